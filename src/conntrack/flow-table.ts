@@ -1,0 +1,223 @@
+// All flows of a node in one preallocated array of records, found by tuple in O(1). Both engines keep their per-flow state in it.
+//
+// A record is `recordWords` 32-bit words; its first 16 (one cache line) are the table's: key, hash, links, timers, TCP state.
+// The index is a linear hash table (Litwin 1980): it grows by splitting one bucket at a time, so no insert ever pays for a
+// rehash, and what is touched stays proportional to the flows that exist. Untouched pages of the arrays cost no memory.
+
+import { invariant } from '../core/errors';
+import { hash4, hashWords } from '../core/hash';
+import type { PacketView } from '../packet/view';
+
+/** Words of a record that belong to the table. "Guest" is the protected VM. */
+export const FLOW_GUEST = 0; // four words; an IPv4 address stands in the first, the others are 0
+export const FLOW_PEER = 4; // four words
+export const FLOW_PORTS = 8; // guestPort << 16 | peerPort
+export const FLOW_META = 9; // family << 8 | protocol; 0 = the record is free
+export const FLOW_HASH = 10;
+export const FLOW_LINK = 11; // base + 1 of the next record in the bucket, or of the next free record; 0 ends
+export const FLOW_DEADLINE = 12; // ms modulo 2^32: when the flow has been idle for too long
+export const FLOW_TCP_STATE = 13; // tcp-track.ts
+export const FLOW_GUEST_ISN = 14; // tcp-track.ts
+export const FLOW_PEER_ISN = 15; // tcp-track.ts
+/** First word that is free for the engine that owns the table. */
+export const FLOW_USER = 16;
+
+/** Words of a key: the first ten words of a record, in the same order. */
+export const FLOW_KEY_WORDS = 10;
+
+/** Buckets per flow: at one half the load, a find looks at 1.25 records on average. */
+const BUCKETS_PER_FLOW = 2;
+const FIRST_BUCKETS = 64;
+
+export class FlowTable {
+  readonly words: Uint32Array;
+  /** Flows in the table. */
+  size = 0;
+
+  /** base + 1 of the first record of each bucket, 0 = empty. */
+  private readonly heads: Int32Array;
+  private buckets: number;
+  /** The greatest power of two <= buckets, minus one. */
+  private mask: number;
+  /** Words in use so far: every record ever used lies below, so freed ones are used again before a fresh one is. */
+  private highWater = 0;
+  private firstFree = 0;
+  private readonly key = new Uint32Array(FLOW_KEY_WORDS);
+
+  /** seed0 and seed1 are 32 random bits each; two tables with equal seeds behave alike (for tests and replays). */
+  constructor(
+    readonly maxFlows: number,
+    readonly recordWords: number,
+    private readonly seed0 = 0,
+    private readonly seed1 = 0,
+  ) {
+    invariant(maxFlows >= 1 && recordWords >= FLOW_USER, 'a flow table needs room for a flow');
+    invariant(maxFlows * recordWords < 2 ** 31, 'a record must be addressable by 31 bits');
+    this.words = new Uint32Array(maxFlows * recordWords);
+    this.heads = new Int32Array(Math.max(FIRST_BUCKETS, maxFlows * BUCKETS_PER_FLOW));
+    this.buckets = FIRST_BUCKETS;
+    this.mask = FIRST_BUCKETS - 1;
+  }
+
+  /** Base (word offset) of the packet's flow, or -1. `fromPeer`: the packet's source is the peer, not the guest. */
+  find(view: PacketView, fromPeer: boolean): number {
+    const meta = (view.family << 8) | view.protocol;
+    if (view.family === 4) {
+      if (fromPeer) return this.find4(view.dst0, view.src0, ((view.dstPort << 16) | view.srcPort) >>> 0, meta);
+      return this.find4(view.src0, view.dst0, ((view.srcPort << 16) | view.dstPort) >>> 0, meta);
+    }
+    this.loadKey(view, fromPeer, meta);
+    return this.findKey(this.key);
+  }
+
+  /** Base of the flow with exactly this key (FLOW_KEY_WORDS words as in a record), or -1. */
+  findKey(key: Uint32Array): number {
+    if (key[FLOW_META]! >>> 8 === 4) return this.find4(key[0]!, key[4]!, key[8]!, key[9]!);
+    const { words } = this;
+    const hash = hashWords(this.seed0, this.seed1, key, 0, FLOW_KEY_WORDS);
+    let link = this.heads[this.bucketOf(hash)]!;
+    while (link !== 0) {
+      const base = link - 1;
+      if (words[base + FLOW_HASH] === hash) {
+        let i = 0;
+        while (i < FLOW_KEY_WORDS && words[base + i] === key[i]) i++;
+        if (i === FLOW_KEY_WORDS) return base;
+      }
+      link = words[base + FLOW_LINK]!;
+    }
+    return -1;
+  }
+
+  /** A new record for the packet's flow, all words after the key zero; -1 when the table is full. The flow must not be in the table. */
+  insert(view: PacketView, fromPeer: boolean): number {
+    this.loadKey(view, fromPeer, (view.family << 8) | view.protocol);
+    return this.insertKey(this.key);
+  }
+
+  insertKey(key: Uint32Array): number {
+    const base = this.allocate();
+    if (base < 0) return -1;
+    const { words } = this;
+    words.fill(0, base + FLOW_KEY_WORDS, base + this.recordWords);
+    for (let i = 0; i < FLOW_KEY_WORDS; i++) words[base + i] = key[i]!;
+    const hash =
+      key[FLOW_META]! >>> 8 === 4
+        ? hash4(this.seed0, this.seed1, key[0]!, key[4]!, key[8]!, key[9]!)
+        : hashWords(this.seed0, this.seed1, key, 0, FLOW_KEY_WORDS);
+    words[base + FLOW_HASH] = hash;
+    const bucket = this.bucketOf(hash);
+    words[base + FLOW_LINK] = this.heads[bucket]!;
+    this.heads[bucket] = base + 1;
+    this.size++;
+    const wanted = Math.min(this.size * BUCKETS_PER_FLOW, this.heads.length);
+    while (this.buckets < wanted) this.split();
+    return base;
+  }
+
+  /** Forgets a flow. Its record is the next to be used again. */
+  remove(base: number): void {
+    const { words, heads } = this;
+    invariant(words[base + FLOW_META] !== 0, 'a removed flow must be in the table');
+    const next = words[base + FLOW_LINK]!;
+    const bucket = this.bucketOf(words[base + FLOW_HASH]!);
+    let link = heads[bucket]!;
+    if (link === base + 1) {
+      heads[bucket] = next;
+    } else {
+      while (words[link - 1 + FLOW_LINK] !== base + 1) link = words[link - 1 + FLOW_LINK]!;
+      words[link - 1 + FLOW_LINK] = next;
+    }
+    words[base + FLOW_META] = 0;
+    words[base + FLOW_LINK] = this.firstFree;
+    this.firstFree = base + 1;
+    this.size--;
+  }
+
+  /** For walks: the first flow after `base` in record order, or -1. Start with -1. Safe while flows come and go. */
+  next(base: number): number {
+    const { words, recordWords, highWater } = this;
+    for (let b = base < 0 ? 0 : base + recordWords; b < highWater; b += recordWords) {
+      if (words[b + FLOW_META] !== 0) return b;
+    }
+    return -1;
+  }
+
+  private find4(guest: number, peer: number, ports: number, meta: number): number {
+    const { words } = this;
+    const hash = hash4(this.seed0, this.seed1, guest, peer, ports, meta);
+    let link = this.heads[this.bucketOf(hash)]!;
+    while (link !== 0) {
+      const base = link - 1;
+      if (
+        words[base + FLOW_HASH] === hash &&
+        words[base + FLOW_PORTS] === ports &&
+        words[base + FLOW_GUEST] === guest &&
+        words[base + FLOW_PEER] === peer &&
+        words[base + FLOW_META] === meta
+      ) {
+        return base;
+      }
+      link = words[base + FLOW_LINK]!;
+    }
+    return -1;
+  }
+
+  private loadKey(view: PacketView, fromPeer: boolean, meta: number): void {
+    const { key } = this;
+    const src = fromPeer ? FLOW_PEER : FLOW_GUEST;
+    const dst = FLOW_PEER - src;
+    key[src] = view.src0;
+    key[src + 1] = view.src1;
+    key[src + 2] = view.src2;
+    key[src + 3] = view.src3;
+    key[dst] = view.dst0;
+    key[dst + 1] = view.dst1;
+    key[dst + 2] = view.dst2;
+    key[dst + 3] = view.dst3;
+    key[FLOW_PORTS] = fromPeer ? (view.dstPort << 16) | view.srcPort : (view.srcPort << 16) | view.dstPort;
+    key[FLOW_META] = meta;
+  }
+
+  private bucketOf(hash: number): number {
+    const bucket = hash & (this.mask * 2 + 1);
+    return bucket < this.buckets ? bucket : bucket & this.mask;
+  }
+
+  private allocate(): number {
+    if (this.firstFree !== 0) {
+      const base = this.firstFree - 1;
+      this.firstFree = this.words[base + FLOW_LINK]!;
+      return base;
+    }
+    if (this.highWater === this.words.length) return -1;
+    const base = this.highWater;
+    this.highWater += this.recordWords;
+    return base;
+  }
+
+  /** Opens one bucket more and moves to it what belongs there from the one it was folded into. */
+  private split(): void {
+    const { words, heads } = this;
+    const fresh = this.buckets;
+    const old = fresh & this.mask;
+    const wide = this.mask * 2 + 1;
+    let stay = 0;
+    let move = 0;
+    for (let link = heads[old]!; link !== 0; ) {
+      const base = link - 1;
+      const next = words[base + FLOW_LINK]!;
+      if ((words[base + FLOW_HASH]! & wide) === fresh) {
+        words[base + FLOW_LINK] = move;
+        move = link;
+      } else {
+        words[base + FLOW_LINK] = stay;
+        stay = link;
+      }
+      link = next;
+    }
+    heads[old] = stay;
+    heads[fresh] = move;
+    this.buckets++;
+    if (this.buckets > wide) this.mask = wide;
+  }
+}

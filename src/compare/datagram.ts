@@ -1,0 +1,137 @@
+// What is compared of a packet that belongs to no stream: UDP its payload; ICMP and ICMPv6 type, code and all the rest but
+// the checksum; every other protocol everything behind the IP header. Packets of a flow are compared in order.
+
+import { X_SECONDARY_HEAD, X_SECONDARY_TAIL } from '../conntrack/colo-extension';
+import type { FlowTable } from '../conntrack/flow-table';
+import { equalBytes, firstDifference } from '../core/bytes';
+import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_UDP, type PacketView } from '../packet/view';
+import { CheckpointCause, type Difference, DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from './outcome';
+import {
+  LOG_PENDING,
+  LOG_SECONDARY,
+  type PacketLog,
+  R_AT,
+  R_BYTES,
+  R_COPY,
+  R_NEXT,
+  R_SEQ,
+} from './packet-log';
+
+/** Offset of the first compared byte of the packet in the view. */
+export function comparedFrom(v: PacketView): number {
+  if (v.protocol === IPPROTO_UDP) return v.payload;
+  return v.l4;
+}
+
+const ICMP_CHECKSUM_OFFSET = 2;
+const ICMP_REST_OFFSET = 4;
+
+export class DatagramComparator {
+  constructor(
+    private readonly flows: FlowTable,
+    private readonly log: PacketLog,
+    private readonly difference: Difference,
+  ) {}
+
+  /** A PVM datagram with none of its own before it, against the SVM's oldest. EQUAL takes that away. */
+  primary(flow: number, v: PacketView, buf: Buffer): Outcome {
+    const head = this.flows.words[flow + X_SECONDARY_HEAD]!;
+    if (head === 0) return WAIT;
+    const r = this.log.recordIndex(head);
+    const lw = this.log.words;
+    const from = comparedFrom(v);
+    const outcome = this.compare(
+      flow,
+      v.protocol,
+      buf,
+      from,
+      v.end - from,
+      this.log.data,
+      lw[r + R_AT]!,
+      lw[r + R_BYTES]!,
+    );
+    if (outcome === EQUAL) this.popSecondary(flow);
+    return outcome;
+  }
+
+  /** An SVM datagram against the PVM's oldest held one, whose copy is log record `held` with the compared bytes marked. */
+  secondary(flow: number, v: PacketView, buf: Buffer, held: number): Outcome {
+    const r = this.log.recordIndex(held);
+    const lw = this.log.words;
+    const from = comparedFrom(v);
+    return this.compare(
+      flow,
+      v.protocol,
+      this.log.data,
+      lw[r + R_AT]!,
+      lw[r + R_BYTES]!,
+      buf,
+      from,
+      v.end - from,
+    );
+  }
+
+  /** Marks in a logged PVM packet (a copy that began at v.start) what is to be compared. */
+  markPrimary(record: number, v: PacketView): void {
+    const r = this.log.recordIndex(record);
+    const lw = this.log.words;
+    const from = comparedFrom(v);
+    lw[r + R_AT] = lw[r + R_COPY]! + (from - v.start);
+    lw[r + R_BYTES] = v.end - from;
+  }
+
+  /** Keeps an SVM datagram until the PVM says the same. */
+  storeSecondary(flow: number, v: PacketView, buf: Buffer): Outcome {
+    const from = comparedFrom(v);
+    const bytes = v.end - from;
+    if (!this.log.hasRoom(bytes)) return EXHAUSTED;
+    const id = this.log.append(flow, buf, from, bytes, LOG_PENDING | LOG_SECONDARY);
+    const lw = this.log.words;
+    const w = this.flows.words;
+    lw[this.log.recordIndex(id) + R_BYTES] = bytes;
+    lw[this.log.recordIndex(id) + R_SEQ] = 0;
+    const tail = w[flow + X_SECONDARY_TAIL]!;
+    if (tail === 0) w[flow + X_SECONDARY_HEAD] = id;
+    else lw[this.log.recordIndex(tail) + R_NEXT] = id;
+    w[flow + X_SECONDARY_TAIL] = id;
+    return WAIT;
+  }
+
+  private popSecondary(flow: number): void {
+    const w = this.flows.words;
+    const head = w[flow + X_SECONDARY_HEAD]!;
+    const next = this.log.words[this.log.recordIndex(head) + R_NEXT]!;
+    this.log.unneed(head, LOG_PENDING);
+    w[flow + X_SECONDARY_HEAD] = next;
+    if (next === 0) w[flow + X_SECONDARY_TAIL] = 0;
+  }
+
+  private compare(
+    flow: number,
+    protocol: number,
+    p: Buffer,
+    pAt: number,
+    pBytes: number,
+    s: Buffer,
+    sAt: number,
+    sBytes: number,
+  ): Outcome {
+    const icmp = protocol === IPPROTO_ICMP || protocol === IPPROTO_ICMPV6;
+    if (pBytes === sBytes) {
+      if (!icmp || pBytes < ICMP_REST_OFFSET) {
+        if (equalBytes(p, pAt, s, sAt, pBytes)) return EQUAL;
+      } else if (
+        equalBytes(p, pAt, s, sAt, ICMP_CHECKSUM_OFFSET) &&
+        equalBytes(p, pAt + ICMP_REST_OFFSET, s, sAt + ICMP_REST_OFFSET, pBytes - ICMP_REST_OFFSET)
+      ) {
+        return EQUAL;
+      }
+    }
+    const n = Math.min(pBytes, sBytes);
+    const i = firstDifference(p, pAt, s, sAt, n);
+    this.difference.set(pBytes === sBytes ? CheckpointCause.PAYLOAD : CheckpointCause.LENGTH, flow, i);
+    this.difference.setPrimary(p, pAt + i, pBytes - i);
+    this.difference.setSecondary(s, sAt + i, sBytes - i);
+    return DIVERGED;
+  }
+}

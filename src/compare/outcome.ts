@@ -1,0 +1,68 @@
+// The outcome that all comparators share, and where the last difference was found.
+
+/** Everything was compared equal. */
+export const EQUAL = 0;
+/** Something has to wait for the other side. */
+export const WAIT = 1;
+/** The two sides said different things: only a checkpoint helps. */
+export const DIVERGED = 2;
+/** No room to keep what has to wait. */
+export const EXHAUSTED = 3;
+export type Outcome = typeof EQUAL | typeof WAIT | typeof DIVERGED | typeof EXHAUSTED;
+
+/** Why a checkpoint was asked for. */
+export const CheckpointCause = {
+  PAYLOAD: 'payload',
+  LENGTH: 'length',
+  FIN: 'fin',
+  RST: 'rst',
+  SYN_OPTIONS: 'syn_options',
+  RETRANSMISSION: 'retransmission',
+  TIMEOUT_PRIMARY_HELD: 'timeout_secondary_silent',
+  TIMEOUT_SECONDARY_AHEAD: 'timeout_primary_silent',
+  EXHAUSTED: 'bound_exhausted',
+  ADDRESS_REQUEST: 'secondary_address_request',
+  OPERATOR: 'operator',
+} as const;
+export type CheckpointCause = (typeof CheckpointCause)[keyof typeof CheckpointCause];
+
+export const CHECKPOINT_CAUSES: readonly CheckpointCause[] = Object.values(CheckpointCause);
+
+/**
+ * The last difference. It is written only when the sides diverge; buffers and offsets hold until the next packet.
+ * For a stream, position is the PVM's sequence number of the first differing byte.
+ */
+export class Difference {
+  cause: CheckpointCause = CheckpointCause.PAYLOAD;
+  flow = -1;
+  position = 0;
+  primary: Buffer | undefined;
+  primaryOffset = 0;
+  primaryBytes = 0;
+  secondary: Buffer | undefined;
+  secondaryOffset = 0;
+  secondaryBytes = 0;
+
+  /** A difference without bytes to show. */
+  set(cause: CheckpointCause, flow: number, position: number): void {
+    this.cause = cause;
+    this.flow = flow;
+    this.position = position;
+    this.primary = undefined;
+    this.secondary = undefined;
+    this.primaryBytes = 0;
+    this.secondaryBytes = 0;
+  }
+
+  setPrimary(buf: Buffer, off: number, bytes: number): void {
+    this.primary = buf;
+    this.primaryOffset = off;
+    this.primaryBytes = bytes;
+  }
+
+  setSecondary(buf: Buffer, off: number, bytes: number): void {
+    this.secondary = buf;
+    this.secondaryOffset = off;
+    this.secondaryBytes = bytes;
+  }
+}

@@ -1,0 +1,268 @@
+// The comparison log: one ring of bytes and one ring of records, filled in the order of arrival. It holds what still has
+// to be compared or released, and behind that, for as long as the ring has room, what was verified: a retransmission is
+// checked against this history. Nothing is freed one by one: the tail passes over records that nobody needs any more and
+// moves the few that somebody does to the head, so a stalled flow cannot block the others.
+
+import { copyBytes } from '../core/bytes';
+import { invariant } from '../core/errors';
+
+/** Words of a record, at `recordIndex(id)`. A record's id is never 0; a dead record has R_ID 0. */
+export const R_ID = 0;
+/** Base of the owning flow in the flow table. */
+export const R_FLOW = 1;
+/** Stream position of the first byte that takes part in the comparison (PVM numbers). */
+export const R_SEQ = 2;
+/** Bytes that take part in the comparison. */
+export const R_BYTES = 3;
+/** Offset of those bytes in the log's data. */
+export const R_AT = 4;
+/** Offset and length of the whole copy (a packet for the PVM, the compared bytes for the SVM). */
+export const R_COPY = 5;
+export const R_COPY_BYTES = 6;
+export const R_FLAGS = 7;
+/** Neighbours in the flow's list, in stream order; R_PREV goes on into the history. */
+export const R_NEXT = 8;
+export const R_PREV = 9;
+/** Slot of the held packet that needs this copy (valid with LOG_HELD). */
+export const R_HOLD = 10;
+/** Epoch in which the record was made (low 32 bits). */
+export const R_EPOCH = 11;
+const RECORD_WORDS = 12;
+
+/** In a flow's list of bytes that await the other side. */
+export const LOG_PENDING = 1;
+/** A held packet is released from this copy. */
+export const LOG_HELD = 2;
+/** Came from the SVM. */
+export const LOG_SECONDARY = 4;
+
+/** Told when a needed record gets a new id because it was moved to the head. */
+export interface LogOwner {
+  /** Must mend every reference to oldId. The record's words already stand under newId; holdSlot is 0 if none is held by it. */
+  onMove(flow: number, oldId: number, newId: number, holdSlot: number): void;
+}
+
+export class PacketLog {
+  readonly data: Buffer;
+  readonly words: Uint32Array;
+  owner: LogOwner | undefined;
+  /** Bytes of records that are pending or held: the part that cleaning must move. */
+  neededBytes = 0;
+  /** Pending records of an older epoch are covered by a checkpoint: nobody needs them. */
+  epoch = 0;
+  private readonly mask: number;
+  private headId = 1;
+  private tailId = 1;
+  private headAt = 0;
+  private tailAt = 0;
+  private usedRecords = 0;
+
+  constructor(
+    bytes: number,
+    records: number,
+    private readonly maxNeededBytes: number,
+  ) {
+    invariant((records & (records - 1)) === 0, 'log records are a power of two');
+    invariant(maxNeededBytes * 2 <= bytes, 'needed bytes are at most half the log');
+    this.data = Buffer.from(new ArrayBuffer(bytes));
+    this.words = new Uint32Array(records * RECORD_WORDS);
+    this.mask = records - 1;
+  }
+
+  recordIndex(id: number): number {
+    return (id & this.mask) * RECORD_WORDS;
+  }
+
+  /** True while the record is in the ring and still belongs to that flow. */
+  alive(id: number, flow: number): boolean {
+    const r = (id & this.mask) * RECORD_WORDS;
+    return id !== 0 && this.words[r + R_ID] === id && this.words[r + R_FLOW] === flow;
+  }
+
+  /** Room for one more needed record of that many bytes? If not, the bound is exhausted and a checkpoint has to come. */
+  hasRoom(bytes: number): boolean {
+    return this.neededBytes + bytes <= this.maxNeededBytes && this.usedNeeded < this.mask >>> 1;
+  }
+
+  /** Count of needed records, for the same bound on records. */
+  usedNeeded = 0;
+
+  /**
+   * Copies [off, off+bytes) of buf to the head and makes a record with the given flags.
+   * The caller has asked hasRoom(). Returns the new id.
+   */
+  append(flow: number, buf: Buffer, off: number, bytes: number, flags: number): number {
+    const at = this.reserve(bytes);
+    copyBytes(buf, off, this.data, at, bytes);
+    const id = this.makeRecord(flow, at, bytes, flags);
+    if (this.displaced.length > 0) this.placeDisplaced();
+    return id;
+  }
+
+  need(id: number, flag: number): void {
+    const r = this.recordIndex(id);
+    const flags = this.words[r + R_FLAGS]!;
+    if ((flags & (LOG_PENDING | LOG_HELD)) === 0) {
+      this.neededBytes += this.words[r + R_COPY_BYTES]!;
+      this.usedNeeded++;
+    }
+    this.words[r + R_FLAGS] = flags | flag;
+  }
+
+  /** Takes a need away; without any the record lives on as history until the tail passes it. */
+  unneed(id: number, flag: number): void {
+    const r = this.recordIndex(id);
+    const flags = this.words[r + R_FLAGS]!;
+    const left = flags & ~flag;
+    this.words[r + R_FLAGS] = left;
+    if ((flags & (LOG_PENDING | LOG_HELD)) !== 0 && (left & (LOG_PENDING | LOG_HELD)) === 0) {
+      this.neededBytes -= this.words[r + R_COPY_BYTES]!;
+      this.usedNeeded--;
+    }
+  }
+
+  /** After a checkpoint: what was pending is covered. Held packets must have been settled before. */
+  newEpoch(): void {
+    this.epoch = (this.epoch + 1) >>> 0;
+    this.neededBytes = 0;
+    this.usedNeeded = 0;
+  }
+
+  private makeRecord(flow: number, at: number, bytes: number, flags: number): number {
+    const id = this.headId;
+    this.headId = (id + 1) >>> 0 || this.skipZero();
+    this.usedRecords++;
+    const r = this.recordIndex(id);
+    const w = this.words;
+    w[r + R_ID] = id;
+    w[r + R_FLOW] = flow;
+    w[r + R_SEQ] = 0;
+    w[r + R_BYTES] = 0;
+    w[r + R_AT] = at;
+    w[r + R_COPY] = at;
+    w[r + R_COPY_BYTES] = bytes;
+    w[r + R_FLAGS] = flags;
+    w[r + R_NEXT] = 0;
+    w[r + R_PREV] = 0;
+    w[r + R_HOLD] = 0;
+    w[r + R_EPOCH] = this.epoch;
+    if ((flags & (LOG_PENDING | LOG_HELD)) !== 0) {
+      this.neededBytes += bytes;
+      this.usedNeeded++;
+    }
+    return id;
+  }
+
+  /** Id 0 means "none", so its record slot stays dead for one round. */
+  private skipZero(): number {
+    this.usedRecords++;
+    this.words[this.recordIndex(0) + R_ID] = 0;
+    return 1;
+  }
+
+  /** Makes room for a contiguous run and one record (two where id 0 is skipped), and returns the run's offset. */
+  private reserve(bytes: number): number {
+    // Runs keep an 8-byte grid and are never empty, so that head and tail only meet when the ring is empty.
+    const run = (bytes + 8) & ~7;
+    while (this.usedRecords + 2 > this.mask) this.dropTail();
+    for (;;) {
+      const at = this.place(run);
+      if (at >= 0) {
+        this.headAt = at + run;
+        return at;
+      }
+      this.dropTail();
+    }
+  }
+
+  /** Offset where a run of that many bytes fits between head and tail, or -1. */
+  private place(run: number): number {
+    if (this.usedRecords === 0) {
+      this.headAt = 0;
+      this.tailAt = 0;
+      return 0;
+    }
+    if (this.headAt > this.tailAt) {
+      if (this.headAt + run <= this.data.length) return this.headAt;
+      // The rest up to the end is left empty rather than splitting a run: comparing wants contiguous bytes.
+      return run < this.tailAt ? 0 : -1;
+    }
+    return this.headAt + run < this.tailAt ? this.headAt : -1;
+  }
+
+  /** Frees the oldest record; one that is still needed is set aside until placeDisplaced(). */
+  private dropTail(): void {
+    const id = this.tailId;
+    const r = this.recordIndex(id);
+    const w = this.words;
+    this.tailId = (id + 1) >>> 0;
+    this.usedRecords--;
+    if (id !== 0 && w[r + R_ID] === id) {
+      const flags = w[r + R_FLAGS]!;
+      if ((flags & LOG_HELD) !== 0 || ((flags & LOG_PENDING) !== 0 && w[r + R_EPOCH] === this.epoch)) {
+        // Rare (a stalled flow while others filled the whole ring), so an allocation is in order here.
+        const copy = w[r + R_COPY]!;
+        this.displaced.push({
+          words: w.slice(r, r + RECORD_WORDS),
+          bytes: Buffer.from(this.data.subarray(copy, copy + w[r + R_COPY_BYTES]!)),
+        });
+      }
+      w[r + R_ID] = 0;
+    }
+    this.tailAt = this.oldestAt();
+  }
+
+  /** Where the oldest run begins. The slot of the skipped id 0 has none. */
+  private oldestAt(): number {
+    for (let id = this.tailId, n = this.usedRecords; n > 0; n--, id = (id + 1) >>> 0) {
+      const r = this.recordIndex(id);
+      if (id !== 0 && this.words[r + R_ID] === id) return this.words[r + R_COPY]!;
+    }
+    return this.headAt;
+  }
+
+  /** Needed bytes are at most half the ring, so one round of the tail makes room for all of them. */
+  private placeDisplaced(): void {
+    const w = this.words;
+    const moved = new Map<number, number>();
+    for (let i = 0; i < this.displaced.length; i++) {
+      const { words, bytes } = this.displaced[i]!;
+      const at = this.reserve(bytes.length);
+      bytes.copy(this.data, at);
+      this.neededBytes -= bytes.length;
+      this.usedNeeded--;
+      const id = this.makeRecord(words[R_FLOW]!, at, bytes.length, words[R_FLAGS]!);
+      const r = this.recordIndex(id);
+      w[r + R_SEQ] = words[R_SEQ]!;
+      w[r + R_BYTES] = words[R_BYTES]!;
+      w[r + R_AT] = at + (words[R_AT]! - words[R_COPY]!);
+      w[r + R_NEXT] = words[R_NEXT]!;
+      w[r + R_PREV] = words[R_PREV]!;
+      w[r + R_HOLD] = words[R_HOLD]!;
+      w[r + R_EPOCH] = words[R_EPOCH]!;
+      moved.set(words[R_ID]!, id);
+    }
+    this.displaced.length = 0;
+    for (const [oldId, id] of moved) this.mendLinks(oldId, id, moved);
+    for (const [oldId, id] of moved) {
+      const r = this.recordIndex(id);
+      const held = (w[r + R_FLAGS]! & LOG_HELD) !== 0 ? w[r + R_HOLD]! : 0;
+      this.owner?.onMove(w[r + R_FLOW]!, oldId, id, held);
+    }
+  }
+
+  /** Neighbours may have moved in the same round, or be history that is gone. */
+  private mendLinks(oldId: number, id: number, moved: ReadonlyMap<number, number>): void {
+    const w = this.words;
+    const r = this.recordIndex(id);
+    const flow = w[r + R_FLOW]!;
+    const next = moved.get(w[r + R_NEXT]!) ?? w[r + R_NEXT]!;
+    const prev = moved.get(w[r + R_PREV]!) ?? w[r + R_PREV]!;
+    w[r + R_NEXT] = next;
+    w[r + R_PREV] = prev;
+    if (this.alive(next, flow) && w[this.recordIndex(next) + R_PREV] === oldId) w[this.recordIndex(next) + R_PREV] = id;
+    if (this.alive(prev, flow) && w[this.recordIndex(prev) + R_NEXT] === oldId) w[this.recordIndex(prev) + R_NEXT] = id;
+  }
+
+  private readonly displaced: { words: Uint32Array; bytes: Buffer }[] = [];
+}

@@ -1,0 +1,605 @@
+// Comparison of two byte streams by sequence range: whatever the segmentation, overlap, retransmission or order of arrival,
+// a byte is verified when both sides put the same one at the same place. Bytes of the side that is ahead wait in the log;
+// verified ones stay there as history, which retransmissions are checked against.
+//
+//        X_BASE            X_VERIFIED          X_PRIMARY_NEXT
+//          |  verified       |  PVM's, pending    |
+//  --------+-----------------+--------------------+------->  (or the SVM's, when it is ahead)
+
+import { equalBytes, firstDifference } from '../core/bytes';
+import { HISTORY_SEARCH_LIMIT } from '../core/limits';
+import { seqAdd, seqDiff } from '../core/seq32';
+import {
+  X_BASE,
+  X_COVERED,
+  X_FLAGS,
+  X_HISTORY,
+  X_ISLAND,
+  X_ISLAND_END,
+  X_PRIMARY_HEAD,
+  X_PRIMARY_TAIL,
+  X_SECONDARY_HEAD,
+  X_SECONDARY_TAIL,
+  X_VERIFIED,
+  XF_BASED,
+  XF_COVERED,
+  XF_MIDSTREAM,
+} from '../conntrack/colo-extension';
+import type { FlowTable } from '../conntrack/flow-table';
+import { CheckpointCause, type Difference, DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from './outcome';
+import {
+  LOG_PENDING,
+  LOG_SECONDARY,
+  type PacketLog,
+  R_AT,
+  R_BYTES,
+  R_COPY,
+  R_NEXT,
+  R_PREV,
+  R_SEQ,
+} from './packet-log';
+
+const HISTORY_EQUAL = 0;
+const HISTORY_DIFFERS = 1;
+const HISTORY_UNKNOWN = 2;
+
+/** How far the base may trail, so that sequence comparisons stay unambiguous. */
+const MAX_VERIFIED_SPAN = 1 << 30;
+
+export class StreamComparator {
+  /** What primary() could not verify and has to be stored: sequence, offset in its buffer, bytes. */
+  restSeq = 0;
+  restOffset = 0;
+  restBytes = 0;
+
+  constructor(
+    private readonly flows: FlowTable,
+    private readonly log: PacketLog,
+    private readonly difference: Difference,
+  ) {}
+
+  /** Are [seq, end) verified? */
+  isVerified(flow: number, seq: number, end: number): boolean {
+    const w = this.flows.words;
+    if (seqDiff(end, w[flow + X_VERIFIED]!) <= 0) return seqDiff(seq, w[flow + X_BASE]!) >= 0;
+    const island = w[flow + X_ISLAND]!;
+    const islandEnd = w[flow + X_ISLAND_END]!;
+    return island !== islandEnd && seqDiff(seq, island) >= 0 && seqDiff(end, islandEnd) <= 0;
+  }
+
+  /** The stream starts here (behind a SYN). */
+  start(flow: number, seq: number): void {
+    const w = this.flows.words;
+    w[flow + X_BASE] = seq;
+    w[flow + X_VERIFIED] = seq;
+    w[flow + X_ISLAND] = seq;
+    w[flow + X_ISLAND_END] = seq;
+    w[flow + X_FLAGS] = (w[flow + X_FLAGS]! | XF_BASED) & ~XF_MIDSTREAM;
+  }
+
+  /** The stream is seen first at seq, in its middle: what lies before may still be repeated. */
+  startMidstream(flow: number, seq: number): void {
+    this.start(flow, seq);
+    this.flows.words[flow + X_FLAGS] = this.flows.words[flow + X_FLAGS]! | XF_MIDSTREAM;
+  }
+
+  /**
+   * Payload of a PVM segment: compares what can be compared now. EQUAL: all of it is verified. WAIT: the caller logs the
+   * packet and hands the rest (rest*) to storePrimary(). DIVERGED: `difference` tells.
+   */
+  primary(flow: number, seq: number, buf: Buffer, off: number, bytes: number): Outcome {
+    const w = this.flows.words;
+    if ((w[flow + X_FLAGS]! & XF_BASED) === 0) {
+      this.startMidstream(flow, seq);
+    }
+    while (bytes > 0) {
+      const verified = w[flow + X_VERIFIED]!;
+      const d = seqDiff(seq, verified);
+      if (d > 0) break;
+      if (d < 0) {
+        // What lies before the base is a range of its own: the part behind it is verified and stays so.
+        const below = seqDiff(w[flow + X_BASE]!, seq);
+        const n = Math.min(bytes, below > 0 ? below : -d);
+        const found = this.checkHistory(flow, seq, buf, off, n);
+        if (found === HISTORY_DIFFERS) return DIVERGED;
+        if (found === HISTORY_UNKNOWN && !this.isCovered(flow, seqAdd(seq, n))) {
+          this.lowerVerified(flow, seq, n);
+          break;
+        }
+        seq = seqAdd(seq, n);
+        off += n;
+        bytes -= n;
+        continue;
+      }
+      const own = w[flow + X_PRIMARY_HEAD]!;
+      if (own !== 0 && seqDiff(this.log.words[this.log.recordIndex(own) + R_SEQ]!, seq) <= 0) break;
+      const other = this.secondaryAt(flow, verified);
+      if (other === 0) break;
+      const r = this.log.recordIndex(other);
+      const lw = this.log.words;
+      const skip = seqDiff(verified, lw[r + R_SEQ]!);
+      const n = Math.min(bytes, lw[r + R_BYTES]! - skip);
+      if (!equalBytes(buf, off, this.log.data, lw[r + R_AT]! + skip, n)) {
+        return this.differ(flow, seq, buf, off, this.log.data, lw[r + R_AT]! + skip, n, CheckpointCause.PAYLOAD);
+      }
+      this.setVerified(flow, seqAdd(verified, n));
+      this.popSecondary(flow, true);
+      seq = seqAdd(seq, n);
+      off += n;
+      bytes -= n;
+    }
+    this.restSeq = seq;
+    this.restOffset = off;
+    this.restBytes = bytes;
+    return bytes === 0 ? EQUAL : WAIT;
+  }
+
+  /**
+   * Keeps the rest of the last primary() call, whose packet was logged as record id (a copy that starts at packetOffset of
+   * buf). Returns WAIT, DIVERGED (the PVM contradicts itself or the SVM) or EXHAUSTED.
+   */
+  storePrimary(flow: number, id: number, buf: Buffer, packetOffset: number): Outcome {
+    const w = this.flows.words;
+    const tail = w[flow + X_PRIMARY_TAIL]!;
+    const lw = this.log.words;
+    const t = this.log.recordIndex(tail);
+    if (tail === 0 || seqDiff(this.restSeq, seqAdd(lw[t + R_SEQ]!, lw[t + R_BYTES]!)) >= 0) {
+      this.usePacket(flow, id, packetOffset, this.restSeq, this.restOffset, this.restBytes, 0);
+    } else {
+      const outcome = this.insert(flow, false, this.restSeq, buf, this.restOffset, this.restBytes, id, packetOffset);
+      if (outcome !== WAIT) return outcome;
+    }
+    return this.advance(flow);
+  }
+
+  /** Payload of an SVM segment, already in the PVM's numbers. Never EQUAL or WAIT apart: WAIT means fine. */
+  secondary(flow: number, seq: number, buf: Buffer, off: number, bytes: number): Outcome {
+    const w = this.flows.words;
+    if ((w[flow + X_FLAGS]! & XF_BASED) !== 0) {
+      while (bytes > 0) {
+        const verified = w[flow + X_VERIFIED]!;
+        const d = seqDiff(seq, verified);
+        if (d > 0) break;
+        if (d < 0) {
+          // Behind a late start the PVM may still repeat what lies before its first segment: keep the SVM's copy of that.
+          const below = (w[flow + X_FLAGS]! & XF_MIDSTREAM) !== 0 ? seqDiff(w[flow + X_BASE]!, seq) : 0;
+          const n = Math.min(bytes, below > 0 ? below : -d);
+          if (below > 0) {
+            const outcome = this.insert(flow, true, seq, buf, off, n, 0, 0);
+            if (outcome !== WAIT) return outcome;
+          }
+          seq = seqAdd(seq, n);
+          off += n;
+          bytes -= n;
+          continue;
+        }
+        const other = w[flow + X_PRIMARY_HEAD]!;
+        if (other === 0 || this.secondaryAt(flow, verified) !== 0) break;
+        const r = this.log.recordIndex(other);
+        const lw = this.log.words;
+        const skip = seqDiff(verified, lw[r + R_SEQ]!);
+        if (skip < 0) break;
+        const n = Math.min(bytes, lw[r + R_BYTES]! - skip);
+        if (!equalBytes(this.log.data, lw[r + R_AT]! + skip, buf, off, n)) {
+          return this.differ(flow, seq, this.log.data, lw[r + R_AT]! + skip, buf, off, n, CheckpointCause.PAYLOAD);
+        }
+        this.setVerified(flow, seqAdd(verified, n));
+        this.popPrimary(flow);
+        seq = seqAdd(seq, n);
+        off += n;
+        bytes -= n;
+      }
+    }
+    if (bytes === 0) return WAIT;
+    const outcome = this.insert(flow, true, seq, buf, off, bytes, 0, 0);
+    return outcome === WAIT ? this.advance(flow) : outcome;
+  }
+
+  /** Is there something of the SVM that the PVM has not said? */
+  secondaryAhead(flow: number): boolean {
+    const tail = this.flows.words[flow + X_SECONDARY_TAIL]!;
+    if (tail === 0) return false;
+    const r = this.log.recordIndex(tail);
+    const lw = this.log.words;
+    if ((this.flows.words[flow + X_FLAGS]! & XF_BASED) === 0) return true;
+    return seqDiff(seqAdd(lw[r + R_SEQ]!, lw[r + R_BYTES]!), this.flows.words[flow + X_VERIFIED]!) > 0;
+  }
+
+  /** Everything of the PVM up to `next` counts as verified; its pending bytes become history. */
+  coverPrimary(flow: number, next: number): void {
+    const w = this.flows.words;
+    for (let id = w[flow + X_PRIMARY_HEAD]!; id !== 0; ) {
+      const follow = this.log.words[this.log.recordIndex(id) + R_NEXT]!;
+      this.log.unneed(id, LOG_PENDING);
+      id = follow;
+    }
+    this.forgetPrimaryList(flow);
+    w[flow + X_VERIFIED] = next;
+    w[flow + X_ISLAND] = next;
+    w[flow + X_ISLAND_END] = next;
+    this.popSecondary(flow, false);
+  }
+
+  /** As coverPrimary, for a flow whose records belong to an older epoch: the log has forgotten their needs already. */
+  alignPrimary(flow: number, next: number): void {
+    const w = this.flows.words;
+    this.forgetPrimaryList(flow);
+    w[flow + X_SECONDARY_HEAD] = 0;
+    w[flow + X_SECONDARY_TAIL] = 0;
+    w[flow + X_VERIFIED] = next;
+    w[flow + X_ISLAND] = next;
+    w[flow + X_ISLAND_END] = next;
+    w[flow + X_COVERED] = next;
+  }
+
+  /** Takes both lists of a flow that goes away. */
+  dropLists(flow: number): void {
+    this.dropList(flow, X_PRIMARY_HEAD);
+    this.dropList(flow, X_SECONDARY_HEAD);
+    this.flows.words[flow + X_HISTORY] = 0;
+  }
+
+  dropPrimaryList(flow: number): void {
+    this.dropList(flow, X_PRIMARY_HEAD);
+  }
+
+  dropSecondaryList(flow: number): void {
+    this.dropList(flow, X_SECONDARY_HEAD);
+  }
+
+  /** A record got a new id. */
+  onMove(flow: number, oldId: number, newId: number): void {
+    const w = this.flows.words;
+    for (const at of [X_PRIMARY_HEAD, X_PRIMARY_TAIL, X_SECONDARY_HEAD, X_SECONDARY_TAIL, X_HISTORY]) {
+      if (w[flow + at] === oldId) w[flow + at] = newId;
+    }
+  }
+
+  /** Shifts a stored SYN payload of the SVM once delta is known. */
+  renumberSecondary(flow: number, delta: number): void {
+    for (let id = this.flows.words[flow + X_SECONDARY_HEAD]!; id !== 0; ) {
+      const r = this.log.recordIndex(id);
+      this.log.words[r + R_SEQ] = seqAdd(this.log.words[r + R_SEQ]!, delta);
+      id = this.log.words[r + R_NEXT]!;
+    }
+  }
+
+  /** Compares the heads of both lists as far as both reach. */
+  advance(flow: number): Outcome {
+    const w = this.flows.words;
+    const lw = this.log.words;
+    for (;;) {
+      const verified = w[flow + X_VERIFIED]!;
+      const p = w[flow + X_PRIMARY_HEAD]!;
+      if (p === 0) return WAIT;
+      const pr = this.log.recordIndex(p);
+      const pSkip = seqDiff(verified, lw[pr + R_SEQ]!);
+      if (pSkip < 0) return WAIT;
+      const s = this.secondaryAt(flow, verified);
+      if (s === 0) return WAIT;
+      const sr = this.log.recordIndex(s);
+      const sSkip = seqDiff(verified, lw[sr + R_SEQ]!);
+      const n = Math.min(lw[pr + R_BYTES]! - pSkip, lw[sr + R_BYTES]! - sSkip);
+      const pAt = lw[pr + R_AT]! + pSkip;
+      const sAt = lw[sr + R_AT]! + sSkip;
+      if (!equalBytes(this.log.data, pAt, this.log.data, sAt, n)) {
+        return this.differ(flow, verified, this.log.data, pAt, this.log.data, sAt, n, CheckpointCause.PAYLOAD);
+      }
+      this.setVerified(flow, seqAdd(verified, n));
+      this.popPrimary(flow);
+      this.popSecondary(flow, false);
+    }
+  }
+
+  private isCovered(flow: number, end: number): boolean {
+    const w = this.flows.words;
+    return (w[flow + X_FLAGS]! & XF_COVERED) !== 0 && seqDiff(end, w[flow + X_COVERED]!) <= 0;
+  }
+
+  private setVerified(flow: number, to: number): void {
+    const w = this.flows.words;
+    const island = w[flow + X_ISLAND]!;
+    const islandEnd = w[flow + X_ISLAND_END]!;
+    if (island !== islandEnd && seqDiff(to, island) >= 0) {
+      if (seqDiff(islandEnd, to) > 0) to = islandEnd;
+      w[flow + X_ISLAND] = to;
+      w[flow + X_ISLAND_END] = to;
+    }
+    w[flow + X_VERIFIED] = to;
+    if (seqDiff(to, w[flow + X_BASE]!) > MAX_VERIFIED_SPAN) w[flow + X_BASE] = seqAdd(to, -MAX_VERIFIED_SPAN);
+  }
+
+  /** [seq, seq+bytes) is below X_VERIFIED but cannot be checked: the SVM has to say it again. What lies behind stays verified. */
+  private lowerVerified(flow: number, seq: number, bytes: number): void {
+    const w = this.flows.words;
+    const verified = w[flow + X_VERIFIED]!;
+    const base = w[flow + X_BASE]!;
+    if (w[flow + X_ISLAND] === w[flow + X_ISLAND_END]) {
+      const unknownEnd = seqAdd(seq, bytes);
+      w[flow + X_ISLAND] = seqDiff(base, unknownEnd) > 0 ? base : unknownEnd;
+      w[flow + X_ISLAND_END] = verified;
+    }
+    if (seqDiff(seq, base) < 0) w[flow + X_BASE] = seq;
+    w[flow + X_VERIFIED] = seq;
+  }
+
+  /** The SVM's record that contains position `verified`, or 0. Records that end before it are popped, but for those below the base. */
+  private secondaryAt(flow: number, verified: number): number {
+    const lw = this.log.words;
+    for (let id = this.flows.words[flow + X_SECONDARY_HEAD]!; id !== 0; ) {
+      const r = this.log.recordIndex(id);
+      const seq = lw[r + R_SEQ]!;
+      if (seqDiff(seq, verified) > 0) return 0;
+      if (seqDiff(seqAdd(seq, lw[r + R_BYTES]!), verified) > 0) return id;
+      id = lw[r + R_NEXT]!;
+    }
+    return 0;
+  }
+
+  /** Takes the PVM's head records that are wholly verified into the history. */
+  private popPrimary(flow: number): void {
+    const w = this.flows.words;
+    const lw = this.log.words;
+    const verified = w[flow + X_VERIFIED]!;
+    let id = w[flow + X_PRIMARY_HEAD]!;
+    while (id !== 0) {
+      const r = this.log.recordIndex(id);
+      if (seqDiff(seqAdd(lw[r + R_SEQ]!, lw[r + R_BYTES]!), verified) > 0) break;
+      this.log.unneed(id, LOG_PENDING);
+      w[flow + X_HISTORY] = id;
+      id = lw[r + R_NEXT]!;
+    }
+    w[flow + X_PRIMARY_HEAD] = id;
+    if (id === 0) w[flow + X_PRIMARY_TAIL] = 0;
+  }
+
+  /** Takes the SVM's records that are wholly verified off its list; into the history where they are the only copy. */
+  private popSecondary(flow: number, keep: boolean): void {
+    const w = this.flows.words;
+    const lw = this.log.words;
+    const verified = w[flow + X_VERIFIED]!;
+    const base = w[flow + X_BASE]!;
+    let id = w[flow + X_SECONDARY_HEAD]!;
+    while (id !== 0) {
+      const r = this.log.recordIndex(id);
+      const next = lw[r + R_NEXT]!;
+      const end = seqAdd(lw[r + R_SEQ]!, lw[r + R_BYTES]!);
+      if (seqDiff(end, verified) > 0) break;
+      if (seqDiff(end, base) > 0) {
+        this.unlink(flow, id, X_SECONDARY_HEAD);
+        if (keep) this.pushHistory(flow, id);
+      }
+      id = next;
+    }
+  }
+
+  private pushHistory(flow: number, id: number): void {
+    const w = this.flows.words;
+    const lw = this.log.words;
+    const r = this.log.recordIndex(id);
+    lw[r + R_PREV] = w[flow + X_HISTORY]!;
+    const head = w[flow + X_PRIMARY_HEAD]!;
+    lw[r + R_NEXT] = head;
+    if (head !== 0) lw[this.log.recordIndex(head) + R_PREV] = id;
+    w[flow + X_HISTORY] = id;
+  }
+
+  private forgetPrimaryList(flow: number): void {
+    const w = this.flows.words;
+    const tail = w[flow + X_PRIMARY_TAIL]!;
+    if (tail !== 0) w[flow + X_HISTORY] = tail;
+    w[flow + X_PRIMARY_HEAD] = 0;
+    w[flow + X_PRIMARY_TAIL] = 0;
+  }
+
+  private dropList(flow: number, headAt: number): void {
+    const w = this.flows.words;
+    for (let id = w[flow + headAt]!; id !== 0; ) {
+      const next = this.log.words[this.log.recordIndex(id) + R_NEXT]!;
+      this.log.unneed(id, LOG_PENDING);
+      id = next;
+    }
+    w[flow + headAt] = 0;
+    w[flow + headAt + 1] = 0;
+  }
+
+  /** Links a record at the place behind `after` (0 = at the tail when the list's order allows, see callers). */
+  private link(flow: number, headAt: number, id: number, after: number): void {
+    const w = this.flows.words;
+    const lw = this.log.words;
+    const r = this.log.recordIndex(id);
+    const isPrimary = headAt === X_PRIMARY_HEAD;
+    const next = after === 0 ? w[flow + headAt]! : lw[this.log.recordIndex(after) + R_NEXT]!;
+    lw[r + R_PREV] = after !== 0 ? after : isPrimary ? w[flow + X_HISTORY]! : 0;
+    lw[r + R_NEXT] = next;
+    if (after === 0) w[flow + headAt] = id;
+    else lw[this.log.recordIndex(after) + R_NEXT] = id;
+    if (next === 0) w[flow + headAt + 1] = id;
+    else lw[this.log.recordIndex(next) + R_PREV] = id;
+  }
+
+  private unlink(flow: number, id: number, headAt: number): void {
+    const w = this.flows.words;
+    const lw = this.log.words;
+    const r = this.log.recordIndex(id);
+    const next = lw[r + R_NEXT]!;
+    const isHead = w[flow + headAt] === id;
+    const prev = isHead ? 0 : lw[r + R_PREV]!;
+    if (isHead) w[flow + headAt] = next;
+    else lw[this.log.recordIndex(prev) + R_NEXT] = next;
+    if (next === 0) w[flow + headAt + 1] = prev;
+    else lw[this.log.recordIndex(next) + R_PREV] = prev;
+    this.log.unneed(id, LOG_PENDING);
+  }
+
+  /** Makes part of a logged PVM packet a pending record. */
+  private usePacket(
+    flow: number,
+    id: number,
+    packetOffset: number,
+    seq: number,
+    off: number,
+    bytes: number,
+    after: number,
+  ): void {
+    const lw = this.log.words;
+    const r = this.log.recordIndex(id);
+    lw[r + R_SEQ] = seq;
+    lw[r + R_BYTES] = bytes;
+    lw[r + R_AT] = lw[r + R_COPY]! + (off - packetOffset);
+    this.log.need(id, LOG_PENDING);
+    const tail = this.flows.words[flow + X_PRIMARY_TAIL]!;
+    this.link(flow, X_PRIMARY_HEAD, id, after !== 0 ? after : tail);
+  }
+
+  /**
+   * Puts bytes of one side into its list: overlaps with what is there must be equal, holes are filled. `packet` is the
+   * PVM's logged packet (used for the first piece), 0 for the SVM.
+   */
+  private insert(
+    flow: number,
+    secondary: boolean,
+    seq: number,
+    buf: Buffer,
+    off: number,
+    bytes: number,
+    packet: number,
+    packetOffset: number,
+  ): Outcome {
+    const headAt = secondary ? X_SECONDARY_HEAD : X_PRIMARY_HEAD;
+    const w = this.flows.words;
+    const lw = this.log.words;
+    while (bytes > 0) {
+      // Where does the first byte belong? From the tail, as that is where new data goes.
+      let after = w[flow + headAt + 1]!;
+      let next = 0;
+      while (after !== 0) {
+        const r = this.log.recordIndex(after);
+        if (seqDiff(seq, lw[r + R_SEQ]!) >= 0) break;
+        next = after;
+        after = w[flow + headAt] === after ? 0 : lw[r + R_PREV]!;
+      }
+      if (after !== 0) {
+        const r = this.log.recordIndex(after);
+        const skip = seqDiff(seq, lw[r + R_SEQ]!);
+        const n = Math.min(bytes, lw[r + R_BYTES]! - skip);
+        if (n > 0) {
+          if (!equalBytes(buf, off, this.log.data, lw[r + R_AT]! + skip, n)) {
+            return secondary
+              ? this.differ(flow, seq, this.log.data, lw[r + R_AT]! + skip, buf, off, n, CheckpointCause.RETRANSMISSION)
+              : this.differ(flow, seq, buf, off, this.log.data, lw[r + R_AT]! + skip, n, CheckpointCause.RETRANSMISSION);
+          }
+          seq = seqAdd(seq, n);
+          off += n;
+          bytes -= n;
+          continue;
+        }
+      }
+      let n = bytes;
+      if (next !== 0) n = Math.min(n, seqDiff(lw[this.log.recordIndex(next) + R_SEQ]!, seq));
+      if (packet !== 0) {
+        if (after !== 0) this.usePacket(flow, packet, packetOffset, seq, off, n, after);
+        else {
+          this.usePacketAtHead(flow, packet, packetOffset, seq, off, n);
+        }
+        packet = 0;
+      } else {
+        if (!this.log.hasRoom(n)) return EXHAUSTED;
+        const before = w[flow + headAt + 1]!;
+        const flags = secondary ? LOG_PENDING | LOG_SECONDARY : LOG_PENDING;
+        const id = this.log.append(flow, buf, off, n, flags);
+        const r = this.log.recordIndex(id);
+        lw[r + R_SEQ] = seq;
+        lw[r + R_BYTES] = n;
+        // Appending may have moved records: `after` is looked up again unless it was the unchanged tail.
+        if (w[flow + headAt + 1] !== before || (after !== 0 && !this.log.alive(after, flow))) {
+          after = this.placeOf(flow, headAt, seq);
+        }
+        this.link(flow, headAt, id, after);
+      }
+      seq = seqAdd(seq, n);
+      off += n;
+      bytes -= n;
+    }
+    return WAIT;
+  }
+
+  private usePacketAtHead(flow: number, id: number, packetOffset: number, seq: number, off: number, bytes: number): void {
+    const lw = this.log.words;
+    const r = this.log.recordIndex(id);
+    lw[r + R_SEQ] = seq;
+    lw[r + R_BYTES] = bytes;
+    lw[r + R_AT] = lw[r + R_COPY]! + (off - packetOffset);
+    this.log.need(id, LOG_PENDING);
+    this.link(flow, X_PRIMARY_HEAD, id, 0);
+  }
+
+  /** Last record of the list that starts before seq, or 0. */
+  private placeOf(flow: number, headAt: number, seq: number): number {
+    const w = this.flows.words;
+    const lw = this.log.words;
+    let id = w[flow + headAt + 1]!;
+    while (id !== 0 && seqDiff(seq, lw[this.log.recordIndex(id) + R_SEQ]!) < 0) {
+      id = w[flow + headAt] === id ? 0 : lw[this.log.recordIndex(id) + R_PREV]!;
+    }
+    return id;
+  }
+
+  /** Checks [seq, seq+bytes), all below X_VERIFIED, against what was verified. */
+  private checkHistory(flow: number, seq: number, buf: Buffer, off: number, bytes: number): number {
+    const w = this.flows.words;
+    const lw = this.log.words;
+    let end = seqAdd(seq, bytes);
+    // A partly verified head is not history yet.
+    for (const headAt of [X_PRIMARY_HEAD, X_SECONDARY_HEAD]) {
+      const head = w[flow + headAt]!;
+      if (head === 0) continue;
+      const part = this.checkRecord(flow, head, seq, end, buf, off);
+      if (part === HISTORY_DIFFERS) return HISTORY_DIFFERS;
+      if (part === HISTORY_EQUAL) end = lw[this.log.recordIndex(head) + R_SEQ]!;
+      if (seqDiff(end, seq) <= 0) return HISTORY_EQUAL;
+    }
+    let id = w[flow + X_HISTORY]!;
+    for (let n = 0; n < HISTORY_SEARCH_LIMIT && this.log.alive(id, flow); n++) {
+      const r = this.log.recordIndex(id);
+      const part = this.checkRecord(flow, id, seq, end, buf, off);
+      if (part === HISTORY_DIFFERS) return HISTORY_DIFFERS;
+      if (part === HISTORY_EQUAL) end = lw[r + R_SEQ]!;
+      if (seqDiff(end, seq) <= 0) return HISTORY_EQUAL;
+      id = lw[r + R_PREV]!;
+    }
+    return HISTORY_UNKNOWN;
+  }
+
+  /** Compares the part of [seq, end) that the record has, if it reaches up to end. UNKNOWN: it does not. */
+  private checkRecord(flow: number, id: number, seq: number, end: number, buf: Buffer, off: number): number {
+    const lw = this.log.words;
+    const r = this.log.recordIndex(id);
+    const from = lw[r + R_SEQ]!;
+    if (seqDiff(end, from) <= 0 || seqDiff(seqAdd(from, lw[r + R_BYTES]!), end) < 0) return HISTORY_UNKNOWN;
+    const start = seqDiff(seq, from) > 0 ? seq : from;
+    const n = seqDiff(end, start);
+    const at = lw[r + R_AT]! + seqDiff(start, from);
+    const bufAt = off + seqDiff(start, seq);
+    if (equalBytes(buf, bufAt, this.log.data, at, n)) return HISTORY_EQUAL;
+    this.differ(flow, start, buf, bufAt, this.log.data, at, n, CheckpointCause.RETRANSMISSION);
+    return HISTORY_DIFFERS;
+  }
+
+  private differ(
+    flow: number,
+    seq: number,
+    primary: Buffer,
+    primaryOff: number,
+    secondary: Buffer,
+    secondaryOff: number,
+    bytes: number,
+    cause: CheckpointCause,
+  ): Outcome {
+    const i = firstDifference(primary, primaryOff, secondary, secondaryOff, bytes);
+    this.difference.set(cause, flow, seqAdd(seq, i));
+    this.difference.setPrimary(primary, primaryOff + i, bytes - i);
+    this.difference.setSecondary(secondary, secondaryOff + i, bytes - i);
+    return DIVERGED;
+  }
+}

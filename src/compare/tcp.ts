@@ -1,0 +1,340 @@
+// TCP: two connections that must say the same. Payload goes to the stream comparator; this file matches the SYNs (and so
+// the two numberings), and compares where the streams end (FIN) or break (RST). Not compared: IP header, checksums,
+// timestamps, window, PSH/URG/ECN, and the acknowledgement, which the release lowers to what both sides have given.
+
+import {
+  X_DELTA,
+  X_FLAGS,
+  X_HISTORY,
+  X_PRIMARY_ACK,
+  X_PRIMARY_FIN,
+  X_PRIMARY_ISN,
+  X_PRIMARY_NEXT,
+  X_PRIMARY_RST,
+  X_PRIMARY_SYN_ACK,
+  X_PRIMARY_SYN_OPTIONS,
+  X_PRIMARY_WINDOW,
+  X_RELEASED_ACK,
+  X_RELEASED_EDGE,
+  X_SECONDARY_ACK,
+  X_SECONDARY_FIN,
+  X_SECONDARY_ISN,
+  X_SECONDARY_NEXT,
+  X_SECONDARY_RST,
+  X_SECONDARY_SYN_ACK,
+  X_SECONDARY_SYN_OPTIONS,
+  X_SECONDARY_SYN_WINDOW,
+  X_SECONDARY_WINDOW,
+  X_VERIFIED,
+  XF_AHEAD,
+  XF_BASED,
+  XF_COVERED,
+  XF_MIDSTREAM,
+  XF_RELEASED,
+  XF_MATCHED,
+  XF_PRIMARY_ACK,
+  XF_PRIMARY_FIN,
+  XF_PRIMARY_ISN,
+  XF_PRIMARY_RST,
+  XF_PRIMARY_SYN,
+  XF_SCALE,
+  XF_SCALE_SHIFT,
+  XF_SECONDARY_ACK,
+  XF_SECONDARY_FIN,
+  XF_SECONDARY_ISN,
+  XF_SECONDARY_RST,
+  XF_SECONDARY_SYN,
+} from '../conntrack/colo-extension';
+import type { FlowTable } from '../conntrack/flow-table';
+import { seqAdd, seqDiff, seqMax } from '../core/seq32';
+import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
+import { CheckpointCause, type Difference, DIVERGED, EQUAL, type Outcome, WAIT } from './outcome';
+import type { StreamComparator } from './stream';
+import { synHasAck, synWindowScale } from './tcp-syn';
+
+const XF_PRIMARY_SIDE = XF_PRIMARY_ISN | XF_PRIMARY_ACK | XF_PRIMARY_FIN | XF_PRIMARY_RST;
+const SCALE_BITS = 15 << XF_SCALE_SHIFT;
+
+export class TcpComparator {
+  constructor(
+    private readonly flows: FlowTable,
+    readonly stream: StreamComparator,
+    private readonly difference: Difference,
+  ) {}
+
+  /** A connection first seen without SYN: its numbers are the same on both sides, or differ by a remembered delta. */
+  adopt(flow: number, delta: number): void {
+    const w = this.flows.words;
+    w[flow + X_FLAGS] = w[flow + X_FLAGS]! | XF_MATCHED;
+    w[flow + X_DELTA] = delta;
+  }
+
+  /** True when this SYN has another ISN than the connection that the flow knows: the caller settles the old one first. */
+  primaryReopens(flow: number, isn: number): boolean {
+    const w = this.flows.words;
+    const flags = w[flow + X_FLAGS]!;
+    return (flags & XF_PRIMARY_ISN) === 0 ? (flags & XF_BASED) !== 0 : w[flow + X_PRIMARY_ISN] !== isn;
+  }
+
+  secondaryReopens(flow: number, isn: number): boolean {
+    const w = this.flows.words;
+    const flags = w[flow + X_FLAGS]!;
+    return (flags & XF_SECONDARY_ISN) === 0 ? (flags & XF_MATCHED) !== 0 : w[flow + X_SECONDARY_ISN] !== isn;
+  }
+
+  /** The PVM's side of the flow starts anew. The SVM's SYN, if it came first, stays. */
+  resetPrimary(flow: number): void {
+    const w = this.flows.words;
+    this.stream.dropPrimaryList(flow);
+    const flags = w[flow + X_FLAGS]!;
+    let kept = XF_AHEAD;
+    if ((flags & XF_SECONDARY_SYN) !== 0) kept |= XF_SECONDARY_SYN | XF_SECONDARY_ISN | XF_SECONDARY_ACK;
+    else this.stream.dropSecondaryList(flow);
+    w[flow + X_FLAGS] = flags & kept;
+    w[flow + X_HISTORY] = 0;
+  }
+
+  /** The SVM's side starts anew: nothing that it said before belongs to what follows. */
+  resetSecondary(flow: number): void {
+    const w = this.flows.words;
+    this.stream.dropSecondaryList(flow);
+    w[flow + X_FLAGS] =
+      w[flow + X_FLAGS]! &
+      ~(XF_MATCHED | XF_SECONDARY_ACK | XF_SECONDARY_FIN | XF_SECONDARY_RST | XF_SECONDARY_ISN | XF_SECONDARY_SYN);
+  }
+
+  /**
+   * First touch of a flow after a checkpoint: the SVM has become a copy of the PVM, so all that the PVM had said is covered,
+   * and every counter of the SVM's side takes the PVM's value, the window too.
+   */
+  align(flow: number): void {
+    const w = this.flows.words;
+    const old = w[flow + X_FLAGS]!;
+    let flags = (old & (XF_BASED | XF_MIDSTREAM | XF_PRIMARY_SIDE | XF_SCALE | SCALE_BITS)) | XF_MATCHED;
+    if ((old & XF_PRIMARY_ISN) !== 0) {
+      flags |= XF_SECONDARY_ISN;
+      w[flow + X_SECONDARY_ISN] = w[flow + X_PRIMARY_ISN]!;
+      if ((old & XF_BASED) === 0) {
+        const next = w[flow + X_PRIMARY_NEXT]!;
+        this.stream.start(flow, seqAdd(w[flow + X_PRIMARY_ISN]!, 1));
+        w[flow + X_PRIMARY_NEXT] = next;
+        flags |= XF_BASED;
+      }
+    }
+    w[flow + X_DELTA] = 0;
+    this.stream.alignPrimary(flow, w[flow + X_PRIMARY_NEXT]!);
+    if ((flags & XF_BASED) !== 0) flags |= XF_COVERED;
+    if ((old & XF_PRIMARY_ACK) !== 0) {
+      flags |= XF_SECONDARY_ACK;
+      w[flow + X_SECONDARY_ACK] = w[flow + X_PRIMARY_ACK]!;
+      w[flow + X_SECONDARY_WINDOW] = w[flow + X_PRIMARY_WINDOW]!;
+      // What was held left with the PVM's own numbers.
+      flags |= XF_RELEASED;
+      const scale = (old & XF_SCALE) !== 0 ? (old >>> XF_SCALE_SHIFT) & 15 : 0;
+      w[flow + X_RELEASED_ACK] = w[flow + X_PRIMARY_ACK]!;
+      w[flow + X_RELEASED_EDGE] = seqAdd(w[flow + X_PRIMARY_ACK]!, w[flow + X_PRIMARY_WINDOW]! << scale);
+    }
+    if ((old & XF_PRIMARY_FIN) !== 0) flags |= XF_SECONDARY_FIN;
+    w[flow + X_SECONDARY_FIN] = w[flow + X_PRIMARY_FIN]!;
+    if ((old & XF_PRIMARY_RST) !== 0) flags |= XF_SECONDARY_RST;
+    w[flow + X_SECONDARY_RST] = w[flow + X_PRIMARY_RST]!;
+    w[flow + X_SECONDARY_NEXT] = w[flow + X_PRIMARY_NEXT]!;
+    w[flow + X_SECONDARY_SYN_WINDOW] = 0xffff;
+    w[flow + X_FLAGS] = flags;
+  }
+
+  /** SYN of the PVM, new or repeated. EQUAL: matched; WAIT: the SVM's is missing. */
+  primarySyn(flow: number, v: PacketView, options: number): Outcome {
+    const w = this.flows.words;
+    let flags = w[flow + X_FLAGS]!;
+    if ((flags & XF_PRIMARY_ISN) === 0) {
+      w[flow + X_PRIMARY_ISN] = v.seq;
+      w[flow + X_PRIMARY_NEXT] = seqAdd(v.seq, 1);
+      flags |= XF_PRIMARY_ISN | XF_PRIMARY_SYN;
+      flags &= ~XF_MATCHED;
+    }
+    w[flow + X_PRIMARY_SYN_OPTIONS] = options;
+    w[flow + X_PRIMARY_SYN_ACK] = v.ack;
+    w[flow + X_PRIMARY_WINDOW] = this.scaledSynWindow(v.window, options);
+    if ((v.flags & TCP_ACK) !== 0) {
+      w[flow + X_PRIMARY_ACK] = v.ack;
+      flags |= XF_PRIMARY_ACK;
+    }
+    w[flow + X_FLAGS] = flags;
+    return this.matchSyns(flow);
+  }
+
+  secondarySyn(flow: number, v: PacketView, options: number): Outcome {
+    const w = this.flows.words;
+    let flags = w[flow + X_FLAGS]!;
+    if ((flags & XF_SECONDARY_ISN) === 0) {
+      w[flow + X_SECONDARY_ISN] = v.seq;
+      flags |= XF_SECONDARY_ISN | XF_SECONDARY_SYN;
+    }
+    w[flow + X_SECONDARY_SYN_OPTIONS] = options;
+    w[flow + X_SECONDARY_SYN_ACK] = v.ack;
+    if ((flags & XF_SECONDARY_SYN) !== 0) {
+      w[flow + X_SECONDARY_SYN_WINDOW] = v.window;
+      w[flow + X_SECONDARY_WINDOW] = this.scaledSynWindow(v.window, options);
+      if ((v.flags & TCP_ACK) !== 0) {
+        w[flow + X_SECONDARY_ACK] = v.ack;
+        flags |= XF_SECONDARY_ACK;
+      }
+    }
+    w[flow + X_FLAGS] = flags;
+    return this.matchSyns(flow);
+  }
+
+  /** Notes what a PVM segment (no SYN) says about acknowledgement, window and ends; EQUAL or DIVERGED. */
+  notePrimary(flow: number, v: PacketView): Outcome {
+    const w = this.flows.words;
+    let flags = w[flow + X_FLAGS]!;
+    if ((v.flags & TCP_ACK) !== 0) {
+      w[flow + X_PRIMARY_ACK] = (flags & XF_PRIMARY_ACK) !== 0 ? seqMax(w[flow + X_PRIMARY_ACK]!, v.ack) : v.ack;
+      flags |= XF_PRIMARY_ACK;
+      w[flow + X_PRIMARY_WINDOW] = v.window;
+    }
+    if ((v.flags & TCP_RST) !== 0) {
+      w[flow + X_PRIMARY_RST] = v.seq;
+      w[flow + X_FLAGS] = flags | XF_PRIMARY_RST;
+      return this.compareRst(flow);
+    }
+    const end = seqAdd(v.seq, v.payloadBytes);
+    if (v.payloadBytes > 0 || (v.flags & TCP_FIN) !== 0) {
+      if ((flags & XF_BASED) === 0) w[flow + X_PRIMARY_NEXT] = end;
+      else w[flow + X_PRIMARY_NEXT] = seqMax(w[flow + X_PRIMARY_NEXT]!, end);
+    }
+    if ((v.flags & TCP_FIN) !== 0) {
+      if ((flags & XF_BASED) === 0 && v.payloadBytes === 0) {
+        w[flow + X_FLAGS] = flags;
+        this.stream.start(flow, v.seq);
+        flags = w[flow + X_FLAGS]!;
+      }
+      w[flow + X_PRIMARY_FIN] = end;
+      flags |= XF_PRIMARY_FIN;
+    }
+    w[flow + X_FLAGS] = flags;
+    return this.compareEnds(flow);
+  }
+
+  /** The same for the SVM; seq is already in the PVM's numbers. */
+  noteSecondary(flow: number, v: PacketView, seq: number): Outcome {
+    const w = this.flows.words;
+    let flags = w[flow + X_FLAGS]!;
+    if ((v.flags & TCP_ACK) !== 0) {
+      if ((flags & XF_SECONDARY_ACK) === 0) {
+        w[flow + X_SECONDARY_ACK] = v.ack;
+        w[flow + X_SECONDARY_WINDOW] = v.window;
+        flags |= XF_SECONDARY_ACK;
+      } else if (seqDiff(v.ack, w[flow + X_SECONDARY_ACK]!) >= 0) {
+        // A segment that was overtaken on the way must not bring back an old window.
+        w[flow + X_SECONDARY_ACK] = v.ack;
+        w[flow + X_SECONDARY_WINDOW] = v.window;
+      }
+    }
+    if ((v.flags & TCP_RST) !== 0) {
+      w[flow + X_SECONDARY_RST] = seq;
+      w[flow + X_FLAGS] = flags | XF_SECONDARY_RST;
+      return this.compareRst(flow);
+    }
+    const end = seqAdd(seq, v.payloadBytes);
+    if (v.payloadBytes > 0) w[flow + X_SECONDARY_NEXT] = end;
+    if ((v.flags & TCP_FIN) !== 0) {
+      w[flow + X_SECONDARY_FIN] = end;
+      flags |= XF_SECONDARY_FIN;
+    }
+    w[flow + X_FLAGS] = flags;
+    if ((flags & XF_PRIMARY_FIN) !== 0 && v.payloadBytes > 0 && seqDiff(end, w[flow + X_PRIMARY_FIN]!) > 0) {
+      return this.diverge(CheckpointCause.FIN, flow, w[flow + X_PRIMARY_FIN]!);
+    }
+    return this.compareEnds(flow);
+  }
+
+  /** May a PVM packet with this content leave, as far as content goes? `end` is behind its payload. */
+  isVerified(flow: number, seq: number, end: number, tcpFlags: number): boolean {
+    const w = this.flows.words;
+    const flags = w[flow + X_FLAGS]!;
+    if ((flags & XF_MATCHED) === 0) return false;
+    if ((tcpFlags & TCP_SYN) !== 0 && seq !== w[flow + X_PRIMARY_ISN]) return false;
+    if ((tcpFlags & TCP_RST) !== 0) {
+      return (flags & XF_SECONDARY_RST) !== 0 && w[flow + X_SECONDARY_RST] === seq;
+    }
+    const from = (tcpFlags & TCP_SYN) !== 0 ? seqAdd(seq, 1) : seq;
+    if (end !== from || (tcpFlags & TCP_FIN) !== 0) {
+      if (!this.stream.isVerified(flow, from, end)) return false;
+    }
+    if ((tcpFlags & TCP_FIN) !== 0) return (flags & XF_SECONDARY_FIN) !== 0 && w[flow + X_SECONDARY_FIN] === end;
+    return true;
+  }
+
+  private scaledSynWindow(window: number, options: number): number {
+    // A SYN's own window is never scaled, every later one is: keep it in the later ones' unit.
+    const scale = synWindowScale(options);
+    return scale > 0 ? window >>> scale : window;
+  }
+
+  private matchSyns(flow: number): Outcome {
+    const w = this.flows.words;
+    const flags = w[flow + X_FLAGS]!;
+    if ((flags & XF_MATCHED) !== 0) return EQUAL;
+    const both = XF_PRIMARY_SYN | XF_SECONDARY_SYN;
+    if ((flags & both) !== both) return WAIT;
+    const primary = w[flow + X_PRIMARY_SYN_OPTIONS]!;
+    const secondary = w[flow + X_SECONDARY_SYN_OPTIONS]!;
+    // Answers to different SYNs of the peer: one of them is old, the newer pair is still to come.
+    if (synHasAck(primary) && synHasAck(secondary) && w[flow + X_PRIMARY_SYN_ACK] !== w[flow + X_SECONDARY_SYN_ACK]) {
+      return WAIT;
+    }
+    if (primary !== secondary) return this.diverge(CheckpointCause.SYN_OPTIONS, flow, w[flow + X_PRIMARY_ISN]!);
+    const delta = seqDiff(w[flow + X_PRIMARY_ISN]!, w[flow + X_SECONDARY_ISN]!) >>> 0;
+    w[flow + X_DELTA] = delta;
+    w[flow + X_FLAGS] = (flags & ~both) | XF_MATCHED;
+    this.stream.start(flow, seqAdd(w[flow + X_PRIMARY_ISN]!, 1));
+    this.stream.renumberSecondary(flow, delta);
+    const scale = synWindowScale(primary);
+    // Only a SYN/ACK shows that both ends scale; on a SYN the peer may still decline.
+    if (synHasAck(primary)) {
+      w[flow + X_FLAGS] = w[flow + X_FLAGS]! | XF_SCALE | ((scale < 0 ? 0 : scale) << XF_SCALE_SHIFT);
+    }
+    return EQUAL;
+  }
+
+  private compareEnds(flow: number): Outcome {
+    const w = this.flows.words;
+    const flags = w[flow + X_FLAGS]!;
+    if ((flags & XF_SECONDARY_FIN) === 0) return EQUAL;
+    const fin = w[flow + X_SECONDARY_FIN]!;
+    if ((flags & XF_PRIMARY_FIN) !== 0 && w[flow + X_PRIMARY_FIN] !== fin) {
+      return this.diverge(CheckpointCause.FIN, flow, fin);
+    }
+    if ((flags & XF_BASED) !== 0 && seqDiff(w[flow + X_PRIMARY_NEXT]!, fin) > 0) {
+      return this.diverge(CheckpointCause.FIN, flow, fin);
+    }
+    return EQUAL;
+  }
+
+  private compareRst(flow: number): Outcome {
+    const w = this.flows.words;
+    const flags = w[flow + X_FLAGS]!;
+    // Unequal RSTs may be answers to different stray segments whose counterparts are still to come: they wait.
+    // One side refuses what the other accepts.
+    if ((flags & (XF_PRIMARY_SYN | XF_SECONDARY_SYN)) !== 0 && (flags & XF_MATCHED) === 0) {
+      return this.diverge(CheckpointCause.RST, flow, w[flow + X_PRIMARY_ISN]!);
+    }
+    // The SVM broke off before what the PVM went on to say.
+    if (
+      (flags & XF_SECONDARY_RST) !== 0 &&
+      (flags & XF_BASED) !== 0 &&
+      seqDiff(w[flow + X_SECONDARY_RST]!, w[flow + X_VERIFIED]!) <= 0 &&
+      seqDiff(w[flow + X_PRIMARY_NEXT]!, w[flow + X_VERIFIED]!) > 0
+    ) {
+      return this.diverge(CheckpointCause.RST, flow, w[flow + X_VERIFIED]!);
+    }
+    return EQUAL;
+  }
+
+  private diverge(cause: CheckpointCause, flow: number, position: number): Outcome {
+    this.difference.set(cause, flow, position);
+    return DIVERGED;
+  }
+}

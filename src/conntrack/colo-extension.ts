@@ -1,0 +1,94 @@
+// The colo extension of a flow on the primary (nf_conn_colo_tcp.p of the original): what the comparison and the release
+// have to remember, as words of the flow's record behind those of the flow table. Positions are 32-bit sequence numbers
+// in the PVM's numbering. "Verified" means: both sides produced it, or a completed checkpoint covers it.
+
+import { FLOW_USER } from './flow-table';
+
+export const X_FLAGS = FLOW_USER;
+/** Epoch to which the words below belong (low 32 bits); an older one is aligned on the first touch after the checkpoint. */
+export const X_EPOCH = FLOW_USER + 1;
+/** Verified stream bytes: [X_BASE, X_VERIFIED). */
+export const X_BASE = FLOW_USER + 2;
+export const X_VERIFIED = FLOW_USER + 3; // compared_seq
+/** A second verified range above X_VERIFIED (after the base had to be lowered), empty when equal. */
+export const X_ISLAND = FLOW_USER + 4;
+export const X_ISLAND_END = FLOW_USER + 5;
+/** End of what the PVM, the SVM sent. */
+export const X_PRIMARY_NEXT = FLOW_USER + 6; // mrcv_nxt
+export const X_SECONDARY_NEXT = FLOW_USER + 7; // srcv_nxt
+/** Everything before it is covered by the last checkpoint. Valid with XF_COVERED. */
+export const X_COVERED = FLOW_USER + 8;
+/** Lists of log records with bytes that await the other side, in stream order. */
+export const X_PRIMARY_HEAD = FLOW_USER + 9;
+export const X_PRIMARY_TAIL = FLOW_USER + 10;
+export const X_SECONDARY_HEAD = FLOW_USER + 11;
+export const X_SECONDARY_TAIL = FLOW_USER + 12;
+/** Newest verified record; older ones follow by R_PREV. */
+export const X_HISTORY = FLOW_USER + 13;
+/** Greatest acknowledgement that each side sent. */
+export const X_PRIMARY_ACK = FLOW_USER + 14; // mack
+export const X_SECONDARY_ACK = FLOW_USER + 15; // sack
+/** Latest window field of each side, unscaled (both sides have the same scale, or it was a divergence). */
+export const X_PRIMARY_WINDOW = FLOW_USER + 16; // mwin
+export const X_SECONDARY_WINDOW = FLOW_USER + 17; // swin
+/** Greatest acknowledgement that was let out, and the greatest right edge (ack + scaled window). */
+export const X_RELEASED_ACK = FLOW_USER + 18;
+export const X_RELEASED_EDGE = FLOW_USER + 19;
+export const X_PRIMARY_ISN = FLOW_USER + 20;
+export const X_SECONDARY_ISN = FLOW_USER + 21;
+/** ISN(PVM) - ISN(SVM): added to what the SVM numbers. */
+export const X_DELTA = FLOW_USER + 22;
+/** Acknowledgement on each side's SYN/ACK: tells incarnations of a reused tuple apart. */
+export const X_PRIMARY_SYN_ACK = FLOW_USER + 23;
+export const X_SECONDARY_SYN_ACK = FLOW_USER + 24;
+/** Options of each side's SYN, packed by compare/tcp-syn. */
+export const X_PRIMARY_SYN_OPTIONS = FLOW_USER + 25;
+export const X_SECONDARY_SYN_OPTIONS = FLOW_USER + 26;
+/** Stream position of FIN and RST of each side. */
+export const X_PRIMARY_FIN = FLOW_USER + 27;
+export const X_SECONDARY_FIN = FLOW_USER + 28;
+export const X_PRIMARY_RST = FLOW_USER + 29;
+export const X_SECONDARY_RST = FLOW_USER + 30;
+/** Held packets (slot + 1, 0 = none): those with stream content, and pure acknowledgements. */
+export const X_HELD_HEAD = FLOW_USER + 31;
+export const X_HELD_TAIL = FLOW_USER + 32;
+export const X_ACKS_HEAD = FLOW_USER + 33;
+export const X_ACKS_TAIL = FLOW_USER + 34;
+/** List of flows in which the SVM is ahead (base + 1, 0 = none), and since when (ms, low 32 bits). */
+export const X_AHEAD_NEXT = FLOW_USER + 35;
+export const X_AHEAD_PREV = FLOW_USER + 36;
+export const X_AHEAD_SINCE = FLOW_USER + 37;
+
+/** Window of the SVM's SYN as it stands there: a SYN's window is never scaled. */
+export const X_SECONDARY_SYN_WINDOW = FLOW_USER + 38;
+
+/** Words of a primary flow record, even so that a record keeps its place in cache lines. */
+export const PRIMARY_RECORD_WORDS = FLOW_USER + 40;
+
+/** X_BASE, X_VERIFIED, X_PRIMARY_NEXT mean something. */
+export const XF_BASED = 1 << 0;
+/** The connection was first seen without its SYN: its base may have to be lowered. */
+export const XF_MIDSTREAM = 1 << 1;
+/** A SYN of this side came with an ISN that was not matched with the other side's yet. */
+export const XF_PRIMARY_SYN = 1 << 2;
+export const XF_SECONDARY_SYN = 1 << 3; // SYN_RECVD
+/** The two sides' numbers are known to belong together. */
+export const XF_MATCHED = 1 << 4;
+/** An acknowledgement of this side was seen. */
+export const XF_PRIMARY_ACK = 1 << 5;
+export const XF_SECONDARY_ACK = 1 << 6;
+export const XF_PRIMARY_FIN = 1 << 7;
+export const XF_SECONDARY_FIN = 1 << 8;
+export const XF_PRIMARY_RST = 1 << 9;
+export const XF_SECONDARY_RST = 1 << 10;
+/** X_RELEASED_ACK and X_RELEASED_EDGE mean something. */
+export const XF_RELEASED = 1 << 11;
+export const XF_COVERED = 1 << 12;
+/** X_*_ISN is known. */
+export const XF_PRIMARY_ISN = 1 << 13;
+export const XF_SECONDARY_ISN = 1 << 14;
+/** In the list of flows whose SVM is ahead. */
+export const XF_AHEAD = 1 << 15;
+/** The window scale of the connection is known: bits 24-27 hold it. */
+export const XF_SCALE = 1 << 16;
+export const XF_SCALE_SHIFT = 24;

@@ -1,0 +1,31 @@
+// Every bound of the engines, with its reason. Going over one is a named outcome with a counter, never silence.
+
+export interface EngineLimits {
+  /** Flows tracked at once; a new flow beyond it is dropped (`flow_table_full`). A record is about 250 bytes, touched on first use. */
+  maxFlows: number;
+  /** PVM packets held at once. The kernel's queue must be at least this long, or it drops first. */
+  maxHeldPackets: number;
+  /** Bytes of PVM packets held and of either side's bytes awaiting comparison; at most half the log, so that cleaning always makes room. */
+  maxHeldBytes: number;
+  /** Size of the comparison log: unverified bytes, and as much verified history as fits (retransmissions are checked against it). */
+  logBytes: number;
+  /** Packets in the log; small packets run out of records before they run out of bytes. A power of two. */
+  logRecords: number;
+}
+
+export const DEFAULT_LIMITS: Readonly<EngineLimits> = {
+  maxFlows: 1 << 20,
+  maxHeldPackets: 16384,
+  maxHeldBytes: 32 << 20,
+  logBytes: 64 << 20,
+  logRecords: 1 << 17,
+};
+
+/** A PVM packet may span this much of the log: a GSO packet is at most 64 KiB with its headers. */
+export const MAX_PACKET_BYTES = 0xffff;
+
+/** Records that a history search may visit before it gives up and treats the bytes as unverifiable. */
+export const HISTORY_SEARCH_LIMIT = 4096;
+
+/** Held packets that a release may step over, so that one event costs a bounded time. */
+export const RELEASE_SCAN_LIMIT = 32;

@@ -1,0 +1,130 @@
+// What the parts of the primary's engine share: tables, log, holds, counters, and the way out.
+
+import { type CheckpointCause, Difference } from '../compare/outcome';
+import { LOG_HELD, PacketLog } from '../compare/packet-log';
+import { StreamComparator } from '../compare/stream';
+import { TcpComparator } from '../compare/tcp';
+import { PRIMARY_RECORD_WORDS, X_EPOCH } from '../conntrack/colo-extension';
+import { FlowTable } from '../conntrack/flow-table';
+import type { EngineLimits } from '../core/limits';
+import type { PacketView } from '../packet/view';
+import {
+  C_DROPPED,
+  C_HELD_FULL,
+  C_HELD_TOTAL,
+  C_PRIMARY_LOG_FULL,
+  C_RELEASED_BYTES,
+  C_RELEASED_PACKETS,
+  C_REWRITTEN,
+  PrimaryCounters,
+} from './counters';
+import { Holds, NO_FLOW } from './holds';
+import { TcpRelease } from './tcp-release';
+
+/** What the engine asks of its surroundings. Each PVM packet gets exactly one of the three verdicts. */
+export interface PrimaryActions {
+  /** The kernel's own copy leaves. */
+  accept(id: number): void;
+  /** These bytes leave instead; they are valid only during the call. A partial checksum is to be completed. */
+  acceptRewritten(id: number, buf: Buffer, off: number, len: number, partialChecksum: boolean): void;
+  drop(id: number): void;
+  /** At most once an epoch. */
+  requestCheckpoint(cause: CheckpointCause): void;
+}
+
+/** Remembers ISN(PVM) - ISN(SVM) of connections beyond the life of the process. */
+export interface DeltaTable {
+  /** Delta of the packet's connection, 0 when unknown. */
+  find(v: PacketView): number;
+  store(v: PacketView, delta: number): void;
+  clear(): void;
+}
+
+export const NO_DELTAS: DeltaTable = { find: () => 0, store: () => {}, clear: () => {} };
+
+export class PrimaryContext {
+  readonly flows: FlowTable;
+  readonly log: PacketLog;
+  readonly holds: Holds;
+  readonly counters = new PrimaryCounters();
+  readonly difference = new Difference();
+  readonly stream: StreamComparator;
+  readonly tcp: TcpComparator;
+  readonly release: TcpRelease;
+  epoch = 0;
+  /** Flow of the packet last taken in, or -1. */
+  lastFlow = -1;
+
+  constructor(
+    limits: EngineLimits,
+    readonly actions: PrimaryActions,
+    readonly deltas: DeltaTable,
+    seed: readonly [number, number],
+  ) {
+    this.flows = new FlowTable(limits.maxFlows, PRIMARY_RECORD_WORDS, seed[0], seed[1]);
+    this.log = new PacketLog(limits.logBytes, limits.logRecords, limits.maxHeldBytes);
+    this.holds = new Holds(limits.maxHeldPackets, this.flows, this.log);
+    this.stream = new StreamComparator(this.flows, this.log, this.difference);
+    this.tcp = new TcpComparator(this.flows, this.stream, this.difference);
+    this.release = new TcpRelease(this.flows, this.counters);
+    this.log.owner = this;
+  }
+
+  /** PacketLog's owner: a record moved. */
+  onMove(flow: number, oldId: number, newId: number, holdSlot: number): void {
+    if (flow !== NO_FLOW) this.stream.onMove(flow, oldId, newId);
+    if (holdSlot !== 0) this.holds.onMove(newId, holdSlot);
+  }
+
+  /** True when the flow's words belong to an older epoch: the caller aligns them. */
+  isStale(flow: number): boolean {
+    return this.flows.words[flow + X_EPOCH] !== this.epoch;
+  }
+
+  /**
+   * Logs a PVM packet and enters it among the held. Returns the record's id, or 0 when a bound is exhausted (then the
+   * packet is dropped here: its sender repeats it).
+   */
+  hold(
+    id: number,
+    flow: number,
+    v: PacketView,
+    buf: Buffer,
+    seq: number,
+    end: number,
+    flags: number,
+    nowMs: number,
+  ): number {
+    const bytes = v.end - v.start;
+    const full = this.holds.full ? C_HELD_FULL : this.log.hasRoom(bytes) ? -1 : C_PRIMARY_LOG_FULL;
+    if (full >= 0) {
+      this.counters.values[full]!++;
+      this.drop(id);
+      return 0;
+    }
+    const record = this.log.append(flow, buf, v.start, bytes, LOG_HELD);
+    this.holds.add(id, flow, record, seq, end, flags, v.l4 - v.start, nowMs);
+    this.counters.values[C_HELD_TOTAL]!++;
+    return record;
+  }
+
+  accept(id: number, bytes: number): void {
+    const c = this.counters.values;
+    c[C_RELEASED_PACKETS]!++;
+    c[C_RELEASED_BYTES]! += bytes;
+    this.actions.accept(id);
+  }
+
+  acceptRewritten(id: number, buf: Buffer, off: number, bytes: number, partial: boolean): void {
+    const c = this.counters.values;
+    c[C_RELEASED_PACKETS]!++;
+    c[C_RELEASED_BYTES]! += bytes;
+    c[C_REWRITTEN]!++;
+    this.actions.acceptRewritten(id, buf, off, bytes, partial);
+  }
+
+  drop(id: number): void {
+    this.counters.values[C_DROPPED]!++;
+    this.actions.drop(id);
+  }
+}

@@ -1,0 +1,112 @@
+// What the primary's engine counts. One slot a name; the packet path only adds.
+
+import { CHECKPOINT_CAUSES } from '../compare/outcome';
+import { Counters } from '../core/counters';
+
+export const PRIMARY_COUNTER_NAMES = [
+  'primary_packets',
+  'primary_bytes',
+  'secondary_packets',
+  'secondary_bytes',
+  'released_packets',
+  'released_bytes',
+  'rewritten_packets',
+  'dropped_packets',
+  'held_total',
+  'compared_packets',
+  'ack_lowered',
+  'window_lowered',
+  'sack_removed',
+  'mptcp_removed',
+  'signature_seen',
+  'primary_unprotected',
+  'primary_infrastructure',
+  'secondary_infrastructure',
+  'primary_bypassed',
+  'secondary_bypassed',
+  'primary_malformed',
+  'secondary_malformed',
+  'primary_fragments',
+  'secondary_fragments',
+  'primary_reopened',
+  'secondary_reopened',
+  'secondary_unmatched',
+  'secondary_paused',
+  'secondary_settling',
+  'primary_flow_table_full',
+  'secondary_flow_table_full',
+  'primary_held_full',
+  'primary_log_full',
+  'secondary_log_full',
+  'flows_expired',
+  'checkpoints_done',
+  'divergences',
+] as const;
+export type PrimaryCounterName = (typeof PRIMARY_COUNTER_NAMES)[number];
+
+const at = (name: PrimaryCounterName): number => PRIMARY_COUNTER_NAMES.indexOf(name);
+
+export const C_PRIMARY_PACKETS = at('primary_packets');
+export const C_PRIMARY_BYTES = at('primary_bytes');
+export const C_SECONDARY_PACKETS = at('secondary_packets');
+export const C_SECONDARY_BYTES = at('secondary_bytes');
+export const C_RELEASED_PACKETS = at('released_packets');
+export const C_RELEASED_BYTES = at('released_bytes');
+export const C_REWRITTEN = at('rewritten_packets');
+export const C_DROPPED = at('dropped_packets');
+export const C_HELD_TOTAL = at('held_total');
+export const C_COMPARED = at('compared_packets');
+export const C_ACK_LOWERED = at('ack_lowered');
+export const C_WINDOW_LOWERED = at('window_lowered');
+export const C_SACK_REMOVED = at('sack_removed');
+export const C_MPTCP_REMOVED = at('mptcp_removed');
+export const C_SIGNATURE = at('signature_seen');
+export const C_UNPROTECTED = at('primary_unprotected');
+export const C_PRIMARY_INFRASTRUCTURE = at('primary_infrastructure');
+export const C_SECONDARY_INFRASTRUCTURE = at('secondary_infrastructure');
+export const C_PRIMARY_BYPASSED = at('primary_bypassed');
+export const C_SECONDARY_BYPASSED = at('secondary_bypassed');
+export const C_PRIMARY_MALFORMED = at('primary_malformed');
+export const C_SECONDARY_MALFORMED = at('secondary_malformed');
+export const C_PRIMARY_FRAGMENTS = at('primary_fragments');
+export const C_SECONDARY_FRAGMENTS = at('secondary_fragments');
+export const C_PRIMARY_REOPENED = at('primary_reopened');
+export const C_SECONDARY_REOPENED = at('secondary_reopened');
+export const C_SECONDARY_UNMATCHED = at('secondary_unmatched');
+export const C_SECONDARY_PAUSED = at('secondary_paused');
+export const C_SECONDARY_SETTLING = at('secondary_settling');
+export const C_PRIMARY_FLOWS_FULL = at('primary_flow_table_full');
+export const C_SECONDARY_FLOWS_FULL = at('secondary_flow_table_full');
+export const C_HELD_FULL = at('primary_held_full');
+export const C_PRIMARY_LOG_FULL = at('primary_log_full');
+export const C_SECONDARY_LOG_FULL = at('secondary_log_full');
+export const C_FLOWS_EXPIRED = at('flows_expired');
+export const C_CHECKPOINTS = at('checkpoints_done');
+export const C_DIVERGENCES = at('divergences');
+
+/** Upper bounds of the hold-time histogram's buckets, in ms; one more bucket takes the rest. */
+export const HOLD_BUCKETS_MS: readonly number[] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
+
+export class PrimaryCounters extends Counters<PrimaryCounterName> {
+  /** Checkpoint requests by cause, in the order of CHECKPOINT_CAUSES. */
+  readonly requests = new Float64Array(CHECKPOINT_CAUSES.length);
+  readonly holdBuckets = new Float64Array(HOLD_BUCKETS_MS.length + 1);
+  holdMsSum = 0;
+
+  constructor() {
+    super(PRIMARY_COUNTER_NAMES);
+  }
+
+  noteHold(ms: number): void {
+    this.holdMsSum += ms;
+    let i = 0;
+    while (i < HOLD_BUCKETS_MS.length && ms > HOLD_BUCKETS_MS[i]!) i++;
+    this.holdBuckets[i]!++;
+  }
+
+  requestsByCause(): Record<string, number> {
+    const out: Record<string, number> = {};
+    for (let i = 0; i < CHECKPOINT_CAUSES.length; i++) out[CHECKPOINT_CAUSES[i]!] = this.requests[i]!;
+    return out;
+  }
+}

@@ -1,0 +1,90 @@
+// UDP, ICMP and every other protocol: packets of a flow are compared one by one, in order.
+
+import { comparedFrom, DatagramComparator } from '../compare/datagram';
+import { DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';
+import { R_COPY_BYTES } from '../compare/packet-log';
+import { X_EPOCH, X_FLAGS, X_HELD_HEAD, X_SECONDARY_HEAD, X_SECONDARY_TAIL } from '../conntrack/colo-extension';
+import type { PacketView } from '../packet/view';
+import type { PrimaryContext } from './context';
+import { C_COMPARED, C_PRIMARY_FLOWS_FULL, C_SECONDARY_FLOWS_FULL, C_SECONDARY_LOG_FULL } from './counters';
+import { H_ID, H_RECORD, H_TIME, HF_PARTIAL } from './holds';
+
+export class DatagramIntake {
+  private readonly comparator: DatagramComparator;
+
+  constructor(private readonly x: PrimaryContext) {
+    this.comparator = new DatagramComparator(x.flows, x.log, x.difference);
+  }
+
+  primary(id: number, v: PacketView, buf: Buffer, partial: boolean, comparing: boolean, nowMs: number): Outcome {
+    const x = this.x;
+    const flow = this.flowOf(v);
+    if (flow < 0) {
+      x.counters.values[C_PRIMARY_FLOWS_FULL]!++;
+      x.drop(id);
+      return EXHAUSTED;
+    }
+    let outcome: Outcome = WAIT;
+    if (comparing && x.flows.words[flow + X_HELD_HEAD] === 0) {
+      outcome = this.comparator.primary(flow, v, buf);
+      if (outcome === EQUAL) {
+        x.counters.values[C_COMPARED]!++;
+        x.accept(id, v.end - v.start);
+        return EQUAL;
+      }
+    }
+    const from = comparedFrom(v);
+    const record = x.hold(id, flow, v, buf, 0, v.end - from, partial ? HF_PARTIAL : 0, nowMs);
+    if (record === 0) return outcome === DIVERGED ? DIVERGED : EXHAUSTED;
+    this.comparator.markPrimary(record, v);
+    return outcome;
+  }
+
+  secondary(v: PacketView, buf: Buffer, nowMs: number): Outcome {
+    const x = this.x;
+    const flow = this.flowOf(v);
+    if (flow < 0) {
+      x.counters.values[C_SECONDARY_FLOWS_FULL]!++;
+      return EQUAL;
+    }
+    const slot = x.flows.words[flow + X_HELD_HEAD]!;
+    if (slot === 0) {
+      const stored = this.comparator.storeSecondary(flow, v, buf);
+      if (stored === EXHAUSTED) x.counters.values[C_SECONDARY_LOG_FULL]!++;
+      return stored;
+    }
+    const h = x.holds.index(slot);
+    const hw = x.holds.words;
+    const record = hw[h + H_RECORD]!;
+    const outcome = this.comparator.secondary(flow, v, buf, record);
+    if (outcome === EQUAL) {
+      x.counters.values[C_COMPARED]!++;
+      x.counters.noteHold((nowMs - hw[h + H_TIME]!) | 0);
+      x.accept(hw[h + H_ID]!, x.log.words[x.log.recordIndex(record) + R_COPY_BYTES]!);
+      x.holds.remove(slot);
+    }
+    return outcome;
+  }
+
+  /** Is there something of the SVM that the PVM has not said? */
+  secondaryAhead(flow: number): boolean {
+    return this.x.flows.words[flow + X_SECONDARY_HEAD] !== 0;
+  }
+
+  private flowOf(v: PacketView): number {
+    const x = this.x;
+    let flow = x.flows.find(v, false);
+    x.lastFlow = flow;
+    if (flow < 0) {
+      flow = x.flows.insert(v, false);
+      x.lastFlow = flow;
+      if (flow < 0) return -1;
+    } else if (x.isStale(flow)) {
+      x.flows.words[flow + X_SECONDARY_HEAD] = 0;
+      x.flows.words[flow + X_SECONDARY_TAIL] = 0;
+      x.flows.words[flow + X_FLAGS] = 0;
+    }
+    x.flows.words[flow + X_EPOCH] = x.epoch;
+    return flow;
+  }
+}

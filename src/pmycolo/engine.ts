@@ -1,0 +1,349 @@
+// PMYCOLO, the primary's engine: takes the packets of both VMs, compares them, lets the PVM's go when the SVM has said the
+// same, and asks for a checkpoint when it has not. It does no I/O: packets and times come in, verdicts go out.
+//
+//                    a divergence, a timeout, an exhausted bound
+//      +-----------+ ------------------------------------------> +--------+
+//      | comparing |                                             | paused |  everything is held, nothing compared
+//      +-----------+ <------------------------------------------ +--------+
+//                    DO_CHECKPOINT: the PVM's is released in order, the SVM's purged, all counters aligned
+
+import { CHECKPOINT_CAUSES, CheckpointCause, DIVERGED, EXHAUSTED, type Outcome } from '../compare/outcome';
+import { R_COPY, R_COPY_BYTES } from '../compare/packet-log';
+import {
+  X_ACKS_HEAD,
+  X_FLAGS,
+  X_HELD_HEAD,
+  X_PRIMARY_NEXT,
+  X_VERIFIED,
+  XF_AHEAD,
+  XF_BASED,
+  XF_PRIMARY_FIN,
+  XF_SECONDARY_FIN,
+  XF_SECONDARY_SYN,
+} from '../conntrack/colo-extension';
+import { FLOW_META } from '../conntrack/flow-table';
+import { DEFAULT_LIMITS, type EngineLimits } from '../core/limits';
+import { isInfrastructure, isNeighbourRequest } from '../packet/infrastructure';
+import { PARSE_OK, parseIp } from '../packet/parse';
+import { IPPROTO_TCP, PacketView } from '../packet/view';
+import { AheadList } from './ahead-list';
+import { type BypassRule, bypasses } from './bypass';
+import { type DeltaTable, NO_DELTAS, type PrimaryActions, PrimaryContext } from './context';
+import {
+  C_CHECKPOINTS,
+  C_DIVERGENCES,
+  C_PRIMARY_BYPASSED,
+  C_PRIMARY_BYTES,
+  C_PRIMARY_FRAGMENTS,
+  C_PRIMARY_INFRASTRUCTURE,
+  C_PRIMARY_MALFORMED,
+  C_PRIMARY_PACKETS,
+  C_SECONDARY_BYPASSED,
+  C_SECONDARY_BYTES,
+  C_SECONDARY_FRAGMENTS,
+  C_SECONDARY_INFRASTRUCTURE,
+  C_SECONDARY_MALFORMED,
+  C_SECONDARY_PACKETS,
+  C_SECONDARY_PAUSED,
+  C_SECONDARY_SETTLING,
+  C_UNPROTECTED,
+  type PrimaryCounters,
+} from './counters';
+import { DatagramIntake } from './datagram-intake';
+import { H_FLAGS, H_FLOW, H_ID, H_RECORD, H_TIME, HF_DIRTY, HF_PARTIAL, NO_FLOW } from './holds';
+import { TcpIntake } from './tcp-intake';
+
+export interface PrimaryConfig {
+  limits?: Partial<EngineLimits>;
+  /** How long one side may be silent before a checkpoint is asked for, in ms. */
+  compareTimeoutMs?: number;
+  /**
+   * After DO_CHECKPOINT, packets of the SVM are refused for so long, in ms: those on the way were sent before it stopped.
+   * It must be shorter than the time from DO_CHECKPOINT to the SVM's first packet after it resumes.
+   */
+  forwardSettleMs?: number;
+  /** 64 random bits for the flow table's hash, so that a peer cannot aim at one bucket. */
+  seed?: readonly [number, number];
+  deltas?: DeltaTable;
+}
+
+export type { PrimaryActions } from './context';
+
+export class PrimaryEngine {
+  readonly counters: PrimaryCounters;
+  private readonly x: PrimaryContext;
+  private readonly tcp: TcpIntake;
+  private readonly datagrams: DatagramIntake;
+  private readonly ahead: AheadList;
+  private readonly view = new PacketView();
+  private bypass: readonly BypassRule[] = [];
+  private protectedNow = true;
+  private paused = false;
+  private requested = false;
+  private settleUntil = -1;
+  private readonly compareTimeoutMs: number;
+  private readonly forwardSettleMs: number;
+
+  constructor(config: PrimaryConfig, actions: PrimaryActions) {
+    const limits = { ...DEFAULT_LIMITS, ...config.limits };
+    this.compareTimeoutMs = config.compareTimeoutMs ?? 3000;
+    this.forwardSettleMs = config.forwardSettleMs ?? 0;
+    this.x = new PrimaryContext(limits, actions, config.deltas ?? NO_DELTAS, config.seed ?? [0, 0]);
+    this.counters = this.x.counters;
+    this.tcp = new TcpIntake(this.x);
+    this.datagrams = new DatagramIntake(this.x);
+    this.ahead = new AheadList(this.x.flows);
+  }
+
+  /** A packet of the PVM, its IP header at off. `id` gets exactly one verdict, now or later. */
+  primary(id: number, buf: Buffer, off: number, len: number, partialChecksum: boolean, nowMs: number): void {
+    const c = this.counters.values;
+    c[C_PRIMARY_PACKETS]!++;
+    c[C_PRIMARY_BYTES]! += len;
+    if (!this.protectedNow) {
+      c[C_UNPROTECTED]!++;
+      this.x.accept(id, len);
+      return;
+    }
+    const v = this.view;
+    if (parseIp(v, buf, off, len) !== PARSE_OK) {
+      c[C_PRIMARY_MALFORMED]!++;
+      this.x.drop(id);
+      return;
+    }
+    if (this.bypass.length > 0 && bypasses(this.bypass, v)) {
+      c[C_PRIMARY_BYPASSED]!++;
+      this.x.accept(id, len);
+      return;
+    }
+    if (v.fragment) {
+      // Reassembly is the kernel's work; a fragment that comes here all the same cannot be compared.
+      c[C_PRIMARY_FRAGMENTS]!++;
+      this.x.hold(id, NO_FLOW, v, buf, 0, 0, partialChecksum ? HF_PARTIAL : 0, nowMs);
+      return;
+    }
+    const comparing = !this.paused;
+    let outcome: Outcome;
+    if (v.protocol === IPPROTO_TCP) {
+      outcome = this.tcp.primary(id, v, buf, partialChecksum, comparing, nowMs);
+    } else if (isInfrastructure(v)) {
+      c[C_PRIMARY_INFRASTRUCTURE]!++;
+      this.x.accept(id, len);
+      return;
+    } else {
+      outcome = this.datagrams.primary(id, v, buf, partialChecksum, comparing, nowMs);
+    }
+    if (comparing) this.conclude(outcome, nowMs);
+  }
+
+  /** A packet of the SVM. What is needed of it is copied; the caller drops the original always. */
+  secondary(buf: Buffer, off: number, len: number, nowMs: number): void {
+    const c = this.counters.values;
+    c[C_SECONDARY_PACKETS]!++;
+    c[C_SECONDARY_BYTES]! += len;
+    if (!this.protectedNow) return;
+    const v = this.view;
+    if (parseIp(v, buf, off, len) !== PARSE_OK) {
+      c[C_SECONDARY_MALFORMED]!++;
+      return;
+    }
+    if (this.bypass.length > 0 && bypasses(this.bypass, v)) {
+      c[C_SECONDARY_BYPASSED]!++;
+      return;
+    }
+    if (v.fragment) {
+      c[C_SECONDARY_FRAGMENTS]!++;
+      return;
+    }
+    if (v.protocol !== IPPROTO_TCP && isInfrastructure(v)) {
+      c[C_SECONDARY_INFRASTRUCTURE]!++;
+      if (isNeighbourRequest(v)) this.secondaryAddressRequest();
+      return;
+    }
+    if (this.paused) {
+      // The checkpoint that is awaited makes the SVM forget what it says now.
+      c[C_SECONDARY_PAUSED]!++;
+      return;
+    }
+    if (nowMs < this.settleUntil) {
+      c[C_SECONDARY_SETTLING]!++;
+      return;
+    }
+    const outcome =
+      v.protocol === IPPROTO_TCP ? this.tcp.secondary(v, buf, nowMs) : this.datagrams.secondary(v, buf, nowMs);
+    this.conclude(outcome, nowMs);
+  }
+
+  /** DO_CHECKPOINT: the guests are stopped and equal. Everything the PVM has said is released, in order of arrival. */
+  checkpoint(nowMs: number): void {
+    this.counters.values[C_CHECKPOINTS]!++;
+    this.releaseHeld(nowMs);
+    this.newEpoch();
+    this.settleUntil = nowMs + this.forwardSettleMs;
+  }
+
+  /** The operator's word: what is held now leaves unverified, in order. Comparing goes on behind it. */
+  releaseAll(nowMs: number): void {
+    this.settleFlowsOfHeld(true);
+    this.releaseHeld(nowMs);
+  }
+
+  /** What is held now is lost: a dead guest's output must not appear. */
+  dropAll(): void {
+    const { holds } = this.x;
+    this.settleFlowsOfHeld(false);
+    for (let slot = holds.head; slot !== 0; slot = holds.head) {
+      this.x.drop(holds.words[holds.index(slot) + H_ID]!);
+      holds.remove(slot);
+    }
+  }
+
+  /** Off: the PVM's packets leave at once (after releaseAll or dropAll). On again: nothing of before is known. */
+  setProtected(on: boolean): void {
+    if (on === this.protectedNow) return;
+    this.protectedNow = on;
+    if (!on) return;
+    this.forgetFlows();
+    this.newEpoch();
+  }
+
+  get isProtected(): boolean {
+    return this.protectedNow;
+  }
+
+  /** True from a request that pauses the comparison until DO_CHECKPOINT. */
+  get isPaused(): boolean {
+    return this.paused;
+  }
+
+  /** An ARP or neighbour request of the SVM: it has lost something that the PVM still knows. */
+  secondaryAddressRequest(): void {
+    if (this.protectedNow) this.request(CheckpointCause.ADDRESS_REQUEST, false);
+  }
+
+  setBypass(rules: readonly BypassRule[]): void {
+    this.bypass = rules;
+  }
+
+  /** Timeouts; to be called every 100 ms or so. */
+  tick(nowMs: number): void {
+    if (!this.protectedNow || this.paused) return;
+    const { holds } = this.x;
+    if (holds.head !== 0) {
+      const since = holds.words[holds.index(holds.head) + H_TIME]!;
+      if (((nowMs - since) | 0) >= this.compareTimeoutMs) {
+        this.request(CheckpointCause.TIMEOUT_PRIMARY_HELD, true);
+        return;
+      }
+    }
+    if (this.ahead.oldestAge(nowMs) >= this.compareTimeoutMs) this.request(CheckpointCause.TIMEOUT_SECONDARY_AHEAD, true);
+  }
+
+  /** The last difference found; its buffers hold until the next packet. */
+  get difference() {
+    return this.x.difference;
+  }
+
+  get heldPackets(): number {
+    return this.x.holds.count;
+  }
+
+  /** Bytes in the log that are held or await the other side. */
+  get heldBytes(): number {
+    return this.x.log.neededBytes;
+  }
+
+  get flowCount(): number {
+    return this.x.flows.size;
+  }
+
+  /** For reports: the flow table and its colo extension. */
+  get context(): PrimaryContext {
+    return this.x;
+  }
+
+  private conclude(outcome: Outcome, nowMs: number): void {
+    if (outcome === DIVERGED) {
+      this.counters.values[C_DIVERGENCES]!++;
+      this.request(this.x.difference.cause, true);
+      return;
+    }
+    if (outcome === EXHAUSTED) {
+      this.request(CheckpointCause.EXHAUSTED, true);
+      return;
+    }
+    const flow = this.x.lastFlow;
+    if (flow < 0) return;
+    const ahead = this.isAhead(flow);
+    if (ahead || (this.x.flows.words[flow + X_FLAGS]! & XF_AHEAD) !== 0) this.ahead.note(flow, ahead, true, nowMs);
+  }
+
+  private isAhead(flow: number): boolean {
+    const w = this.x.flows.words;
+    if ((w[flow + FLOW_META]! & 0xff) !== IPPROTO_TCP) return this.datagrams.secondaryAhead(flow);
+    const flags = w[flow + X_FLAGS]!;
+    if ((flags & XF_SECONDARY_SYN) !== 0) return true;
+    if ((flags & (XF_PRIMARY_FIN | XF_SECONDARY_FIN)) === XF_SECONDARY_FIN) return true;
+    return this.x.stream.secondaryAhead(flow);
+  }
+
+  private request(cause: CheckpointCause, pause: boolean): void {
+    if (pause) this.paused = true;
+    if (this.requested) return;
+    this.requested = true;
+    this.counters.requests[CHECKPOINT_CAUSES.indexOf(cause)]!++;
+    this.x.actions.requestCheckpoint(cause);
+  }
+
+  /** Lets all held packets go, oldest first, with the PVM's own acknowledgements and windows. */
+  private releaseHeld(nowMs: number): void {
+    const { holds, log } = this.x;
+    const hw = holds.words;
+    for (let slot = holds.head; slot !== 0; slot = holds.head) {
+      const h = holds.index(slot);
+      const flags = hw[h + H_FLAGS]!;
+      const r = log.recordIndex(hw[h + H_RECORD]!);
+      const bytes = log.words[r + R_COPY_BYTES]!;
+      this.counters.noteHold((nowMs - hw[h + H_TIME]!) | 0);
+      if ((flags & HF_DIRTY) !== 0) {
+        this.x.acceptRewritten(hw[h + H_ID]!, log.data, log.words[r + R_COPY]!, bytes, (flags & HF_PARTIAL) !== 0);
+      } else {
+        this.x.accept(hw[h + H_ID]!, bytes);
+      }
+      holds.remove(slot);
+    }
+  }
+
+  /** Before held packets go without a checkpoint: their streams either count as said, or as never said. */
+  private settleFlowsOfHeld(released: boolean): void {
+    const { holds, flows, stream } = this.x;
+    for (let slot = holds.head; slot !== 0; slot = holds.next(slot)) {
+      const flow = holds.words[holds.index(slot) + H_FLOW]!;
+      if (flow === NO_FLOW || (flows.words[flow + FLOW_META]! & 0xff) !== IPPROTO_TCP) continue;
+      if ((flows.words[flow + X_FLAGS]! & XF_BASED) === 0) continue;
+      if (released) stream.coverPrimary(flow, flows.words[flow + X_PRIMARY_NEXT]!);
+      else {
+        stream.dropPrimaryList(flow);
+        flows.words[flow + X_PRIMARY_NEXT] = flows.words[flow + X_VERIFIED]!;
+      }
+    }
+  }
+
+  private newEpoch(): void {
+    this.x.log.newEpoch();
+    this.x.epoch = this.x.log.epoch;
+    this.x.deltas.clear();
+    this.ahead.clear();
+    this.paused = false;
+    this.requested = false;
+  }
+
+  private forgetFlows(): void {
+    const { flows } = this.x;
+    for (let flow = flows.next(-1); flow >= 0; flow = flows.next(flow)) {
+      flows.words[flow + X_HELD_HEAD] = 0;
+      flows.words[flow + X_ACKS_HEAD] = 0;
+      flows.remove(flow);
+    }
+  }
+}

@@ -1,0 +1,145 @@
+// The PVM's packets that wait for a verdict: the kernel keeps the packet, the comparison log a copy of its bytes, this
+// table the rest. Every held packet is in one list by order of arrival (for checkpoints and timeouts) and in one of two
+// lists of its flow: packets with content, and pure acknowledgements, which may overtake held content.
+
+import {
+  X_ACKS_HEAD,
+  X_HELD_HEAD,
+} from '../conntrack/colo-extension';
+import type { FlowTable } from '../conntrack/flow-table';
+import { LOG_HELD, type PacketLog, R_HOLD } from '../compare/packet-log';
+
+export const H_ID = 0;
+export const H_FLOW = 1;
+export const H_RECORD = 2;
+/** Content: position of the first payload byte (of the SYN for a SYN), and behind the last. */
+export const H_SEQ = 3;
+export const H_END = 4;
+/** TCP flags in the low byte, HF_* above. */
+export const H_FLAGS = 5;
+/** Offset of the transport header in the copy. */
+export const H_L4 = 6;
+export const H_TIME = 7;
+const H_NEXT = 8;
+const H_PREV = 9;
+export const H_FLOW_NEXT = 10;
+const H_FLOW_PREV = 11;
+const HOLD_WORDS = 12;
+
+/** The kernel's copy has a partial checksum. */
+export const HF_PARTIAL = 1 << 8;
+/** The copy in the log was changed (options taken out), so it must replace the kernel's. */
+export const HF_DIRTY = 1 << 9;
+/** A pure acknowledgement. */
+export const HF_ACK_ONLY = 1 << 10;
+export const HF_TCP = 1 << 11;
+
+/** No flow: fragments and the like wait for a checkpoint only. */
+export const NO_FLOW = 0xffffffff;
+
+export class Holds {
+  readonly words: Uint32Array;
+  count = 0;
+  /** First and last slot + 1 by arrival, 0 = none. */
+  head = 0;
+  private tail = 0;
+  private free = 0;
+  private fresh = 0;
+
+  constructor(
+    readonly capacity: number,
+    private readonly flows: FlowTable,
+    private readonly log: PacketLog,
+  ) {
+    this.words = new Uint32Array(capacity * HOLD_WORDS);
+  }
+
+  index(slot: number): number {
+    return (slot - 1) * HOLD_WORDS;
+  }
+
+  /** The slot that arrived after this one, 0 = none. */
+  next(slot: number): number {
+    return this.words[this.index(slot) + H_NEXT]!;
+  }
+
+  get full(): boolean {
+    return this.count === this.capacity;
+  }
+
+  /** Notes a held packet whose copy is log record `record` (already marked LOG_HELD). Returns its slot (from 1). */
+  add(
+    id: number,
+    flow: number,
+    record: number,
+    seq: number,
+    end: number,
+    flags: number,
+    l4: number,
+    nowMs: number,
+  ): number {
+    let slot = this.free;
+    const w = this.words;
+    if (slot !== 0) this.free = w[this.index(slot) + H_NEXT]!;
+    else slot = ++this.fresh;
+    const h = this.index(slot);
+    w[h + H_ID] = id;
+    w[h + H_FLOW] = flow;
+    w[h + H_RECORD] = record;
+    w[h + H_SEQ] = seq;
+    w[h + H_END] = end;
+    w[h + H_FLAGS] = flags;
+    w[h + H_L4] = l4;
+    w[h + H_TIME] = nowMs;
+    w[h + H_NEXT] = 0;
+    w[h + H_PREV] = this.tail;
+    if (this.tail === 0) this.head = slot;
+    else w[this.index(this.tail) + H_NEXT] = slot;
+    this.tail = slot;
+    w[h + H_FLOW_NEXT] = 0;
+    w[h + H_FLOW_PREV] = 0;
+    if (flow !== NO_FLOW) {
+      const fw = this.flows.words;
+      const at = flow + ((flags & HF_ACK_ONLY) !== 0 ? X_ACKS_HEAD : X_HELD_HEAD);
+      const last = fw[at + 1]!;
+      w[h + H_FLOW_PREV] = last;
+      if (last === 0) fw[at] = slot;
+      else w[this.index(last) + H_FLOW_NEXT] = slot;
+      fw[at + 1] = slot;
+    }
+    this.log.words[this.log.recordIndex(record) + R_HOLD] = slot;
+    this.count++;
+    return slot;
+  }
+
+  /** Takes a packet out of all lists; its copy stays readable until the next packet is logged. */
+  remove(slot: number): void {
+    const w = this.words;
+    const h = this.index(slot);
+    const next = w[h + H_NEXT]!;
+    const prev = w[h + H_PREV]!;
+    if (prev === 0) this.head = next;
+    else w[this.index(prev) + H_NEXT] = next;
+    if (next === 0) this.tail = prev;
+    else w[this.index(next) + H_PREV] = prev;
+    const flow = w[h + H_FLOW]!;
+    if (flow !== NO_FLOW) {
+      const fw = this.flows.words;
+      const at = flow + ((w[h + H_FLAGS]! & HF_ACK_ONLY) !== 0 ? X_ACKS_HEAD : X_HELD_HEAD);
+      const flowNext = w[h + H_FLOW_NEXT]!;
+      const flowPrev = w[h + H_FLOW_PREV]!;
+      if (flowPrev === 0) fw[at] = flowNext;
+      else w[this.index(flowPrev) + H_FLOW_NEXT] = flowNext;
+      if (flowNext === 0) fw[at + 1] = flowPrev;
+      else w[this.index(flowNext) + H_FLOW_PREV] = flowPrev;
+    }
+    this.log.unneed(w[h + H_RECORD]!, LOG_HELD);
+    w[h + H_NEXT] = this.free;
+    this.free = slot;
+    this.count--;
+  }
+
+  onMove(newId: number, slot: number): void {
+    this.words[this.index(slot) + H_RECORD] = newId;
+  }
+}

@@ -1,0 +1,368 @@
+// TCP packets of both sides on their way into the comparison, and the release of what became verified.
+
+import { DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';
+import { R_COPY, R_COPY_BYTES } from '../compare/packet-log';
+import { formatSynOptions, packSynOptions } from '../compare/tcp-syn';
+import {
+  X_ACKS_HEAD,
+  X_DELTA,
+  X_EPOCH,
+  X_FLAGS,
+  X_HELD_HEAD,
+  XF_BASED,
+  XF_MATCHED,
+  XF_PRIMARY_SYN,
+} from '../conntrack/colo-extension';
+import { RELEASE_SCAN_LIMIT } from '../core/limits';
+import { seqAdd } from '../core/seq32';
+import { nopOut, parseTcpOptions, TcpOptions } from '../packet/tcp-options';
+import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
+import type { PrimaryContext } from './context';
+import {
+  C_COMPARED,
+  C_MPTCP_REMOVED,
+  C_PRIMARY_FLOWS_FULL,
+  C_PRIMARY_MALFORMED,
+  C_PRIMARY_REOPENED,
+  C_SACK_REMOVED,
+  C_SECONDARY_FLOWS_FULL,
+  C_SECONDARY_LOG_FULL,
+  C_SECONDARY_MALFORMED,
+  C_SECONDARY_REOPENED,
+  C_SECONDARY_UNMATCHED,
+  C_SIGNATURE,
+} from './counters';
+import { H_END, H_FLAGS, H_FLOW_NEXT, H_ID, H_L4, H_RECORD, H_SEQ, H_TIME, HF_ACK_ONLY, HF_DIRTY, HF_PARTIAL, HF_TCP } from './holds';
+
+/** Options that are just NOP NOP TIMESTAMP: nearly every segment of an open connection. */
+const ONLY_TIMESTAMP = 0x0101080a;
+const HEADER_WITH_TIMESTAMP = 32;
+
+export class TcpIntake {
+  private readonly options = new TcpOptions();
+
+  constructor(private readonly x: PrimaryContext) {}
+
+  /** A PVM packet. `comparing` is false while a checkpoint is awaited: then it is only noted and held. */
+  primary(id: number, v: PacketView, buf: Buffer, partial: boolean, comparing: boolean, nowMs: number): Outcome {
+    const x = this.x;
+    let dirty = 0;
+    if (v.payload - v.l4 > 20) {
+      const cleaned = this.cleanOptions(v, buf, partial);
+      if (cleaned < 0) {
+        x.counters.values[C_PRIMARY_MALFORMED]!++;
+        x.drop(id);
+        return EQUAL;
+      }
+      dirty = cleaned;
+    }
+    const flow = this.flowOf(v);
+    if (flow < 0) {
+      x.counters.values[C_PRIMARY_FLOWS_FULL]!++;
+      x.drop(id);
+      return EXHAUSTED;
+    }
+    const hold = (partial ? HF_PARTIAL : 0) | dirty | HF_TCP | v.flags;
+    if ((v.flags & TCP_SYN) !== 0) return this.primarySyn(id, flow, v, buf, hold, comparing, nowMs);
+    if (!comparing) {
+      this.startPaused(flow, v);
+      x.tcp.notePrimary(flow, v);
+      return this.keep(id, flow, v, buf, hold, nowMs) === 0 ? EXHAUSTED : WAIT;
+    }
+    const noted = x.tcp.notePrimary(flow, v);
+    if (noted === DIVERGED) return this.holdDiverged(id, flow, v, buf, hold, nowMs);
+    if (v.payloadBytes === 0 && (v.flags & (TCP_FIN | TCP_RST)) === 0) {
+      if (x.flows.words[flow + X_ACKS_HEAD] === 0 && x.release.ackMayLeave(flow, v.ack, v.window)) {
+        this.leave(id, flow, buf, v.start, v.end - v.start, v.l4, hold);
+        return EQUAL;
+      }
+      return this.keep(id, flow, v, buf, hold | HF_ACK_ONLY, nowMs) === 0 ? EXHAUSTED : WAIT;
+    }
+    let outcome: Outcome = EQUAL;
+    const matched = (x.flows.words[flow + X_FLAGS]! & XF_MATCHED) !== 0;
+    if (v.payloadBytes > 0 && matched) {
+      x.counters.values[C_COMPARED]!++;
+      outcome = x.stream.primary(flow, v.seq, buf, v.payload, v.payloadBytes);
+      if (outcome === DIVERGED) return this.holdDiverged(id, flow, v, buf, hold, nowMs);
+    }
+    const end = seqAdd(v.seq, v.payloadBytes);
+    if (
+      outcome === EQUAL &&
+      x.tcp.isVerified(flow, v.seq, end, v.flags) &&
+      x.release.contentMayLeave(flow, v.flags)
+    ) {
+      this.leave(id, flow, buf, v.start, v.end - v.start, v.l4, hold);
+      // What this packet brought (a FIN, an end) may have been all that others waited for.
+      if (x.flows.words[flow + X_HELD_HEAD] !== 0) this.releaseReady(flow, nowMs);
+      return EQUAL;
+    }
+    const record = this.keep(id, flow, v, buf, hold, nowMs);
+    if (record === 0) return EXHAUSTED;
+    if (outcome === WAIT) {
+      const stored = x.stream.storePrimary(flow, record, buf, v.start);
+      if (stored !== WAIT) return stored;
+      this.releaseReady(flow, nowMs);
+    }
+    return WAIT;
+  }
+
+  /** An SVM packet while comparing. */
+  secondary(v: PacketView, buf: Buffer, nowMs: number): Outcome {
+    const x = this.x;
+    if ((v.flags & TCP_SYN) !== 0) return this.secondarySyn(v, buf, nowMs);
+    const flow = this.flowOf(v);
+    if (flow < 0) {
+      x.counters.values[C_SECONDARY_FLOWS_FULL]!++;
+      return EQUAL;
+    }
+    const w = x.flows.words;
+    if ((w[flow + X_FLAGS]! & XF_MATCHED) === 0) {
+      if ((v.flags & TCP_RST) !== 0 && (w[flow + X_FLAGS]! & XF_PRIMARY_SYN) !== 0) {
+        return x.tcp.noteSecondary(flow, v, v.seq);
+      }
+      x.counters.values[C_SECONDARY_UNMATCHED]!++;
+      return EQUAL;
+    }
+    const seq = seqAdd(v.seq, w[flow + X_DELTA]!);
+    let outcome = x.tcp.noteSecondary(flow, v, seq);
+    if (outcome === DIVERGED) return outcome;
+    if (v.payloadBytes > 0) {
+      outcome = x.stream.secondary(flow, seq, buf, v.payload, v.payloadBytes);
+      if (outcome === DIVERGED) return outcome;
+      if (outcome === EXHAUSTED) {
+        x.counters.values[C_SECONDARY_LOG_FULL]!++;
+        return outcome;
+      }
+    }
+    this.releaseReady(flow, nowMs);
+    return EQUAL;
+  }
+
+  /** Lets out what became verified: pure acknowledgements in order, content in order but for what still waits. */
+  releaseReady(flow: number, nowMs: number): void {
+    const x = this.x;
+    const fw = x.flows.words;
+    const hw = x.holds.words;
+    for (let slot = fw[flow + X_ACKS_HEAD]!; slot !== 0; ) {
+      const h = x.holds.index(slot);
+      const next = hw[h + H_FLOW_NEXT]!;
+      const at = x.log.words[x.log.recordIndex(hw[h + H_RECORD]!) + R_COPY]! + hw[h + H_L4]!;
+      const data = x.log.data;
+      const ack = ((data[at + 8]! << 24) | (data[at + 9]! << 16) | (data[at + 10]! << 8) | data[at + 11]!) >>> 0;
+      if (!x.release.ackMayLeave(flow, ack, (data[at + 14]! << 8) | data[at + 15]!)) break;
+      this.leaveHeld(slot, nowMs);
+      slot = next;
+    }
+    let passed = 0;
+    for (let slot = fw[flow + X_HELD_HEAD]!; slot !== 0 && passed < RELEASE_SCAN_LIMIT; ) {
+      const h = x.holds.index(slot);
+      const next = hw[h + H_FLOW_NEXT]!;
+      const flags = hw[h + H_FLAGS]! & 0xff;
+      if (
+        x.tcp.isVerified(flow, hw[h + H_SEQ]!, hw[h + H_END]!, flags) &&
+        x.release.contentMayLeave(flow, flags)
+      ) {
+        this.leaveHeld(slot, nowMs);
+      } else {
+        passed++;
+      }
+      slot = next;
+    }
+  }
+
+  /** For reports: both sides' SYN options. */
+  describeSyn(primary: number, secondary: number): string {
+    return `${formatSynOptions(primary)} / ${formatSynOptions(secondary)}`;
+  }
+
+  private primarySyn(
+    id: number,
+    flow: number,
+    v: PacketView,
+    buf: Buffer,
+    hold: number,
+    comparing: boolean,
+    nowMs: number,
+  ): Outcome {
+    const x = this.x;
+    const packed = packSynOptions(this.synOptions(v), (v.flags & TCP_ACK) !== 0);
+    if (x.tcp.primaryReopens(flow, v.seq)) {
+      // The guest has begun a new connection: what it had said in the old one will never be asked for again.
+      x.counters.values[C_PRIMARY_REOPENED]!++;
+      this.dropHeld(flow);
+      x.tcp.resetPrimary(flow);
+    }
+    const outcome = x.tcp.primarySyn(flow, v, packed);
+    if (!comparing) return this.keep(id, flow, v, buf, hold, nowMs) === 0 ? EXHAUSTED : WAIT;
+    if (outcome === DIVERGED) return this.holdDiverged(id, flow, v, buf, hold, nowMs);
+    if (outcome === EQUAL) {
+      x.deltas.store(v, x.flows.words[flow + X_DELTA]!);
+      let content: Outcome = EQUAL;
+      if (v.payloadBytes > 0) {
+        content = x.stream.primary(flow, seqAdd(v.seq, 1), buf, v.payload, v.payloadBytes);
+        if (content === DIVERGED) return this.holdDiverged(id, flow, v, buf, hold, nowMs);
+      }
+      if (content === EQUAL && x.release.contentMayLeave(flow, v.flags)) {
+        this.leave(id, flow, buf, v.start, v.end - v.start, v.l4, hold);
+        return EQUAL;
+      }
+      const record = this.keep(id, flow, v, buf, hold, nowMs);
+      if (record === 0) return EXHAUSTED;
+      return content === WAIT ? x.stream.storePrimary(flow, record, buf, v.start) : WAIT;
+    }
+    return this.keep(id, flow, v, buf, hold, nowMs) === 0 ? EXHAUSTED : WAIT;
+  }
+
+  private secondarySyn(v: PacketView, buf: Buffer, nowMs: number): Outcome {
+    const x = this.x;
+    if (!parseTcpOptions(v, this.options)) {
+      x.counters.values[C_SECONDARY_MALFORMED]!++;
+      return EQUAL;
+    }
+    const flow = this.flowOf(v);
+    if (flow < 0) {
+      x.counters.values[C_SECONDARY_FLOWS_FULL]!++;
+      return EQUAL;
+    }
+    const packed = packSynOptions(this.options, (v.flags & TCP_ACK) !== 0);
+    if (x.tcp.secondaryReopens(flow, v.seq)) {
+      x.counters.values[C_SECONDARY_REOPENED]!++;
+      x.tcp.resetSecondary(flow);
+    }
+    const wasMatched = (x.flows.words[flow + X_FLAGS]! & XF_MATCHED) !== 0;
+    if (!wasMatched && v.payloadBytes > 0 && x.stream.secondary(flow, seqAdd(v.seq, 1), buf, v.payload, v.payloadBytes) === EXHAUSTED) {
+      x.counters.values[C_SECONDARY_LOG_FULL]!++;
+      return EXHAUSTED;
+    }
+    const outcome = x.tcp.secondarySyn(flow, v, packed);
+    if (outcome === DIVERGED) return outcome;
+    if (outcome === EQUAL && !wasMatched) {
+      x.deltas.store(v, x.flows.words[flow + X_DELTA]!);
+      const content = this.storeHeldSyn(flow);
+      if (content === DIVERGED || content === EXHAUSTED) return content;
+      this.releaseReady(flow, nowMs);
+    }
+    return EQUAL;
+  }
+
+  /** A PVM SYN that was held with data: the data takes part now that the streams are matched. */
+  private storeHeldSyn(flow: number): Outcome {
+    const x = this.x;
+    const hw = x.holds.words;
+    for (let slot = x.flows.words[flow + X_HELD_HEAD]!; slot !== 0; slot = hw[x.holds.index(slot) + H_FLOW_NEXT]!) {
+      const h = x.holds.index(slot);
+      const bytes = (hw[h + H_END]! - hw[h + H_SEQ]! - 1) | 0;
+      if ((hw[h + H_FLAGS]! & TCP_SYN) === 0 || bytes <= 0) continue;
+      const record = hw[h + H_RECORD]!;
+      const r = x.log.recordIndex(record);
+      const copy = x.log.words[r + R_COPY]!;
+      const at = copy + x.log.words[r + R_COPY_BYTES]! - bytes;
+      const outcome = x.stream.primary(flow, seqAdd(hw[h + H_SEQ]!, 1), x.log.data, at, bytes);
+      if (outcome === DIVERGED) return outcome;
+      if (outcome === WAIT) return x.stream.storePrimary(flow, record, x.log.data, copy);
+    }
+    return WAIT;
+  }
+
+  /** While a checkpoint is awaited, a connection first seen now still has to know where it stands. */
+  private startPaused(flow: number, v: PacketView): void {
+    const w = this.x.flows.words;
+    if ((w[flow + X_FLAGS]! & XF_BASED) === 0 && v.payloadBytes > 0) this.x.stream.startMidstream(flow, v.seq);
+  }
+
+  private flowOf(v: PacketView): number {
+    const x = this.x;
+    let flow = x.flows.find(v, false);
+    x.lastFlow = flow;
+    if (flow >= 0) {
+      if (x.isStale(flow)) {
+        x.tcp.align(flow);
+        x.flows.words[flow + X_EPOCH] = x.epoch;
+      }
+      return flow;
+    }
+    flow = x.flows.insert(v, false);
+    x.lastFlow = flow;
+    if (flow < 0) return -1;
+    x.flows.words[flow + X_EPOCH] = x.epoch;
+    if ((v.flags & TCP_SYN) === 0) x.tcp.adopt(flow, x.deltas.find(v));
+    return flow;
+  }
+
+  private keep(id: number, flow: number, v: PacketView, buf: Buffer, hold: number, nowMs: number): number {
+    const end = seqAdd(v.seq, v.payloadBytes + ((v.flags & TCP_SYN) !== 0 ? 1 : 0));
+    return this.x.hold(id, flow, v, buf, v.seq, end, hold, nowMs);
+  }
+
+  private holdDiverged(id: number, flow: number, v: PacketView, buf: Buffer, hold: number, nowMs: number): Outcome {
+    this.keep(id, flow, v, buf, hold, nowMs);
+    return DIVERGED;
+  }
+
+  /** Lets a packet out now. buf holds the whole packet at [off, off+len), its TCP header at l4. */
+  private leave(id: number, flow: number, buf: Buffer, off: number, len: number, l4: number, hold: number): void {
+    const partial = (hold & HF_PARTIAL) !== 0;
+    const lowered = this.x.release.lower(flow, buf, l4, hold & 0xff, partial);
+    if (lowered || (hold & HF_DIRTY) !== 0) this.x.acceptRewritten(id, buf, off, len, partial);
+    else this.x.accept(id, len);
+  }
+
+  private leaveHeld(slot: number, nowMs: number): void {
+    const x = this.x;
+    const h = x.holds.index(slot);
+    const hw = x.holds.words;
+    const r = x.log.recordIndex(hw[h + H_RECORD]!);
+    const copy = x.log.words[r + R_COPY]!;
+    const flow = hw[h + 1]!;
+    x.counters.noteHold((nowMs - hw[h + H_TIME]!) | 0);
+    this.leave(hw[h + H_ID]!, flow, x.log.data, copy, x.log.words[r + R_COPY_BYTES]!, copy + hw[h + H_L4]!, hw[h + H_FLAGS]!);
+    x.holds.remove(slot);
+  }
+
+  private dropHeld(flow: number): void {
+    const x = this.x;
+    for (const at of [X_HELD_HEAD, X_ACKS_HEAD]) {
+      for (let slot = x.flows.words[flow + at]!; slot !== 0; slot = x.flows.words[flow + at]!) {
+        x.drop(x.holds.words[x.holds.index(slot) + H_ID]!);
+        x.holds.remove(slot);
+      }
+    }
+  }
+
+  /** Takes SACK blocks (and MPTCP off a SYN) out of a PVM packet. -1: malformed; HF_DIRTY: bytes changed; 0: nothing. */
+  private cleanOptions(v: PacketView, buf: Buffer, partial: boolean): number {
+    const at = v.l4 + 20;
+    if (
+      v.payload - v.l4 === HEADER_WITH_TIMESTAMP &&
+      ((buf[at]! << 24) | (buf[at + 1]! << 16) | (buf[at + 2]! << 8) | buf[at + 3]!) === ONLY_TIMESTAMP
+    ) {
+      return 0;
+    }
+    const o = this.options;
+    if (!parseTcpOptions(v, o)) return -1;
+    const counters = this.x.counters.values;
+    let dirty = 0;
+    if (o.signature) {
+      // The signature covers the options: taking any out would make the packet worthless.
+      counters[C_SIGNATURE]!++;
+      return 0;
+    }
+    if (o.sackOffset >= 0) {
+      nopOut(buf, v, o.sackOffset - 2, 2 + o.sackBlocks * 8, partial);
+      counters[C_SACK_REMOVED]!++;
+      dirty = HF_DIRTY;
+    }
+    if ((v.flags & TCP_SYN) !== 0 && o.mptcpOffset >= 0) {
+      nopOut(buf, v, o.mptcpOffset, o.mptcpBytes, partial);
+      counters[C_MPTCP_REMOVED]!++;
+      dirty = HF_DIRTY;
+    }
+    return dirty;
+  }
+
+  private synOptions(v: PacketView): TcpOptions {
+    parseTcpOptions(v, this.options);
+    return this.options;
+  }
+}
+

@@ -1,0 +1,123 @@
+// What a verified TCP packet may say when it leaves: no acknowledgement and no window that the SVM has not granted too
+// (ack <= min(ack PVM, ack SVM)), and never less than what was let out before, so that the peer sees no step back.
+
+import {
+  X_FLAGS,
+  X_RELEASED_ACK,
+  X_RELEASED_EDGE,
+  X_SECONDARY_ACK,
+  X_SECONDARY_SYN_WINDOW,
+  X_SECONDARY_WINDOW,
+  XF_RELEASED,
+  XF_SCALE,
+  XF_SCALE_SHIFT,
+  XF_SECONDARY_ACK,
+} from '../conntrack/colo-extension';
+import type { FlowTable } from '../conntrack/flow-table';
+import { seqAdd, seqDiff, seqMax } from '../core/seq32';
+import { checksumAdjust16, checksumAdjust32 } from '../packet/checksum';
+import { TCP_ACK, TCP_SYN } from '../packet/view';
+import { C_ACK_LOWERED, C_WINDOW_LOWERED, type PrimaryCounters } from './counters';
+
+const TCP_ACK_OFFSET = 8;
+const TCP_WINDOW_OFFSET = 14;
+const TCP_CHECKSUM_OFFSET = 16;
+
+export class TcpRelease {
+  constructor(
+    private readonly flows: FlowTable,
+    private readonly counters: PrimaryCounters,
+  ) {}
+
+  /** Pure acknowledgements wait until the SVM has given as much, so that no false duplicate ACK arises. */
+  ackMayLeave(flow: number, ack: number, window: number): boolean {
+    const w = this.flows.words;
+    const flags = w[flow + X_FLAGS]!;
+    if ((flags & XF_SECONDARY_ACK) === 0) return false;
+    if (seqDiff(ack, this.grantedAck(flow)) > 0) return false;
+    // A window clamped to nothing would stop the peer: that waits, too.
+    return window === 0 || this.grantedWindow(flow, ack, window, false) > 0;
+  }
+
+  /** A packet with content can leave once it is known what the SVM acknowledges. */
+  contentMayLeave(flow: number, tcpFlags: number): boolean {
+    return (tcpFlags & TCP_ACK) === 0 || (this.flows.words[flow + X_FLAGS]! & XF_SECONDARY_ACK) !== 0;
+  }
+
+  /**
+   * Lowers acknowledgement and window of the packet whose TCP header is at l4 of buf, and mends its checksum unless that
+   * is partial. Returns true when a byte changed. Notes what is let out.
+   */
+  lower(flow: number, buf: Buffer, l4: number, tcpFlags: number, partial: boolean): boolean {
+    const w = this.flows.words;
+    const syn = (tcpFlags & TCP_SYN) !== 0;
+    if ((tcpFlags & TCP_ACK) === 0 && !syn) return false;
+    const ack = read32(buf, l4 + TCP_ACK_OFFSET);
+    const window = (buf[l4 + TCP_WINDOW_OFFSET]! << 8) | buf[l4 + TCP_WINDOW_OFFSET + 1]!;
+    const granted = this.grantedAck(flow);
+    const newAck = (tcpFlags & TCP_ACK) !== 0 && seqDiff(ack, granted) > 0 ? granted : ack;
+    const newWindow = this.grantedWindow(flow, newAck, window, syn);
+    let changed = false;
+    if (newAck !== ack) {
+      this.counters.values[C_ACK_LOWERED]!++;
+      write32(buf, l4 + TCP_ACK_OFFSET, newAck);
+      if (!partial) checksumAdjust32(buf, l4 + TCP_CHECKSUM_OFFSET, ack, newAck);
+      changed = true;
+    }
+    if (newWindow !== window) {
+      this.counters.values[C_WINDOW_LOWERED]!++;
+      buf[l4 + TCP_WINDOW_OFFSET] = newWindow >>> 8;
+      buf[l4 + TCP_WINDOW_OFFSET + 1] = newWindow & 0xff;
+      if (!partial) checksumAdjust16(buf, l4 + TCP_CHECKSUM_OFFSET, window, newWindow);
+      changed = true;
+    }
+    if ((tcpFlags & TCP_ACK) === 0) return changed;
+    const flags = w[flow + X_FLAGS]!;
+    const edge = seqAdd(newAck, syn ? newWindow : newWindow << this.scale(flags));
+    if ((flags & XF_RELEASED) === 0) {
+      w[flow + X_RELEASED_ACK] = newAck;
+      w[flow + X_RELEASED_EDGE] = edge;
+      w[flow + X_FLAGS] = flags | XF_RELEASED;
+    } else {
+      w[flow + X_RELEASED_ACK] = seqMax(w[flow + X_RELEASED_ACK]!, newAck);
+      w[flow + X_RELEASED_EDGE] = seqMax(w[flow + X_RELEASED_EDGE]!, edge);
+    }
+    return changed;
+  }
+
+  private grantedAck(flow: number): number {
+    const w = this.flows.words;
+    const secondary = w[flow + X_SECONDARY_ACK]!;
+    return (w[flow + X_FLAGS]! & XF_RELEASED) !== 0 ? seqMax(secondary, w[flow + X_RELEASED_ACK]!) : secondary;
+  }
+
+  /** Window field that may leave with this acknowledgement, at most `window`. */
+  private grantedWindow(flow: number, ack: number, window: number, syn: boolean): number {
+    const w = this.flows.words;
+    const flags = w[flow + X_FLAGS]!;
+    const shift = this.scale(flags);
+    let limit = w[flow + (syn ? X_SECONDARY_SYN_WINDOW : X_SECONDARY_WINDOW)]!;
+    if (window <= limit) return window;
+    if (!syn && (flags & XF_RELEASED) !== 0 && (flags & XF_SCALE) !== 0) {
+      // The edge that was let out before had the SVM's consent then; taking it back would shrink the peer's window.
+      const before = seqDiff(w[flow + X_RELEASED_EDGE]!, ack) >> shift;
+      if (before > limit) limit = before;
+    }
+    return window < limit ? window : limit;
+  }
+
+  private scale(flags: number): number {
+    return (flags & XF_SCALE) !== 0 ? (flags >>> XF_SCALE_SHIFT) & 15 : 0;
+  }
+}
+
+function read32(buf: Buffer, at: number): number {
+  return ((buf[at]! << 24) | (buf[at + 1]! << 16) | (buf[at + 2]! << 8) | buf[at + 3]!) >>> 0;
+}
+
+function write32(buf: Buffer, at: number, value: number): void {
+  buf[at] = value >>> 24;
+  buf[at + 1] = (value >>> 16) & 0xff;
+  buf[at + 2] = (value >>> 8) & 0xff;
+  buf[at + 3] = value & 0xff;
+}

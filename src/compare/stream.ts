@@ -100,11 +100,14 @@ export class StreamComparator {
         // What lies before the base is a range of its own: the part behind it is verified and stays so.
         const below = seqDiff(w[flow + X_BASE]!, seq);
         const n = Math.min(bytes, below > 0 ? below : -d);
-        const found = this.checkHistory(flow, seq, buf, off, n);
+        const found = below > 0 ? HISTORY_UNKNOWN : this.checkHistory(flow, seq, buf, off, n);
         if (found === HISTORY_DIFFERS) return DIVERGED;
-        if (found === HISTORY_UNKNOWN && !this.isCovered(flow, seqAdd(seq, n))) {
-          this.lowerVerified(flow, seq, n);
-          break;
+        if (found === HISTORY_UNKNOWN) {
+          if (!this.isCovered(flow, below > 0 ? w[flow + X_BASE]! : seqAdd(seq, n))) {
+            this.lowerVerified(flow, seq, n);
+            continue;
+          }
+          if (below > 0) w[flow + X_BASE] = seq;
         }
         seq = seqAdd(seq, n);
         off += n;
@@ -131,7 +134,9 @@ export class StreamComparator {
     this.restSeq = seq;
     this.restOffset = off;
     this.restBytes = bytes;
-    return bytes === 0 ? EQUAL : WAIT;
+    if (bytes !== 0) return WAIT;
+    // Closing a gap may have brought two waiting heads together.
+    return w[flow + X_PRIMARY_HEAD] !== 0 && this.advance(flow) === DIVERGED ? DIVERGED : EQUAL;
   }
 
   /**
@@ -190,9 +195,11 @@ export class StreamComparator {
         bytes -= n;
       }
     }
-    if (bytes === 0) return WAIT;
-    const outcome = this.insert(flow, true, seq, buf, off, bytes, 0, 0);
-    return outcome === WAIT ? this.advance(flow) : outcome;
+    if (bytes !== 0) {
+      const outcome = this.insert(flow, true, seq, buf, off, bytes, 0, 0);
+      if (outcome !== WAIT) return outcome;
+    }
+    return w[flow + X_SECONDARY_HEAD] !== 0 ? this.advance(flow) : WAIT;
   }
 
   /** Is there something of the SVM that the PVM has not said? */
@@ -551,9 +558,9 @@ export class StreamComparator {
     const lw = this.log.words;
     let end = seqAdd(seq, bytes);
     // A partly verified head is not history yet.
-    for (const headAt of [X_PRIMARY_HEAD, X_SECONDARY_HEAD]) {
-      const head = w[flow + headAt]!;
-      if (head === 0) continue;
+    let head = w[flow + X_PRIMARY_HEAD]!;
+    if (head === 0) head = this.secondaryAt(flow, w[flow + X_VERIFIED]!);
+    if (head !== 0) {
       const part = this.checkRecord(flow, head, seq, end, buf, off);
       if (part === HISTORY_DIFFERS) return HISTORY_DIFFERS;
       if (part === HISTORY_EQUAL) end = lw[this.log.recordIndex(head) + R_SEQ]!;

@@ -1,0 +1,108 @@
+import { buildEchoReply, buildIp, buildUdp } from '../../lib/build-packet';
+import { PrimaryHarness } from '../../lib/primary-harness';
+
+describe('UDP', () => {
+  test('equal payloads leave, whatever id and ttl', () => {
+    const h = new PrimaryHarness();
+    const a = h.p(buildUdp({ payload: 'answer', ttl: 64, id: 1 }));
+    expect(h.state(a)).toBe('held');
+    h.s(buildUdp({ payload: 'answer', ttl: 60, id: 7 }));
+    expect(h.state(a)).toBe('accept');
+  });
+  test('in order', () => {
+    const h = new PrimaryHarness();
+    const ids = ['a', 'b', 'c'].map((payload) => h.p(buildUdp({ payload })));
+    h.s(buildUdp({ payload: 'a' }));
+    h.s(buildUdp({ payload: 'b' }));
+    expect(ids.map((id) => h.state(id))).toEqual(['accept', 'accept', 'held']);
+  });
+  test.each([
+    ['other bytes', 'abc', 'abd', 'payload'],
+    ['other length', 'abc', 'abcd', 'length'],
+  ])('%s: divergence', (_n, p, s, cause) => {
+    const h = new PrimaryHarness();
+    const id = h.p(buildUdp({ payload: p }));
+    h.s(buildUdp({ payload: s }));
+    expect(h.requests).toEqual([cause]);
+    expect(h.state(id)).toBe('held');
+    h.engine.checkpoint(h.now);
+    expect(h.state(id)).toBe('accept');
+  });
+  test('the SVM first, also an empty datagram', () => {
+    const h = new PrimaryHarness();
+    h.s(buildUdp({ payload: '' }));
+    h.s(buildUdp({ payload: 'x' }));
+    expect(h.state(h.p(buildUdp({ payload: '' })))).toBe('accept');
+    expect(h.state(h.p(buildUdp({ payload: 'x' })))).toBe('accept');
+  });
+  test('what the SVM said before a checkpoint does not count after it', () => {
+    const h = new PrimaryHarness();
+    h.s(buildUdp({ payload: 'old' }));
+    h.engine.checkpoint(h.now);
+    expect(h.state(h.p(buildUdp({ payload: 'old' })))).toBe('held');
+  });
+});
+
+describe('ICMP and others', () => {
+  test.each([4, 6] as const)('echo replies of IPv%d: id, sequence and data count', (family) => {
+    const h = new PrimaryHarness();
+    const id = h.p(buildEchoReply(1, 2, 'data', family));
+    h.s(buildEchoReply(1, 2, 'data', family, 60));
+    expect(h.state(id)).toBe('accept');
+    const other = h.p(buildEchoReply(1, 3, 'data', family));
+    h.s(buildEchoReply(1, 4, 'data', family));
+    expect(h.state(other)).toBe('held');
+    expect(h.requests).toEqual(['payload']);
+  });
+  test('other protocols: everything behind the IP header', () => {
+    const h = new PrimaryHarness();
+    const gre = (text: string, ttl: number): Buffer => buildIp(4, [1, 1, 1, 1], [2, 2, 2, 2], 47, Buffer.from(text), ttl);
+    const id = h.p(gre('tunnel', 64));
+    h.s(gre('tunnel', 63));
+    expect(h.state(id)).toBe('accept');
+    h.p(gre('tunnel', 64));
+    h.s(gre('tunneL', 63));
+    expect(h.requests).toEqual(['payload']);
+  });
+  test('infrastructure passes, an address request of the SVM asks once an epoch without stopping the comparison', () => {
+    const h = new PrimaryHarness();
+    const icmp6 = (type: number): Buffer => {
+      const l4 = Buffer.alloc(24);
+      l4[0] = type;
+      return buildIp(6, Array(16).fill(1), Array(16).fill(2), 58, l4);
+    };
+    expect(h.state(h.p(icmp6(136)))).toBe('accept');
+    expect(h.state(h.p(buildIp(4, [1, 1, 1, 1], [224, 0, 0, 1], 2, Buffer.alloc(8))))).toBe('accept');
+    h.s(icmp6(135));
+    h.s(icmp6(135));
+    expect(h.requests).toEqual(['secondary_address_request']);
+    const id = h.p(buildUdp({ payload: 'x' }));
+    h.s(buildUdp({ payload: 'x' }));
+    expect(h.state(id)).toBe('accept');
+    h.engine.checkpoint(h.now);
+    h.s(icmp6(135));
+    expect(h.requests.length).toBe(2);
+  });
+  test('fragments are never let out uncompared', () => {
+    const h = new PrimaryHarness();
+    const packet = buildUdp({ payload: 'fragmented' });
+    packet[6] = 0x20;
+    const id = h.p(packet);
+    expect(h.state(id)).toBe('held');
+    h.engine.tick(h.now + 3000);
+    expect(h.requests).toEqual(['timeout_secondary_silent']);
+    h.engine.checkpoint(h.now);
+    expect(h.state(id)).toBe('accept');
+  });
+});
+
+test('bypass rules: the PVM passes, the SVM is ignored', () => {
+  const h = new PrimaryHarness();
+  h.engine.setBypass([{ protocol: 17, firstPort: 53, end: 'guest' }]);
+  expect(h.state(h.p(buildUdp({ payload: 'x' })))).toBe('accept');
+  h.s(buildUdp({ payload: 'y' }));
+  expect(h.requests).toEqual([]);
+  const c = h.engine.counters.snapshot();
+  expect([c.primary_bypassed, c.secondary_bypassed]).toEqual([1, 1]);
+  expect(h.state(h.p(buildUdp({ sport: 54, payload: 'x' })))).toBe('held');
+});

@@ -1,0 +1,139 @@
+// The primary's engine alone: pairs (a PVM packet, the SVM's like it, to the release) per second, growth with the number of
+// flows, and memory per idle flow. Packets stand in an arena as a receive batch would leave them.
+
+import { PrimaryEngine } from '../src/pmycolo/engine';
+import { buildTcp } from '../test/lib/build-packet';
+import { median } from './lib/median';
+
+const BATCH = 64;
+
+class Flows {
+  readonly engine: PrimaryEngine;
+  readonly arena: Buffer;
+  private readonly primaryAt: number[] = [];
+  private readonly secondaryAt: number[] = [];
+  private readonly packetBytes: number;
+  private next = 0;
+  private id = 1;
+  released = 0;
+
+  constructor(
+    private readonly flows: number,
+    private readonly payloadBytes: number,
+  ) {
+    this.engine = new PrimaryEngine(
+      { limits: { maxFlows: Math.max(1024, flows * 2) } },
+      {
+        accept: () => {
+          this.released++;
+        },
+        acceptRewritten: () => {
+          this.released++;
+        },
+        drop: () => {},
+        requestCheckpoint: (cause) => {
+          throw new Error(`the benchmark diverged: ${cause}`);
+        },
+      },
+    );
+    // One packet a flow and side is kept ready; its sequence number moves on with every use.
+    const probe = this.packet(0, 1, Buffer.alloc(payloadBytes, 7));
+    this.packetBytes = probe.length;
+    const slots = Math.min(flows, 4096);
+    this.arena = Buffer.alloc(slots * 2 * this.packetBytes);
+    for (let i = 0; i < slots; i++) {
+      this.primaryAt.push(i * 2 * this.packetBytes);
+      this.secondaryAt.push((i * 2 + 1) * this.packetBytes);
+      probe.copy(this.arena, i * 2 * this.packetBytes);
+      probe.copy(this.arena, (i * 2 + 1) * this.packetBytes);
+    }
+    this.seqs = new Uint32Array(flows).fill(1);
+    for (let i = 0; i < flows; i++) {
+      const syn = this.packet(i, 0, Buffer.alloc(0), 'SA');
+      this.engine.primary(this.id++, syn, 0, syn.length, false, 0);
+      this.engine.secondary(syn, 0, syn.length, 0);
+    }
+  }
+
+  private readonly seqs: Uint32Array;
+
+  private packet(flow: number, seq: number, payload: Buffer, flags = 'A'): Buffer {
+    return buildTcp({ seq, ack: 1, payload, flags, dst: [10, 1 + (flow >> 14), (flow >> 7) & 127, flow & 127], options: flags === 'A' ? [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 1] : [] });
+  }
+
+  private aim(at: number, flow: number, seq: number): void {
+    const a = this.arena;
+    a[at + 17] = 1 + (flow >> 14);
+    a[at + 18] = (flow >> 7) & 127;
+    a[at + 19] = flow & 127;
+    a[at + 24] = seq >>> 24;
+    a[at + 25] = (seq >>> 16) & 255;
+    a[at + 26] = (seq >>> 8) & 255;
+    a[at + 27] = seq & 255;
+  }
+
+  /** Runs that many pairs, a batch of either side at a time; returns seconds. */
+  run(pairs: number): number {
+    const { engine, arena, flows, seqs, packetBytes } = this;
+    const slots = this.primaryAt.length;
+    const start = process.hrtime.bigint();
+    for (let done = 0; done < pairs; done += BATCH) {
+      for (let i = 0; i < BATCH; i++) {
+        const flow = (this.next + i) % flows;
+        const at = this.primaryAt[flow % slots]!;
+        // A flow comes up more than once a batch when there are few: its packets follow one another.
+        this.aim(at, flow, (seqs[flow]! + Math.floor(i / flows) * this.payloadBytes) >>> 0);
+        engine.primary(this.id++, arena, at, packetBytes, false, 1);
+      }
+      for (let i = 0; i < BATCH; i++) {
+        const flow = (this.next + i) % flows;
+        const at = this.secondaryAt[flow % slots]!;
+        this.aim(at, flow, seqs[flow]!);
+        engine.secondary(arena, at, packetBytes, 1);
+        seqs[flow] = (seqs[flow]! + this.payloadBytes) >>> 0;
+      }
+      this.next = (this.next + BATCH) % flows;
+    }
+    return Number(process.hrtime.bigint() - start) / 1e9;
+  }
+}
+
+function pairsPerSecond(f: Flows, pairs: number, rounds: number): number {
+  f.run(pairs);
+  const rates: number[] = [];
+  for (let i = 0; i < rounds; i++) rates.push(pairs / f.run(pairs));
+  return median(rates);
+}
+
+export interface EngineResult {
+  pairs_per_s_1400: number;
+  pairs_per_s_64: number;
+  flow_growth: number;
+  bytes_per_flow: number;
+}
+
+export function runEngineBench(log: (line: string) => void): EngineResult {
+  const few1400 = new Flows(10, 1400);
+  const few64 = new Flows(10, 64);
+  const p1400 = pairsPerSecond(few1400, 200_000, 7);
+  log(`engine, 10 flows, 1400 B: ${Math.round(p1400)} pairs/s`);
+  const p64 = pairsPerSecond(few64, 400_000, 7);
+  log(`engine, 10 flows, 64 B: ${Math.round(p64)} pairs/s`);
+  const many = new Flows(100_000, 64);
+  const few: number[] = [];
+  const lots: number[] = [];
+  many.run(200_000);
+  for (let i = 0; i < 7; i++) {
+    few.push(few64.run(200_000));
+    lots.push(many.run(200_000));
+  }
+  const growth = median(lots) / median(few);
+  log(`engine, cost per pair at 100,000 flows / at 10: ${growth.toFixed(2)}`);
+  const before = process.memoryUsage.rss();
+  const idle = new Flows(200_000, 0 + 64);
+  const bytes = (process.memoryUsage.rss() - before) / 200_000;
+  log(`engine, memory per idle flow: ${Math.round(bytes)} B (${idle.engine.flowCount} flows)`);
+  return { pairs_per_s_1400: p1400, pairs_per_s_64: p64, flow_growth: growth, bytes_per_flow: bytes };
+}
+
+if (require.main === module) runEngineBench((line) => console.log(line));

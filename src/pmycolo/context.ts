@@ -5,8 +5,10 @@ import { LOG_HELD, PacketLog } from '../compare/packet-log';
 import { StreamComparator } from '../compare/stream';
 import { TcpComparator } from '../compare/tcp';
 import { PRIMARY_RECORD_WORDS, X_EPOCH } from '../conntrack/colo-extension';
-import { FlowTable } from '../conntrack/flow-table';
+import { FLOW_DEADLINE, FlowTable } from '../conntrack/flow-table';
+import { TcpTracker } from '../conntrack/tcp-track';
 import type { EngineLimits } from '../core/limits';
+import { TimerWheel } from '../core/timer-wheel';
 import type { PacketView } from '../packet/view';
 import {
   C_DROPPED,
@@ -37,10 +39,12 @@ export interface DeltaTable {
   /** Delta of the packet's connection, 0 when unknown. */
   find(v: PacketView): number;
   store(v: PacketView, delta: number): void;
+  /** The flow whose key stands at base of words is gone. */
+  remove(words: Uint32Array, base: number): void;
   clear(): void;
 }
 
-export const NO_DELTAS: DeltaTable = { find: () => 0, store: () => {}, clear: () => {} };
+export const NO_DELTAS: DeltaTable = { find: () => 0, store: () => {}, remove: () => {}, clear: () => {} };
 
 export class PrimaryContext {
   readonly flows: FlowTable;
@@ -51,6 +55,8 @@ export class PrimaryContext {
   readonly stream: StreamComparator;
   readonly tcp: TcpComparator;
   readonly release: TcpRelease;
+  readonly wheel: TimerWheel;
+  readonly tracker: TcpTracker;
   epoch = 0;
   /** Flow of the packet last taken in, or -1. */
   lastFlow = -1;
@@ -67,6 +73,8 @@ export class PrimaryContext {
     this.stream = new StreamComparator(this.flows, this.log, this.difference);
     this.tcp = new TcpComparator(this.flows, this.stream, this.difference);
     this.release = new TcpRelease(this.flows, this.counters);
+    this.wheel = new TimerWheel(this.flows.words, PRIMARY_RECORD_WORDS, FLOW_DEADLINE);
+    this.tracker = new TcpTracker(this.flows, this.wheel);
     this.log.owner = this;
   }
 

@@ -6,19 +6,23 @@ import { R_COPY_BYTES } from '../compare/packet-log';
 import { X_EPOCH, X_FLAGS, X_HELD_HEAD, X_SECONDARY_HEAD, X_SECONDARY_TAIL } from '../conntrack/colo-extension';
 import type { PacketView } from '../packet/view';
 import type { PrimaryContext } from './context';
+import type { Expiry } from './expiry';
 import { C_COMPARED, C_PRIMARY_FLOWS_FULL, C_SECONDARY_FLOWS_FULL, C_SECONDARY_LOG_FULL } from './counters';
 import { H_ID, H_RECORD, H_TIME, HF_PARTIAL } from './holds';
 
 export class DatagramIntake {
   private readonly comparator: DatagramComparator;
 
-  constructor(private readonly x: PrimaryContext) {
+  constructor(
+    private readonly x: PrimaryContext,
+    private readonly expiry: Expiry,
+  ) {
     this.comparator = new DatagramComparator(x.flows, x.log, x.difference);
   }
 
   primary(id: number, v: PacketView, buf: Buffer, partial: boolean, comparing: boolean, nowMs: number): Outcome {
     const x = this.x;
-    const flow = this.flowOf(v);
+    const flow = this.flowOf(v, nowMs);
     if (flow < 0) {
       x.counters.values[C_PRIMARY_FLOWS_FULL]!++;
       x.drop(id);
@@ -42,7 +46,7 @@ export class DatagramIntake {
 
   secondary(v: PacketView, buf: Buffer, nowMs: number): Outcome {
     const x = this.x;
-    const flow = this.flowOf(v);
+    const flow = this.flowOf(v, nowMs);
     if (flow < 0) {
       x.counters.values[C_SECONDARY_FLOWS_FULL]!++;
       return EQUAL;
@@ -71,11 +75,12 @@ export class DatagramIntake {
     return this.x.flows.words[flow + X_SECONDARY_HEAD] !== 0;
   }
 
-  private flowOf(v: PacketView): number {
+  private flowOf(v: PacketView, nowMs: number): number {
     const x = this.x;
     let flow = x.flows.find(v, false);
     x.lastFlow = flow;
-    if (flow < 0) {
+    const fresh = flow < 0;
+    if (fresh) {
       flow = x.flows.insert(v, false);
       x.lastFlow = flow;
       if (flow < 0) return -1;
@@ -85,6 +90,7 @@ export class DatagramIntake {
       x.flows.words[flow + X_FLAGS] = 0;
     }
     x.flows.words[flow + X_EPOCH] = x.epoch;
+    this.expiry.touch(flow, v.protocol, fresh, nowMs);
     return flow;
   }
 }

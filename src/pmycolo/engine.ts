@@ -49,6 +49,7 @@ import {
   C_UNPROTECTED,
   type PrimaryCounters,
 } from './counters';
+import { Expiry } from './expiry';
 import { DatagramIntake } from './datagram-intake';
 import { H_FLAGS, H_FLOW, H_ID, H_RECORD, H_TIME, HF_DIRTY, HF_PARTIAL, NO_FLOW } from './holds';
 import { TcpIntake } from './tcp-intake';
@@ -75,6 +76,7 @@ export class PrimaryEngine {
   private readonly tcp: TcpIntake;
   private readonly datagrams: DatagramIntake;
   private readonly ahead: AheadList;
+  private readonly expiry: Expiry;
   private readonly view = new PacketView();
   private bypass: readonly BypassRule[] = [];
   private protectedNow = true;
@@ -91,8 +93,9 @@ export class PrimaryEngine {
     this.x = new PrimaryContext(limits, actions, config.deltas ?? NO_DELTAS, config.seed ?? [0, 0]);
     this.counters = this.x.counters;
     this.tcp = new TcpIntake(this.x);
-    this.datagrams = new DatagramIntake(this.x);
     this.ahead = new AheadList(this.x.flows);
+    this.expiry = new Expiry(this.x, this.ahead);
+    this.datagrams = new DatagramIntake(this.x, this.expiry);
   }
 
   /** A packet of the PVM, its IP header at off. `id` gets exactly one verdict, now or later. */
@@ -221,12 +224,18 @@ export class PrimaryEngine {
     if (this.protectedNow) this.request(CheckpointCause.ADDRESS_REQUEST, false);
   }
 
+  /** The kernel's conntrack has ended the flow with this key (FLOW_KEY_WORDS words). */
+  conntrackDestroyed(key: Uint32Array): void {
+    this.expiry.destroyed(key);
+  }
+
   setBypass(rules: readonly BypassRule[]): void {
     this.bypass = rules;
   }
 
   /** Timeouts; to be called every 100 ms or so. */
   tick(nowMs: number): void {
+    this.expiry.tick(nowMs);
     if (!this.protectedNow || this.paused) return;
     const { holds } = this.x;
     if (holds.head !== 0) {
@@ -343,6 +352,7 @@ export class PrimaryEngine {
     for (let flow = flows.next(-1); flow >= 0; flow = flows.next(flow)) {
       flows.words[flow + X_HELD_HEAD] = 0;
       flows.words[flow + X_ACKS_HEAD] = 0;
+      this.x.wheel.disarm(flow);
       flows.remove(flow);
     }
   }

@@ -13,6 +13,8 @@ import {
   XF_MATCHED,
   XF_PRIMARY_SYN,
 } from '../conntrack/colo-extension';
+import { FLOW_DEADLINE } from '../conntrack/flow-table';
+import { TCP_TIMEOUTS } from '../conntrack/timeouts';
 import { RELEASE_SCAN_LIMIT } from '../core/limits';
 import { seqAdd } from '../core/seq32';
 import { nopOut, parseTcpOptions, TcpOptions } from '../packet/tcp-options';
@@ -56,12 +58,13 @@ export class TcpIntake {
       }
       dirty = cleaned;
     }
-    const flow = this.flowOf(v);
+    const flow = this.flowOf(v, nowMs);
     if (flow < 0) {
       x.counters.values[C_PRIMARY_FLOWS_FULL]!++;
       x.drop(id);
       return EXHAUSTED;
     }
+    x.tracker.packet(flow, false, v.flags, v.seq, nowMs);
     const hold = (partial ? HF_PARTIAL : 0) | dirty | HF_TCP | v.flags;
     if ((v.flags & TCP_SYN) !== 0) return this.primarySyn(id, flow, v, buf, hold, comparing, nowMs);
     if (!comparing) {
@@ -110,7 +113,7 @@ export class TcpIntake {
   secondary(v: PacketView, buf: Buffer, nowMs: number): Outcome {
     const x = this.x;
     if ((v.flags & TCP_SYN) !== 0) return this.secondarySyn(v, buf, nowMs);
-    const flow = this.flowOf(v);
+    const flow = this.flowOf(v, nowMs);
     if (flow < 0) {
       x.counters.values[C_SECONDARY_FLOWS_FULL]!++;
       return EQUAL;
@@ -219,7 +222,7 @@ export class TcpIntake {
       x.counters.values[C_SECONDARY_MALFORMED]!++;
       return EQUAL;
     }
-    const flow = this.flowOf(v);
+    const flow = this.flowOf(v, nowMs);
     if (flow < 0) {
       x.counters.values[C_SECONDARY_FLOWS_FULL]!++;
       return EQUAL;
@@ -270,7 +273,7 @@ export class TcpIntake {
     if ((w[flow + X_FLAGS]! & XF_BASED) === 0 && v.payloadBytes > 0) this.x.stream.startMidstream(flow, v.seq);
   }
 
-  private flowOf(v: PacketView): number {
+  private flowOf(v: PacketView, nowMs: number): number {
     const x = this.x;
     let flow = x.flows.find(v, false);
     x.lastFlow = flow;
@@ -285,6 +288,8 @@ export class TcpIntake {
     x.lastFlow = flow;
     if (flow < 0) return -1;
     x.flows.words[flow + X_EPOCH] = x.epoch;
+    x.flows.words[flow + FLOW_DEADLINE] = nowMs + TCP_TIMEOUTS.synReceivedMs;
+    x.wheel.arm(flow);
     if ((v.flags & TCP_SYN) === 0) x.tcp.adopt(flow, x.deltas.find(v));
     return flow;
   }

@@ -353,3 +353,19 @@ describe('modes', () => {
     expect(t.h.requests).toEqual(['bound_exhausted']);
   });
 });
+
+describe('life of a flow', () => {
+  test('an ended connection is forgotten, an open one is not, one with held packets waits', () => {
+    const t = new Pair().open();
+    t.p(0, { flags: 'FA' });
+    t.s(0, { flags: 'FA' });
+    t.h.p(buildTcp({ sport: 81, seq: 5, ack: 1, payload: 'held' }));
+    t.h.p(buildTcp({ sport: 82, seq: 5, ack: 1, payload: 'open' }));
+    t.h.s(buildTcp({ sport: 82, seq: 5, ack: 1, payload: 'open' }));
+    expect(t.h.engine.flowCount).toBe(3);
+    for (let s = 0; s < 400; s++) t.h.engine.tick(t.h.now + s * 1000);
+    expect(t.h.engine.flowCount).toBe(2);
+    for (let s = 400; s < 440_000; s += 100) t.h.engine.tick(t.h.now + s * 1000);
+    expect(t.h.engine.flowCount).toBe(1);
+  });
+});

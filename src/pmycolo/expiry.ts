@@ -1,0 +1,66 @@
+// Birth and death of flows: idle timeouts by the timer wheel, the end of a connection, and the kernel's conntrack events.
+
+import { FLOW_DEADLINE, FLOW_META } from '../conntrack/flow-table';
+import { idleTimeoutMs } from '../conntrack/timeouts';
+import { X_ACKS_HEAD, X_EPOCH, X_HELD_HEAD } from '../conntrack/colo-extension';
+import { IPPROTO_TCP } from '../packet/view';
+import type { AheadList } from './ahead-list';
+import type { PrimaryContext } from './context';
+import { C_FLOWS_EXPIRED } from './counters';
+
+/** Flows looked at in one call, so that a tick stays short. */
+const MAX_VISITS = 4096;
+/** A flow with held packets is kept and looked at again so much later. */
+const BUSY_RETRY_MS = 10_000;
+
+export class Expiry {
+  private nowMs = 0;
+
+  constructor(
+    private readonly x: PrimaryContext,
+    private readonly ahead: AheadList,
+  ) {}
+
+  /** A packet of a flow that is not TCP: its idle time starts anew. `fresh`: the record was made for it. */
+  touch(flow: number, protocol: number, fresh: boolean, nowMs: number): void {
+    const { flows, wheel } = this.x;
+    flows.words[flow + FLOW_DEADLINE] = nowMs + idleTimeoutMs(protocol, !fresh);
+    if (fresh) wheel.arm(flow);
+  }
+
+  tick(nowMs: number): void {
+    this.nowMs = nowMs;
+    this.x.wheel.expire(nowMs, this.onExpire, MAX_VISITS);
+  }
+
+  /** The kernel's conntrack has ended this flow (ctnetlink DESTROY). True when it is gone here, too. */
+  destroyed(key: Uint32Array): boolean {
+    const flow = this.x.flows.findKey(key);
+    return flow >= 0 && this.remove(flow);
+  }
+
+  /** False while a packet of the flow is held. */
+  private remove(flow: number): boolean {
+    const { flows, stream, wheel, deltas } = this.x;
+    const w = flows.words;
+    if (w[flow + X_HELD_HEAD] !== 0 || w[flow + X_ACKS_HEAD] !== 0) return false;
+    if (this.x.isStale(flow)) {
+      // The log forgot the needs of an older epoch with it, and the list of waiting flows was emptied.
+      w[flow + X_EPOCH] = this.x.epoch;
+    } else {
+      this.ahead.remove(flow);
+      stream.dropLists(flow);
+    }
+    if ((w[flow + FLOW_META]! & 0xff) === IPPROTO_TCP) deltas.remove(w, flow);
+    wheel.disarm(flow);
+    flows.remove(flow);
+    this.x.counters.values[C_FLOWS_EXPIRED]!++;
+    return true;
+  }
+
+  private readonly onExpire = (flow: number): boolean => {
+    if (this.remove(flow)) return true;
+    this.x.flows.words[flow + FLOW_DEADLINE] = this.nowMs + BUSY_RETRY_MS;
+    return false;
+  };
+}

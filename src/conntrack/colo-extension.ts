@@ -91,4 +91,6 @@ export const XF_SECONDARY_ISN = 1 << 14;
 export const XF_AHEAD = 1 << 15;
 /** The window scale of the connection is known: bits 24-27 hold it. */
 export const XF_SCALE = 1 << 16;
+/** Among the held packets one stands behind others that it does not follow in the stream (a repetition). */
+export const XF_DISORDER = 1 << 17;
 export const XF_SCALE_SHIFT = 24;

@@ -9,14 +9,16 @@ import {
   X_EPOCH,
   X_FLAGS,
   X_HELD_HEAD,
+  X_HELD_TAIL,
   XF_BASED,
+  XF_DISORDER,
   XF_MATCHED,
   XF_PRIMARY_SYN,
 } from '../conntrack/colo-extension';
 import { FLOW_DEADLINE } from '../conntrack/flow-table';
 import { TCP_TIMEOUTS } from '../conntrack/timeouts';
 import { RELEASE_SCAN_LIMIT } from '../core/limits';
-import { seqAdd } from '../core/seq32';
+import { seqAdd, seqDiff } from '../core/seq32';
 import { nopOut, parseTcpOptions, TcpOptions } from '../packet/tcp-options';
 import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
 import type { PrimaryContext } from './context';
@@ -156,6 +158,8 @@ export class TcpIntake {
       this.leaveHeld(slot, nowMs);
       slot = next;
     }
+    // In a list in stream order nothing behind the first that waits can be verified.
+    const disorder = (fw[flow + X_FLAGS]! & XF_DISORDER) !== 0;
     let passed = 0;
     for (let slot = fw[flow + X_HELD_HEAD]!; slot !== 0 && passed < RELEASE_SCAN_LIMIT; ) {
       const h = x.holds.index(slot);
@@ -167,10 +171,12 @@ export class TcpIntake {
       ) {
         this.leaveHeld(slot, nowMs);
       } else {
+        if (!disorder) break;
         passed++;
       }
       slot = next;
     }
+    if (disorder && fw[flow + X_HELD_HEAD] === 0) fw[flow + X_FLAGS] = fw[flow + X_FLAGS]! & ~XF_DISORDER;
   }
 
   /** For reports: both sides' SYN options. */
@@ -296,7 +302,12 @@ export class TcpIntake {
 
   private keep(id: number, flow: number, v: PacketView, buf: Buffer, hold: number, nowMs: number): number {
     const end = seqAdd(v.seq, v.payloadBytes + ((v.flags & TCP_SYN) !== 0 ? 1 : 0));
-    return this.x.hold(id, flow, v, buf, v.seq, end, hold, nowMs);
+    const x = this.x;
+    const tail = (hold & HF_ACK_ONLY) !== 0 ? 0 : x.flows.words[flow + X_HELD_TAIL]!;
+    if (tail !== 0 && seqDiff(v.seq, x.holds.words[x.holds.index(tail) + H_END]!) < 0) {
+      x.flows.words[flow + X_FLAGS] = x.flows.words[flow + X_FLAGS]! | XF_DISORDER;
+    }
+    return x.hold(id, flow, v, buf, v.seq, end, hold, nowMs);
   }
 
   private holdDiverged(id: number, flow: number, v: PacketView, buf: Buffer, hold: number, nowMs: number): Outcome {

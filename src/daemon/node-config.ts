@@ -1,0 +1,27 @@
+// What a node (one VM on this host) needs to know, after the configuration was checked.
+
+import type { BypassRule } from '../pmycolo/bypass';
+import type { EngineLimits } from '../core/limits';
+
+export type ControllerLossPolicy = 'release' | 'hold' | 'drop';
+
+export interface NodeSettings {
+  index: number;
+  name: string;
+  guestPort: string;
+  forwardPort: string;
+  outerBridge: string;
+  forwardBridge: string;
+  guestQueue: number;
+  forwardQueue: number;
+  queueLength: number;
+  receiveBufferBytes: number;
+  compareTimeoutMs: number;
+  forwardSettleMs: number;
+  onControllerLoss: ControllerLossPolicy;
+  moveTapOnFailover: boolean;
+  announceOnFailover: boolean;
+  bypass: readonly BypassRule[];
+  limits: EngineLimits;
+  stateDir: string;
+}

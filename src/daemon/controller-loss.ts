@@ -26,6 +26,11 @@ export class ControllerLoss {
 
   constructor(private readonly policy: ControllerLossPolicy) {}
 
+  /** Lost, and not regained. */
+  get active(): boolean {
+    return this.lostAt >= 0;
+  }
+
   get pending(): boolean {
     return this.lostAt >= 0 && this.decided === LossDecision.WAIT;
   }

@@ -206,6 +206,13 @@ export class PrimaryEngine {
     if (on === this.protectedNow) return;
     this.protectedNow = on;
     if (!on) return;
+    // What passed meanwhile was not followed.
+    this.forgetFlows();
+    this.startEpoch();
+  }
+
+  /** A new pair: nothing of an earlier one is known any more, not even the kept deltas. Nothing may be held. */
+  forgetPair(): void {
     this.forgetFlows();
     this.newEpoch();
   }
@@ -339,9 +346,13 @@ export class PrimaryEngine {
   }
 
   private newEpoch(): void {
+    this.x.deltas.clear();
+    this.startEpoch();
+  }
+
+  private startEpoch(): void {
     this.x.log.newEpoch();
     this.x.epoch = this.x.log.epoch;
-    this.x.deltas.clear();
     this.ahead.clear();
     this.paused = false;
     this.requested = false;

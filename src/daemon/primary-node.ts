@@ -1,0 +1,230 @@
+// One protected VM on the primary node: two kernel queues, the engine between them, and the way to the controller.
+
+import { randomBytes } from 'node:crypto';
+import type { CheckpointCause } from '../compare/outcome';
+import { OffsetTable } from '../conntrack/offset-table';
+import { mapFile } from '../io/map-file';
+import { NfQueue } from '../io/nfqueue';
+import { type BypassRule } from '../pmycolo/bypass';
+import { StoredDeltas } from '../pmycolo/deltas';
+import { PrimaryEngine } from '../pmycolo/engine';
+import { watchAddressRequests } from './address-requests';
+import { nowMs } from './clock';
+import { ControllerLoss, LossDecision } from './controller-loss';
+import { describeDifference } from './difference-text';
+import type { Logger } from './log';
+import type { NodeMetrics } from './metrics';
+import type { NodeSettings } from './node-config';
+import { portState } from './port-state';
+import { queueGauges, queueOptions } from './queue-options';
+import { statePath } from './state-file';
+
+/** Connections whose delta outlives the daemon; a record is 128 bytes of the state directory. */
+const DELTA_CAPACITY = 1 << 16;
+
+export class PrimaryNode {
+  readonly role = 'primary';
+  readonly engine: PrimaryEngine;
+  private readonly guest: NfQueue;
+  private readonly forward: NfQueue;
+  private readonly addressRequests: { close(): void };
+  private readonly loss: ControllerLoss;
+  private guestDead = false;
+  private dropping = false;
+
+  constructor(
+    readonly settings: NodeSettings,
+    private readonly log: Logger,
+    /** Passes a checkpoint request on to the controller. */
+    private readonly requestCheckpoint: (cause: CheckpointCause) => void,
+  ) {
+    const words = mapFile(statePath(settings.stateDir, 'deltas', settings.index), OffsetTable.bytesFor(DELTA_CAPACITY));
+    const table = new OffsetTable(new Uint32Array(words.buffer, words.byteOffset, words.byteLength >>> 2));
+    if (table.origin !== 'new' && table.origin !== 'resumed') {
+      this.log.warn({ origin: table.origin }, 'the kept sequence deltas are unusable, starting without them');
+    }
+    this.loss = new ControllerLoss(settings.onControllerLoss);
+    const seed = randomBytes(8);
+    this.engine = new PrimaryEngine(
+      {
+        limits: settings.limits,
+        compareTimeoutMs: settings.compareTimeoutMs,
+        forwardSettleMs: settings.forwardSettleMs,
+        seed: [seed.readUInt32LE(0), seed.readUInt32LE(4)],
+        deltas: new StoredDeltas(table),
+      },
+      {
+        accept: (id) => this.guest.accept(id),
+        acceptRewritten: (id, buf, off, len, partial) => this.guest.acceptRewritten(id, buf, off, len, partial),
+        drop: (id) => this.guest.drop(id),
+        requestCheckpoint: (cause) => this.onRequest(cause),
+      },
+    );
+    // Until a controller comes there is nothing to compare with: the guest's packets pass.
+    this.engine.setProtected(false);
+    this.engine.setBypass(settings.bypass);
+    this.guest = new NfQueue(queueOptions(settings, settings.guestQueue), (count) => this.onGuest(count));
+    this.forward = new NfQueue(queueOptions(settings, settings.forwardQueue), (count) => this.onForward(count));
+    this.addressRequests = watchAddressRequests(settings.forwardPort, () => this.engine.secondaryAddressRequest());
+  }
+
+  /** A controller has come: a new pair, or (resume) the one that there was before this daemon was restarted. */
+  protect(resume: boolean): void {
+    this.loss.regained();
+    this.guestDead = false;
+    this.dropping = false;
+    if (!resume) this.engine.forgetPair();
+    this.engine.setProtected(true);
+  }
+
+  /** DO_CHECKPOINT. What the kernel has queued was sent before the guests stopped, so it is read first. */
+  checkpoint(): void {
+    this.guest.drain();
+    this.forward.drain();
+    this.engine.checkpoint(nowMs());
+    this.guest.flush();
+  }
+
+  release(): void {
+    this.guest.drain();
+    this.engine.releaseAll(nowMs());
+    this.guest.flush();
+  }
+
+  setBypass(rules: readonly BypassRule[]): void {
+    this.engine.setBypass(rules);
+  }
+
+  controllerLost(): void {
+    this.loss.lost(nowMs());
+    void this.decideLoss();
+  }
+
+  tick(): void {
+    this.engine.tick(nowMs());
+    if (this.dropping && this.engine.isPaused) this.engine.dropAll();
+    this.guest.flush();
+    this.forward.flush();
+  }
+
+  /** Ends without letting anything out: the kernel drops what it holds for a closed queue. */
+  close(): void {
+    this.guest.close();
+    this.forward.close();
+    this.addressRequests.close();
+  }
+
+  get state(): string {
+    if (this.guestDead) return 'guest-dead';
+    if (this.loss.pending) return 'controller-lost';
+    if (!this.engine.isProtected) return 'unprotected';
+    return this.engine.isPaused ? 'waiting-for-checkpoint' : 'comparing';
+  }
+
+  status(): Record<string, unknown> {
+    return {
+      state: this.state,
+      protected: this.engine.isProtected,
+      heldPackets: this.engine.heldPackets,
+      heldBytes: this.engine.heldBytes,
+      flows: this.engine.flowCount,
+      checkpoints: this.engine.counters.snapshot().checkpoints_done,
+      divergences: this.engine.counters.snapshot().divergences,
+      queues: { guest: queueGauges(this.guest), forward: queueGauges(this.forward) },
+    };
+  }
+
+  metrics(): NodeMetrics {
+    const guest = queueGauges(this.guest);
+    const forward = queueGauges(this.forward);
+    return {
+      labels: { node: this.settings.name, role: this.role },
+      counters: this.engine.counters.snapshot(),
+      requests: this.engine.counters.requestsByCause(),
+      gauges: {
+        protected: this.engine.isProtected ? 1 : 0,
+        held_packets: this.engine.heldPackets,
+        held_bytes: this.engine.heldBytes,
+        flows: this.engine.flowCount,
+        guest_queue_length: guest.queued,
+        guest_queue_drops: guest.dropped,
+        forward_queue_length: forward.queued,
+        forward_queue_drops: forward.dropped,
+      },
+      holdBuckets: this.engine.counters.holdBuckets,
+      holdMsSum: this.engine.counters.holdMsSum,
+    };
+  }
+
+  private onGuest(count: number): void {
+    const { guest, engine } = this;
+    const { arena, table } = guest;
+    const now = nowMs();
+    for (let d = 0, end = count * NfQueue.DESCRIPTOR_WORDS; d < end; d += NfQueue.DESCRIPTOR_WORDS) {
+      engine.primary(
+        table[d + NfQueue.D_ID]!,
+        arena,
+        table[d + NfQueue.D_OFFSET]!,
+        table[d + NfQueue.D_LENGTH]!,
+        (table[d + NfQueue.D_SKB_INFO]! & NfQueue.CSUM_NOT_READY) !== 0,
+        now,
+      );
+    }
+  }
+
+  private onForward(count: number): void {
+    const { forward, engine, guest } = this;
+    const { arena, table } = forward;
+    const now = nowMs();
+    for (let d = 0, end = count * NfQueue.DESCRIPTOR_WORDS; d < end; d += NfQueue.DESCRIPTOR_WORDS) {
+      engine.secondary(arena, table[d + NfQueue.D_OFFSET]!, table[d + NfQueue.D_LENGTH]!, now);
+      forward.drop(table[d + NfQueue.D_ID]!);
+    }
+    // What this batch verified leaves now, not with the guest's next packet.
+    guest.flush();
+  }
+
+  private onRequest(cause: CheckpointCause): void {
+    this.log.info({ cause, ...describeDifference(this.engine) }, 'asking for a checkpoint');
+    this.requestCheckpoint(cause);
+  }
+
+  private async decideLoss(): Promise<void> {
+    for (;;) {
+      const decision = this.loss.decide(await portState(this.settings.guestPort), nowMs());
+      if (!this.loss.active) return;
+      if (decision === LossDecision.WAIT) {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        continue;
+      }
+      this.applyLoss(decision);
+      return;
+    }
+  }
+
+  private applyLoss(decision: LossDecision): void {
+    const held = this.engine.heldPackets;
+    switch (decision) {
+      case LossDecision.GUEST_DEAD:
+        this.guestDead = true;
+        this.guest.drain();
+        this.engine.dropAll();
+        this.log.error({ held, port: this.settings.guestPort }, 'the controller and the guest are gone: what was held is dropped');
+        break;
+      case LossDecision.RELEASE:
+        this.guest.drain();
+        this.engine.releaseAll(nowMs());
+        this.engine.setProtected(false);
+        this.log.error({ held }, 'UNPROTECTED: the controller is gone, what was held is released, the guest runs without a secondary');
+        break;
+      case LossDecision.DROP:
+        this.dropping = true;
+        this.engine.dropAll();
+        this.log.error({ held }, 'the controller is gone: what was held is dropped, what differs from now on is dropped, too');
+        break;
+      default:
+        this.log.error({ held }, 'the controller is gone: what is held stays held until one comes back');
+    }
+    this.guest.flush();
+  }
+}

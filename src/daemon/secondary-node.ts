@@ -1,0 +1,135 @@
+// One protected VM on the secondary node: what comes from the primary on its way in, what the SVM says on its way out.
+
+import { randomBytes } from 'node:crypto';
+import { OffsetTable } from '../conntrack/offset-table';
+import { mapFile } from '../io/map-file';
+import { NfQueue } from '../io/nfqueue';
+import { SecondaryEngine, SecondaryVerdict } from '../seccolo/engine';
+import { nowMs } from './clock';
+import { takeOver } from './failover';
+import type { Logger } from './log';
+import type { NodeMetrics } from './metrics';
+import type { NodeSettings } from './node-config';
+import { queueGauges, queueOptions } from './queue-options';
+import { statePath } from './state-file';
+
+/** Connections whose offsets outlive the daemon; a record is 128 bytes of the state directory. */
+const OFFSET_CAPACITY = 1 << 16;
+
+export class SecondaryNode {
+  readonly role = 'secondary';
+  readonly engine: SecondaryEngine;
+  private readonly guest: NfQueue;
+  private readonly forward: NfQueue;
+  private takingOver: Promise<void> | undefined;
+
+  constructor(
+    readonly settings: NodeSettings,
+    private readonly log: Logger,
+  ) {
+    const seed = randomBytes(8);
+    this.engine = new SecondaryEngine({
+      mode: 'failover',
+      offsets: mapFile(statePath(settings.stateDir, 'offsets', settings.index), OffsetTable.bytesFor(OFFSET_CAPACITY)),
+      seed: [seed.readUInt32LE(0), seed.readUInt32LE(4)],
+      nowMs: nowMs(),
+    });
+    const { origin, damagedRecords } = this.engine;
+    if (origin !== 'new' && origin !== 'resumed') log.warn({ origin }, 'the kept offsets are unusable, starting without them');
+    else log.info({ origin, flows: this.engine.flowCount, damagedRecords }, 'offsets loaded');
+    this.guest = new NfQueue(queueOptions(settings, settings.guestQueue), (count) => this.onGuest(count));
+    this.forward = new NfQueue(queueOptions(settings, settings.forwardQueue), (count) => this.onForward(count));
+  }
+
+  /** DO_CHECKPOINT. What the kernel has queued belongs to the time before. */
+  checkpoint(): void {
+    this.guest.drain();
+    this.forward.drain();
+    this.engine.checkpoint(nowMs());
+  }
+
+  /** DO_FAILOVER: false when it had been done before. The network follows in the background. */
+  failover(): boolean {
+    this.forward.drain();
+    const first = this.engine.failover(nowMs());
+    if (first) {
+      this.log.warn({ flows: this.engine.flowCount }, 'FAILOVER: the secondary takes over');
+      this.takingOver = takeOver(this.settings, this.engine.guestAddresses(), this.log);
+    }
+    return first;
+  }
+
+  /** A new pair: nothing of an earlier one is known any more. */
+  forgetPair(): void {
+    this.engine.reset();
+  }
+
+  tick(): void {
+    this.engine.tick(nowMs());
+  }
+
+  async close(): Promise<void> {
+    await this.takingOver;
+    this.guest.close();
+    this.forward.close();
+  }
+
+  get state(): string {
+    return this.engine.failedOver ? 'failed-over' : 'translating';
+  }
+
+  status(): Record<string, unknown> {
+    const c = this.engine.counters.snapshot();
+    return {
+      state: this.state,
+      failedOver: this.engine.failedOver,
+      flows: this.engine.flowCount,
+      counters: c,
+      queues: { guest: queueGauges(this.guest), forward: queueGauges(this.forward) },
+    };
+  }
+
+  metrics(): NodeMetrics {
+    const guest = queueGauges(this.guest);
+    const forward = queueGauges(this.forward);
+    return {
+      labels: { node: this.settings.name, role: this.role },
+      counters: this.engine.counters.snapshot(),
+      requests: {},
+      gauges: {
+        failed_over: this.engine.failedOver ? 1 : 0,
+        flows: this.engine.flowCount,
+        guest_queue_length: guest.queued,
+        guest_queue_drops: guest.dropped,
+        forward_queue_length: forward.queued,
+        forward_queue_drops: forward.dropped,
+      },
+    };
+  }
+
+  private onForward(count: number): void {
+    this.batch(this.forward, count, true);
+  }
+
+  private onGuest(count: number): void {
+    this.batch(this.guest, count, false);
+  }
+
+  private batch(queue: NfQueue, count: number, fromPeer: boolean): void {
+    const { engine } = this;
+    const { arena, table } = queue;
+    const now = nowMs();
+    for (let d = 0, end = count * NfQueue.DESCRIPTOR_WORDS; d < end; d += NfQueue.DESCRIPTOR_WORDS) {
+      const id = table[d + NfQueue.D_ID]!;
+      const off = table[d + NfQueue.D_OFFSET]!;
+      const len = table[d + NfQueue.D_LENGTH]!;
+      const partial = (table[d + NfQueue.D_SKB_INFO]! & NfQueue.CSUM_NOT_READY) !== 0;
+      const verdict = fromPeer
+        ? engine.fromPeer(arena, off, len, partial, now)
+        : engine.fromGuest(arena, off, len, partial, now);
+      if (verdict === SecondaryVerdict.Accept) queue.accept(id);
+      else if (verdict === SecondaryVerdict.AcceptRewritten) queue.acceptRewritten(id, arena, off, len, partial);
+      else queue.drop(id);
+    }
+  }
+}

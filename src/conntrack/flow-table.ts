@@ -133,6 +133,17 @@ export class FlowTable {
     this.size--;
   }
 
+  /** Forgets every flow. */
+  clear(): void {
+    this.heads.fill(0);
+    for (let b = 0; b < this.highWater; b += this.recordWords) this.words[b + FLOW_META] = 0;
+    this.buckets = FIRST_BUCKETS;
+    this.mask = FIRST_BUCKETS - 1;
+    this.highWater = 0;
+    this.firstFree = 0;
+    this.size = 0;
+  }
+
   /** For walks: the first flow after `base` in record order, or -1. Start with -1. Safe while flows come and go. */
   next(base: number): number {
     const { words, recordWords, highWater } = this;

@@ -154,10 +154,11 @@ export class TcpTracker {
     return PHASES[this.state(base)];
   }
 
-  /** For a flow that was known before a restart: where it was, without its ISNs. */
-  restore(base: number, state: TcpState, nowMs: number): void {
+  /** For a flow that was known before a restart: where it was, and the guest's ISN if that is known (else -1). */
+  restore(base: number, state: TcpState, guestIsn: number, nowMs: number): void {
     const { words } = this.flows;
-    words[base + FLOW_TCP_STATE] = state;
+    words[base + FLOW_TCP_STATE] = state | (guestIsn >= 0 ? GUEST_ISN_KNOWN : 0);
+    if (guestIsn >= 0) words[base + FLOW_GUEST_ISN] = guestIsn;
     words[base + FLOW_DEADLINE] = nowMs + this.timeoutMs[state]!;
     this.wheel.arm(base);
   }

@@ -112,6 +112,10 @@ describe('FlowTable', () => {
     }
     for (let i = 0; i < 10; i++) table.remove(table.insert(at(i), false));
     expect(table.next(-1)).toBe(-1);
+    for (let i = 0; i < 500; i++) table.insert(at(i), false);
+    table.clear();
+    expect([table.size, table.next(-1), table.find(at(3), false)]).toEqual([0, -1, -1]);
+    for (let i = 0; i < 1000; i++) expect(table.insert(at(i), false)).toBe(i * FLOW_USER);
   });
 
   test('spreads flows over buckets: chains stay short under any seed', () => {

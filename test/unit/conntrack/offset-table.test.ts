@@ -211,7 +211,9 @@ describe('who gives way', () => {
     expect(table.holder(slot)).toBe(96);
     table.remove(slot);
     expect(table.holder(slot)).toBe(-1);
+    table.noteEcho(slot, 5);
     expect(table.insert(keyOf(2), 0, Rank.Live, 0, 0, 0, 0)).toBe(slot);
+    expect(table.echoKnown(slot)).toBe(false);
     table.clear();
     expect([table.size, table.next(-1), table.victim()]).toEqual([0, -1, -1]);
   });

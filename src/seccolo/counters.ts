@@ -1,0 +1,90 @@
+// What the secondary's engine counts. One slot a name; the packet path only adds.
+
+import { Counters } from '../core/counters';
+
+export const SECONDARY_COUNTER_NAMES = [
+  'peer_packets',
+  'guest_packets',
+  /** Packets that were changed in place. */
+  'peer_rewritten',
+  'guest_rewritten',
+  /** Passed as they are: the guest's stack judges them. */
+  'peer_malformed',
+  /** Dropped. */
+  'guest_malformed',
+  /** TCP options that lead nowhere: from the peer the rest of the packet is translated, from the guest it is dropped. */
+  'malformed_options',
+  'peer_fragments',
+  'guest_fragments',
+  /** Offsets learned, by who opened the connection. */
+  'learned_client_opened',
+  'learned_guest_opened',
+  /** A tuple was used again by a new connection. */
+  'reopened',
+  /** Connections whose ISN cannot be told (data before the handshake's end): never translated. */
+  'ambiguous',
+  /** Connections signed by TCP-MD5 or TCP-AO: never rewritten. */
+  'signed',
+  /** SYNs with a Fast Open option. */
+  'fast_open',
+  /** MPTCP options taken off SYNs. */
+  'mptcp_removed',
+  /** Connections that found the table full of live ones: not translated. */
+  'flow_table_full',
+  /** Flows that gave way to new ones. */
+  'flows_evicted',
+  'flows_expired',
+  /** Flows forgotten because the kernel's conntrack did. */
+  'flows_destroyed',
+  /** FINs and RSTs of the peer outside the guest's window: passed on, not believed. */
+  'stray_ends',
+  /** Timestamp echoes on segments outside the guest's window: not noted. */
+  'stray_echoes',
+  /** RSTs that refuse a connection of the guest. */
+  'refusals',
+  /** Times that a timestamp offset was raised after a failover. */
+  'timestamps_raised',
+  'icmp_translated',
+  /** ICMP errors about TCP whose quotation is too short or too unusual to tell whose it is. */
+  'icmp_unreadable',
+  'checkpoints_done',
+  'failovers_done',
+] as const;
+export type SecondaryCounterName = (typeof SECONDARY_COUNTER_NAMES)[number];
+
+export class SecondaryCounters extends Counters<SecondaryCounterName> {
+  constructor() {
+    super(SECONDARY_COUNTER_NAMES);
+  }
+}
+
+const at = (name: SecondaryCounterName): number => SECONDARY_COUNTER_NAMES.indexOf(name);
+
+export const C_PEER_PACKETS = at('peer_packets');
+export const C_GUEST_PACKETS = at('guest_packets');
+export const C_PEER_REWRITTEN = at('peer_rewritten');
+export const C_GUEST_REWRITTEN = at('guest_rewritten');
+export const C_PEER_MALFORMED = at('peer_malformed');
+export const C_GUEST_MALFORMED = at('guest_malformed');
+export const C_MALFORMED_OPTIONS = at('malformed_options');
+export const C_PEER_FRAGMENTS = at('peer_fragments');
+export const C_GUEST_FRAGMENTS = at('guest_fragments');
+export const C_LEARNED_CLIENT_OPENED = at('learned_client_opened');
+export const C_LEARNED_GUEST_OPENED = at('learned_guest_opened');
+export const C_REOPENED = at('reopened');
+export const C_AMBIGUOUS = at('ambiguous');
+export const C_SIGNED = at('signed');
+export const C_FAST_OPEN = at('fast_open');
+export const C_MPTCP_REMOVED = at('mptcp_removed');
+export const C_FLOW_TABLE_FULL = at('flow_table_full');
+export const C_FLOWS_EVICTED = at('flows_evicted');
+export const C_FLOWS_EXPIRED = at('flows_expired');
+export const C_FLOWS_DESTROYED = at('flows_destroyed');
+export const C_STRAY_ENDS = at('stray_ends');
+export const C_STRAY_ECHOES = at('stray_echoes');
+export const C_REFUSALS = at('refusals');
+export const C_TIMESTAMPS_RAISED = at('timestamps_raised');
+export const C_ICMP_TRANSLATED = at('icmp_translated');
+export const C_ICMP_UNREADABLE = at('icmp_unreadable');
+export const C_CHECKPOINTS = at('checkpoints_done');
+export const C_FAILOVERS = at('failovers_done');

@@ -1,0 +1,327 @@
+// The secondary's engine (xt_SECCOLO): makes the SVM's TCP connections bear the PVM's numbers, so that they outlive the PVM.
+// Bytes and a time come in, a verdict goes out; packets are changed in place and keep their length.
+//
+// Peer to guest, always: ack, SACK edges and TSecr go from the peer's numbers to the guest's. Guest to peer, after the
+// failover (or always, where the receiver expects translated packets): seq and TSval the other way.
+
+import { OffsetTable, type OffsetTableOrigin, Rank } from '../conntrack/offset-table';
+import { Track } from '../conntrack/tcp-track';
+import { PARSE_OK, parseIp } from '../packet/parse';
+import { nopOut, parseTcpOptions, TcpOptions } from '../packet/tcp-options';
+import {
+  IPPROTO_ICMP,
+  IPPROTO_ICMPV6,
+  IPPROTO_TCP,
+  PacketView,
+  TCP_ACK,
+  TCP_FIN,
+  TCP_RST,
+  TCP_SYN,
+} from '../packet/view';
+import {
+  C_CHECKPOINTS,
+  C_FAILOVERS,
+  C_GUEST_FRAGMENTS,
+  C_GUEST_MALFORMED,
+  C_GUEST_PACKETS,
+  C_GUEST_REWRITTEN,
+  C_MALFORMED_OPTIONS,
+  C_MPTCP_REMOVED,
+  C_PEER_FRAGMENTS,
+  C_PEER_MALFORMED,
+  C_PEER_PACKETS,
+  C_PEER_REWRITTEN,
+  C_REOPENED,
+  C_STRAY_ENDS,
+  SecondaryCounters,
+} from './counters';
+import { Phase, S_STATE, SF_FINISHED } from './flow-words';
+import { SecondaryFlows } from './flows';
+import { FirstFragment, readFirstFragment } from './fragment';
+import { type GuestAddress, GuestAddresses } from './guest-addresses';
+import { Learner } from './learn';
+import { Translator } from './translator';
+
+export const SecondaryVerdict = {
+  Accept: 0,
+  /** The bytes were changed in place; the length is the same, the checksum right (or still partial). */
+  AcceptRewritten: 1,
+  Drop: 2,
+} as const;
+export type SecondaryVerdict = (typeof SecondaryVerdict)[keyof typeof SecondaryVerdict];
+
+/** When the guest's own packets are translated: from the failover on, or always (QEMU's way: the compare side sees no SYN). */
+export type SecondaryMode = 'failover' | 'always';
+
+export interface SecondaryOptions {
+  mode: SecondaryMode;
+  /** Memory that outlives the process; its size bounds the connections (OffsetTable.bytesFor). Aligned to 4 bytes. */
+  offsets: Uint8Array | ArrayBuffer;
+  /** 64 random bits against aimed collisions. */
+  seed: readonly [number, number];
+  nowMs: number;
+}
+
+export interface SecondaryStatus {
+  mode: SecondaryMode;
+  failedOver: boolean;
+  /** Counts checkpoints over restarts. */
+  epoch: number;
+  flows: number;
+  maxFlows: number;
+  /** Connections with offsets that the guest has confirmed; those from before the last checkpoint count until they are seen again. */
+  translated: number;
+  /** Handshakes under way, and connections on which the guest has not spoken since. */
+  halfOpen: number;
+  finished: number;
+  /** What was found in the memory at the start: `resumed`, or why everything starts anew. */
+  origin: OffsetTableOrigin;
+  /** Records that were found damaged there and left out. */
+  damagedRecords: number;
+}
+
+const { Accept, AcceptRewritten, Drop } = SecondaryVerdict;
+
+export class SecondaryEngine {
+  readonly counters = new SecondaryCounters();
+  readonly mode: SecondaryMode;
+  private readonly offsets: OffsetTable;
+  private readonly flows: SecondaryFlows;
+  private readonly learner: Learner;
+  private readonly translator: Translator;
+  private readonly addresses = new GuestAddresses();
+  private readonly view = new PacketView();
+  private readonly options = new TcpOptions();
+
+  constructor(options: SecondaryOptions) {
+    this.mode = options.mode;
+    const memory = options.offsets;
+    this.offsets = new OffsetTable(
+      memory instanceof Uint8Array
+        ? new Uint32Array(memory.buffer, memory.byteOffset, memory.byteLength >>> 2)
+        : new Uint32Array(memory, 0, memory.byteLength >>> 2),
+    );
+    this.flows = new SecondaryFlows(this.offsets, this.counters, options.seed);
+    this.learner = new Learner(this.flows, this.counters);
+    this.translator = new Translator(this.flows, this.counters);
+    this.flows.restore(options.nowMs);
+  }
+
+  get failedOver(): boolean {
+    return this.offsets.failedOver;
+  }
+
+  /** Numbers for `status`. */
+  status(): SecondaryStatus {
+    const { offsets } = this;
+    return {
+      mode: this.mode,
+      failedOver: offsets.failedOver,
+      epoch: offsets.epoch,
+      flows: this.flows.table.size,
+      maxFlows: this.flows.table.maxFlows,
+      translated: offsets.countOf(Rank.Live),
+      halfOpen: offsets.countOf(Rank.Embryonic),
+      finished: offsets.countOf(Rank.Finished),
+      origin: offsets.origin,
+      damagedRecords: offsets.damaged,
+    };
+  }
+
+  /** Addresses that the guest has used as sources, to be announced at a failover. */
+  guestAddresses(): GuestAddress[] {
+    return this.addresses.list();
+  }
+
+  /** A packet on its way to the guest: the IP header at off, len bytes at hand. */
+  fromPeer(buf: Uint8Array, off: number, len: number, partialChecksum: boolean, nowMs: number): SecondaryVerdict {
+    const c = this.counters.values;
+    const v = this.view;
+    c[C_PEER_PACKETS]!++;
+    let changed = false;
+    if (parseIp(v, buf, off, len) !== PARSE_OK) {
+      c[C_PEER_MALFORMED]!++;
+    } else if (v.fragment) {
+      c[C_PEER_FRAGMENTS]!++;
+      if (readFirstFragment(v) === FirstFragment.Tcp && parseTcpOptions(v, this.options)) {
+        changed = this.translator.toGuest(this.flows.find(v, true), v, this.options, partialChecksum);
+      }
+    } else if (v.protocol === IPPROTO_TCP) {
+      changed = this.peerTcp(partialChecksum, nowMs);
+    } else if (v.protocol === IPPROTO_ICMP || v.protocol === IPPROTO_ICMPV6) {
+      changed = this.translator.quote(v, true);
+    }
+    if (!changed) return Accept;
+    c[C_PEER_REWRITTEN]!++;
+    return AcceptRewritten;
+  }
+
+  /** A packet that the guest sent. */
+  fromGuest(buf: Uint8Array, off: number, len: number, partialChecksum: boolean, nowMs: number): SecondaryVerdict {
+    const c = this.counters.values;
+    const v = this.view;
+    c[C_GUEST_PACKETS]!++;
+    if (parseIp(v, buf, off, len) !== PARSE_OK) {
+      c[C_GUEST_MALFORMED]!++;
+      return Drop;
+    }
+    this.addresses.note(v);
+    let verdict: SecondaryVerdict = Accept;
+    if (v.fragment) {
+      c[C_GUEST_FRAGMENTS]!++;
+      verdict = this.guestFragment(partialChecksum);
+    } else if (v.protocol === IPPROTO_TCP) {
+      verdict = this.guestTcp(partialChecksum, nowMs);
+    } else if (v.protocol === IPPROTO_ICMP || v.protocol === IPPROTO_ICMPV6) {
+      if (this.translatesGuest && this.translator.quote(v, false)) verdict = AcceptRewritten;
+    }
+    if (verdict === AcceptRewritten) c[C_GUEST_REWRITTEN]!++;
+    return verdict;
+  }
+
+  /**
+   * DO_CHECKPOINT: the SVM is the PVM's copy from here on, numbers included, so every offset is void. All packets that the guest
+   * sent before it stopped must have been handed in. False, and nothing done, after a failover: there is no PVM to be a copy of.
+   */
+  checkpoint(_nowMs: number): boolean {
+    if (this.failedOver) return false;
+    this.offsets.advanceEpoch();
+    this.counters.values[C_CHECKPOINTS]!++;
+    return true;
+  }
+
+  /**
+   * DO_FAILOVER: what lives keeps its offsets, and its handshakes may still finish; new connections are the guest's own. From here
+   * on the guest's packets are translated too. False when it had been done before (also by an earlier process).
+   */
+  failover(_nowMs: number): boolean {
+    if (this.failedOver) return false;
+    this.offsets.failedOver = true;
+    this.counters.values[C_FAILOVERS]!++;
+    return true;
+  }
+
+  /** PROXY_RESET: forgets every connection and the failover. */
+  reset(): void {
+    this.offsets.failedOver = false;
+    this.flows.clear();
+    this.addresses.clear();
+  }
+
+  /** Forgets what has been idle for too long; to be called about once a second. */
+  tick(nowMs: number): void {
+    this.flows.expire(nowMs);
+  }
+
+  /** The kernel's conntrack destroyed an entry. `key` is as in a flow record (FLOW_KEY_WORDS words, the guest first). */
+  conntrackDestroyed(key: Uint32Array): void {
+    this.flows.destroyed(key);
+  }
+
+  private get translatesGuest(): boolean {
+    return this.mode === 'always' || this.failedOver;
+  }
+
+  private peerTcp(partial: boolean, nowMs: number): boolean {
+    const c = this.counters.values;
+    const { view: v, options: o, flows, learner } = this;
+    if (!parseTcpOptions(v, o)) c[C_MALFORMED_OPTIONS]!++;
+    const base = flows.find(v, true);
+    if (base < 0) return this.removeMptcp(partial);
+    // Signed connections are known by the guest's SYN; a signature in a packet of the peer proves nothing.
+    if (o.signature) return false;
+    const rst = (v.flags & TCP_RST) !== 0;
+    const believed = (v.flags & (TCP_RST | TCP_FIN)) === 0 || learner.inWindow(base, v.seq, !rst);
+    if (believed) this.noteEnd(base, flows.tracker.packet(base, true, v.flags, v.seq, nowMs));
+    else c[C_STRAY_ENDS]!++;
+    if (rst && flows.phase(base) === Phase.SynSent) return this.translator.refusal(base, v, partial);
+    let changed = this.removeMptcp(partial);
+    if ((v.flags & TCP_ACK) !== 0) {
+      if (!rst) learner.peerSegment(base, v, o);
+      if (!rst && o.timestampOffset >= 0) learner.peerEcho(base, v, o);
+      if (this.translator.toGuest(base, v, o, partial)) changed = true;
+    }
+    return changed;
+  }
+
+  private guestTcp(partial: boolean, nowMs: number): SecondaryVerdict {
+    const c = this.counters.values;
+    const { view: v, options: o, flows, learner } = this;
+    if (!parseTcpOptions(v, o)) {
+      c[C_MALFORMED_OPTIONS]!++;
+      c[C_GUEST_MALFORMED]!++;
+      return Drop;
+    }
+    const syn = (v.flags & TCP_SYN) !== 0;
+    const rst = (v.flags & TCP_RST) !== 0;
+    let base = flows.find(v, false);
+    if (base < 0) {
+      // A connection that opens after the failover is the guest's own affair.
+      if (this.failedOver) return Accept;
+      if (!rst && (v.flags & (TCP_SYN | TCP_ACK)) !== 0) base = flows.create(v);
+      if (base < 0) return this.removeMptcp(partial) ? AcceptRewritten : Accept;
+    }
+    const event = flows.tracker.packet(base, false, v.flags, v.seq, nowMs);
+    if (event === Track.Reopen) {
+      c[C_REOPENED]!++;
+      if (this.failedOver) {
+        flows.remove(base);
+        return Accept;
+      }
+      flows.restart(base);
+    } else {
+      this.noteEnd(base, event);
+    }
+    if (o.signature) {
+      learner.giveUpSigned(base);
+      return Accept;
+    }
+    if (syn && !rst) learner.guestSyn(base, v, o);
+    else learner.guestSegment(base, v);
+    if ((v.flags & TCP_ACK) !== 0 && !rst) learner.guestWindow(base, v);
+    let changed = this.removeMptcp(partial);
+    if (this.translatesGuest && this.translator.toPeer(base, v, o, this.failedOver, partial)) changed = true;
+    return changed ? AcceptRewritten : Accept;
+  }
+
+  /** Only the first fragment has a TCP header; the checksum in it covers the whole, and follows what is changed here. */
+  private guestFragment(partial: boolean): SecondaryVerdict {
+    if (!this.translatesGuest) return Accept;
+    switch (readFirstFragment(this.view)) {
+      case FirstFragment.Tcp:
+        return this.translateFirstFragment(partial) ? AcceptRewritten : Accept;
+      case FirstFragment.Cut:
+        // A header spread over fragments cannot be translated, and its sequence number may be another connection's.
+        this.counters.values[C_GUEST_MALFORMED]!++;
+        return Drop;
+      default:
+        return Accept;
+    }
+  }
+
+  private translateFirstFragment(partial: boolean): boolean {
+    const { view: v, options: o } = this;
+    return parseTcpOptions(v, o) && this.translator.toPeer(this.flows.find(v, false), v, o, this.failedOver, partial);
+  }
+
+  /** MPTCP's keys differ between the VMs; without the option on both SYNs a connection is plain TCP. */
+  private removeMptcp(partial: boolean): boolean {
+    const { view: v, options: o } = this;
+    if (o.mptcpOffset < 0 || (v.flags & TCP_SYN) === 0 || o.signature || this.failedOver) return false;
+    // One at a time: a SYN may carry several.
+    while (o.mptcpOffset >= 0) {
+      nopOut(v.buf, v, o.mptcpOffset, o.mptcpBytes, partial);
+      this.counters.values[C_MPTCP_REMOVED]!++;
+      parseTcpOptions(v, o);
+    }
+    return true;
+  }
+
+  private noteEnd(base: number, event: Track): void {
+    if (event !== Track.Finished && event !== Track.Revived) return;
+    const { words } = this.flows;
+    if (event === Track.Finished) words[base + S_STATE]! |= SF_FINISHED;
+    else words[base + S_STATE]! &= ~SF_FINISHED;
+    this.flows.publish(base);
+  }
+}

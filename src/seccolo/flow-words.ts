@@ -1,0 +1,59 @@
+// The colo extension of a flow on the secondary (nf_conn_colo_tcp.s of the original), as words of the flow's record behind
+// those of the flow table. Positions are 32-bit sequence numbers: "guest's" = as the SVM numbers, "peer's" = as the peer sees them.
+
+import { FLOW_USER } from '../conntrack/flow-table';
+
+/** Slot of the flow's record in the offset table. Every flow has one. */
+export const S_SLOT = FLOW_USER;
+/** Epoch to which the words below belong; with an older one the offsets are void (the SVM has the PVM's numbers now). */
+export const S_EPOCH = FLOW_USER + 1;
+/** A phase, and flags. */
+export const S_STATE = FLOW_USER + 2;
+/** Guest's + off = peer's, for what the guest numbers. */
+export const S_OFF = FLOW_USER + 3;
+export const S_TS_OFF = FLOW_USER + 4;
+/** TSval of the guest's first SYN or SYN/ACK. Valid with SF_SYN_TS. */
+export const S_SYN_TS = FLOW_USER + 5;
+/** Acknowledgement on the guest's SYN/ACK: where the peer's stream starts. */
+export const S_SYN_ACK = FLOW_USER + 6;
+/** Greatest acknowledgement of the guest, and right edge of its window. Valid with SF_WINDOW. */
+export const S_GUEST_ACK = FLOW_USER + 7;
+export const S_GUEST_EDGE = FLOW_USER + 8;
+
+/** Words of a secondary flow record: two cache lines. */
+export const SECONDARY_RECORD_WORDS = 32;
+
+/**
+ * How far the offsets of a connection are known.
+ *
+ *               guest's SYN          peer's SYN/ACK
+ *   Settled ------------> SynSent ------------------> Learned
+ *      |                     | guest's SYN/ACK           ^
+ *      |   guest's SYN/ACK   v     peer's ACK            |
+ *      +--------------> SynAnswered ---------------------+
+ *
+ * Any of them: a checkpoint -> Settled; a signature or an ISN that cannot be told -> GivenUp.
+ */
+export const Phase = {
+  /** Both VMs number alike (opened before the last checkpoint), or nothing is known. */
+  Settled: 0,
+  SynSent: 1,
+  SynAnswered: 2,
+  Learned: 3,
+  GivenUp: 4,
+} as const;
+export type Phase = (typeof Phase)[keyof typeof Phase];
+
+export const PHASE_MASK = 0x7;
+export const SF_SYN_TS = 1 << 3;
+/** S_GUEST_ACK and S_GUEST_EDGE mean something. */
+export const SF_WINDOW = 1 << 4;
+/** The guest has spoken since the offset was learned: the connection is real. */
+export const SF_CONFIRMED = 1 << 5;
+/** The connection has ended: its record may give way. */
+export const SF_FINISHED = 1 << 6;
+/** The guest's window scale stands in bits 8-11. */
+export const SF_SCALE = 1 << 7;
+export const SF_SCALE_SHIFT = 8;
+/** Flags that belong to a connection rather than to an epoch. */
+export const SF_LASTING = SF_SCALE | (0xf << SF_SCALE_SHIFT) | SF_FINISHED;

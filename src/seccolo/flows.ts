@@ -1,0 +1,209 @@
+// The secondary's connections: found by tuple, timed, and kept in the offset table, one record there for each flow. Only
+// what the guest says makes a flow, so nobody outside can fill the table with packets that the guest does not answer.
+
+import { FLOW_DEADLINE, FLOW_GUEST_ISN, FLOW_KEY_WORDS, FlowTable } from '../conntrack/flow-table';
+import { type OffsetTable, Rank } from '../conntrack/offset-table';
+import { TcpState, TcpTracker } from '../conntrack/tcp-track';
+import { TCP_TIMEOUTS } from '../conntrack/timeouts';
+import { TimerWheel } from '../core/timer-wheel';
+import type { PacketView } from '../packet/view';
+import {
+  C_FLOW_TABLE_FULL,
+  C_FLOWS_DESTROYED,
+  C_FLOWS_EVICTED,
+  C_FLOWS_EXPIRED,
+  type SecondaryCounters,
+} from './counters';
+import {
+  PHASE_MASK,
+  Phase,
+  S_EPOCH,
+  S_GUEST_ACK,
+  S_GUEST_EDGE,
+  S_OFF,
+  S_SLOT,
+  S_STATE,
+  S_SYN_ACK,
+  S_SYN_TS,
+  S_TS_OFF,
+  SECONDARY_RECORD_WORDS,
+  SF_CONFIRMED,
+  SF_FINISHED,
+  SF_LASTING,
+  SF_SYN_TS,
+} from './flow-words';
+
+/**
+ * A half-closed connection may be silent while one side computes, and to forget its offset is to break it. Here both
+ * directions are seen, so the state is left when the connection ends, and the long time costs little.
+ */
+const TIMEOUTS = { ...TCP_TIMEOUTS, halfClosedMs: 3_600_000 };
+
+/** Timers looked at per call of expire(): about a millisecond. */
+const EXPIRE_VISITS = 4096;
+
+export class SecondaryFlows {
+  readonly table: FlowTable;
+  readonly tracker: TcpTracker;
+  readonly words: Uint32Array;
+  private readonly wheel: TimerWheel;
+  private readonly onExpire: (base: number) => boolean;
+
+  constructor(
+    readonly offsets: OffsetTable,
+    private readonly counters: SecondaryCounters,
+    seed: readonly [number, number],
+  ) {
+    this.table = new FlowTable(offsets.capacity, SECONDARY_RECORD_WORDS, seed[0], seed[1]);
+    this.words = this.table.words;
+    this.wheel = new TimerWheel(this.words, SECONDARY_RECORD_WORDS, FLOW_DEADLINE);
+    this.tracker = new TcpTracker(this.table, this.wheel, TIMEOUTS);
+    this.onExpire = (base) => {
+      this.counters.values[C_FLOWS_EXPIRED]!++;
+      this.remove(base);
+      return true;
+    };
+  }
+
+  /** Base of the packet's flow, its words aligned with the present epoch; -1 when there is none. */
+  find(v: PacketView, fromPeer: boolean): number {
+    return this.align(this.table.find(v, fromPeer));
+  }
+
+  findKey(key: Uint32Array): number {
+    return this.align(this.table.findKey(key));
+  }
+
+  /** A flow for a packet of the guest that has none; -1 when the table is full of live ones. */
+  create(v: PacketView): number {
+    const { words, offsets } = this;
+    if (this.table.size === this.table.maxFlows) {
+      const victim = offsets.victim();
+      if (victim < 0) {
+        this.counters.values[C_FLOW_TABLE_FULL]!++;
+        return -1;
+      }
+      this.counters.values[C_FLOWS_EVICTED]!++;
+      this.remove(offsets.holder(victim));
+    }
+    const base = this.table.insert(v, false);
+    const slot = offsets.insert(words, base, Rank.Settled, Phase.Settled, 0, 0, 0);
+    offsets.setHolder(slot, base);
+    words[base + S_SLOT] = slot;
+    words[base + S_EPOCH] = offsets.epoch;
+    return base;
+  }
+
+  remove(base: number): void {
+    this.wheel.disarm(base);
+    this.offsets.remove(this.words[base + S_SLOT]!);
+    this.table.remove(base);
+  }
+
+  /** The tuple has a new connection: nothing of the old one holds. */
+  restart(base: number): void {
+    const { words } = this;
+    words[base + S_STATE] = Phase.Settled;
+    words[base + S_OFF] = 0;
+    words[base + S_TS_OFF] = 0;
+    this.offsets.forgetEcho(words[base + S_SLOT]!);
+    this.publish(base);
+  }
+
+  phase(base: number): Phase {
+    return (this.words[base + S_STATE]! & PHASE_MASK) as Phase;
+  }
+
+  setPhase(base: number, phase: Phase): void {
+    this.words[base + S_STATE] = (this.words[base + S_STATE]! & ~PHASE_MASK) | phase;
+  }
+
+  /** Brings the flow's record in the offset table, and its rank there, up to date with its words. */
+  publish(base: number): void {
+    const { words, offsets } = this;
+    const slot = words[base + S_SLOT]!;
+    const state = words[base + S_STATE]!;
+    const phase = state & PHASE_MASK;
+    const learning = phase === Phase.SynSent || phase === Phase.SynAnswered;
+    if (learning)
+      offsets.write(slot, state, words[base + FLOW_GUEST_ISN]!, words[base + S_SYN_TS]!, words[base + S_SYN_ACK]!);
+    else offsets.write(slot, state, words[base + S_OFF]!, words[base + S_TS_OFF]!, words[base + FLOW_GUEST_ISN]!);
+    let rank: Rank = Rank.Settled;
+    if ((state & SF_FINISHED) !== 0) rank = Rank.Finished;
+    else if (learning) rank = Rank.Embryonic;
+    else if (phase === Phase.Learned) rank = (state & SF_CONFIRMED) !== 0 ? Rank.Live : Rank.Embryonic;
+    if (offsets.rank(slot) !== rank) offsets.setRank(slot, rank);
+  }
+
+  /** Takes over the records that an earlier process left. */
+  restore(nowMs: number): void {
+    const { words, offsets } = this;
+    const key = new Uint32Array(FLOW_KEY_WORDS);
+    for (let slot = offsets.next(-1); slot >= 0; slot = offsets.next(slot)) {
+      offsets.copyKey(slot, key);
+      const base = this.table.findKey(key) < 0 ? this.table.insertKey(key) : -1;
+      if (base < 0) {
+        offsets.remove(slot);
+        continue;
+      }
+      offsets.setHolder(slot, base);
+      words[base + S_SLOT] = slot;
+      words[base + S_EPOCH] = offsets.epoch;
+      const current = offsets.isCurrent(slot);
+      const kept = current ? PHASE_MASK | SF_SYN_TS | SF_CONFIRMED | SF_FINISHED : SF_FINISHED;
+      const state = offsets.flags(slot) & kept;
+      words[base + S_STATE] = state;
+      let tcp: TcpState = TcpState.Established;
+      let isn = -1;
+      const phase = state & PHASE_MASK;
+      if (phase === Phase.SynSent || phase === Phase.SynAnswered) {
+        isn = offsets.off(slot);
+        words[base + S_SYN_TS] = offsets.tsOff(slot);
+        words[base + S_SYN_ACK] = offsets.extra(slot);
+        tcp = phase === Phase.SynSent ? TcpState.SynSent : TcpState.SynReceived;
+      } else if (current) {
+        words[base + S_OFF] = offsets.off(slot);
+        words[base + S_TS_OFF] = offsets.tsOff(slot);
+        if (phase === Phase.Learned) isn = offsets.extra(slot);
+      }
+      if ((state & SF_FINISHED) !== 0) tcp = TcpState.TimeWait;
+      this.tracker.restore(base, tcp, isn, nowMs);
+      if (current) this.publish(base);
+    }
+  }
+
+  /** The kernel's conntrack has forgotten the connection. An offset of a connection that we saw no end of is kept. */
+  destroyed(key: Uint32Array): void {
+    const base = this.findKey(key);
+    if (base < 0) return;
+    const tracked = this.tracker.phase(base);
+    const live = this.phase(base) === Phase.Learned && (tracked === 'established' || tracked === 'new');
+    if (live) return;
+    this.counters.values[C_FLOWS_DESTROYED]!++;
+    this.remove(base);
+  }
+
+  expire(nowMs: number): void {
+    this.wheel.expire(nowMs, this.onExpire, EXPIRE_VISITS);
+  }
+
+  clear(): void {
+    this.wheel.clear();
+    this.table.clear();
+    this.offsets.clear();
+  }
+
+  /** After a checkpoint the SVM numbers as the PVM does: what was learned before is void. */
+  private align(base: number): number {
+    const { words } = this;
+    if (base >= 0 && words[base + S_EPOCH] !== this.offsets.epoch) {
+      words[base + S_EPOCH] = this.offsets.epoch;
+      words[base + S_STATE] = (words[base + S_STATE]! & SF_LASTING) | Phase.Settled;
+      words[base + S_OFF] = 0;
+      words[base + S_TS_OFF] = 0;
+      words[base + S_GUEST_ACK] = 0;
+      words[base + S_GUEST_EDGE] = 0;
+    }
+    return base;
+  }
+}

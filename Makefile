@@ -1,0 +1,27 @@
+# What a person would type. `make setup` installs what is missing, `make build` makes the addon and the programs.
+NODE ?= node
+CC = gcc
+# Node's headers lie beside the binary (…/bin/node, …/include/node) or where Debian puts them.
+NODE_INCLUDE ?= $(firstword $(foreach d,$(shell $(NODE) -p 'require("path").resolve(process.execPath,"../../include/node")') /usr/include/node,$(if $(wildcard $(d)/node_api.h),$(d))))
+CFLAGS = -std=gnu11 -O3 -g -fPIC -Wall -Wextra -Werror
+CORE = $(wildcard native/core/*.c)
+BINDING = $(wildcard native/binding/*.c)
+HEADERS = $(wildcard native/core/*.h native/binding/*.h)
+
+.PHONY: build addon dist setup native-test
+
+build: addon dist
+
+addon: build/colo.node
+
+build/colo.node: $(CORE) $(BINDING) $(HEADERS) Makefile
+	@test -n "$(NODE_INCLUDE)" || { echo "node_api.h not found beside $$(command -v $(NODE)) nor in /usr/include/node: install Node's headers (Debian: libnode-dev; NodeSource: nodejs), or say make NODE_INCLUDE=DIR" >&2; exit 1; }
+	@mkdir -p build
+	$(CC) $(CFLAGS) -shared -fvisibility=hidden -Inative/core -I$(NODE_INCLUDE) -o $@.tmp $(CORE) $(BINDING)
+	@mv -f $@.tmp $@
+
+dist:
+	npx --no-install tsc -p tsconfig.json
+
+setup:
+	scripts/setup.sh

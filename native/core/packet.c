@@ -1,0 +1,65 @@
+/* See packet.h. */
+#define _GNU_SOURCE
+#include "packet.h"
+
+#include "netns.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+static int bind_to(int fd, const struct packet_config *c, uint32_t *ifindex)
+{
+	struct sockaddr_ll a = { .sll_family = AF_PACKET, .sll_protocol = htons(c->ethertype) };
+	struct ifreq req;
+	int one = 1;
+
+	if (!*c->interface || strlen(c->interface) >= IFNAMSIZ)
+		return -ENODEV;
+	memset(&req, 0, sizeof(req));
+	strcpy(req.ifr_name, c->interface);
+	if (ioctl(fd, SIOCGIFINDEX, &req))
+		return -errno;
+	a.sll_ifindex = req.ifr_ifindex;
+	*ifindex = (uint32_t)req.ifr_ifindex;
+	if (setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)) && errno != ENOPROTOOPT)
+		return -errno;
+	return bind(fd, (struct sockaddr *)&a, sizeof(a)) ? -errno : 0;
+}
+
+int packet_open(const struct packet_config *c, uint32_t *ifindex)
+{
+	/* Protocol 0 receives nothing, so that no frame of another interface comes before the bind. */
+	int fd = netns_socket(c->netns, AF_PACKET, SOCK_RAW, 0), err;
+
+	if (fd < 0)
+		return fd;
+	err = bind_to(fd, c, ifindex);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+int packet_receive(int fd, uint8_t *buf, size_t room, struct message_sender *sender)
+{
+	struct sockaddr_ll from = { 0 };
+	socklen_t len = sizeof(from);
+	int n = message_receive(fd, buf, room, &from, &len, sender);
+
+	if (n >= 0) {
+		sender->packet_type = from.sll_pkttype;
+		sender->ifindex = (uint32_t)from.sll_ifindex;
+	}
+	return n;
+}
+
+int packet_send(int fd, const uint8_t *buf, size_t bytes)
+{
+	return message_send(fd, buf, bytes, 0, 0);
+}

@@ -1,0 +1,96 @@
+// Loads the C addon and gives its functions their types; the only place that does. Functions return -errno on failure.
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { OperatorError } from '../core/errors';
+import * as layout from './layout';
+
+/** An open handle of the addon. */
+export type Handle = { readonly __handle: unique symbol };
+
+export interface Addon {
+  nfqOpen(
+    config: Uint32Array,
+    netns: string | undefined,
+    settings: Uint32Array,
+    arena: Uint8Array,
+    table: Uint32Array,
+    commands: Uint32Array,
+    sendArena: Uint8Array,
+    onBatch: (count: number) => void,
+  ): Handle | number;
+  nfqFlush(queue: Handle): number;
+  nfqDrain(queue: Handle, most: number): number;
+  nfqPause(queue: Handle, paused: number): number;
+  nfqClose(queue: Handle): void;
+  nfqCounters(queue: Handle, out: Float64Array): void;
+  nfqKernelStats(queue: Handle, out: Uint32Array): number;
+  nfqSlotBytes(copyRange: number): number;
+  nfqLayout: Record<string, number>;
+
+  netlinkOpen(
+    protocol: number,
+    portId: number,
+    groups: Uint32Array,
+    receiveBuffer: number,
+    netns: string | undefined,
+    out: Uint32Array,
+  ): number;
+  netlinkReceive(fd: number, buffer: Uint8Array, sender: Uint32Array): number;
+  netlinkSend(fd: number, buffer: Uint8Array, off: number, bytes: number, portId: number, group: number): number;
+  netlinkListOpen(netns: string | undefined): number;
+  netlinkPortBound(listFd: number, protocol: number, portId: number): number;
+
+  seqpacketListen(path: string, mode: number, backlog: number, file: Float64Array): number;
+  seqpacketUnlink(path: string, file: Float64Array): void;
+  seqpacketConnect(path: string): number;
+  seqpacketAccept(fd: number, sender: Uint32Array): number;
+  seqpacketReceive(fd: number, buffer: Uint8Array, sender: Uint32Array): number;
+  messageSend(fd: number, buffer: Uint8Array, off: number, bytes: number): number;
+
+  packetOpen(name: string, ethertype: number, netns: string | undefined, out: Uint32Array): number;
+  packetReceive(fd: number, buffer: Uint8Array, sender: Uint32Array): number;
+
+  closeDescriptor(fd: number): number;
+  /** Events: bit 1 readable, 2 writable. Owns the descriptor from now on. */
+  pollStart(fd: number, onReady: (events: number) => void): Handle | number;
+  pollEvents(handle: Handle, events: number): number;
+  pollClose(handle: Handle): void;
+  pollReference(handle: Handle, keep: number): void;
+
+  mapFile(path: string, bytes: number): Buffer | number;
+  capabilitiesRead(out: BigUint64Array): number;
+  capabilitiesPrepare(keep: bigint): number;
+  processExec(path: string, argv: string[]): number;
+  checksumTransport(buffer: Uint8Array, off: number, bytes: number): number;
+  checksumVerify(buffer: Uint8Array, off: number, bytes: number): number;
+  checksumComplete(buffer: Uint8Array, off: number, bytes: number): number;
+}
+
+/** src/native and dist/native lie equally deep below the package's root. */
+const ADDON_PATH = join(__dirname, '..', '..', 'build', 'colo.node');
+
+function load(): Addon {
+  if (!existsSync(ADDON_PATH)) {
+    throw new OperatorError('ENOADDON', `the native addon ${ADDON_PATH} is not built`, 'run `make build`');
+  }
+  const addon = require(ADDON_PATH) as Addon;
+  for (const [name, value] of Object.entries(addon.nfqLayout)) {
+    if ((layout as Record<string, number>)[name] !== value) {
+      throw new OperatorError(
+        'EADDONLAYOUT',
+        `the native addon says ${name} = ${value}, which this program does not`,
+        'the addon is of another version: run `make build`',
+      );
+    }
+  }
+  return addon;
+}
+
+let loaded: Addon | undefined;
+
+/** The addon, loaded at the first use, so that programs that need no kernel run without it. */
+export function addon(): Addon {
+  loaded ??= load();
+  return loaded;
+}

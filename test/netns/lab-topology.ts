@@ -26,6 +26,12 @@ export interface TopologyOptions {
   plumbing: boolean;
   /** Give the SVM's TCP other initial sequence numbers and timestamps than the PVM's. */
   distinctStacks: boolean;
+  /**
+   * Cut a guest's packets loose from its sockets when they leave, as a tap does. Without it a packet that is held in a
+   * queue of the host still counts as "being sent" in the guest: its TCP does not repeat it and sends no more than
+   * about a millisecond's worth beyond it. Costs about a fifth of the throughput.
+   */
+  detachGuests: boolean;
 }
 
 /** A bridge that forwards from the first moment and adds nothing of its own to the wire. */
@@ -59,7 +65,8 @@ function guestLines(): string[] {
 }
 
 /** `ip -batch` lines for the inside of one namespace. */
-export function insideLines(role: Role, plumbing: boolean): string[] {
+export function insideLines(role: Role, options: TopologyOptions): string[] {
+  const { plumbing, detachGuests } = options;
   switch (role) {
     case 'client':
       return [
@@ -108,7 +115,11 @@ export function insideLines(role: Role, plumbing: boolean): string[] {
       ];
     case 'pvm':
     case 'svm':
-      return ['link set lo up', ...guestLines()];
+      return [
+        'link set lo up',
+        ...guestLines(),
+        ...(detachGuests ? ['link add name hole0 type veth peer name hole1'] : []),
+      ];
   }
 }
 
@@ -117,6 +128,27 @@ export const MIRROR_LINES: readonly string[] = [
   'qdisc add dev tap0 clsact',
   'filter add dev tap0 egress pref 6535 protocol all u32 match u32 0 0 action mirred egress mirror dev fwd0',
 ];
+
+/**
+ * Namespaces share one kernel: the mirror's copy and the PVM's packet share their bytes, and the SN's bridge, when it
+ * splits an IPv6 packet again, writes its fragment headers into them. Two machines share nothing; this unshares.
+ */
+export const UNSHARE_RULES = `table netdev lab {
+  chain unshare {
+    type filter hook ingress device "fwd0" priority 0
+    ip6 nexthdr 44 ip6 version set 6
+  }
+}
+`;
+
+/** A copy of a packet belongs to no socket; the original goes into a device that is down, and is freed. */
+export const DETACH_RULES = `table netdev lab {
+  chain detach {
+    type filter hook egress device "eth0" priority 0
+    meta skuid 0-4294967294 dup to "eth0" fwd to "hole0"
+  }
+}
+`;
 
 /**
  * Set before any link exists, so that every link takes its defaults from here. No duplicate address detection: both

@@ -5,7 +5,17 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Guard } from './lab-guard';
-import { insideLines, linkLines, MIRROR_LINES, ROLES, type Role, sysctls, type TopologyOptions } from './lab-topology';
+import {
+  DETACH_RULES,
+  insideLines,
+  linkLines,
+  MIRROR_LINES,
+  ROLES,
+  type Role,
+  sysctls,
+  type TopologyOptions,
+  UNSHARE_RULES,
+} from './lab-topology';
 
 export * from './lab-topology';
 
@@ -40,7 +50,7 @@ export class Lab {
   /** Builds everything; on an error nothing stays. */
   static async create(options: LabOptions = {}): Promise<Lab> {
     Lab.sweep();
-    const lab = new Lab({ mtu: 1500, plumbing: true, distinctStacks: true, ...options });
+    const lab = new Lab({ mtu: 1500, plumbing: true, distinctStacks: true, detachGuests: false, ...options });
     try {
       lab.build();
       await lab.portsForward();
@@ -67,9 +77,13 @@ export class Lab {
     }
     batch(['ip', '-batch', '-'], linkLines(this.ns, this.options.mtu));
     for (const role of ROLES) {
-      batch(['ip', '-n', this.ns[role], '-batch', '-'], insideLines(role, this.options.plumbing));
+      batch(['ip', '-n', this.ns[role], '-batch', '-'], insideLines(role, this.options));
     }
     if (this.options.plumbing) batch(['tc', '-n', this.ns.pn, '-batch', '-'], MIRROR_LINES);
+    this.execSync('sn', 'nft', ['-f', '-'], UNSHARE_RULES);
+    if (this.options.detachGuests) {
+      for (const role of ['pvm', 'svm'] as const) this.execSync(role, 'nft', ['-f', '-'], DETACH_RULES);
+    }
     for (const role of ['pn', 'sn'] as const) {
       const ports = ['nic0', 'tap0', 'fwd0', ...(this.options.plumbing ? ['colobr0'] : [])];
       this.execSync(role, 'sysctl', ['-qw', ...ports.map((port) => `net.ipv6.conf.${port}.disable_ipv6=1`)]);

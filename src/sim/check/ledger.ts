@@ -1,0 +1,200 @@
+// The truth about what both guests have said, kept beside the engines and checked against every packet that leaves.
+// Places are counted from each guest's own SYN, so the ledger knows without any translation what is the same byte:
+//
+//   PVM:  ....covered....|------ sent since ------>        a byte may leave when a completed checkpoint covers it,
+//   SVM:                 |--- produced since --->          or when the SVM has produced the same byte since
+
+import { seqDiff } from '../../core/seq32';
+import { ORIGIN_NAMES, Origin, type SimPacket } from '../packet';
+import { ipHeaderBytes, PROTO_TCP } from '../wire';
+
+class TrueFlow {
+  /** Bytes of the SVM in this epoch: places [low, high). */
+  low = 0;
+  high = 0;
+  bytes = Buffer.allocUnsafe(0);
+  secondarySyn = false;
+  secondaryFin = -1;
+  secondaryAck = 0;
+  secondaryEdge = 0;
+  /** What the PVM has sent, in all epochs. */
+  primaryEnd = 0;
+  primaryAck = 0;
+  primaryEdge = 0;
+  /** What the last completed checkpoint covers. */
+  coveredEnd = 0;
+  coveredAck = 0;
+  coveredEdge = 0;
+}
+
+export type Broken = (rule: string, what: string) => void;
+
+export class Ledger {
+  /** Checkpoints completed. */
+  epoch = 0;
+  /** While the primary is unprotected, what leaves is not judged. */
+  judging = true;
+  readonly counts = { judged: 0, judgedBytes: 0, coveredPackets: 0 };
+  private readonly flows = new Map<string, TrueFlow>();
+  private readonly contents = new Set<number>();
+  private readonly resets = new Set<string>();
+
+  constructor(private readonly broken: Broken) {}
+
+  /** A guest has handed a packet to its tap. */
+  sent(packet: SimPacket): void {
+    const secondary = packet.origin === Origin.SVM;
+    if (packet.protocol !== PROTO_TCP) {
+      if (secondary) this.contents.add(packet.contents);
+      return;
+    }
+    if (packet.rst) {
+      if (secondary) this.resets.add(tuple(packet));
+      return;
+    }
+    const flow = this.flow(packet.key);
+    const end = packet.place + packet.dataBytes + (packet.syn ? 1 : 0) + (packet.fin ? 1 : 0);
+    if (!secondary) {
+      flow.primaryEnd = Math.max(flow.primaryEnd, end);
+      flow.primaryAck = Math.max(flow.primaryAck, packet.ackPlace);
+      flow.primaryEdge = Math.max(flow.primaryEdge, packet.edgePlace);
+      return;
+    }
+    if (packet.syn) flow.secondarySyn = true;
+    if (packet.fin) flow.secondaryFin = packet.place + packet.dataBytes;
+    flow.secondaryAck = Math.max(flow.secondaryAck, packet.ackPlace);
+    flow.secondaryEdge = Math.max(flow.secondaryEdge, packet.edgePlace);
+    if (packet.dataBytes > 0) this.produced(flow, packet);
+  }
+
+  /** The PVM's state, as it stands still, is what the SVM will go on from. */
+  cover(): void {
+    this.epoch++;
+    this.contents.clear();
+    this.resets.clear();
+    for (const flow of this.flows.values()) {
+      flow.coveredEnd = flow.primaryEnd;
+      flow.coveredAck = flow.primaryAck;
+      flow.coveredEdge = flow.primaryEdge;
+      flow.low = Math.max(1, flow.coveredEnd);
+      flow.high = flow.low;
+      flow.secondarySyn = false;
+      flow.secondaryFin = -1;
+      flow.secondaryAck = 0;
+      flow.secondaryEdge = 0;
+    }
+  }
+
+  /** Judges a packet of the PVM that leaves for the client: `out` are the bytes that leave. */
+  released(packet: SimPacket, out: Buffer): void {
+    if (!this.judging) return;
+    this.counts.judged++;
+    if (packet.epoch < this.epoch) {
+      this.counts.coveredPackets++;
+      return;
+    }
+    if (packet.protocol !== PROTO_TCP) {
+      if (!this.contents.has(packet.contents))
+        this.broken('output commit', `a datagram that the SVM has not sent leaves: ${describe(packet)}`);
+      return;
+    }
+    if (packet.rst) {
+      if (!this.resets.has(tuple(packet)))
+        this.broken('output commit', `a reset that the SVM has not sent leaves: ${describe(packet)}`);
+      return;
+    }
+    const flow = this.flow(packet.key);
+    this.judgeOutput(flow, packet, out);
+    this.judgeAck(flow, packet, out);
+  }
+
+  private judgeOutput(flow: TrueFlow, packet: SimPacket, out: Buffer): void {
+    if (packet.syn && flow.coveredEnd === 0 && !flow.secondarySyn) {
+      this.broken('output commit', `a SYN that the SVM has not sent leaves: ${describe(packet)}`);
+    }
+    const fin = packet.place + packet.dataBytes;
+    if (packet.fin && fin >= flow.coveredEnd && flow.secondaryFin !== fin) {
+      this.broken('output commit', `a FIN at ${fin} leaves, the SVM's is at ${flow.secondaryFin}: ${describe(packet)}`);
+    }
+    const from = Math.max(packet.place, flow.coveredEnd);
+    const n = packet.place + packet.dataBytes - from;
+    if (n <= 0) return;
+    this.counts.judgedBytes += n;
+    if (from < flow.low || from + n > flow.high) {
+      this.broken(
+        'output commit',
+        `bytes ${from}..${from + n} leave, the SVM has produced ${flow.low}..${flow.high}: ${describe(packet)}`,
+      );
+      return;
+    }
+    const at = out.length - packet.dataBytes + (from - packet.place);
+    const mine = from - flow.low;
+    if (out.compare(flow.bytes, mine, mine + n, at, at + n) !== 0) {
+      this.broken('output commit', `bytes ${from}..${from + n} leave that differ from the SVM's: ${describe(packet)}`);
+    }
+  }
+
+  private judgeAck(flow: TrueFlow, packet: SimPacket, out: Buffer): void {
+    if (packet.ackPlace < 0) return;
+    const l4 = ipHeaderBytes(packet.family);
+    const ack = packet.ackPlace + seqDiff(out.readUInt32BE(l4 + 8), packet.buf.readUInt32BE(l4 + 8));
+    const edge = ack + out.readUInt16BE(l4 + 14) * 2 ** packet.windowScale;
+    const granted = Math.max(flow.secondaryAck, flow.coveredAck);
+    if (ack > granted) {
+      this.broken('ack commit', `ack ${ack} leaves, granted is ${granted}: ${describe(packet)}`);
+    }
+    const grantedEdge = Math.max(flow.secondaryEdge, flow.coveredEdge);
+    if (edge > grantedEdge) {
+      this.broken('ack commit', `window edge ${edge} leaves, granted is ${grantedEdge}: ${describe(packet)}`);
+    }
+    for (let i = l4 + 20; i < out.length - packet.dataBytes; ) {
+      const kind = out[i]!;
+      if (kind === 0) break;
+      if (kind === 5) this.broken('ack commit', `a SACK block of the PVM leaves: ${describe(packet)}`);
+      if (kind === 30) this.broken('output commit', `an MPTCP key of the PVM leaves: ${describe(packet)}`);
+      i += kind === 1 ? 1 : Math.max(2, out[i + 1]!);
+    }
+  }
+
+  private produced(flow: TrueFlow, packet: SimPacket): void {
+    if (flow.high === 0) {
+      flow.low = Math.max(1, flow.coveredEnd);
+      flow.high = flow.low;
+    }
+    const end = packet.place + packet.dataBytes;
+    if (end <= flow.high) return;
+    const from = Math.max(packet.place, flow.high);
+    if (from > flow.high) throw new Error(`the SVM's stream has a gap: ${flow.high}..${from}`);
+    const at = from - flow.low;
+    const n = end - from;
+    if (flow.bytes.length < at + n) {
+      const grown = Buffer.allocUnsafe(Math.max(2 * flow.bytes.length, at + n, 4096));
+      flow.bytes.copy(grown, 0, 0, at);
+      flow.bytes = grown;
+    }
+    const payload = packet.buf.length - packet.dataBytes + (from - packet.place);
+    packet.buf.copy(flow.bytes, at, payload, payload + n);
+    flow.high = end;
+  }
+
+  private flow(key: string): TrueFlow {
+    let flow = this.flows.get(key);
+    if (!flow) {
+      flow = new TrueFlow();
+      this.flows.set(key, flow);
+    }
+    return flow;
+  }
+}
+
+function tuple(packet: SimPacket): string {
+  const l4 = ipHeaderBytes(packet.family);
+  return `${packet.family}:${packet.buf.readUInt32BE(l4)}`;
+}
+
+export function describe(packet: SimPacket): string {
+  const who = `${ORIGIN_NAMES[packet.origin]} epoch ${packet.epoch}`;
+  if (packet.protocol !== PROTO_TCP) return `${who} protocol ${packet.protocol}, ${packet.buf.length} bytes`;
+  const flags = `${packet.syn ? 'S' : ''}${packet.fin ? 'F' : ''}${packet.rst ? 'R' : ''}`;
+  return `${who} ${packet.key} ${flags} [${packet.place}, +${packet.dataBytes}) ack ${packet.ackPlace} edge ${packet.edgePlace}`;
+}

@@ -1,0 +1,38 @@
+// What a proxy may change in a packet of the PVM: the acknowledgement, the window, the checksum, and SACK and MPTCP
+// options into NOPs. Everything else must leave as the guest made it.
+
+import type { SimPacket } from '../packet';
+import { checksumHolds, ipHeaderBytes, PROTO_TCP } from '../wire';
+
+/** What is wrong with the rewritten bytes, or null. */
+export function rewriteFault(packet: SimPacket, out: Buffer, partial: boolean): string | null {
+  const { buf, family } = packet;
+  if (packet.protocol !== PROTO_TCP) return 'not a TCP packet';
+  if (out.length !== buf.length) return `length ${buf.length} became ${out.length}`;
+  if (partial !== packet.partial) return `checksum is ${packet.partial ? 'partial' : 'full'}, called the contrary`;
+  if (!checksumHolds(out, family, PROTO_TCP, partial)) return 'the checksum is wrong';
+  const l4 = ipHeaderBytes(family);
+  const payload = buf.length - packet.dataBytes;
+  const kinds = optionKinds(buf, l4 + 20, payload);
+  for (let i = 0; i < payload; i++) {
+    if (out[i] === buf[i]) continue;
+    const field = i - l4;
+    const mayChange = (field >= 8 && field < 12) || (field >= 14 && field < 18);
+    const kind = field >= 20 ? kinds[field - 20]! : 0;
+    if (!mayChange && !((kind === 5 || kind === 30) && out[i] === 1)) return `byte ${field} of the TCP header changed`;
+  }
+  if (buf.compare(out, payload, out.length, payload, buf.length) !== 0) return 'the payload changed';
+  return null;
+}
+
+/** For every byte of the options, the kind of the option that it belongs to. */
+function optionKinds(buf: Buffer, from: number, end: number): number[] {
+  const kinds: number[] = [];
+  for (let i = from; i < end; ) {
+    const kind = buf[i]!;
+    const length = kind <= 1 ? 1 : Math.max(2, buf[i + 1]!);
+    for (let j = 0; j < length; j++) kinds.push(kind);
+    i += length;
+  }
+  return kinds;
+}

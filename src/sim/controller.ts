@@ -1,0 +1,238 @@
+// The one that QEMU or libxl is in real life: makes checkpoints when asked and now and then, and calls a failover.
+//
+//   stop both -> forward link dry -> [early: DO_CHECKPOINT] -> state copied -> [late: DO_CHECKPOINT] -> resume both
+//
+// In the early order (QEMU's fork) the primary releases before the state has arrived: a PVM that dies between the two
+// costs what was released, whatever the proxies do. So the simulator lets it die before or after, never between.
+
+import { Note } from './nodes';
+import type { ControllerPlan } from './scenario';
+import type { World } from './world';
+
+/** How often a message is tried again that found no daemon. */
+const RETRY_US = 5_000;
+
+export class Controller {
+  /** True from the first stop to the last resume. */
+  checkpointing = false;
+  /** True when the SVM is a copy that could take over. */
+  ready = false;
+  gone = true;
+  /** In the early order: promised to the primary, not yet kept. */
+  promised = false;
+  private committed = false;
+  private secondaryTold = false;
+  /** Number of the checkpoint under way; steps of an aborted one find another number. */
+  private attempt = 0;
+  private wanted = false;
+  private lastUs = 0;
+  private generation = 0;
+  readonly counts = { checkpoints: 0, asked: 0, aborted: 0, failovers: 0, lostMessages: 0 };
+
+  constructor(
+    private readonly world: World,
+    private readonly plan: ControllerPlan,
+  ) {}
+
+  /** KERNEL_NOTIFY from the primary. */
+  notified(): void {
+    this.counts.asked++;
+    this.world.after(this.plan.latencyUs, () => {
+      this.wanted = true;
+      this.consider();
+    });
+  }
+
+  /** Starts to watch: from the first moment, or anew after a loss. */
+  begin(): void {
+    this.gone = false;
+    const generation = ++this.generation;
+    if (this.plan.periodUs === 0) return;
+    const period = () => {
+      if (generation !== this.generation) return;
+      this.wanted = true;
+      this.consider();
+      this.world.after(this.plan.periodUs, period);
+    };
+    this.world.after(this.plan.periodUs, period);
+  }
+
+  want(): void {
+    this.wanted = true;
+    this.consider();
+  }
+
+  /** The controller is gone; the primary's daemon acts on it when it notices. */
+  lose(): void {
+    this.gone = true;
+    this.ready = false;
+    this.wanted = false;
+    this.generation++;
+  }
+
+  private consider(): void {
+    const w = this.world;
+    if (!this.wanted || this.checkpointing || this.gone || !w.pvm.alive || !w.svm.alive) return;
+    const wait = this.lastUs + this.plan.minPeriodUs - w.nowUs;
+    if (wait > 0) {
+      w.after(wait, () => this.consider());
+      return;
+    }
+    this.wanted = false;
+    this.checkpointing = true;
+    this.committed = false;
+    this.promised = false;
+    this.secondaryTold = false;
+    this.run(++this.attempt);
+  }
+
+  // A checkpoint in steps; each step is skipped when the checkpoint was aborted meanwhile.
+
+  private run(attempt: number): void {
+    const w = this.world;
+    const first = w.prng.chance(0.5) ? w.pvm : w.svm;
+    w.note(Note.CONTROL, 1, 0, () => `controller: checkpoint, stops ${first.name} first`);
+    first.stop();
+    this.step(attempt, w.prng.below(this.plan.latencyUs + 1), () => {
+      w.pvm.stop();
+      w.svm.stop();
+      this.drain(attempt);
+    });
+  }
+
+  private step(attempt: number, delayUs: number, task: () => void): void {
+    this.world.after(delayUs, () => {
+      if (attempt !== this.attempt || !this.checkpointing) return;
+      if (this.promised || !this.world.ambush()) task();
+    });
+  }
+
+  private drain(attempt: number): void {
+    const w = this.world;
+    const dry = !this.plan.drains || (w.forwardOut.empty && w.forwardBack.empty && w.queuesAreIdle());
+    // The client may go on sending for ever, so only the SVM's way back has to be dry after a while.
+    if (!dry && !(w.forwardBack.empty && w.queuesAreIdle() && w.prng.chance(0.3))) {
+      this.step(attempt, Math.max(50, this.plan.latencyUs >> 1), () => this.drain(attempt));
+      return;
+    }
+    if (this.plan.early) this.tellBoth(attempt, () => this.transfer(attempt));
+    else this.transfer(attempt);
+  }
+
+  private transfer(attempt: number): void {
+    this.step(attempt, this.plan.transferUs, () => {
+      const w = this.world;
+      w.copyState();
+      this.committed = true;
+      this.promised = false;
+      w.note(Note.CONTROL, 2, w.ledger.epoch, () => `controller: the SVM has the PVM's state, epoch ${w.ledger.epoch}`);
+      if (this.plan.early) this.resume(attempt);
+      else this.tellBoth(attempt, () => this.resume(attempt));
+    });
+  }
+
+  private tellBoth(attempt: number, then: () => void): void {
+    let left = 2;
+    const told = () => {
+      left--;
+      if (left === 0) then();
+    };
+    const primaryFirst = this.world.prng.chance(0.5);
+    const gapUs = this.world.prng.below(this.plan.latencyUs + 1);
+    this.promised = this.plan.early;
+    if (this.plan.early) this.world.promise();
+    this.step(attempt, primaryFirst ? 0 : gapUs, () => this.tellPrimary(attempt, told));
+    this.step(attempt, primaryFirst ? gapUs : 0, () => this.tellSecondary(attempt, told));
+  }
+
+  private tellPrimary(attempt: number, told: () => void): void {
+    const w = this.world;
+    if (!w.pn.engine) {
+      if (!this.plan.losesMessages) {
+        this.step(attempt, RETRY_US, () => this.tellPrimary(attempt, told));
+        return;
+      }
+      this.counts.lostMessages++;
+    } else {
+      w.note(Note.CONTROL, 3, 0, () => 'controller: DO_CHECKPOINT to PN');
+      w.checkpointPrimary();
+    }
+    told();
+  }
+
+  private tellSecondary(attempt: number, told: () => void): void {
+    const w = this.world;
+    if (!w.sn.engine) {
+      this.step(attempt, RETRY_US, () => this.tellSecondary(attempt, told));
+      return;
+    }
+    w.note(Note.CONTROL, 4, 0, () => 'controller: DO_CHECKPOINT to SN');
+    w.sn.checkpoint();
+    this.secondaryTold = true;
+    told();
+  }
+
+  private resume(attempt: number): void {
+    const w = this.world;
+    const settleUs = this.plan.drains ? 0 : w.scenario.primary.forwardSettleMs * 1000;
+    const first = w.prng.chance(0.5) ? w.pvm : w.svm;
+    // The settling time must be over before the SVM speaks again.
+    this.step(attempt, settleUs + 1000, () => {
+      first.resume();
+      this.step(attempt, w.prng.below(this.plan.latencyUs + 1), () => {
+        w.pvm.resume();
+        w.svm.resume();
+        this.checkpointing = false;
+        this.ready = true;
+        this.lastUs = w.nowUs;
+        this.counts.checkpoints++;
+        this.consider();
+      });
+    });
+  }
+
+  /** The PVM is dead: makes the SVM whole again, and lets it take over when the death is noticed. */
+  failover(afterUs: number): void {
+    const w = this.world;
+    this.generation++;
+    this.attempt++;
+    const owed = this.checkpointing && this.committed && !this.secondaryTold;
+    if (this.checkpointing) this.counts.aborted++;
+    this.checkpointing = false;
+    this.wanted = false;
+    this.gone = true;
+    w.note(
+      Note.CONTROL,
+      5,
+      owed ? 1 : 0,
+      () => `controller: the PVM is dead${owed ? ', SN is owed a DO_CHECKPOINT' : ''}`,
+    );
+    this.whenSecondaryListens(() => {
+      if (owed) w.sn.checkpoint();
+      w.svm.resume();
+      w.after(afterUs, () =>
+        this.whenSecondaryListens(() => {
+          w.note(Note.CONTROL, 6, 0, () => 'controller: DO_FAILOVER to SN, the tap moves');
+          w.sn.failover();
+          this.counts.failovers++;
+          w.takeOver();
+        }),
+      );
+    });
+  }
+
+  /** The SVM is dead: the PVM goes on alone. */
+  giveUp(): void {
+    if (this.checkpointing) this.counts.aborted++;
+    this.checkpointing = false;
+    this.attempt++;
+    this.ready = false;
+    this.promised = false;
+    this.world.pvm.resume();
+  }
+
+  private whenSecondaryListens(task: () => void): void {
+    if (this.world.sn.engine) task();
+    else this.world.after(RETRY_US, () => this.whenSecondaryListens(task));
+  }
+}

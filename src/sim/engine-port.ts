@@ -1,0 +1,65 @@
+// What the simulator asks of the two engines, and how it gets them. Planted mistakes (mutations.ts) are made by wrapping.
+
+import type { PrimaryActions } from '../pmycolo/engine';
+
+export interface PrimaryPort {
+  primary(id: number, buf: Buffer, off: number, len: number, partialChecksum: boolean, nowMs: number): void;
+  secondary(buf: Buffer, off: number, len: number, nowMs: number): void;
+  checkpoint(nowMs: number): void;
+  releaseAll(nowMs: number): void;
+  dropAll(nowMs: number): void;
+  setProtected(on: boolean): void;
+  /** A new SVM has come. */
+  forgetPair(): void;
+  secondaryAddressRequest(): void;
+  tick(nowMs: number): void;
+  readonly heldPackets: number;
+  readonly heldBytes: number;
+  readonly flowCount: number;
+  /** Named numbers for reports. */
+  report(): Record<string, number>;
+}
+
+export const ACCEPT = 0;
+export const ACCEPT_REWRITTEN = 1;
+export const DROP = 2;
+
+export interface SecondaryPort {
+  fromPeer(buf: Buffer, off: number, len: number, partialChecksum: boolean, nowMs: number): number;
+  fromGuest(buf: Buffer, off: number, len: number, partialChecksum: boolean, nowMs: number): number;
+  checkpoint(nowMs: number): void;
+  failover(nowMs: number): void;
+  tick(nowMs: number): void;
+  report(): Record<string, number>;
+}
+
+export interface EngineLimitsPlan {
+  maxFlows: number;
+  maxHeldPackets: number;
+  maxHeldBytes: number;
+  logBytes: number;
+  logRecords: number;
+}
+
+export interface PrimaryPlan {
+  limits: EngineLimitsPlan;
+  compareTimeoutMs: number;
+  /** 0 when the controller itself lets the forward link run dry. */
+  forwardSettleMs: number;
+}
+
+/** What outlives a daemon: files under /run, as plain memory here. */
+export interface PrimaryFiles {
+  deltas: ArrayBuffer;
+}
+
+export interface SecondaryFiles {
+  offsets: ArrayBuffer;
+}
+
+export interface EngineMakers {
+  primary(plan: PrimaryPlan, files: PrimaryFiles, actions: PrimaryActions): PrimaryPort;
+  secondary(files: SecondaryFiles, nowMs: number): SecondaryPort;
+  primaryFiles(): PrimaryFiles;
+  secondaryFiles(): SecondaryFiles;
+}

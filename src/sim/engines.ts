@@ -1,0 +1,125 @@
+// The engines under test, as the daemons wire them.
+
+import { OffsetTable } from '../conntrack/offset-table';
+import { StoredDeltas } from '../pmycolo/deltas';
+import { type PrimaryActions, PrimaryEngine } from '../pmycolo/engine';
+import { SecondaryEngine } from '../seccolo/engine';
+import type {
+  EngineMakers,
+  PrimaryFiles,
+  PrimaryPlan,
+  PrimaryPort,
+  SecondaryFiles,
+  SecondaryPort,
+} from './engine-port';
+
+/** Connections whose numbers outlive a daemon. */
+const CAPACITY = 128;
+
+class RealPrimary implements PrimaryPort {
+  readonly engine: PrimaryEngine;
+
+  constructor(plan: PrimaryPlan, files: PrimaryFiles, actions: PrimaryActions) {
+    this.engine = new PrimaryEngine(
+      {
+        limits: plan.limits,
+        compareTimeoutMs: plan.compareTimeoutMs,
+        forwardSettleMs: plan.forwardSettleMs,
+        seed: [0x12345678, 0x9abcdef0],
+        deltas: new StoredDeltas(new OffsetTable(new Uint32Array(files.deltas))),
+      },
+      actions,
+    );
+  }
+
+  primary(id: number, buf: Buffer, off: number, len: number, partialChecksum: boolean, nowMs: number): void {
+    this.engine.primary(id, buf, off, len, partialChecksum, nowMs);
+  }
+
+  secondary(buf: Buffer, off: number, len: number, nowMs: number): void {
+    this.engine.secondary(buf, off, len, nowMs);
+  }
+
+  checkpoint(nowMs: number): void {
+    this.engine.checkpoint(nowMs);
+  }
+
+  releaseAll(nowMs: number): void {
+    this.engine.releaseAll(nowMs);
+  }
+
+  dropAll(_nowMs: number): void {
+    this.engine.dropAll();
+  }
+
+  setProtected(on: boolean): void {
+    this.engine.setProtected(on);
+  }
+
+  forgetPair(): void {
+    this.engine.forgetPair();
+  }
+
+  secondaryAddressRequest(): void {
+    this.engine.secondaryAddressRequest();
+  }
+
+  tick(nowMs: number): void {
+    this.engine.tick(nowMs);
+  }
+
+  get heldPackets(): number {
+    return this.engine.heldPackets;
+  }
+
+  get heldBytes(): number {
+    return this.engine.heldBytes;
+  }
+
+  get flowCount(): number {
+    return this.engine.flowCount;
+  }
+
+  report(): Record<string, number> {
+    return this.engine.counters.snapshot();
+  }
+}
+
+class RealSecondary implements SecondaryPort {
+  private readonly engine: SecondaryEngine;
+
+  constructor(files: SecondaryFiles, nowMs: number) {
+    this.engine = new SecondaryEngine({ mode: 'failover', offsets: files.offsets, seed: [1, 2], nowMs });
+  }
+
+  fromPeer(buf: Buffer, off: number, len: number, partialChecksum: boolean, nowMs: number): number {
+    return this.engine.fromPeer(buf, off, len, partialChecksum, nowMs);
+  }
+
+  fromGuest(buf: Buffer, off: number, len: number, partialChecksum: boolean, nowMs: number): number {
+    return this.engine.fromGuest(buf, off, len, partialChecksum, nowMs);
+  }
+
+  checkpoint(nowMs: number): void {
+    this.engine.checkpoint(nowMs);
+  }
+
+  failover(nowMs: number): void {
+    this.engine.failover(nowMs);
+  }
+
+  tick(nowMs: number): void {
+    this.engine.tick(nowMs);
+  }
+
+  report(): Record<string, number> {
+    return this.engine.counters.snapshot();
+  }
+}
+
+export const REAL_ENGINES: EngineMakers = {
+  primary: (plan, files, actions) => new RealPrimary(plan, files, actions),
+  secondary: (files, nowMs) => new RealSecondary(files, nowMs),
+  primaryFiles: () => ({ deltas: new ArrayBuffer(OffsetTable.bytesFor(CAPACITY)) }),
+  secondaryFiles: () => ({ offsets: new ArrayBuffer(OffsetTable.bytesFor(CAPACITY)) }),
+};

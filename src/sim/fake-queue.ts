@@ -1,0 +1,116 @@
+// The kernel's NFQUEUE: it keeps packets under ids until a verdict comes, hands them to the listener in batches with some
+// delay, drops what it holds when the listener dies and what comes while nobody listens, and drops beyond its length.
+// More than one verdict for a packet, or one for a packet that it does not hold, is a broken rule of the run.
+
+import type { SimPacket } from './packet';
+import type { Prng } from './prng';
+import type { Scheduler } from './scheduler';
+
+export interface QueueCounts {
+  queued: number;
+  accepted: number;
+  rewritten: number;
+  dropped: number;
+  /** Lost because nobody listened, or with the listener. */
+  unheard: number;
+  overflow: number;
+  mostHeld: number;
+}
+
+export class FakeQueue {
+  readonly counts: QueueCounts = {
+    queued: 0,
+    accepted: 0,
+    rewritten: 0,
+    dropped: 0,
+    unheard: 0,
+    overflow: 0,
+    mostHeld: 0,
+  };
+  private readonly held = new Map<number, SimPacket>();
+  private waiting: number[] = [];
+  private nextId = 1;
+  private listener: ((id: number, packet: SimPacket) => void) | null = null;
+  private scheduled = false;
+
+  constructor(
+    readonly name: string,
+    private readonly limit: number,
+    private readonly latencyUs: number,
+    private readonly prng: Prng,
+    private readonly scheduler: Scheduler,
+    private readonly broken: (rule: string, what: string) => void,
+  ) {}
+
+  get heldPackets(): number {
+    return this.held.size;
+  }
+
+  enqueue(packet: SimPacket): void {
+    if (!this.listener) {
+      this.counts.unheard++;
+      return;
+    }
+    if (this.held.size >= this.limit) {
+      this.counts.overflow++;
+      return;
+    }
+    const id = this.nextId++;
+    this.held.set(id, packet);
+    this.counts.queued++;
+    if (this.held.size > this.counts.mostHeld) this.counts.mostHeld = this.held.size;
+    this.waiting.push(id);
+    this.schedule();
+  }
+
+  listen(listener: (id: number, packet: SimPacket) => void): void {
+    this.listener = listener;
+  }
+
+  /** The socket is gone, with the process: all that is held is lost. */
+  abandon(): void {
+    this.listener = null;
+    this.counts.unheard += this.held.size;
+    this.held.clear();
+    this.waiting = [];
+  }
+
+  /** Reads what is there now, as a daemon does before it obeys a message that came after. */
+  drain(): void {
+    const batch = this.waiting;
+    this.waiting = [];
+    for (const id of batch) {
+      if (!this.listener) return;
+      this.listener(id, this.held.get(id)!);
+    }
+  }
+
+  /** Takes the packet out for its verdict; null (and a broken rule) when there is none to give. */
+  settle(id: number, verdict: 'accepted' | 'rewritten' | 'dropped'): SimPacket | null {
+    const packet = this.held.get(id);
+    if (!packet) {
+      this.broken(
+        'one verdict',
+        `${this.name}: ${verdict} packet ${id}, which ${id < this.nextId ? 'has its verdict' : 'never was'}`,
+      );
+      return null;
+    }
+    this.held.delete(id);
+    this.counts[verdict]++;
+    return packet;
+  }
+
+  /** Ids that have no verdict yet, oldest first. */
+  *unsettled(): IterableIterator<[number, SimPacket]> {
+    yield* this.held;
+  }
+
+  private schedule(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    this.scheduler.after(this.prng.below(this.latencyUs + 1), () => {
+      this.scheduled = false;
+      this.drain();
+    });
+  }
+}

@@ -1,0 +1,319 @@
+// The two hosts' daemons around the engines: queues in front, an arena that is overwritten after every call (as the real
+// one is reused), restart by kill -9, and files that outlive it.
+
+import { rewriteFault } from './check/rewrite';
+import {
+  ACCEPT,
+  ACCEPT_REWRITTEN,
+  type EngineMakers,
+  type PrimaryFiles,
+  type PrimaryPlan,
+  type PrimaryPort,
+  type SecondaryFiles,
+  type SecondaryPort,
+} from './engine-port';
+import { FakeQueue } from './fake-queue';
+import { complete } from './link';
+import type { SimPacket } from './packet';
+import type { Prng } from './prng';
+import type { Scheduler } from './scheduler';
+import { checksumHolds } from './wire';
+
+const ARENA_BYTES = 1 << 17;
+const SCRIBBLE_BYTES = 256;
+
+export interface NodeSurroundings {
+  readonly scheduler: Scheduler;
+  readonly prng: Prng;
+  readonly makers: EngineMakers;
+  readonly queueLimit: number;
+  readonly queueLatencyUs: number;
+  /** Engine time at virtual time 0, in ms. */
+  readonly baseMs: number;
+  broken(rule: string, what: string): void;
+  note(code: number, x: number, y: number, text: () => string): void;
+}
+
+export const Note = { VERDICT: 1, NOTIFY: 2, DAEMON: 3, CONTROL: 4, SENT: 5, FAULT: 6, CLIENT: 7 } as const;
+
+abstract class DaemonNode<Port> {
+  engine: Port | null = null;
+  starts = 0;
+  protected readonly arena = Buffer.alloc(ARENA_BYTES);
+  private tickGeneration = 0;
+
+  constructor(
+    readonly name: string,
+    protected readonly around: NodeSurroundings,
+    private readonly tickMs: number,
+  ) {}
+
+  get nowMs(): number {
+    return this.around.baseMs + Math.floor(this.around.scheduler.nowUs / 1000);
+  }
+
+  protected begin(engine: Port): void {
+    this.engine = engine;
+    this.starts++;
+    const generation = ++this.tickGeneration;
+    const tick = () => {
+      if (generation !== this.tickGeneration || !this.engine) return;
+      this.tick();
+      this.around.scheduler.after(this.tickMs * 1000, tick);
+    };
+    this.around.scheduler.after(this.tickMs * 1000, tick);
+    this.around.note(Note.DAEMON, this.starts, 1, () => `${this.name}: daemon starts`);
+  }
+
+  protected end(): void {
+    this.engine = null;
+    this.tickGeneration++;
+    this.around.note(Note.DAEMON, this.starts, 0, () => `${this.name}: daemon killed`);
+  }
+
+  protected abstract tick(): void;
+
+  /** Puts the packet somewhere in the arena; returns its offset. */
+  protected place(packet: SimPacket): number {
+    const off = this.around.prng.below(64);
+    packet.buf.copy(this.arena, off);
+    return off;
+  }
+
+  protected scribble(off: number, len: number): void {
+    this.arena.fill(0xa5, off, off + Math.min(len, SCRIBBLE_BYTES));
+    if (len > SCRIBBLE_BYTES) this.arena.fill(0xa5, off + len - 32, off + len);
+  }
+}
+
+export class PrimaryNode extends DaemonNode<PrimaryPort> {
+  readonly guestQueue: FakeQueue;
+  readonly forwardQueue: FakeQueue;
+  /** Greatest number of packets, bytes and flows that the engine admitted to. */
+  readonly most = { packets: 0, bytes: 0, flows: 0 };
+  private given = new Set<number>();
+  private inCheckpoint = -1;
+
+  constructor(
+    around: NodeSurroundings,
+    tickMs: number,
+    private readonly plan: PrimaryPlan,
+    private readonly files: PrimaryFiles,
+    private readonly release: (packet: SimPacket, out: Buffer) => void,
+    private readonly notify: (cause: string) => void,
+  ) {
+    super('PN', around, tickMs);
+    const queue = (name: string) =>
+      new FakeQueue(name, around.queueLimit, around.queueLatencyUs, around.prng, around.scheduler, (rule, what) =>
+        around.broken(rule, what),
+      );
+    this.guestQueue = queue('PN guest queue');
+    this.forwardQueue = queue('PN forward queue');
+  }
+
+  start(isProtected: boolean): void {
+    const engine = this.around.makers.primary(this.plan, this.files, {
+      accept: (id) => this.accept(id),
+      acceptRewritten: (id, buf, off, len, partial) => this.acceptRewritten(id, buf, off, len, partial),
+      drop: (id) => this.drop(id),
+      requestCheckpoint: (cause) => {
+        this.around.note(Note.NOTIFY, 0, 0, () => `PN: asks for a checkpoint (${cause})`);
+        this.notify(cause);
+      },
+    });
+    engine.setProtected(isProtected);
+    this.begin(engine);
+    this.guestQueue.listen((id, packet) => {
+      const off = this.place(packet);
+      this.given.add(id);
+      engine.primary(id, this.arena, off, packet.buf.length, packet.partial, this.nowMs);
+      this.scribble(off, packet.buf.length);
+      this.watch(engine);
+    });
+    this.forwardQueue.listen((id, packet) => {
+      const off = this.place(packet);
+      engine.secondary(this.arena, off, packet.buf.length, this.nowMs);
+      this.scribble(off, packet.buf.length);
+      this.forwardQueue.settle(id, 'dropped');
+      this.watch(engine);
+    });
+  }
+
+  kill(): void {
+    if (!this.engine) return;
+    this.guestQueue.abandon();
+    this.forwardQueue.abandon();
+    this.given.clear();
+    this.end();
+  }
+
+  /** DO_CHECKPOINT at the end of `epoch`. What the kernel has queued was sent before the guests stopped: it is read first. */
+  checkpoint(epoch: number): void {
+    this.guestQueue.drain();
+    this.forwardQueue.drain();
+    this.inCheckpoint = epoch;
+    this.engine!.checkpoint(this.nowMs);
+    this.inCheckpoint = -1;
+    this.expectNoneHeld('a checkpoint');
+  }
+
+  releaseAll(): void {
+    this.guestQueue.drain();
+    this.engine!.releaseAll(this.nowMs);
+    this.expectNoneHeld('release');
+  }
+
+  dropAll(): void {
+    this.engine!.dropAll(this.nowMs);
+    this.expectNoneHeld('drop');
+  }
+
+  /** How long the oldest held packet has waited: nothing may wait for ever. */
+  oldestHeldUs(): number {
+    for (const [, packet] of this.guestQueue.unsettled()) return this.around.scheduler.nowUs - packet.madeUs;
+    return 0;
+  }
+
+  protected tick(): void {
+    this.engine!.tick(this.nowMs);
+    this.watch(this.engine!);
+  }
+
+  private watch(engine: PrimaryPort): void {
+    const { limits } = this.plan;
+    this.most.packets = Math.max(this.most.packets, engine.heldPackets);
+    this.most.bytes = Math.max(this.most.bytes, engine.heldBytes);
+    this.most.flows = Math.max(this.most.flows, engine.flowCount);
+    if (engine.heldPackets > limits.maxHeldPackets) this.around.broken('bounds', `${engine.heldPackets} packets held`);
+    if (engine.heldBytes > limits.maxHeldBytes) this.around.broken('bounds', `${engine.heldBytes} bytes held`);
+    if (engine.flowCount > limits.maxFlows) this.around.broken('bounds', `${engine.flowCount} flows`);
+    if (engine.heldPackets !== this.given.size) {
+      this.around.broken(
+        'one verdict',
+        `the engine admits to ${engine.heldPackets} held packets, ${this.given.size} lack a verdict`,
+      );
+    }
+  }
+
+  private expectNoneHeld(after: string): void {
+    if (this.given.size > 0)
+      this.around.broken('one verdict', `${this.given.size} packets without a verdict after ${after}`);
+  }
+
+  private accept(id: number): void {
+    this.given.delete(id);
+    const packet = this.guestQueue.settle(id, 'accepted');
+    if (packet) this.leave(id, packet, packet.buf);
+  }
+
+  private acceptRewritten(id: number, buf: Buffer, off: number, len: number, partial: boolean): void {
+    this.given.delete(id);
+    const packet = this.guestQueue.settle(id, 'rewritten');
+    if (!packet) return;
+    const out = Buffer.from(buf.subarray(off, off + len));
+    const fault = rewriteFault(packet, out, partial);
+    if (fault) this.around.broken('faithful rewrite', fault);
+    this.leave(id, packet, out);
+  }
+
+  private drop(id: number): void {
+    this.given.delete(id);
+    const packet = this.guestQueue.settle(id, 'dropped');
+    if (packet) this.around.note(Note.VERDICT, id, 0, () => `PN: drops packet ${id}`);
+  }
+
+  private leave(id: number, packet: SimPacket, out: Buffer): void {
+    this.around.note(
+      Note.VERDICT,
+      id,
+      out.length,
+      () => `PN: releases packet ${id}${out === packet.buf ? '' : ' (rewritten)'}`,
+    );
+    if (this.inCheckpoint >= 0 && packet.epoch > this.inCheckpoint) {
+      this.around.broken(
+        'epochs',
+        `the checkpoint that ends epoch ${this.inCheckpoint} releases a packet of epoch ${packet.epoch}`,
+      );
+    }
+    this.release(packet, out);
+  }
+}
+
+export class SecondaryNode extends DaemonNode<SecondaryPort> {
+  readonly guestQueue: FakeQueue;
+  readonly peerQueue: FakeQueue;
+
+  constructor(
+    around: NodeSurroundings,
+    tickMs: number,
+    private files: SecondaryFiles,
+    private readonly toGuest: (packet: SimPacket) => void,
+    private readonly fromGuest: (packet: SimPacket) => void,
+  ) {
+    super('SN', around, tickMs);
+    const queue = (name: string) =>
+      new FakeQueue(name, around.queueLimit, around.queueLatencyUs, around.prng, around.scheduler, (rule, what) =>
+        around.broken(rule, what),
+      );
+    this.guestQueue = queue('SN guest queue');
+    this.peerQueue = queue('SN peer queue');
+  }
+
+  start(): void {
+    const engine = this.around.makers.secondary(this.files, this.nowMs);
+    this.begin(engine);
+    this.peerQueue.listen((id, packet) => this.pass(id, packet, this.peerQueue, engine, true));
+    this.guestQueue.listen((id, packet) => this.pass(id, packet, this.guestQueue, engine, false));
+  }
+
+  kill(): void {
+    if (!this.engine) return;
+    this.guestQueue.abandon();
+    this.peerQueue.abandon();
+    this.end();
+  }
+
+  /** A new host takes the place of this one: nothing is left of its files. */
+  replaceFiles(files: SecondaryFiles): void {
+    this.files = files;
+  }
+
+  checkpoint(): void {
+    this.guestQueue.drain();
+    this.engine!.checkpoint(this.nowMs);
+  }
+
+  failover(): void {
+    this.engine!.failover(this.nowMs);
+  }
+
+  protected tick(): void {
+    this.engine!.tick(this.nowMs);
+  }
+
+  private pass(id: number, packet: SimPacket, queue: FakeQueue, engine: SecondaryPort, fromPeer: boolean): void {
+    const n = packet.buf.length;
+    const off = this.place(packet);
+    const verdict = fromPeer
+      ? engine.fromPeer(this.arena, off, n, packet.partial, this.nowMs)
+      : engine.fromGuest(this.arena, off, n, packet.partial, this.nowMs);
+    let out = packet;
+    if (verdict === ACCEPT_REWRITTEN) {
+      out = packet.withBytes(Buffer.from(this.arena.subarray(off, off + n)));
+      if (!checksumHolds(out.buf, out.family, out.protocol, out.partial)) {
+        this.around.broken('faithful rewrite', 'SN: the checksum of a translated packet is wrong');
+      }
+      // The adapter finishes a partial checksum: a packet with a new payload has lost the kernel's promise to do so.
+      if (out.partial) out = complete(out);
+    }
+    this.scribble(off, n);
+    if (verdict !== ACCEPT && verdict !== ACCEPT_REWRITTEN) {
+      queue.settle(id, 'dropped');
+      this.around.note(Note.VERDICT, id, verdict, () => `SN: drops packet ${id} ${fromPeer ? 'to' : 'of'} the SVM`);
+      return;
+    }
+    if (!queue.settle(id, verdict === ACCEPT ? 'accepted' : 'rewritten')) return;
+    if (fromPeer) this.toGuest(out);
+    else this.fromGuest(out);
+  }
+}

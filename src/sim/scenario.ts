@@ -1,0 +1,351 @@
+// What happens in a run: chosen by its seed alone, before the run begins.
+
+import type { Ending, SessionPlan, Step } from './app/client';
+import type { DatagramQuestion } from './app/datagram';
+import { UDP_SERVER_PORT } from './app/datagram';
+import { DIVERGENT_CONTENT, DIVERGENT_LENGTH, DIVERGENT_PORT, Op, type Request, SLOW_READER } from './app/protocol';
+import type { PrimaryPlan } from './engine-port';
+import type { LinkPlan } from './link';
+import type { MachineHabits } from './machine';
+import { Prng } from './prng';
+import type { TcpImage } from './tcp/host-port';
+import { hashString } from './trace';
+
+export const SERVER_PORT = 80;
+export const CLOSED_PORT = 81;
+export const CALL_PORT = 9000;
+
+export interface SessionStart {
+  atUs: number;
+  family: 4 | 6;
+  localPort: number;
+  peerPort: number;
+  plan: SessionPlan;
+}
+
+export type DatagramStart = { atUs: number } & (
+  | { kind: 'udp'; question: DatagramQuestion }
+  | { kind: 'echo'; family: 4 | 6; id: number; sequence: number; size: number }
+);
+
+export type FaultKind =
+  /** PVM and PN die together. */
+  | 'failover'
+  /** The same, while a checkpoint is under way. */
+  | 'failover-in-checkpoint'
+  /** The PVM alone dies; its tap goes with it, so PN drops what it holds. */
+  | 'guest-death'
+  | 'primary-daemon'
+  | 'secondary-daemon'
+  | 'controller-loss'
+  | 'secondary-death'
+  /** The forward link is cut for a while. */
+  | 'forward-down'
+  /** The SVM asks for an address: it lost a cache entry. */
+  | 'address-request';
+
+export interface Fault {
+  kind: FaultKind;
+  atUs: number;
+  /** How long the thing is down, or how long it takes to be noticed. */
+  forUs: number;
+}
+
+export type LossPolicy = 'release' | 'hold' | 'drop';
+
+export interface ControllerPlan {
+  /** A checkpoint at least so often; 0: only when asked. */
+  periodUs: number;
+  minPeriodUs: number;
+  latencyUs: number;
+  /** How long the state takes from PN to SN. */
+  transferUs: number;
+  /** DO_CHECKPOINT right when the guests stop, before the state is copied, or after it, before they resume. */
+  early: boolean;
+  /** Waits until the forward link is dry; else the primary engine refuses what is still on the way. */
+  drains: boolean;
+  /** A DO_CHECKPOINT that finds no daemon on PN is not repeated. */
+  losesMessages: boolean;
+  onLoss: LossPolicy;
+}
+
+export interface Scenario {
+  seed: number;
+  baseMs: number;
+  guestImage: TcpImage;
+  clientImage: TcpImage;
+  primaryHabits: MachineHabits;
+  secondaryHabits: MachineHabits;
+  clientHabits: MachineHabits;
+  clientUp: LinkPlan;
+  clientDown: LinkPlan;
+  forward: LinkPlan;
+  forwardBack: LinkPlan;
+  primary: PrimaryPlan;
+  queueLimit: number;
+  queueLatencyUs: number;
+  tickMs: number;
+  controller: ControllerPlan;
+  startsProtected: boolean;
+  sessions: SessionStart[];
+  /** Scripts of connections that the guest opens, by the HELLO's seed. */
+  calls: Map<number, SessionPlan>;
+  datagrams: DatagramStart[];
+  faults: Fault[];
+  /** From here on nothing fails and no link loses anything. */
+  calmUs: number;
+}
+
+const MS = 1000;
+
+export function makeScenario(seed: number): Scenario {
+  const root = new Prng(seed);
+  const p = root.fork('scenario');
+  const guestImage = makeImage(p);
+  const guestLike = makeHabits(
+    p,
+    p.pick(['random', 'wrap', 'alike'] as const),
+    p.pick(['random', 'random', 'wrap', 'alike'] as const),
+  );
+  const lossy = p.chance(0.6);
+  const calls = new Map<number, SessionPlan>();
+  const activeUs = p.range(300, 4000) * MS;
+  const families: (4 | 6)[] = p.chance(0.6) ? [4] : p.chance(0.5) ? [6] : [4, 6];
+  const divergent = p.chance(0.4);
+  const sessions = makeSessions(p, families, activeUs, divergent, calls);
+  const faults = makeFaults(p, activeUs);
+  const drains = p.chance(0.7);
+  const forward = makeLink(p, lossy && p.chance(0.7), p.range(20, 2000));
+  const early = p.chance(0.3);
+  return {
+    seed,
+    baseMs: p.chance(0.3) ? 0x100000000 - p.range(0, 6000) : p.range(1, 1_000_000),
+    guestImage,
+    clientImage: { ...makeImage(p), mss: guestImage.mss },
+    primaryHabits: { ...guestLike, ...makePace(p) },
+    secondaryHabits: { ...guestLike, ...makePace(p) },
+    clientHabits: { ...makeHabits(p, p.pick(['random', 'wrap'] as const), 'random'), ...makePace(p) },
+    clientUp: makeLink(p, lossy && p.chance(0.7), p.logRange(50, 20_000)),
+    clientDown: makeLink(p, lossy && p.chance(0.7), p.logRange(50, 20_000)),
+    forward,
+    forwardBack: { ...makeLink(p, lossy && p.chance(0.5), forward.delayUs), delayUs: forward.delayUs },
+    primary: {
+      limits: makeLimits(p),
+      compareTimeoutMs: p.logRange(300, 3000),
+      forwardSettleMs: drains ? 0 : settleMs(forward),
+    },
+    queueLimit: p.pick([1024, 4096]),
+    queueLatencyUs: p.logRange(20, 500),
+    tickMs: p.pick([20, 50, 100]),
+    controller: {
+      periodUs: p.chance(0.6) ? p.logRange(150, 5000) * MS : 0,
+      minPeriodUs: p.range(20, 200) * MS,
+      latencyUs: p.logRange(50, 2000),
+      transferUs: p.logRange(300, 30_000),
+      early,
+      drains,
+      losesMessages: p.chance(0.3),
+      onLoss: p.pick(['release', 'hold', 'drop'] as const),
+    },
+    startsProtected: p.chance(0.85),
+    sessions,
+    calls,
+    datagrams: makeDatagrams(p, families, activeUs, divergent),
+    faults,
+    calmUs: activeUs + 2000 * MS,
+  };
+}
+
+/** Longest time that a packet of the SVM may still be on its way: link, queue, and a margin. */
+function settleMs(forward: LinkPlan): number {
+  return Math.ceil((forward.delayUs + forward.jitterUs + forward.reorderUs + 3000) / 1000) + 5;
+}
+
+function makeImage(p: Prng): TcpImage {
+  const mss = p.pick([536, 1220, 1460, 1460, 1460]);
+  return {
+    mss,
+    windowScale: p.pick([-1, 0, 2, 7, 7, 9]),
+    receiveBytes: p.pick([8192, 32768, 65536, 262144]),
+    sendBytes: p.pick([16384, 65536, 131072]),
+    timestamps: p.chance(0.85),
+    sack: p.chance(0.85),
+    mptcp: p.chance(0.1),
+    layout: p.chance(0.8) ? 'linux' : 'odd',
+    gsoBytes: p.pick([mss, 4 * mss, 16 * mss, 60_000]),
+    strictSynReceived: p.chance(0.5),
+    timeWaitUs: 1000 * MS,
+  };
+}
+
+type Numbers = 'random' | 'wrap' | 'alike';
+
+/**
+ * How a guest chooses initial sequence numbers: at random; just below 2^32; or, as Linux does with a secret that a
+ * checkpoint copies, from the connection and the clock, so that the two guests' numbers lie close to each other.
+ */
+function sequences(kind: Numbers): MachineHabits['initialSequence'] {
+  if (kind === 'alike') return (_prng, key, clockUs) => (hashString(key) + Math.floor((clockUs * 1000) / 64)) >>> 0;
+  if (kind === 'wrap') return (prng) => (0 - prng.range(1, 60_000)) >>> 0;
+  return (prng) => prng.u32();
+}
+
+/** Likewise for the offsets of timestamps, which in Linux do not depend on the clock. */
+function offsets(kind: Numbers): MachineHabits['timestampOffset'] {
+  if (kind === 'alike') return (_prng, key) => hashString(key);
+  if (kind === 'wrap') return (prng) => (0 - prng.range(1, 4000)) >>> 0;
+  return (prng) => prng.u32();
+}
+
+function makeHabits(p: Prng, sequence: Numbers, timestamps: Numbers): MachineHabits {
+  return {
+    ...makePace(p),
+    partialChance: p.pick([0, 0.5, 1]),
+    initialSequence: sequences(sequence),
+    timestampOffset: offsets(timestamps),
+  };
+}
+
+function makePace(p: Prng) {
+  return {
+    delayedAckUs: p.range(1, 45) * MS,
+    ackEverySegments: p.pick([1, 2, 2, 2, 8, 20]),
+    burstSegments: p.pick([1, 2, 8, 45]),
+    wakeMinUs: p.range(1, 20),
+    wakeMaxUs: p.logRange(30, 800),
+    hiccupChance: p.chance(0.3) ? 0.01 : 0,
+    hiccupUs: p.logRange(1000, 20_000),
+  };
+}
+
+function makeLink(p: Prng, lossy: boolean, delayUs: number): LinkPlan {
+  return {
+    delayUs,
+    jitterUs: p.chance(0.5) ? p.logRange(1, 300) : 0,
+    loss: lossy ? p.pick([0.001, 0.01, 0.03]) : 0,
+    duplicate: lossy && p.chance(0.5) ? 0.01 : 0,
+    reorder: lossy && p.chance(0.6) ? p.pick([0.01, 0.05]) : 0,
+    reorderUs: p.logRange(100, 5000),
+    rate: p.pick([12.5, 125, 1250]),
+    wires: p.chance(0.6),
+  };
+}
+
+function makeLimits(p: Prng): PrimaryPlan['limits'] {
+  // Small ones on purpose: bounds must be met in a run, not only in theory.
+  const maxHeldBytes = p.pick([1 << 17, 1 << 18, 1 << 19]);
+  return {
+    maxFlows: p.chance(0.15) ? 4 : 64,
+    maxHeldPackets: p.chance(0.15) ? 16 : 1024,
+    maxHeldBytes,
+    logBytes: 2 * maxHeldBytes + (1 << 17),
+    logRecords: p.pick([256, 1024]),
+  };
+}
+
+function makeSessions(
+  p: Prng,
+  families: (4 | 6)[],
+  activeUs: number,
+  divergent: boolean,
+  calls: Map<number, SessionPlan>,
+): SessionStart[] {
+  const sessions: SessionStart[] = [];
+  const count = p.range(2, 6);
+  const ports = p.range(30000, 39000);
+  for (let i = 0; i < count; i++) {
+    const previous = sessions[i - 1];
+    // Now and then the port of an earlier connection is used again.
+    const reuse = previous && p.chance(0.15);
+    const refused = p.chance(0.04);
+    sessions.push({
+      atUs: reuse ? previous.atUs + p.range(1500, 4000) * MS : p.below(Math.floor(activeUs * 0.6)),
+      family: reuse ? previous.family : p.pick(families),
+      localPort: reuse ? previous.localPort : ports + i,
+      peerPort: refused ? CLOSED_PORT : SERVER_PORT,
+      plan: refused ? { steps: [], ending: 'refused', slowReader: false } : makePlan(p, divergent, calls, true),
+    });
+  }
+  return sessions;
+}
+
+function makePlan(p: Prng, divergent: boolean, calls: Map<number, SessionPlan>, mayCall: boolean): SessionPlan {
+  const steps: Step[] = [];
+  const count = p.range(1, 4);
+  for (let i = 0; i < count; i++) {
+    const thinkUs = p.chance(0.5) ? p.logRange(1, 600) * MS : 0;
+    steps.push({ request: makeRequest(p, divergent, calls, mayCall), thinkUs });
+  }
+  const ending: Ending = p.pick([
+    'client-closes',
+    'client-closes',
+    'client-closes',
+    'guest-closes',
+    'guest-closes',
+    'guest-resets',
+    'client-resets',
+  ]);
+  return { steps, ending, slowReader: p.chance(0.12) };
+}
+
+function makeRequest(p: Prng, divergent: boolean, calls: Map<number, SessionPlan>, mayCall: boolean): Request {
+  const op = p.pick([Op.GET, Op.GET, Op.GET, Op.PUT, Op.PUT, Op.ECHO, Op.CALL]);
+  let flags = p.chance(0.08) ? SLOW_READER : 0;
+  if (divergent && p.chance(0.3)) flags |= p.pick([DIVERGENT_CONTENT, DIVERGENT_CONTENT | DIVERGENT_LENGTH]);
+  const seed = p.u32();
+  if (op === Op.CALL && mayCall) {
+    calls.set(seed, makePlan(p, divergent, calls, false));
+    if (divergent && p.chance(0.2)) flags |= DIVERGENT_PORT;
+    return { op, flags, port: CALL_PORT, size: 0, seed };
+  }
+  const size = p.logRange(1, op === Op.GET ? 200_000 : 80_000);
+  return {
+    op: op === Op.CALL ? Op.GET : op,
+    flags,
+    port: 0,
+    size: flags & SLOW_READER ? Math.min(size, 60_000) : size,
+    seed,
+  };
+}
+
+function makeDatagrams(p: Prng, families: (4 | 6)[], activeUs: number, divergent: boolean): DatagramStart[] {
+  const all: DatagramStart[] = [];
+  const count = p.chance(0.5) ? p.range(1, 12) : 0;
+  for (let i = 0; i < count; i++) {
+    const atUs = p.below(activeUs);
+    const family = p.pick(families);
+    if (p.chance(0.4)) {
+      all.push({ atUs, kind: 'echo', family, id: p.range(1, 0xffff), sequence: i, size: p.logRange(1, 1400) });
+      continue;
+    }
+    const question: DatagramQuestion = {
+      family,
+      port: p.range(50000, 50003),
+      toPort: p.chance(0.1) ? UDP_SERVER_PORT + 1 : UDP_SERVER_PORT,
+      id: p.u32(),
+      seed: p.u32(),
+      size: p.logRange(1, 1400),
+      answers: p.range(1, 3),
+      divergent: divergent && p.chance(0.3),
+    };
+    all.push({ atUs, kind: 'udp', question });
+  }
+  return all;
+}
+
+function makeFaults(p: Prng, activeUs: number): Fault[] {
+  const faults: Fault[] = [];
+  const add = (kind: FaultKind, forUs: number) => faults.push({ kind, atUs: p.below(activeUs), forUs });
+  // Detection of a dead host takes longer than anything it sent needs to arrive.
+  const detectUs = p.range(120, 500) * MS;
+  if (p.chance(0.55)) {
+    add(p.pick(['failover', 'failover', 'failover-in-checkpoint', 'guest-death'] as const), detectUs);
+  } else if (p.chance(0.2)) add('secondary-death', p.range(200, 2000) * MS);
+  else if (p.chance(0.25)) add('controller-loss', p.range(200, 2000) * MS);
+  while (p.chance(0.3) && faults.length < 5) {
+    add(p.pick(['primary-daemon', 'secondary-daemon'] as const), p.logRange(5, 600) * MS);
+  }
+  if (p.chance(0.1)) add('forward-down', p.logRange(10, 1500) * MS);
+  if (p.chance(0.1)) add('address-request', 0);
+  return faults.sort((a, b) => a.atUs - b.atUs);
+}

@@ -1,0 +1,113 @@
+// The plainest engines that are right: the primary holds everything until a checkpoint, the secondary translates nothing
+// (which it need not while nothing leaves between checkpoints). They test the simulator itself.
+
+import { CheckpointCause } from '../compare/outcome';
+import type { PrimaryActions } from '../pmycolo/engine';
+import { ACCEPT, type EngineMakers, type PrimaryPlan, type PrimaryPort, type SecondaryPort } from './engine-port';
+
+class HoldEverything implements PrimaryPort {
+  private held: { id: number; bytes: number; sinceMs: number }[] = [];
+  private bytes = 0;
+  private on = true;
+  private asked = false;
+
+  constructor(
+    private readonly plan: PrimaryPlan,
+    private readonly actions: PrimaryActions,
+  ) {}
+
+  primary(id: number, _buf: Buffer, _off: number, len: number, _partial: boolean, nowMs: number): void {
+    if (!this.on) {
+      this.actions.accept(id);
+      return;
+    }
+    const { limits } = this.plan;
+    if (this.held.length >= limits.maxHeldPackets || this.bytes + len > limits.maxHeldBytes) {
+      this.actions.drop(id);
+      this.ask(CheckpointCause.EXHAUSTED);
+      return;
+    }
+    this.held.push({ id, bytes: len, sinceMs: nowMs });
+    this.bytes += len;
+  }
+
+  secondary(): void {}
+
+  checkpoint(): void {
+    this.asked = false;
+    this.releaseAll();
+  }
+
+  releaseAll(): void {
+    const { held } = this;
+    this.held = [];
+    this.bytes = 0;
+    for (const packet of held) this.actions.accept(packet.id);
+  }
+
+  dropAll(): void {
+    const { held } = this;
+    this.held = [];
+    this.bytes = 0;
+    for (const packet of held) this.actions.drop(packet.id);
+  }
+
+  setProtected(on: boolean): void {
+    this.on = on;
+  }
+
+  forgetPair(): void {}
+
+  secondaryAddressRequest(): void {
+    this.ask(CheckpointCause.ADDRESS_REQUEST);
+  }
+
+  tick(nowMs: number): void {
+    const first = this.held[0];
+    if (first && nowMs - first.sinceMs >= 100) this.ask(CheckpointCause.TIMEOUT_PRIMARY_HELD);
+  }
+
+  get heldPackets(): number {
+    return this.held.length;
+  }
+
+  get heldBytes(): number {
+    return this.bytes;
+  }
+
+  get flowCount(): number {
+    return 0;
+  }
+
+  report(): Record<string, number> {
+    return {};
+  }
+
+  private ask(cause: CheckpointCause): void {
+    if (this.asked) return;
+    this.asked = true;
+    this.actions.requestCheckpoint(cause);
+  }
+}
+
+class PassEverything implements SecondaryPort {
+  fromPeer(): number {
+    return ACCEPT;
+  }
+  fromGuest(): number {
+    return ACCEPT;
+  }
+  checkpoint(): void {}
+  failover(): void {}
+  tick(): void {}
+  report(): Record<string, number> {
+    return {};
+  }
+}
+
+export const STANDIN_ENGINES: EngineMakers = {
+  primary: (plan, _files, actions) => new HoldEverything(plan, actions),
+  secondary: () => new PassEverything(),
+  primaryFiles: () => ({ deltas: new ArrayBuffer(0) }),
+  secondaryFiles: () => ({ offsets: new ArrayBuffer(0) }),
+};

@@ -5,6 +5,14 @@ import type { CheckpointCause } from '../compare/outcome';
 import { OffsetTable } from '../conntrack/offset-table';
 import { mapFile } from '../io/map-file';
 import { NfQueue } from '../io/nfqueue';
+import {
+  NFQ_D_ID,
+  NFQ_D_LENGTH,
+  NFQ_D_OFFSET,
+  NFQ_D_SKB_INFO,
+  NFQ_D_WORDS,
+  NFQA_SKB_CSUMNOTREADY,
+} from '../native/layout';
 import { type BypassRule } from '../pmycolo/bypass';
 import { StoredDeltas } from '../pmycolo/deltas';
 import { PrimaryEngine } from '../pmycolo/engine';
@@ -73,8 +81,22 @@ export class PrimaryNode {
     this.loss.regained();
     this.guestDead = false;
     this.dropping = false;
-    if (!resume) this.engine.forgetPair();
+    if (!resume) this.forgetPair();
     this.engine.setProtected(true);
+  }
+
+  /** The controller wants the guest to run without a secondary. */
+  unprotect(): void {
+    this.release();
+    this.engine.setProtected(false);
+  }
+
+  /** PROXY_RESET: what is held was never verified and is dropped, its senders repeat it. */
+  forgetPair(): void {
+    this.guest.drain();
+    this.engine.dropAll();
+    this.engine.forgetPair();
+    this.guest.flush();
   }
 
   /** DO_CHECKPOINT. What the kernel has queued was sent before the guests stopped, so it is read first. */
@@ -160,13 +182,13 @@ export class PrimaryNode {
     const { guest, engine } = this;
     const { arena, table } = guest;
     const now = nowMs();
-    for (let d = 0, end = count * NfQueue.DESCRIPTOR_WORDS; d < end; d += NfQueue.DESCRIPTOR_WORDS) {
+    for (let d = 0, end = count * NFQ_D_WORDS; d < end; d += NFQ_D_WORDS) {
       engine.primary(
-        table[d + NfQueue.D_ID]!,
+        table[d + NFQ_D_ID]!,
         arena,
-        table[d + NfQueue.D_OFFSET]!,
-        table[d + NfQueue.D_LENGTH]!,
-        (table[d + NfQueue.D_SKB_INFO]! & NfQueue.CSUM_NOT_READY) !== 0,
+        table[d + NFQ_D_OFFSET]!,
+        table[d + NFQ_D_LENGTH]!,
+        (table[d + NFQ_D_SKB_INFO]! & NFQA_SKB_CSUMNOTREADY) !== 0,
         now,
       );
     }
@@ -176,9 +198,9 @@ export class PrimaryNode {
     const { forward, engine, guest } = this;
     const { arena, table } = forward;
     const now = nowMs();
-    for (let d = 0, end = count * NfQueue.DESCRIPTOR_WORDS; d < end; d += NfQueue.DESCRIPTOR_WORDS) {
-      engine.secondary(arena, table[d + NfQueue.D_OFFSET]!, table[d + NfQueue.D_LENGTH]!, now);
-      forward.drop(table[d + NfQueue.D_ID]!);
+    for (let d = 0, end = count * NFQ_D_WORDS; d < end; d += NFQ_D_WORDS) {
+      engine.secondary(arena, table[d + NFQ_D_OFFSET]!, table[d + NFQ_D_LENGTH]!, now);
+      forward.drop(table[d + NFQ_D_ID]!);
     }
     // What this batch verified leaves now, not with the guest's next packet.
     guest.flush();

@@ -4,12 +4,22 @@ import { randomBytes } from 'node:crypto';
 import { OffsetTable } from '../conntrack/offset-table';
 import { mapFile } from '../io/map-file';
 import { NfQueue } from '../io/nfqueue';
+import {
+  NFQ_D_ID,
+  NFQ_D_LENGTH,
+  NFQ_D_OFFSET,
+  NFQ_D_SKB_INFO,
+  NFQ_D_WORDS,
+  NFQA_SKB_CSUMNOTREADY,
+} from '../native/layout';
 import { SecondaryEngine, SecondaryVerdict } from '../seccolo/engine';
 import { nowMs } from './clock';
+import { PORT_WATCH_MS } from './controller-loss';
 import { takeOver } from './failover';
 import type { Logger } from './log';
 import type { NodeMetrics } from './metrics';
 import type { NodeSettings } from './node-config';
+import { portState } from './port-state';
 import { queueGauges, queueOptions } from './queue-options';
 import { statePath } from './state-file';
 
@@ -21,6 +31,7 @@ export class SecondaryNode {
   readonly engine: SecondaryEngine;
   private readonly guest: NfQueue;
   private readonly forward: NfQueue;
+  private closed = false;
   private takingOver: Promise<void> | undefined;
 
   constructor(
@@ -34,9 +45,9 @@ export class SecondaryNode {
       seed: [seed.readUInt32LE(0), seed.readUInt32LE(4)],
       nowMs: nowMs(),
     });
-    const { origin, damagedRecords } = this.engine;
+    const { origin, flows, damagedRecords, failedOver } = this.engine.status();
     if (origin !== 'new' && origin !== 'resumed') log.warn({ origin }, 'the kept offsets are unusable, starting without them');
-    else log.info({ origin, flows: this.engine.flowCount, damagedRecords }, 'offsets loaded');
+    else log.info({ origin, flows, damagedRecords, failedOver }, 'offsets loaded');
     this.guest = new NfQueue(queueOptions(settings, settings.guestQueue), (count) => this.onGuest(count));
     this.forward = new NfQueue(queueOptions(settings, settings.forwardQueue), (count) => this.onForward(count));
   }
@@ -53,7 +64,7 @@ export class SecondaryNode {
     this.forward.drain();
     const first = this.engine.failover(nowMs());
     if (first) {
-      this.log.warn({ flows: this.engine.flowCount }, 'FAILOVER: the secondary takes over');
+      this.log.warn({ flows: this.engine.status().flows }, 'FAILOVER: the secondary takes over');
       this.takingOver = takeOver(this.settings, this.engine.guestAddresses(), this.log);
     }
     return first;
@@ -64,11 +75,27 @@ export class SecondaryNode {
     this.engine.reset();
   }
 
+  /**
+   * The controller is gone without a word (libxl never sends DO_FAILOVER, it closes its socket): if the guest lives, what is
+   * translated stays translated, now in both directions. The network is left alone: only DO_FAILOVER moves it.
+   */
+  controllerLost(): void {
+    if (this.engine.failedOver) return;
+    setTimeout(() => {
+      void portState(this.settings.guestPort).then((state) => {
+        if (state !== 'up' || this.closed || this.engine.failedOver) return;
+        this.engine.failover(nowMs());
+        this.log.warn('the controller is gone: connections keep their offsets, new ones get none');
+      });
+    }, PORT_WATCH_MS);
+  }
+
   tick(): void {
     this.engine.tick(nowMs());
   }
 
   async close(): Promise<void> {
+    this.closed = true;
     await this.takingOver;
     this.guest.close();
     this.forward.close();
@@ -79,12 +106,9 @@ export class SecondaryNode {
   }
 
   status(): Record<string, unknown> {
-    const c = this.engine.counters.snapshot();
     return {
       state: this.state,
-      failedOver: this.engine.failedOver,
-      flows: this.engine.flowCount,
-      counters: c,
+      ...this.engine.status(),
       queues: { guest: queueGauges(this.guest), forward: queueGauges(this.forward) },
     };
   }
@@ -98,7 +122,7 @@ export class SecondaryNode {
       requests: {},
       gauges: {
         failed_over: this.engine.failedOver ? 1 : 0,
-        flows: this.engine.flowCount,
+        flows: this.engine.status().flows,
         guest_queue_length: guest.queued,
         guest_queue_drops: guest.dropped,
         forward_queue_length: forward.queued,
@@ -119,11 +143,11 @@ export class SecondaryNode {
     const { engine } = this;
     const { arena, table } = queue;
     const now = nowMs();
-    for (let d = 0, end = count * NfQueue.DESCRIPTOR_WORDS; d < end; d += NfQueue.DESCRIPTOR_WORDS) {
-      const id = table[d + NfQueue.D_ID]!;
-      const off = table[d + NfQueue.D_OFFSET]!;
-      const len = table[d + NfQueue.D_LENGTH]!;
-      const partial = (table[d + NfQueue.D_SKB_INFO]! & NfQueue.CSUM_NOT_READY) !== 0;
+    for (let d = 0, end = count * NFQ_D_WORDS; d < end; d += NFQ_D_WORDS) {
+      const id = table[d + NFQ_D_ID]!;
+      const off = table[d + NFQ_D_OFFSET]!;
+      const len = table[d + NFQ_D_LENGTH]!;
+      const partial = (table[d + NFQ_D_SKB_INFO]! & NFQA_SKB_CSUMNOTREADY) !== 0;
       const verdict = fromPeer
         ? engine.fromPeer(arena, off, len, partial, now)
         : engine.fromGuest(arena, off, len, partial, now);

@@ -1,0 +1,260 @@
+// The daemon of either role: nodes, the control channel and its carriers, timers, metrics. The control channel calls, the
+// nodes do; everything here is on the control plane.
+
+import { randomUUID } from 'node:crypto';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import type { Server } from 'node:http';
+import { OperatorError } from '../core/errors';
+import { type ControlCarriers, openControlCarriers } from '../io/control-carriers';
+import { ColoMode } from '../netlink/colo-generation2';
+import { Errno } from '../netlink/errno';
+import type { ActionResult, ControlActions, ControllerLoss, InitContext } from '../nfnetlink-colo/actions';
+import { ControlChannel } from '../nfnetlink-colo/control';
+import type { BypassRuleText } from './bypass-rule';
+import { BypassRules } from './bypass-rule';
+import { nowMs } from './clock';
+import type { Logger } from './log';
+import { createRegistry, type NodeMetrics, serveMetrics } from './metrics';
+import type { NodeSettings } from './node-config';
+import { PrimaryNode } from './primary-node';
+import { SecondaryNode } from './secondary-node';
+import { ensureStateDir, statePath } from './state-file';
+
+export interface DaemonSettings {
+  role: 'primary' | 'secondary';
+  nodes: readonly (NodeSettings & { bypassRules: readonly BypassRuleText[] })[];
+  control: { netlinkPort: number; unixPath: string; allowUids: readonly number[] };
+  stateDir: string;
+  metricsPort?: number | undefined;
+}
+
+const TICK_MS = 50;
+
+type Node = PrimaryNode | SecondaryNode;
+
+export class Daemon implements ControlActions {
+  private readonly nodes = new Map<number, Node>();
+  private readonly bypass = new Map<number, BypassRules>();
+  private readonly control: ControlChannel;
+  private carriers: ControlCarriers | undefined;
+  private metricsServer: Server | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private readonly startedAt = Date.now();
+  private readonly instance = randomUUID();
+
+  private constructor(
+    private readonly settings: DaemonSettings,
+    private readonly log: Logger,
+  ) {
+    ensureStateDir(settings.stateDir);
+    for (const node of settings.nodes) {
+      const nodeLog = log.child({ node: node.name, index: node.index });
+      this.bypass.set(node.index, new BypassRules(node.bypassRules));
+      this.nodes.set(
+        node.index,
+        settings.role === 'primary'
+          ? new PrimaryNode(node, nodeLog, () => this.control.notify(node.index))
+          : new SecondaryNode(node, nodeLog),
+      );
+    }
+    this.carriers = openControlCarriers(settings.control);
+    this.control = new ControlChannel({
+      nodes: settings.nodes.map((n) => ({
+        index: n.index,
+        name: n.name,
+        role: settings.role === 'primary' ? ColoMode.PRIMARY : ColoMode.SECONDARY,
+      })),
+      actions: this,
+      carriers: this.carriers.carriers,
+      probe: this.carriers.probe,
+      allowUids: settings.control.allowUids,
+      onChange: () => this.saveControl(),
+    });
+  }
+
+  /** Opens everything and goes on where an earlier process stopped. Throws OperatorError. */
+  static async start(settings: DaemonSettings, log: Logger): Promise<Daemon> {
+    const daemon = new Daemon(settings, log);
+    await daemon.open();
+    return daemon;
+  }
+
+  private async open(): Promise<void> {
+    this.resumeControl();
+    this.carriers!.start(this.control);
+    this.timer = setInterval(() => this.tick(), TICK_MS);
+    if (this.settings.metricsPort !== undefined) {
+      this.metricsServer = await serveMetrics(this.settings.metricsPort, createRegistry(() => this.nodeMetrics()));
+    }
+    this.log.info({ role: this.settings.role, nodes: this.settings.nodes.length, pid: process.pid }, 'ready');
+  }
+
+  /** Ends without letting anything unverified out. */
+  async close(): Promise<void> {
+    clearInterval(this.timer);
+    this.saveControl();
+    this.carriers?.close();
+    this.metricsServer?.close();
+    for (const node of this.nodes.values()) await node.close();
+  }
+
+  /** New bypass rules from the configuration; those added at run time are gone. */
+  reloadBypass(rules: ReadonlyMap<number, readonly BypassRuleText[]>): void {
+    for (const [index, texts] of rules) {
+      if (!this.nodes.has(index)) continue;
+      this.bypass.set(index, new BypassRules(texts));
+      this.applyBypass(index);
+    }
+    this.log.info('bypass rules read again');
+  }
+
+  init(index: number, mode: ColoMode, context: InitContext): ActionResult {
+    const node = this.nodes.get(index)!;
+    const fresh = context.how === 'fresh';
+    this.log.info({ index, mode: MODE_NAMES[mode], how: context.how }, 'controller has come');
+    if (node instanceof PrimaryNode) {
+      if (mode === ColoMode.PRIMARY) node.protect(!fresh);
+      else node.unprotect();
+    } else if (fresh) {
+      node.forgetPair();
+    }
+    return 0;
+  }
+
+  checkpoint(index: number): ActionResult {
+    this.nodes.get(index)!.checkpoint();
+    return 0;
+  }
+
+  failover(index: number): ActionResult {
+    const node = this.nodes.get(index)!;
+    if (node instanceof PrimaryNode) return -Errno.EPERM;
+    node.failover();
+    return 0;
+  }
+
+  reset(index: number): ActionResult {
+    this.nodes.get(index)!.forgetPair();
+    return 0;
+  }
+
+  release(index: number): ActionResult {
+    const node = this.nodes.get(index)!;
+    if (node instanceof SecondaryNode) return { errno: -Errno.EOPNOTSUPP, message: 'a secondary holds nothing' };
+    node.release();
+    return 0;
+  }
+
+  controllerLost(index: number, loss: ControllerLoss): void {
+    this.log.warn({ index, reason: loss.reason, failedOver: loss.failedOver }, 'controller lost');
+    this.nodes.get(index)!.controllerLost();
+  }
+
+  status(index: number | undefined): Record<string, unknown> {
+    if (index !== undefined) {
+      const { settings } = this.nodes.get(index)!;
+      return {
+        guestPort: settings.guestPort,
+        forwardPort: settings.forwardPort,
+        bypassRules: this.bypass.get(index)!.list().length,
+        ...this.nodes.get(index)!.status(),
+      };
+    }
+    return {
+      role: this.settings.role,
+      pid: process.pid,
+      instance: this.instance,
+      uptimeSeconds: Math.floor((Date.now() - this.startedAt) / 1000),
+      control: this.control.counters.snapshot(),
+    };
+  }
+
+  stats(index: number | undefined): Record<string, unknown> {
+    if (index === undefined) return { rssBytes: process.memoryUsage.rss() };
+    const m = this.nodes.get(index)!.metrics();
+    return {
+      counters: m.counters,
+      requests: m.requests,
+      gauges: m.gauges,
+      ...(m.holdBuckets !== undefined && { holdBuckets: [...m.holdBuckets], holdMsSum: m.holdMsSum }),
+    };
+  }
+
+  bypassList(index: number): readonly unknown[] {
+    return this.bypass.get(index)!.list();
+  }
+
+  bypassAdd(index: number, rule: unknown): ActionResult {
+    return this.changeBypass(index, (rules) => {
+      rules.add(rule);
+      return 0;
+    });
+  }
+
+  bypassRemove(index: number, rule: unknown): ActionResult {
+    return this.changeBypass(index, (rules) =>
+      rules.remove(rule) ? 0 : { errno: -Errno.ENOENT, message: 'there is no such bypass rule' },
+    );
+  }
+
+  bypassFlush(index: number): ActionResult {
+    return this.changeBypass(index, (rules) => {
+      rules.clear();
+      return 0;
+    });
+  }
+
+  private changeBypass(index: number, change: (rules: BypassRules) => ActionResult): ActionResult {
+    try {
+      const result = change(this.bypass.get(index)!);
+      this.applyBypass(index);
+      return result;
+    } catch (error) {
+      if (error instanceof OperatorError) return { errno: -Errno.EINVAL, message: error.message };
+      throw error;
+    }
+  }
+
+  private applyBypass(index: number): void {
+    const node = this.nodes.get(index);
+    if (node instanceof PrimaryNode) node.setBypass(this.bypass.get(index)!.compiled());
+  }
+
+  private tick(): void {
+    for (const node of this.nodes.values()) node.tick();
+    this.control.tick(nowMs());
+  }
+
+  private nodeMetrics(): NodeMetrics[] {
+    return [...this.nodes.values()].map((node) => node.metrics());
+  }
+
+  private get controlPath(): string {
+    return statePath(this.settings.stateDir, 'control', this.settings.role);
+  }
+
+  private saveControl(): void {
+    const path = this.controlPath;
+    writeFileSync(`${path}.new`, JSON.stringify(this.control.save()), { mode: 0o600 });
+    renameSync(`${path}.new`, path);
+  }
+
+  private resumeControl(): void {
+    let text: string;
+    try {
+      text = readFileSync(this.controlPath, 'utf8');
+    } catch {
+      return;
+    }
+    let state: unknown;
+    try {
+      state = JSON.parse(text);
+    } catch {
+      state = undefined;
+    }
+    const why = this.control.resume(state, nowMs());
+    if (why !== undefined) this.log.warn({ path: this.controlPath, why }, 'the kept control state is unusable');
+  }
+}
+
+const MODE_NAMES = ['unprotected', 'primary', 'secondary'];

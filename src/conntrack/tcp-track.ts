@@ -154,6 +154,11 @@ export class TcpTracker {
     return PHASES[this.state(base)];
   }
 
+  /** The guest's ISN is not what it was, as after a checkpoint: any SYN of the guest opens a new connection. */
+  forgetGuestIsn(base: number): void {
+    this.flows.words[base + FLOW_TCP_STATE]! &= ~GUEST_ISN_KNOWN;
+  }
+
   /** For a flow that was known before a restart: where it was, and the guest's ISN if that is known (else -1). */
   restore(base: number, state: TcpState, guestIsn: number, nowMs: number): void {
     const { words } = this.flows;

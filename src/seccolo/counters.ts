@@ -29,7 +29,7 @@ export const SECONDARY_COUNTER_NAMES = [
   'fast_open',
   /** MPTCP options taken off SYNs. */
   'mptcp_removed',
-  /** Connections that found the table full of live ones: not translated. */
+  /** Packets of the guest on connections that found the table full of live ones: not translated. */
   'flow_table_full',
   /** Flows that gave way to new ones. */
   'flows_evicted',

@@ -74,6 +74,8 @@ export interface SecondaryStatus {
   /** Handshakes under way, and connections on which the guest has not spoken since. */
   halfOpen: number;
   finished: number;
+  /** Packets whose source did not fit into the list of the guest's addresses. */
+  addressesLeftOut: number;
   /** What was found in the memory at the start: `resumed`, or why everything starts anew. */
   origin: OffsetTableOrigin;
   /** Records that were found damaged there and left out. */
@@ -123,6 +125,7 @@ export class SecondaryEngine {
       translated: offsets.countOf(Rank.Live),
       halfOpen: offsets.countOf(Rank.Embryonic),
       finished: offsets.countOf(Rank.Finished),
+      addressesLeftOut: this.addresses.overflows,
       origin: offsets.origin,
       damagedRecords: offsets.damaged,
     };

@@ -201,6 +201,7 @@ export class SecondaryFlows {
       words[base + S_STATE] = (words[base + S_STATE]! & SF_LASTING) | Phase.Settled;
       words[base + S_OFF] = 0;
       words[base + S_TS_OFF] = 0;
+      this.tracker.forgetGuestIsn(base);
       words[base + S_GUEST_ACK] = 0;
       words[base + S_GUEST_EDGE] = 0;
     }

@@ -25,6 +25,8 @@ export type Colo2Type = (typeof Colo2Type)[keyof typeof Colo2Type];
 
 /** Of a controller's message. */
 export const NFNL_COLO_MODE = 1; // NFNL_COLO_MODE
+/** Ours, of PROXY_INIT: u8, not 0 when the node is to last although its controller goes away. Others ignore it. */
+export const COLO_ATTR_DETACHED = 64;
 /** Of the notice; signed, network byte order. */
 export const NFNL_COLO_COMPARE_RESULT = 1; // NFNL_COLO_COMPARE_RESULT
 
@@ -77,6 +79,7 @@ export function buildColo2Notice(b: MessageBuilder, pid: number): MessageBuilder
 /** Reads one message of generation 2 into its own fields; one object is reused. */
 export class Colo2Message {
   mode: ColoMode | undefined;
+  detached = false;
   /** Of a notice; undefined when there was none. */
   compareResult: number | undefined;
 
@@ -85,9 +88,11 @@ export class Colo2Message {
   /** A controller's message. Gives what is wrong with it; a mode that was not sent is not wrong here. */
   readCommand(buf: Uint8Array, message: MessageReader): NetlinkError | undefined {
     this.mode = undefined;
+    this.detached = false;
     const a = this.attributesOf(buf, message);
     if (a === undefined) return tooShort(message);
     while (a.next()) {
+      if (a.type === COLO_ATTR_DETACHED) this.detached = a.u8() !== 0;
       if (a.type !== NFNL_COLO_MODE) continue;
       const mode = a.u8();
       if (mode >= MODE_MAX) {

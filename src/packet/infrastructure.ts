@@ -10,15 +10,21 @@ const NDISC_NEIGHBOUR_SOLICITATION = 135; // NDISC_NEIGHBOUR_SOLICITATION
 const NDISC_REDIRECT = 137; // NDISC_REDIRECT
 const ICMPV6_MLD2_REPORT = 143; // ICMPV6_MLD2_REPORT
 
+/** May pass on the PVM's word alone, and is not wanted from the SVM. */
 export function isInfrastructure(v: PacketView): boolean {
-  if (v.protocol === IPPROTO_ICMPV6) {
-    const t = v.icmpType;
-    return (t >= ICMPV6_MLD_QUERY && t <= ICMPV6_MLD_DONE) || (t >= NDISC_ROUTER_SOLICITATION && t <= NDISC_REDIRECT) || t === ICMPV6_MLD2_REPORT;
-  }
-  return v.protocol === IPPROTO_IGMP && v.family === 4;
+  if (v.fragment) return false;
+  if (v.family === 4) return v.protocol === IPPROTO_IGMP;
+  if (v.protocol !== IPPROTO_ICMPV6) return false;
+  const t = v.icmpType;
+  return (
+    (t >= ICMPV6_MLD_QUERY && t <= ICMPV6_MLD_DONE) ||
+    (t >= NDISC_ROUTER_SOLICITATION && t <= NDISC_REDIRECT) ||
+    t === ICMPV6_MLD2_REPORT
+  );
 }
 
-/** A request for somebody's address: the sender has lost (or never had) what it asks for. */
+/** A question for a neighbour or a router: the sender has lost (or never had) what it asks for. */
 export function isNeighbourRequest(v: PacketView): boolean {
-  return v.protocol === IPPROTO_ICMPV6 && v.icmpType === NDISC_NEIGHBOUR_SOLICITATION;
+  if (v.fragment || v.family !== 6 || v.protocol !== IPPROTO_ICMPV6) return false;
+  return v.icmpType === NDISC_NEIGHBOUR_SOLICITATION || v.icmpType === NDISC_ROUTER_SOLICITATION;
 }

@@ -1,6 +1,6 @@
 // TCP options (RFC 9293 3.2, RFC 7323, RFC 2018, RFC 2385, RFC 5925, RFC 7413, RFC 8684).
 
-import { checksumAdjustBytes } from './checksum';
+import { checksumAdjust16 } from './checksum';
 import { IPPROTO_TCP, type PacketView } from './view';
 
 const TCPOPT_EOL = 0; // TCPOPT_EOL
@@ -14,6 +14,12 @@ const TCPOPT_MD5SIG = 19; // TCPOPT_MD5SIG
 const TCPOPT_AO = 29; // TCPOPT_AO
 const TCPOPT_MPTCP = 30; // TCPOPT_MPTCP
 const TCPOPT_FASTOPEN = 34; // TCPOPT_FASTOPEN
+const TCPOPT_EXP = 254; // TCPOPT_EXP
+const TCPOPT_FASTOPEN_MAGIC = 0xf989; // TCPOPT_FASTOPEN_MAGIC
+
+/** The kinds that are taken out of packets. */
+export const TcpOptionKind = { Sack: TCPOPT_SACK, Mptcp: TCPOPT_MPTCP } as const;
+export type TcpOptionKind = (typeof TcpOptionKind)[keyof typeof TcpOptionKind];
 
 /** Reused for every packet. Offsets are absolute in the packet's buffer; -1 where the option is absent. */
 export class TcpOptions {
@@ -27,15 +33,19 @@ export class TcpOptions {
   /** Offset of the first SACK edge, and how many blocks (of two edges) follow. */
   sackOffset = -1;
   sackBlocks = 0;
-  /** First MPTCP option, from its kind byte. */
+  /** First MPTCP option, from its kind byte; there may be more, see nopOutKind. */
   mptcpOffset = -1;
   mptcpBytes = 0;
   /** TCP-MD5 or TCP-AO: the header is signed. */
   signature = false;
+  /** Fast Open cookie (or the request for one), from its kind byte; also in its experimental form. */
   fastOpenOffset = -1;
 }
 
-/** Reads the options of the TCP packet in the view. False: a length leads nowhere. */
+/**
+ * Reads the options of the TCP packet in the view. False: a length leads nowhere, or SACK or timestamps come twice (then it
+ * is anybody's guess which the receiver takes). Options whose length is not theirs are passed over, as receivers do.
+ */
 export function parseTcpOptions(view: PacketView, o: TcpOptions): boolean {
   o.mss = -1;
   o.windowScale = -1;
@@ -69,14 +79,15 @@ export function parseTcpOptions(view: PacketView, o: TcpOptions): boolean {
         if (bytes === 3) o.windowScale = buf[at + 2]!;
         break;
       case TCPOPT_SACK_PERM:
-        o.sackPermitted = true;
+        if (bytes === 2) o.sackPermitted = true;
         break;
       case TCPOPT_SACK:
-        if (((bytes - 2) & 7) !== 0) return false;
+        if (((bytes - 2) & 7) !== 0 || o.sackOffset >= 0) return false;
         o.sackOffset = at + 2;
         o.sackBlocks = (bytes - 2) >> 3;
         break;
       case TCPOPT_TIMESTAMP:
+        if (o.timestampOffset >= 0) return false;
         if (bytes === 10) {
           o.timestampOffset = at + 2;
           o.tsVal = read32(buf, at + 2);
@@ -96,6 +107,9 @@ export function parseTcpOptions(view: PacketView, o: TcpOptions): boolean {
       case TCPOPT_FASTOPEN:
         o.fastOpenOffset = at;
         break;
+      case TCPOPT_EXP:
+        if (bytes >= 4 && ((buf[at + 2]! << 8) | buf[at + 3]!) === TCPOPT_FASTOPEN_MAGIC) o.fastOpenOffset = at;
+        break;
     }
     at += bytes;
   }
@@ -104,13 +118,48 @@ export function parseTcpOptions(view: PacketView, o: TcpOptions): boolean {
 
 /** Overwrites [off, off+bytes) of the packet's TCP header with NOPs and mends the checksum, unless that is partial. */
 export function nopOut(buf: Uint8Array, view: PacketView, off: number, bytes: number, partialChecksum: boolean): void {
-  const l4 = view.l4;
   if (view.protocol !== IPPROTO_TCP) return;
+  const l4 = view.l4;
+  let was = 0;
+  let is = 0;
   for (let i = off; i < off + bytes; i++) {
-    const old = buf[i]!;
+    // A byte on an even place of the segment is the high half of its word.
+    const shift = ((i - l4) & 1) === 0 ? 8 : 0;
+    was += buf[i]! << shift;
+    is += TCPOPT_NOP << shift;
     buf[i] = TCPOPT_NOP;
-    if (!partialChecksum) checksumAdjustBytes(buf, l4 + 16, i - l4, old, TCPOPT_NOP);
   }
+  if (partialChecksum) return;
+  // At most 40 bytes: neither sum leaves 22 bits.
+  checksumAdjust16(buf, l4 + TCP_CHECKSUM_OFFSET, fold(was), fold(is));
+}
+
+/** Takes every option of one kind out of the TCP packet in the view, which parseTcpOptions has accepted. Returns how many. */
+export function nopOutKind(view: PacketView, kind: TcpOptionKind, partialChecksum: boolean): number {
+  const { buf, payload: end } = view;
+  let count = 0;
+  for (let at = view.l4 + 20; at < end; ) {
+    const found = buf[at]!;
+    if (found === TCPOPT_EOL) break;
+    if (found === TCPOPT_NOP) {
+      at++;
+      continue;
+    }
+    const bytes = buf[at + 1]!;
+    if (found === kind) {
+      nopOut(buf, view, at, bytes, partialChecksum);
+      count++;
+    }
+    at += bytes;
+  }
+  return count;
+}
+
+const TCP_CHECKSUM_OFFSET = 16;
+
+function fold(sum: number): number {
+  sum = (sum & 0xffff) + (sum >>> 16);
+  return (sum & 0xffff) + (sum >>> 16);
 }
 
 function read32(buf: Uint8Array, at: number): number {

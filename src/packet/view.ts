@@ -32,7 +32,7 @@ export class PacketView {
   dst1 = 0;
   dst2 = 0;
   dst3 = 0;
-  /** True for any fragment (offset or MF set, or an IPv6 fragment header that is not atomic): only addresses and protocol hold then. */
+  /** Any fragment (offset or MF set, or an IPv6 fragment header that is not atomic): only addresses, protocol and l4 hold then. */
   fragment = false;
   /** Offset in buf of the transport header (or of the first byte after the IP headers). */
   l4 = 0;
@@ -40,15 +40,15 @@ export class PacketView {
   payload = 0;
   /** end - payload. */
   payloadBytes = 0;
-  /** TCP and UDP; 0 for others. */
+  /** TCP and UDP; the id of an ICMP or ICMPv6 echo, in both; 0 for others. */
   srcPort = 0;
   dstPort = 0;
-  /** TCP only. */
+  /** TCP only; flags are 0 for others, the rest is whatever stood there. */
   seq = 0;
   ack = 0;
   flags = 0;
   window = 0;
-  /** ICMP and ICMPv6 only. */
+  /** ICMP and ICMPv6 only, 0 for others. */
   icmpType = 0;
   icmpCode = 0;
 }

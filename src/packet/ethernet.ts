@@ -1,0 +1,84 @@
+// Ethernet frames and their VLAN tags (IEEE 802.3, 802.1Q, 802.1ad; linux/if_ether.h): where the network layer begins.
+
+export const ETH_P_IP = 0x0800; // ETH_P_IP
+export const ETH_P_ARP = 0x0806; // ETH_P_ARP
+export const ETH_P_RARP = 0x8035; // ETH_P_RARP
+export const ETH_P_IPV6 = 0x86dd; // ETH_P_IPV6
+const ETH_P_8021Q = 0x8100; // ETH_P_8021Q
+const ETH_P_8021AD = 0x88a8; // ETH_P_8021AD
+const ETH_P_QINQ1 = 0x9100; // ETH_P_QINQ1: stacked tags before 802.1ad
+const ETH_P_802_3_MIN = 0x0600; // ETH_P_802_3_MIN
+
+export const ETH_ALEN = 6; // ETH_ALEN
+export const ETH_HLEN = 14; // ETH_HLEN
+const VLAN_HLEN = 4; // VLAN_HLEN
+/** As many as the kernel follows. */
+export const MAX_VLAN_TAGS = 8; // VLAN_MAX_DEPTH
+
+export const FRAME_OK = 0;
+/** The frame ends within its header or a tag. */
+export const FRAME_SHORT = 1;
+/** More tags than MAX_VLAN_TAGS. */
+export const FRAME_TAGS = 2;
+export type FrameCode = typeof FRAME_OK | typeof FRAME_SHORT | typeof FRAME_TAGS;
+
+/** Reused for every frame. Offsets are absolute in the buffer that was parsed. */
+export class FrameView {
+  /** Of the MAC addresses. */
+  destination = 0;
+  source = 0;
+  /** EtherType behind all tags; 0 for an 802.3 frame, whose field is a length (LLC follows). */
+  type = 0;
+  /** First byte behind the header and all tags. */
+  network = 0;
+  tags = 0;
+  /** VLAN id of the outermost and of the innermost tag; -1 without one. */
+  outerVlan = -1;
+  innerVlan = -1;
+}
+
+/** Fills the view from the frame of len bytes at off. */
+export function parseFrame(view: FrameView, buf: Uint8Array, off: number, len: number): FrameCode {
+  if (len < ETH_HLEN) return FRAME_SHORT;
+  view.destination = off;
+  view.source = off + ETH_ALEN;
+  return parseFromType(view, buf, off + 2 * ETH_ALEN, off + len);
+}
+
+/** From an EtherType at `at` on: other link layers end in one too, and tags may follow it there as well. */
+export function parseFromType(view: FrameView, buf: Uint8Array, at: number, end: number): FrameCode {
+  view.tags = 0;
+  view.outerVlan = -1;
+  view.innerVlan = -1;
+  for (;;) {
+    if (at + 2 > end) return FRAME_SHORT;
+    const type = (buf[at]! << 8) | buf[at + 1]!;
+    if (type !== ETH_P_8021Q && type !== ETH_P_8021AD && type !== ETH_P_QINQ1) {
+      view.type = type < ETH_P_802_3_MIN ? 0 : type;
+      view.network = at + 2;
+      return FRAME_OK;
+    }
+    if (at + 2 + VLAN_HLEN > end) return FRAME_SHORT;
+    if (view.tags === MAX_VLAN_TAGS) return FRAME_TAGS;
+    const vlan = ((buf[at + 2]! << 8) | buf[at + 3]!) & 0xfff;
+    if (view.tags === 0) view.outerVlan = vlan;
+    view.innerVlan = vlan;
+    view.tags++;
+    at += VLAN_HLEN;
+  }
+}
+
+/** Writes an untagged header; returns the offset behind it. */
+export function writeFrameHeader(
+  buf: Uint8Array,
+  off: number,
+  destination: Uint8Array,
+  source: Uint8Array,
+  type: number,
+): number {
+  buf.set(destination.subarray(0, ETH_ALEN), off);
+  buf.set(source.subarray(0, ETH_ALEN), off + ETH_ALEN);
+  buf[off + 12] = type >>> 8;
+  buf[off + 13] = type & 0xff;
+  return off + ETH_HLEN;
+}

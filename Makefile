@@ -14,7 +14,7 @@ build: addon dist
 
 addon: build/colo.node
 
-build/colo.node: $(CORE) $(BINDING) $(HEADERS) Makefile
+build/colo.node: $(CORE) $(BINDING) $(HEADERS)
 	@test -n "$(NODE_INCLUDE)" || { echo "node_api.h not found beside $$(command -v $(NODE)) nor in /usr/include/node: install Node's headers (Debian: libnode-dev; NodeSource: nodejs), or say make NODE_INCLUDE=DIR" >&2; exit 1; }
 	@mkdir -p build
 	$(CC) $(CFLAGS) -shared -fvisibility=hidden -Inative/core -I$(NODE_INCLUDE) -o $@.tmp $(CORE) $(BINDING)
@@ -25,3 +25,19 @@ dist:
 
 setup:
 	scripts/setup.sh
+
+# The C core without Node: once with sanitizers, once under valgrind. The kernel's own part needs root.
+TESTS = $(wildcard native/test/*.c)
+TEST_FLAGS = -std=gnu11 -g -Wall -Wextra -Werror -Inative/core -Wl,--wrap=sendto
+
+build/native-test-asan: $(CORE) $(TESTS) $(HEADERS) native/test/test.h
+	@mkdir -p build
+	$(CC) $(TEST_FLAGS) -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -o $@ $(CORE) $(TESTS)
+
+build/native-test: $(CORE) $(TESTS) $(HEADERS) native/test/test.h
+	@mkdir -p build
+	$(CC) $(TEST_FLAGS) -O1 -o $@ $(CORE) $(TESTS)
+
+native-test: build/native-test-asan build/native-test
+	build/native-test-asan
+	valgrind -q --error-exitcode=1 --leak-check=full --track-fds=no build/native-test

@@ -71,14 +71,13 @@ int netlink_receive(int fd, uint8_t *buf, size_t room, struct message_sender *se
 
 int netlink_send(int fd, const uint8_t *buf, size_t bytes, uint32_t port_id, uint32_t group)
 {
-	struct sockaddr_nl to = {
-		.nl_family = AF_NETLINK,
-		.nl_pid = port_id,
-		.nl_groups = group ? 1u << (group - 1) : 0,
-	};
+	struct sockaddr_nl to = { .nl_family = AF_NETLINK, .nl_pid = port_id };
 
+	/* A send can name only the groups of the old 32-bit mask. */
 	if (group > 32)
 		return -EINVAL;
+	if (group)
+		to.nl_groups = 1u << (group - 1);
 	return message_send(fd, buf, bytes, &to, sizeof(to));
 }
 

@@ -143,6 +143,8 @@ uint32_t nfq_parse(struct nfq *q, const uint8_t *data, uint32_t bytes, uint32_t 
 /* Sends `count` verdicts whose records stand one after the other in `arena`. Short of memory it tries for about a second.
  * 0, -EINVAL when the records do not lie where they must (nothing is sent), or -errno. `*done` = verdicts sent. */
 int nfq_send(struct nfq *q, const uint32_t *commands, uint32_t count, uint8_t *arena, uint32_t arena_bytes, uint32_t *done);
+/* The first half of it: writes the messages into the arena. 0 or -EINVAL. */
+int nfq_build(struct nfq *q, const uint32_t *commands, uint32_t count, uint8_t *arena, uint32_t arena_bytes);
 /* Bytes of a command's record. */
 uint32_t nfq_record_bytes(uint32_t action, uint32_t length);
 

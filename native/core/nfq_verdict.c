@@ -55,7 +55,7 @@ static void put_attr(uint8_t *p, uint16_t type, uint16_t value_bytes)
 	memcpy(p, &a, sizeof(a));
 }
 
-static void build(struct nfq *q, const uint32_t *c, uint8_t *p)
+static void build_record(struct nfq *q, const uint32_t *c, uint8_t *p)
 {
 	uint32_t action = c[NFQ_C_ACTION], length = c[NFQ_C_LENGTH];
 	uint32_t bytes = nfq_record_bytes(action, length);
@@ -92,6 +92,15 @@ static void build(struct nfq *q, const uint32_t *c, uint8_t *p)
 	}
 }
 
+int nfq_build(struct nfq *q, const uint32_t *commands, uint32_t count, uint8_t *arena, uint32_t arena_bytes)
+{
+	if (!records_fit(commands, count, arena_bytes))
+		return -EINVAL;
+	for (uint32_t i = 0; i < count; i++)
+		build_record(q, commands + i * NFQ_C_WORDS, arena + commands[i * NFQ_C_WORDS + NFQ_C_OFFSET]);
+	return 0;
+}
+
 static int send_range(struct nfq *q, const uint8_t *p, uint32_t bytes)
 {
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
@@ -117,12 +126,11 @@ static int transient(int err)
 int nfq_send(struct nfq *q, const uint32_t *commands, uint32_t count, uint8_t *arena, uint32_t arena_bytes, uint32_t *done)
 {
 	uint32_t limit = SEND_BYTES, tries = 0;
+	int bad = nfq_build(q, commands, count, arena, arena_bytes);
 
 	*done = 0;
-	if (!records_fit(commands, count, arena_bytes))
-		return -EINVAL;
-	for (uint32_t i = 0; i < count; i++)
-		build(q, commands + i * NFQ_C_WORDS, arena + commands[i * NFQ_C_WORDS + NFQ_C_OFFSET]);
+	if (bad)
+		return bad;
 	while (*done < count) {
 		uint32_t start = commands[*done * NFQ_C_WORDS + NFQ_C_OFFSET], bytes = 0, next = *done;
 		int err;

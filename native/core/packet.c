@@ -46,17 +46,24 @@ int packet_open(const struct packet_config *c, uint32_t *ifindex)
 	return fd;
 }
 
+/* Not message_receive(): packet sockets have no credentials, and refuse the flag that Unix sockets need. */
 int packet_receive(int fd, uint8_t *buf, size_t room, struct message_sender *sender)
 {
 	struct sockaddr_ll from = { 0 };
 	socklen_t len = sizeof(from);
-	int n = message_receive(fd, buf, room, &from, &len, sender);
+	ssize_t n;
 
-	if (n >= 0) {
-		sender->packet_type = from.sll_pkttype;
-		sender->ifindex = (uint32_t)from.sll_ifindex;
-	}
-	return n;
+	memset(sender, 0, sizeof(*sender));
+	sender->pid = sender->uid = sender->gid = MESSAGE_NO_ID;
+	do {
+		n = recvfrom(fd, buf, room, MSG_DONTWAIT | MSG_TRUNC, (struct sockaddr *)&from, &len);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	sender->packet_type = from.sll_pkttype;
+	sender->ifindex = (uint32_t)from.sll_ifindex;
+	sender->truncated = (size_t)n > room;
+	return sender->truncated ? (int)room : (int)n;
 }
 
 int packet_send(int fd, const uint8_t *buf, size_t bytes)

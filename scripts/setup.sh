@@ -1,0 +1,33 @@
+#!/bin/sh
+# Installs what is missing: Debian packages (debian-packages.txt) and npm packages (package-lock.json). Idempotent, and done in
+# a moment when nothing is missing.
+set -eu
+cd "$(dirname "$0")/.."
+
+missing=
+while read -r name _; do
+  case $name in '' | \#*) continue ;; esac
+  [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || missing="$missing $name"
+done <scripts/debian-packages.txt
+
+if [ -n "$missing" ]; then
+  if [ "$(id -u)" -ne 0 ]; then
+    echo "setup: these Debian packages are missing, and installing them needs root:$missing" >&2
+    exit 1
+  fi
+  echo "setup: installing$missing"
+  export DEBIAN_FRONTEND=noninteractive
+  # The package lists may be old, or not there at all.
+  # shellcheck disable=SC2086
+  apt-get install -y -q --no-install-recommends $missing >/dev/null 2>&1 || {
+    apt-get update -q >/dev/null
+    apt-get install -y -q --no-install-recommends $missing >/dev/null
+  }
+fi
+
+# npm leaves this file behind when it has finished; an older one means that the lock file has changed since.
+if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
+  echo 'setup: installing npm packages'
+  npm ci --ignore-scripts --no-audit --no-fund
+  touch node_modules/.package-lock.json
+fi

@@ -1,0 +1,230 @@
+// The configuration as flags: one virtual machine wholly by flags, or a file with single settings changed.
+
+import { type Command, Option } from 'commander';
+import { OperatorError } from '../core/errors';
+import type { Path } from './config-errors';
+
+interface Flag {
+  /** Without the dashes. */
+  name: string;
+  /** Where it goes; 'node' is the one virtual machine. */
+  path: readonly string[];
+  kind: 'number' | 'text' | 'yes' | 'no' | 'numbers';
+  value?: string;
+  description: string;
+}
+
+const FLAGS: readonly Flag[] = [
+  {
+    name: 'index',
+    path: ['node', 'index'],
+    kind: 'number',
+    value: 'n',
+    description: "the controller's index for the VM",
+  },
+  {
+    name: 'name',
+    path: ['node', 'name'],
+    kind: 'text',
+    value: 'name',
+    description: 'name of the VM in logs (default vm<index>)',
+  },
+  {
+    name: 'guest-port',
+    path: ['node', 'guestPort'],
+    kind: 'text',
+    value: 'dev',
+    description: "the VM's port, such as tap0",
+  },
+  {
+    name: 'forward-port',
+    path: ['node', 'forwardPort'],
+    kind: 'text',
+    value: 'dev',
+    description: 'the port to the other host',
+  },
+  {
+    name: 'outer-bridge',
+    path: ['node', 'outerBridge'],
+    kind: 'text',
+    value: 'dev',
+    description: 'bridge to the clients (default br0)',
+  },
+  {
+    name: 'outer-port',
+    path: ['node', 'outerPort'],
+    kind: 'text',
+    value: 'dev',
+    description: 'make the outer bridge, with this port',
+  },
+  {
+    name: 'forward-bridge',
+    path: ['node', 'forwardBridge'],
+    kind: 'text',
+    value: 'dev',
+    description: 'default colobr0',
+  },
+  { name: 'guest-queue', path: ['node', 'queues', 'guest'], kind: 'number', value: 'n', description: 'default 100' },
+  {
+    name: 'forward-queue',
+    path: ['node', 'queues', 'forward'],
+    kind: 'number',
+    value: 'n',
+    description: 'default 101',
+  },
+  {
+    name: 'queue-bypass',
+    path: ['node', 'queueBypass'],
+    kind: 'yes',
+    description: 'pass unverified output while no daemon runs',
+  },
+  {
+    name: 'compare-timeout-ms',
+    path: ['node', 'compareTimeoutMs'],
+    kind: 'number',
+    value: 'ms',
+    description: 'default 3000',
+  },
+  {
+    name: 'forward-settle-ms',
+    path: ['node', 'forwardSettleMs'],
+    kind: 'number',
+    value: 'ms',
+    description: 'default 0',
+  },
+  {
+    name: 'on-controller-loss',
+    path: ['node', 'onControllerLoss'],
+    kind: 'text',
+    value: 'what',
+    description: 'release, hold or drop what is held (default release)',
+  },
+  {
+    name: 'no-move-tap',
+    path: ['node', 'moveTapOnFailover'],
+    kind: 'no',
+    description: 'leave the port where it is on failover',
+  },
+  {
+    name: 'no-announce',
+    path: ['node', 'announceOnFailover'],
+    kind: 'no',
+    description: 'announce no addresses on failover',
+  },
+  {
+    name: 'netlink-port',
+    path: ['control', 'netlinkPort'],
+    kind: 'number',
+    value: 'id',
+    description: 'control port id (default 28)',
+  },
+  {
+    name: 'control-socket',
+    path: ['control', 'unixPath'],
+    kind: 'text',
+    value: 'path',
+    description: 'control socket (default <state-dir>/<role>.sock)',
+  },
+  {
+    name: 'allow-uid',
+    path: ['control', 'allowUids'],
+    kind: 'numbers',
+    value: 'uid...',
+    description: 'who may control, beside root',
+  },
+  { name: 'state-dir', path: ['stateDir'], kind: 'text', value: 'path', description: 'default /run/colo' },
+  {
+    name: 'metrics-port',
+    path: ['metricsPort'],
+    kind: 'number',
+    value: 'port',
+    description: 'Prometheus metrics on loopback',
+  },
+  { name: 'log-level', path: ['logLevel'], kind: 'text', value: 'level', description: 'default info' },
+  {
+    name: 'iptables',
+    path: ['iptables'],
+    kind: 'text',
+    value: 'program',
+    description: 'iptables, iptables-nft or iptables-legacy (default iptables)',
+  },
+];
+
+export type FlagValues = Readonly<Record<string, unknown>>;
+
+/** Adds `--config` and one option for each setting. */
+export function addConfigOptions(command: Command): Command {
+  command.option('-c, --config <file>', 'configuration file (YAML or JSON)');
+  for (const flag of FLAGS) {
+    const spec = flag.kind === 'yes' || flag.kind === 'no' ? `--${flag.name}` : `--${flag.name} <${flag.value}>`;
+    command.addOption(new Option(spec, flag.description).helpGroup('Settings (before those of the file):'));
+  }
+  return command;
+}
+
+/** Commander's name for an option; for `--no-x` it holds `x: false`. */
+function optionKey(flag: Flag): string {
+  const name = flag.kind === 'no' ? flag.name.slice('no-'.length) : flag.name;
+  return name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+function given(flag: Flag, values: FlagValues): unknown {
+  const value = values[optionKey(flag)];
+  switch (flag.kind) {
+    case 'no':
+      return value === false ? false : undefined;
+    case 'number':
+      return typeof value === 'string' ? numberOrText(value) : value;
+    case 'numbers':
+      return Array.isArray(value) ? value.map((one) => numberOrText(String(one))) : value;
+    default:
+      return value;
+  }
+}
+
+/** What is no number stays as it is, so that the schema complains about it as it was written. */
+function numberOrText(text: string): number | string {
+  return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
+}
+
+/**
+ * Writes the flags over the file's value (which is not changed) and returns the result. A setting of a VM needs a file
+ * with one VM, or none. Throws OperatorError.
+ */
+export function withFlags(value: unknown, values: FlagValues): unknown {
+  const result = structuredClone(value) as Record<string, unknown>;
+  for (const flag of FLAGS) {
+    const setting = given(flag, values);
+    if (setting === undefined) continue;
+    if (flag.path[0] !== 'node') {
+      set(result, flag.path, setting);
+      continue;
+    }
+    const nodes = Array.isArray(result.nodes) ? result.nodes : [];
+    if (nodes.length > 1) {
+      throw new OperatorError(
+        'ECONFIG',
+        `--${flag.name} belongs to one virtual machine, and the file names ${nodes.length}`,
+        'change the setting in the file',
+      );
+    }
+    if (nodes.length === 0) nodes.push({});
+    result.nodes = nodes;
+    set(nodes[0] as Record<string, unknown>, flag.path.slice(1), setting);
+  }
+  return result;
+}
+
+function set(target: Record<string, unknown>, path: readonly string[], value: unknown): void {
+  for (const part of path.slice(0, -1)) {
+    if (typeof target[part] !== 'object' || target[part] === null) target[part] = {};
+    target = target[part] as Record<string, unknown>;
+  }
+  target[path[path.length - 1]!] = value;
+}
+
+/** The flag that sets a key, for complaints about it; undefined when there is none. */
+export function flagOf(path: Path): string | undefined {
+  const normal = path[0] === 'nodes' ? ['node', ...path.slice(2)] : path;
+  return FLAGS.find((flag) => flag.path.join('.') === normal.join('.'))?.name;
+}

@@ -1,0 +1,139 @@
+// What a configuration may say: every key, what is allowed for it, and its default. docs/examples shows it in use.
+
+import { z } from 'zod';
+import { DEFAULT_LIMITS } from '../core/limits';
+import { bypassRuleSchema } from './bypass-rule';
+
+/** The one table of defaults. Queues and the forward bridge depend on a node's place in the list: see `nodeDefaults`. */
+export const DEFAULTS = {
+  outerBridge: 'br0',
+  compareTimeoutMs: 3000,
+  forwardSettleMs: 0,
+  onControllerLoss: 'release',
+  moveTapOnFailover: true,
+  announceOnFailover: true,
+  queueBypass: false,
+  netlinkPort: 28,
+  stateDir: '/run/colo',
+  logLevel: 'info',
+  iptables: 'iptables',
+  limits: {
+    ...DEFAULT_LIMITS,
+    /** Packets that the kernel keeps for a queue; at least maxHeldPackets, or the kernel drops first. */
+    queueLength: 32768,
+    /** Of a queue's socket: packets are copied into it until they are read, and a GSO packet is 64 KiB. */
+    receiveBufferBytes: 64 << 20,
+  },
+} as const;
+
+/** Kernel queues of the k-th node of a host: 100 and 101, 110 and 111, ... */
+export function nodeDefaults(k: number): { guestQueue: number; forwardQueue: number; forwardBridge: string } {
+  return { guestQueue: 100 + 10 * k, forwardQueue: 101 + 10 * k, forwardBridge: `colobr${k}` };
+}
+
+function whole(min: number, max: number) {
+  const error = `must be a whole number from ${min} to ${max}`;
+  return z.number({ error }).int(error).min(min, error).max(max, error);
+}
+
+const UNITS: Record<string, number> = { '': 1, k: 1 << 10, m: 1 << 20, g: 1 << 30 };
+
+/** A number of bytes, or the same with a unit: 33554432, 32M, 32MiB. */
+function byteSize(min: number, max: number) {
+  return z.preprocess(
+    (value) => {
+      const parts = typeof value === 'string' ? /^(\d+) *([kmg]?)(i?b)?$/i.exec(value) : null;
+      return parts ? Number(parts[1]) * UNITS[parts[2]!.toLowerCase()]! : value;
+    },
+    whole(min, max),
+  );
+}
+
+function oneOf<const T extends readonly string[]>(allowed: T) {
+  return z.enum(allowed, { error: `must be one of ${allowed.join(', ')}` });
+}
+
+const flag = z.boolean({ error: 'must be true or false' });
+
+/** Names that the kernel gives to directories beside the interfaces' own. */
+const RESERVED_NAMES = new Set(['all', 'default', 'lo']);
+const DEVICE_ERROR = 'must be the name of a network interface (at most 15 letters, digits, ".", "_" or "-")';
+
+/** The kernel's rules for names are laxer; what else it allows has a meaning to iptables ("+") or to ip ("@", "%"). */
+const device = z
+  .string({ error: DEVICE_ERROR })
+  .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$/, DEVICE_ERROR)
+  .refine((name) => !RESERVED_NAMES.has(name), DEVICE_ERROR);
+
+const absolutePath = z.string({ error: 'must be an absolute path' }).regex(/^\/[^\0]*$/, 'must be an absolute path');
+
+export const limitsSchema = z.strictObject({
+  maxFlows: whole(16, 1 << 22).optional(),
+  maxHeldPackets: whole(16, 1 << 20).optional(),
+  maxHeldBytes: byteSize(1 << 20, 1 << 30).optional(),
+  logBytes: byteSize(2 << 20, 2 ** 31 - 1).optional(),
+  logRecords: whole(1 << 8, 1 << 22)
+    .refine((n) => (n & (n - 1)) === 0, 'must be a power of two')
+    .optional(),
+  queueLength: whole(16, 1 << 20).optional(),
+  receiveBufferBytes: byteSize(1 << 18, 2 ** 31 - 1).optional(),
+});
+
+export const nodeSchema = z.strictObject({
+  /** The controller's identity: a small number for libxl, the hypervisor's pid for others. */
+  index: whole(0, 0xffffffff),
+  /** For logs, tables and metrics. Default vm<index>. */
+  name: z
+    .string({ error: 'must be a name' })
+    .regex(/^[\w.-]{1,64}$/, 'must be at most 64 letters, digits, ".", "_" or "-"')
+    .optional(),
+  guestPort: device,
+  forwardPort: device,
+  outerBridge: device.default(DEFAULTS.outerBridge),
+  /** The host's interface on the outer network. When given, `colo rules` makes the outer bridge and puts it in. */
+  outerPort: device.optional(),
+  forwardBridge: device.optional(),
+  queues: z.strictObject({ guest: whole(0, 65535).optional(), forward: whole(0, 65535).optional() }).default({}),
+  /** Let the guest's packets pass unverified while no daemon listens. */
+  queueBypass: flag.default(DEFAULTS.queueBypass),
+  compareTimeoutMs: whole(10, 600_000).default(DEFAULTS.compareTimeoutMs),
+  forwardSettleMs: whole(0, 10_000).default(DEFAULTS.forwardSettleMs),
+  onControllerLoss: oneOf(['release', 'hold', 'drop']).default(DEFAULTS.onControllerLoss),
+  moveTapOnFailover: flag.default(DEFAULTS.moveTapOnFailover),
+  announceOnFailover: flag.default(DEFAULTS.announceOnFailover),
+  bypass: z
+    .array(bypassRuleSchema, { error: 'must be a list of rules' })
+    .max(256, 'must have at most 256 rules')
+    .default([]),
+  limits: limitsSchema.default({}),
+});
+
+export const controlSchema = z.strictObject({
+  /** Port id on NETLINK_USERSOCK. */
+  netlinkPort: whole(1, 0x7fffffff).default(DEFAULTS.netlinkPort),
+  /** Default <stateDir>/primary.sock or <stateDir>/secondary.sock. */
+  unixPath: absolutePath.max(107, 'must be at most 107 bytes, the kernel has no room for more').optional(),
+  /** Who may speak, beside root. */
+  allowUids: z.array(whole(0, 0xfffffffe), { error: 'must be a list of user ids' }).default([]),
+});
+
+export const configSchema = z.strictObject({
+  role: oneOf(['primary', 'secondary']),
+  nodes: z
+    .array(nodeSchema, { error: 'must be a list with one entry per virtual machine' })
+    .min(1, 'must name at least one virtual machine')
+    .max(64, 'must name at most 64 virtual machines'),
+  control: controlSchema.default({ netlinkPort: DEFAULTS.netlinkPort, allowUids: [] }),
+  /** Where offsets and sockets live: it must survive the daemon, and need not survive the host. */
+  stateDir: absolutePath.default(DEFAULTS.stateDir),
+  /** Loopback port of the Prometheus metrics; none when left out. */
+  metricsPort: whole(1, 65535).optional(),
+  logLevel: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default(DEFAULTS.logLevel),
+  /** Which of the installed iptables programs `colo rules` uses; its IPv6 brother follows. */
+  iptables: oneOf(['iptables', 'iptables-nft', 'iptables-legacy']).default(DEFAULTS.iptables),
+  /** For all nodes; a node's own limits go before. */
+  limits: limitsSchema.default({}),
+});
+
+export type ConfigText = z.output<typeof configSchema>;
+export type NodeText = ConfigText['nodes'][number];

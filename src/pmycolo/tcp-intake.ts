@@ -70,8 +70,9 @@ export class TcpIntake {
     const hold = (partial ? HF_PARTIAL : 0) | dirty | HF_TCP | v.flags;
     if ((v.flags & TCP_SYN) !== 0) return this.primarySyn(id, flow, v, buf, hold, comparing, nowMs);
     if (!comparing) {
-      this.startPaused(flow, v);
+      // Noted first: where the PVM's stream ends is known from its first packet, not by comparison with what was never set.
       x.tcp.notePrimary(flow, v);
+      this.startPaused(flow, v);
       return this.keep(id, flow, v, buf, hold, nowMs) === 0 ? EXHAUSTED : WAIT;
     }
     const noted = x.tcp.notePrimary(flow, v);

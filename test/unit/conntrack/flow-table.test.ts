@@ -1,5 +1,12 @@
 import fc from 'fast-check';
-import { FLOW_DEADLINE, FLOW_KEY_WORDS, FLOW_META, FLOW_USER, FlowTable } from '../../../src/conntrack/flow-table';
+import {
+  FLOW_DEADLINE,
+  FLOW_HASH,
+  FLOW_KEY_WORDS,
+  FLOW_META,
+  FLOW_USER,
+  FlowTable,
+} from '../../../src/conntrack/flow-table';
 import { PacketView } from '../../../src/packet/view';
 
 interface Tuple {
@@ -116,6 +123,25 @@ describe('FlowTable', () => {
     table.clear();
     expect([table.size, table.next(-1), table.find(at(3), false)]).toEqual([0, -1, -1]);
     for (let i = 0; i < 1000; i++) expect(table.insert(at(i), false)).toBe(i * FLOW_USER);
+  });
+
+  test('flows whose hashes are equal are told apart', () => {
+    // Among 200,000 keys some five pairs share their 32-bit hash.
+    const table = new FlowTable(200_000, FLOW_USER, 5, 6);
+    const t = { family: 4 as const, protocol: 6, guest: 1, peer: 0, guestPort: 80, peerPort: 80 };
+    const hashes = new Set<number>();
+    const v = viewOf(t, false);
+    for (let i = 0; i < 200_000; i++) {
+      v.dst0 = i;
+      hashes.add(table.words[table.insert(v, false) + FLOW_HASH]!);
+    }
+    expect(hashes.size).toBeLessThan(200_000);
+    let wrong = 0;
+    for (let i = 0; i < 200_000; i++) {
+      v.dst0 = i;
+      if (table.find(v, false) !== i * FLOW_USER) wrong++;
+    }
+    expect(wrong).toBe(0);
   });
 
   test('spreads flows over buckets: chains stay short under any seed', () => {

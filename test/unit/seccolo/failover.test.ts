@@ -14,6 +14,7 @@ describe('DO_FAILOVER', () => {
     expect(t.peer({ flags: 'S', seq: 1, raw: mptcp }).verdict).toBe(Accept);
     expect(t.guest({ flags: 'SA', seq: SVM_ISN, ack: 2, raw: mptcp }).verdict).toBe(Accept);
     expect(t.peer({ seq: 2, ack: 99_999 }).verdict).toBe(Accept);
+    expect(t.peer({ seq: 2, ack: SVM_ISN + 1 }).verdict).toBe(Accept);
     expect(t.guest({ seq: SVM_ISN + 1, ts: [1, 2] }).verdict).toBe(Accept);
     expect(t.engine.status()).toMatchObject({ flows: 0, failedOver: true });
   });
@@ -24,6 +25,8 @@ describe('DO_FAILOVER', () => {
     t.engine.failover(t.now);
     t.peer({ flags: 'S', seq: 600_000 });
     expect(t.guest({ flags: 'SA', seq: 800, ack: 600_001, ts: [50, 3000] }).verdict).toBe(Accept);
+    // Not even a client that acknowledges nonsense gets an offset.
+    expect(t.peer({ seq: 600_001, ack: 12_345 }).verdict).toBe(Accept);
     expect(t.peer({ seq: 600_001, ack: 801, ts: [3001, 50] }).verdict).toBe(Accept);
     expect(t.guest({ seq: 801, ts: [60, 3001] }).verdict).toBe(Accept);
   });
@@ -96,6 +99,17 @@ describe('timestamps after a failover never run backwards', () => {
     t.peer({ seq: 9, ack: 5, ts: [2, 90_000] });
     t.engine.failover(t.now);
     expect(t.guest({ seq: 5, ack: 9, ts: [89_900, 1] }).ts).toEqual([90_000, 1]);
+  });
+
+  test('the newest echo is the newest across the wrap too', () => {
+    const t = new Bench();
+    t.guest({ seq: 5, ack: 9, ts: [0xfffffff0, 1], window: 500 });
+    t.peer({ seq: 9, ack: 5, ts: [2, 0xfffffff8] });
+    t.peer({ seq: 9, ack: 5, ts: [2, 4] });
+    t.peer({ seq: 9, ack: 5, ts: [2, 0xfffffffc] });
+    t.engine.failover(t.now);
+    expect(t.guest({ seq: 5, ack: 9, ts: [0xfffffffe, 1] }).ts).toEqual([4, 1]);
+    expect(t.guest({ seq: 5, ack: 9, ts: [0, 1] }).ts).toEqual([6, 1]);
   });
 
   test('an echo that arrives after the first translated packet raises again', () => {

@@ -8,7 +8,7 @@ import { bypassRuleSchema } from './bypass-rule';
 export const DEFAULTS = {
   outerBridge: 'br0',
   compareTimeoutMs: 3000,
-  forwardSettleMs: 0,
+  forwardSettleMs: 2,
   onControllerLoss: 'release',
   moveTapOnFailover: true,
   announceOnFailover: true,

@@ -5,7 +5,8 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { OperatorError } from '../core/errors';
-import { type ControlCarriers, openControlCarriers } from '../io/control-carriers';
+import { NetlinkCarrier } from '../io/control-netlink';
+import { SeqpacketCarrier } from '../io/control-seqpacket';
 import { ColoMode } from '../netlink/colo-generation2';
 import { Errno } from '../netlink/errno';
 import type { ActionResult, ControlActions, ControllerLoss, InitContext } from '../nfnetlink-colo/actions';
@@ -36,7 +37,8 @@ export class Daemon implements ControlActions {
   private readonly nodes = new Map<number, Node>();
   private readonly bypass = new Map<number, BypassRules>();
   private readonly control: ControlChannel;
-  private carriers: ControlCarriers | undefined;
+  private readonly netlink: NetlinkCarrier;
+  private readonly unix: SeqpacketCarrier;
   private metricsServer: Server | undefined;
   private timer: NodeJS.Timeout | undefined;
   private readonly startedAt = Date.now();
@@ -57,7 +59,11 @@ export class Daemon implements ControlActions {
           : new SecondaryNode(node, nodeLog),
       );
     }
-    this.carriers = openControlCarriers(settings.control);
+    this.netlink = new NetlinkCarrier({
+      portId: settings.control.netlinkPort,
+      onFailure: (error) => this.log.error({ error: error.message }, 'no controller can be heard over netlink any more'),
+    });
+    this.unix = new SeqpacketCarrier({ path: settings.control.unixPath });
     this.control = new ControlChannel({
       nodes: settings.nodes.map((n) => ({
         index: n.index,
@@ -65,8 +71,8 @@ export class Daemon implements ControlActions {
         role: settings.role === 'primary' ? ColoMode.PRIMARY : ColoMode.SECONDARY,
       })),
       actions: this,
-      carriers: this.carriers.carriers,
-      probe: this.carriers.probe,
+      carriers: { netlink: this.netlink, unix: this.unix },
+      probe: this.netlink,
       allowUids: settings.control.allowUids,
       onChange: () => this.saveControl(),
     });
@@ -81,7 +87,8 @@ export class Daemon implements ControlActions {
 
   private async open(): Promise<void> {
     this.resumeControl();
-    this.carriers!.start(this.control);
+    this.netlink.start(this.control);
+    this.unix.start(this.control);
     this.timer = setInterval(() => this.tick(), TICK_MS);
     if (this.settings.metricsPort !== undefined) {
       this.metricsServer = await serveMetrics(this.settings.metricsPort, createRegistry(() => this.nodeMetrics()));
@@ -93,7 +100,8 @@ export class Daemon implements ControlActions {
   async close(): Promise<void> {
     clearInterval(this.timer);
     this.saveControl();
-    this.carriers?.close();
+    this.netlink.close();
+    this.unix.close();
     this.metricsServer?.close();
     for (const node of this.nodes.values()) await node.close();
   }

@@ -12,7 +12,8 @@ export function statePath(stateDir: string, kind: StateKind, index: number | str
 
 export function ensureStateDir(stateDir: string): void {
   try {
-    mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+    // Others may pass through to the control socket, which is usually in it; each file is its owner's alone.
+    mkdirSync(stateDir, { recursive: true, mode: 0o755 });
   } catch (cause) {
     throw new OperatorError(
       'ESTATEDIR',

@@ -7,6 +7,9 @@ import type { ControlCounters } from './counters';
 import type { ControlNode, NodeTable } from './node-table';
 import type { Sender } from './peer';
 
+/** Result of a request whose reply has gone out and ends with NLMSG_DONE: as for the kernel's dumps, no acknowledgement follows. */
+export const ANSWERED = 1;
+
 export interface ControlContext {
   readonly table: NodeTable;
   readonly claims: Claims;
@@ -14,7 +17,7 @@ export interface ControlContext {
   readonly counters: ControlCounters;
   /** Sends the generation-1 answer to a question. */
   answerQuery(sender: Sender, seq: number, node: ControlNode): void;
-  /** Sends a JSON value in as many parts as it takes; a negative errno when it is too long. */
+  /** Sends a JSON value in as many parts as it takes: ANSWERED, or a negative errno when it is too long. */
   answerJson(sender: Sender, request: MessageReader, type: number, value: unknown): number;
   /** Something that has to outlive the daemon has changed. */
   changed(): void;

@@ -12,7 +12,7 @@ import { nfnlOperation, nfnlSubsystem } from '../netlink/nfnetlink';
 import { MessageFlag, NLMSG_HDRLEN, NLMSG_MIN_TYPE } from '../netlink/uapi';
 import { type ActionResult, type ControlActions, errnoOf, wordsOf } from './actions';
 import { Claims } from './claims';
-import type { ControlContext } from './context';
+import { ANSWERED, type ControlContext } from './context';
 import { ControlCounters } from './counters';
 import { handleGeneration1 } from './generation1';
 import { handleGeneration2 } from './generation2';
@@ -71,13 +71,18 @@ export class ControlChannel implements ControlContext {
     return this.outbox.busy || this.table.nodes.some((node) => node.noticePending && node.claim?.address !== undefined);
   }
 
+  /** Whether this user may speak. */
+  allows(uid: number): boolean {
+    return this.allowUids.has(uid);
+  }
+
   /** One datagram: the `bytes` bytes at `off` of `buf`. Never throws for what is in it. */
   receive(buf: Uint8Array, off: number, bytes: number, sender: Sender): void {
     this.counters.add('datagrams');
     const { address, uid, pid } = sender;
     // Port 0 is the kernel, which has nothing to say here.
     if (address.carrier === 'netlink' && address.portId === 0) return;
-    if (uid === undefined || !this.allowUids.has(uid)) {
+    if (uid === undefined || !this.allows(uid)) {
       this.counters.add('refused');
       this.lastRefused = { uid: uid ?? null, pid };
       this.refuse(buf, off, bytes, sender, -Errno.EPERM);
@@ -163,7 +168,7 @@ export class ControlChannel implements ControlContext {
       this.outbox.send(sender.address, builder.finish());
     }
     this.outbox.send(sender.address, buildDone(this.builder.reset(), seq, pid).finish());
-    return 0;
+    return ANSWERED;
   }
 
   changed(): void {
@@ -193,7 +198,7 @@ export class ControlChannel implements ControlContext {
       this.counters.add('failed');
       const own = nfnlSubsystem(type) === COLO_SUBSYSTEM && nfnlOperation(type) >= OWN_TYPE_MIN;
       this.answer(sender, request, pid, errnoOf(result), own ? wordsOf(result) : undefined);
-    } else if (wantsAck) this.answer(sender, request, pid, 0);
+    } else if (wantsAck && result !== ANSWERED) this.answer(sender, request, pid, 0);
   }
 
   private dispatch(buf: Uint8Array, type: number, sender: Sender): ActionResult {

@@ -94,6 +94,13 @@ test('a long reply comes in parts, whatever characters they cut', () => {
   expect(bench.json(bench.unix(1), own.status())).toMatchObject({ nodes: [{ text: 'äöü€𐍈'.repeat(3000) }] });
 });
 
+test('NLMSG_DONE ends a reply; an acknowledgement that was asked for too is not sent after it', () => {
+  const bench = new Bench();
+  const request = Buffer.from(own.status());
+  request[6] = 5; // NLM_F_REQUEST | NLM_F_ACK
+  expect(bench.ask(bench.unix(1), request).map((event) => event.kind)).toEqual(['part', 'done']);
+});
+
 test('a reply that is too long is an error', () => {
   const bench = new Bench();
   bench.daemon.statusFields = { text: 'x'.repeat(1 << 20) };

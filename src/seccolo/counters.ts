@@ -42,6 +42,8 @@ export const SECONDARY_COUNTER_NAMES = [
   'stray_echoes',
   /** RSTs that refuse a connection of the guest. */
   'refusals',
+  /** RSTs of the guest that were dropped after a failover, because they would have ended a handshake begun before it. */
+  'handshake_resets',
   /** Times that a timestamp offset was raised after a failover. */
   'timestamps_raised',
   'icmp_translated',
@@ -83,6 +85,7 @@ export const C_FLOWS_DESTROYED = at('flows_destroyed');
 export const C_STRAY_ENDS = at('stray_ends');
 export const C_STRAY_ECHOES = at('stray_echoes');
 export const C_REFUSALS = at('refusals');
+export const C_HANDSHAKE_RESETS = at('handshake_resets');
 export const C_TIMESTAMPS_RAISED = at('timestamps_raised');
 export const C_ICMP_TRANSLATED = at('icmp_translated');
 export const C_ICMP_UNREADABLE = at('icmp_unreadable');

@@ -25,6 +25,7 @@ import {
   C_GUEST_MALFORMED,
   C_GUEST_PACKETS,
   C_GUEST_REWRITTEN,
+  C_HANDSHAKE_RESETS,
   C_MALFORMED_OPTIONS,
   C_MPTCP_REMOVED,
   C_PEER_FRAGMENTS,
@@ -263,6 +264,12 @@ export class SecondaryEngine {
       if (this.failedOver) return Accept;
       if (!rst && (v.flags & (TCP_SYN | TCP_ACK)) !== 0) base = flows.create(v);
       if (base < 0) return this.removeMptcp(partial) ? AcceptRewritten : Accept;
+    }
+    if (rst && this.failedOver && flows.phase(base) === Phase.SynSent) {
+      // A peer that has answered the PVM's SYN takes the SVM's for a stray and says so in the PVM's numbers. The guest's reply
+      // to that would end the handshake, which the peer's repeated SYN/ACK is about to finish.
+      c[C_HANDSHAKE_RESETS]!++;
+      return Drop;
     }
     const event = flows.tracker.packet(base, false, v.flags, v.seq, nowMs);
     if (event === Track.Reopen) {

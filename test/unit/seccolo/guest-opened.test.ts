@@ -57,6 +57,21 @@ describe('a connection that the guest opened', () => {
     expect(synAck(t).ack).toBe(SVM_ISN + 1);
   });
 
+  test('a handshake that the PVM began outlives the failover, though the peer takes the repeated SYN for a stray', () => {
+    const t = new Bench();
+    syn(t);
+    t.engine.failover(t.now);
+    syn(t, { ts: [SVM_TS + 1000, 0] });
+    // The peer's challenge acknowledges the PVM's SYN; the guest answers it with a reset, in the peer's own terms.
+    t.peer({ ...back, seq: PEER_ISN + 1, ack: PVM_ISN + 1, ts: [701, PVM_TS] });
+    expect(t.guest({ ...out, flags: 'R', seq: PVM_ISN + 1 }).verdict).toBe(SecondaryVerdict.Drop);
+    expect(t.count.handshake_resets).toBe(1);
+    expect(synAck(t, { ts: [1700, PVM_TS] }).ack).toBe(SVM_ISN + 1);
+    const ack = t.guest({ ...out, seq: SVM_ISN + 1, ack: PEER_ISN + 1, ts: [SVM_TS + 1009, 1700] });
+    expect([ack.verdict, ack.seq]).toEqual([SecondaryVerdict.AcceptRewritten, w(PVM_ISN + 1)]);
+    expect(t.guest({ ...out, flags: 'RA', seq: SVM_ISN + 1, ack: PEER_ISN + 1 }).seq).toBe(w(PVM_ISN + 1));
+  });
+
   test('simultaneous open', () => {
     const t = new Bench();
     syn(t);

@@ -37,6 +37,8 @@ export interface SessionObserver {
   called(seed: number): void;
 }
 
+const ASK_AGAIN_US = 700_000;
+
 export class ClientSession implements TcpApp {
   done = false;
   received = 0;
@@ -78,6 +80,7 @@ export class ClientSession implements TcpApp {
   timer(c: Connection): void {
     this.consume(c);
     if (this.done) return;
+    if (this.step >= this.plan.steps.length && this.plan.ending === 'guest-resets') this.end(c);
     if (this.thinking && !this.waiting) {
       this.thinking = false;
       this.ask(c);
@@ -149,6 +152,8 @@ export class ClientSession implements TcpApp {
       const op = this.plan.ending === 'guest-resets' ? Op.ABORT : Op.QUIT;
       this.outbox.literal(encodeRequest({ op, flags: 0, port: 0, size: 0, seed: 0 }));
       this.pump(c);
+      // Nobody repeats a lost reset: what is said after it brings another.
+      if (op === Op.ABORT) c.appAtUs = c.host.clockUs() + ASK_AGAIN_US;
     }
   }
 

@@ -164,7 +164,7 @@ function call(c: Connection, r: Request): void {
   const local =
     (r.flags & DIVERGENT_PORT) !== 0 ? machine.prng.range(40000, 49999) : 20000 + (machine.memory.nextPort++ % 10000);
   const hello = encodeRequest({ op: Op.HELLO, flags: 0, port: r.port, size: 0, seed: r.seed });
-  machine.connect(c.family, local, r.port, `g${c.family}:${local}:${r.port}:${r.seed}`, new ServerApp(hello));
+  machine.connect(c.family, local, r.port, `g${c.family}:${local}:${r.port}`, new ServerApp(hello));
 }
 
 /** A server for a connection that the client opened. */

@@ -49,7 +49,13 @@ export class Ledger {
       return;
     }
     if (packet.rst) {
-      if (secondary) this.resets.add(tuple(packet));
+      if (!secondary) return;
+      this.resets.add(tuple(packet));
+      // A reset of a connection acknowledges, too; its window says nothing.
+      if (packet.ackPlace >= 0) {
+        const flow = this.flow(packet.key);
+        flow.secondaryAck = Math.max(flow.secondaryAck, packet.ackPlace);
+      }
       return;
     }
     const flow = this.flow(packet.key);

@@ -31,7 +31,9 @@ export function receiveSegment(c: Connection, s: Segment, buf: Buffer, origin: O
 
   if (c.timestampsOn && s.timestamps && (s.flags & RST) === 0 && seqBefore(s.tsVal, c.tsRecent)) {
     c.host.counts.pawsDrops++;
-    if (origin === Origin.SVM && c.tsRecentOrigin === Origin.PVM) c.host.counts.pawsAcrossFailover++;
+    // A repeated SYN/ACK may come before the proxy can know its numbers; the answer to it is what tells them.
+    const known = (s.flags & SYN) === 0;
+    if (known && origin === Origin.SVM && c.tsRecentOrigin === Origin.PVM) c.host.counts.pawsAcrossFailover++;
     challenge(c, s.payloadBytes > 0);
     return;
   }

@@ -51,8 +51,10 @@ export function formatEndpoint(
 
 /** `tcp 10.0.0.1:80 > 10.0.0.2:40000`; echoes show their id. */
 export function formatTuple(v: PacketView): string {
-  const src = formatEndpoint(v.family, [v.src0, v.src1, v.src2, v.src3], 0, v.protocol, v.srcPort);
-  const dst = formatEndpoint(v.family, [v.dst0, v.dst1, v.dst2, v.dst3], 0, v.protocol, v.dstPort);
+  // A fragment tells no ports.
+  const ported = v.fragment ? -1 : v.protocol;
+  const src = formatEndpoint(v.family, [v.src0, v.src1, v.src2, v.src3], 0, ported, v.srcPort);
+  const dst = formatEndpoint(v.family, [v.dst0, v.dst1, v.dst2, v.dst3], 0, ported, v.dstPort);
   const icmp = v.protocol === IPPROTO_ICMP || v.protocol === IPPROTO_ICMPV6;
   return `${protocolName(v.protocol)} ${src} > ${dst}${icmp && v.srcPort !== 0 ? ` id ${v.srcPort}` : ''}`;
 }

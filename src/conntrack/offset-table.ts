@@ -63,6 +63,7 @@ export class OffsetTable {
   size = 0;
 
   private readonly lists: SlotLists;
+  /** base + 1, 0 = nobody's: untouched slots cost no memory. */
   private readonly holders: Int32Array;
 
   static bytesFor(capacity: number): number {
@@ -74,7 +75,7 @@ export class OffsetTable {
     this.capacity = Math.floor((words.length - HEADER_WORDS) / RECORD_WORDS);
     invariant(this.capacity >= 1, 'an offset table needs room for a record');
     this.lists = new SlotLists(this.capacity, Rank.Embryonic + 1);
-    this.holders = new Int32Array(this.capacity).fill(-1);
+    this.holders = new Int32Array(this.capacity);
     this.origin = this.judge();
     if (this.origin === 'resumed') this.damaged = this.load();
     else this.format();
@@ -113,7 +114,7 @@ export class OffsetTable {
     this.store(H_EPOCH, this.epoch + 1);
     this.store(H_HIGH_WATER, 0);
     this.lists.clear();
-    this.holders.fill(-1);
+    this.holders.fill(0);
     this.size = 0;
   }
 
@@ -150,7 +151,7 @@ export class OffsetTable {
 
   remove(slot: number): void {
     this.store(this.at(slot) + R_KEY_CHECK, 0);
-    this.holders[slot] = -1;
+    this.holders[slot] = 0;
     this.lists.append(0, slot);
     this.size--;
   }
@@ -202,11 +203,11 @@ export class OffsetTable {
 
   /** Whose record it is (a flow's base); not kept in the memory. -1 = nobody's. */
   holder(slot: number): number {
-    return this.holders[slot]!;
+    return this.holders[slot]! - 1;
   }
 
   setHolder(slot: number, base: number): void {
-    this.holders[slot] = base;
+    this.holders[slot] = base + 1;
   }
 
   /** Moves the record to the young end of a rank. */

@@ -1,0 +1,116 @@
+// Network interfaces and bridges of this network namespace, read and changed by iproute2 (ip-link(8), bridge(8)).
+
+import { OperatorError } from '../core/errors';
+import { CommandError, run } from './exec';
+
+export interface Link {
+  name: string;
+  index: number;
+  mtu: number;
+  /** Switched on by the administrator. */
+  up: boolean;
+  /** There is somebody at the other end: for a tap, the hypervisor. */
+  carrier: boolean;
+  arp: boolean;
+  /** The bridge that it is a port of. */
+  master: string | undefined;
+  alias: string | undefined;
+  /** veth, bridge, tun, ...; undefined for a physical one. */
+  kind: string | undefined;
+  stp: boolean;
+  forwardDelayMs: number;
+}
+
+interface IpLink {
+  ifname: string;
+  ifindex: number;
+  mtu: number;
+  flags: string[];
+  master?: string;
+  ifalias?: string;
+  linkinfo?: { info_kind?: string; info_data?: { stp_state?: number; forward_delay?: number } };
+}
+
+/** All interfaces by name. Rejects with OperatorError. */
+export async function links(): Promise<Map<string, Link>> {
+  const all = JSON.parse((await run('ip', ['-json', '-details', 'link', 'show'])) || '[]') as IpLink[];
+  return new Map(all.map((link) => [link.ifname, toLink(link)]));
+}
+
+function toLink(link: IpLink): Link {
+  const data = link.linkinfo?.info_data;
+  return {
+    name: link.ifname,
+    index: link.ifindex,
+    mtu: link.mtu,
+    up: link.flags.includes('UP'),
+    carrier: link.flags.includes('LOWER_UP'),
+    arp: !link.flags.includes('NOARP'),
+    master: link.master,
+    alias: link.ifalias,
+    kind: link.linkinfo?.info_kind,
+    stp: (data?.stp_state ?? 0) !== 0,
+    // USER_HZ
+    forwardDelayMs: (data?.forward_delay ?? 0) * 10,
+  };
+}
+
+/** Global addresses of an interface: what would stop working if it became a bridge's port. */
+export async function addressesOf(name: string): Promise<string[]> {
+  const found = JSON.parse((await run('ip', ['-json', 'address', 'show', 'dev', name, 'scope', 'global'])) || '[]') as {
+    addr_info?: { local: string; prefixlen: number }[];
+  }[];
+  return found.flatMap((link) => (link.addr_info ?? []).map((address) => `${address.local}/${address.prefixlen}`));
+}
+
+/**
+ * Makes a port a member of a bridge, whatever it was a member of before, and switches it on: what a failover does with the
+ * guest's tap. Rejects with OperatorError.
+ */
+export async function moveToBridge(port: string, bridge: string): Promise<void> {
+  try {
+    await run('ip', ['link', 'set', 'dev', port, 'master', bridge, 'up']);
+  } catch (error) {
+    const stderr = error instanceof CommandError ? error.stderr : '';
+    if (/Cannot find device/.test(stderr)) {
+      const missing = /"([^"]+)"/.exec(stderr)?.[1] ?? port;
+      throw new OperatorError(
+        'ELINK',
+        `${missing} does not exist`,
+        `create it, then: ip link set dev ${port} master ${bridge}`,
+        {
+          cause: error,
+        },
+      );
+    }
+    throw error;
+  }
+}
+
+interface FdbEntry {
+  mac: string;
+  ifname: string;
+  master?: string;
+  flags?: string[];
+  state?: string;
+}
+
+/**
+ * The MAC addresses that were heard behind a bridge port: the guest's. To be asked before the port moves, as the bridge
+ * forgets them then. Empty for a guest that has been silent for the bridge's ageing time (300 s); switches have forgotten it, too.
+ */
+export async function macsBehind(port: string): Promise<Uint8Array[]> {
+  const entries = JSON.parse((await run('bridge', ['-json', 'fdb', 'show', 'dev', port])) || '[]') as FdbEntry[];
+  const heard = entries.filter((entry) => entry.master !== undefined && entry.state !== 'permanent');
+  return [...new Set(heard.map((entry) => entry.mac))].map(macBytes).filter((mac) => (mac[0]! & 1) === 0);
+}
+
+function macBytes(text: string): Uint8Array {
+  return Uint8Array.from(text.split(':'), (part) => Number.parseInt(part, 16));
+}
+
+/** The ports of a bridge, without one of them. */
+export async function portsOf(bridge: string, except?: string): Promise<string[]> {
+  const ports = JSON.parse((await run('ip', ['-json', 'link', 'show', 'master', bridge])) || '[]') as IpLink[];
+  return ports.map((port) => port.ifname).filter((name) => name !== except);
+}

@@ -2,7 +2,7 @@
 // guest's addresses are now.
 
 import { announceGuest } from '../io/announce';
-import { moveToBridge } from '../io/link';
+import { macsBehind, moveToBridge } from '../io/link';
 import type { GuestAddress } from '../seccolo/guest-addresses';
 import type { Logger } from './log';
 import type { NodeSettings } from './node-config';
@@ -10,6 +10,8 @@ import type { NodeSettings } from './node-config';
 /** Does both, as far as the node is configured so. Never rejects: what fails is logged with what to do by hand. */
 export async function takeOver(settings: NodeSettings, addresses: readonly GuestAddress[], log: Logger): Promise<void> {
   const { guestPort, outerBridge } = settings;
+  // A bridge forgets what it heard behind a port that leaves it.
+  const macs = await macsBehind(guestPort).catch(() => []);
   if (settings.moveTapOnFailover) {
     try {
       await moveToBridge(guestPort, outerBridge);
@@ -20,7 +22,7 @@ export async function takeOver(settings: NodeSettings, addresses: readonly Guest
   }
   if (settings.announceOnFailover) {
     try {
-      await announceGuest(outerBridge, guestPort, addresses);
+      await announceGuest(outerBridge, guestPort, addresses, macs);
       log.info({ addresses: addresses.length }, 'the guest\'s addresses are announced');
     } catch (error) {
       log.error({ error: String(error) }, 'the guest\'s addresses could not be announced');

@@ -1,7 +1,7 @@
 // What messages of generation 2 do. The answers and errors are those of the kernel module of 2015; docs/PROTOCOL.md lists them, and
 // where this differs.
 
-import { Colo2Message, Colo2Type, ColoMode } from '../netlink/colo-generation2';
+import { Colo2Message, Colo2Type } from '../netlink/colo-generation2';
 import { Errno } from '../netlink/errno';
 import type { MessageReader } from '../netlink/message';
 import { nfnlOperation } from '../netlink/nfnetlink';
@@ -38,7 +38,6 @@ export function handleGeneration2(
     counters.add('unknown_node');
     return -Errno.EEXIST;
   }
-  if (operation === Colo2Type.DO_FAILOVER && mode !== ColoMode.SECONDARY) return -Errno.EINVAL;
   if (mode !== undefined && mode !== node.mode) return -Errno.EINVAL;
   if (operation === Colo2Type.DO_CHECKPOINT) return checkpoint(node, actions);
   const result = operation === Colo2Type.DO_FAILOVER ? failover(node, actions) : reset(node, actions);

@@ -61,15 +61,15 @@ export class NodeTable {
   }
 
   /**
-   * The node that a message to `key` is for: the one with exactly this index, else the one whose controller has this key, else the one
-   * that the sender itself holds, else for key 0 the only one that there is. undefined when that is none.
+   * The node that a message to `key` is for: the one with exactly this index, else the one whose controller has this key. Key 0 is the
+   * one that the sender itself holds, else the only one that there is. undefined when that is none.
    */
   find(key: number, from: Address): ControlNode | undefined {
     const named = this.named(key);
-    if (named !== undefined) return named;
+    if (named !== undefined || key !== 0) return named;
     const held = this.nodes.filter(({ claim }) => claim?.address !== undefined && sameAddress(claim.address, from));
     if (held.length === 1) return held[0];
-    return key === 0 && this.nodes.length === 1 ? this.nodes[0] : undefined;
+    return this.nodes.length === 1 ? this.nodes[0] : undefined;
   }
 
   /**

@@ -211,6 +211,17 @@ describe('a restarted daemon', () => {
     expect(bench.notices()[0]).toMatch(/^unix:1 /);
   });
 
+  test('tells a controller that came back again what it may not have read', () => {
+    const old = new Bench();
+    old.ask(old.unix(3, 0, 555), generation2.init(PRIMARY, { pid: 0 }));
+    old.channel.notify(1);
+    expect(old.notices()).toHaveLength(1);
+    const bench = restarted(old);
+    bench.ask(bench.unix(1, 0, 555), generation2.init(PRIMARY, { pid: 0 }));
+    bench.tick(0);
+    expect(bench.notices()).toHaveLength(1);
+  });
+
   test('gives a Unix controller up after two seconds', () => {
     const old = new Bench();
     old.ask(old.unix(3, 0, 555), generation2.init(PRIMARY, { pid: 0 }));

@@ -118,6 +118,13 @@ describe('which node a key names', () => {
     expect(two.daemon.take()).toEqual(['init 2 mode 1 fresh', 'checkpoint 2']);
   });
 
+  test('a key that is nobody’s is EEXIST, also from who holds a node', () => {
+    const bench = held();
+    expect(bench.result(bench.port(PID), generation2.checkpoint(PRIMARY, { pid: PID + 1 }))).toBe(EEXIST);
+    expect(bench.result(bench.unix(1), generation2.checkpoint(PRIMARY, { pid: PID + 1 }))).toBe(EEXIST);
+    expect(bench.daemon.take()).toEqual([]);
+  });
+
   test('a client that leaves nlmsg_pid 0 over netlink is notified all the same', () => {
     const bench = new Bench();
     bench.ask(bench.port(900), generation2.init(PRIMARY, { pid: 0 }));

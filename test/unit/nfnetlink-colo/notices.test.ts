@@ -99,6 +99,17 @@ test('answers wait for a slow reader, in order, and the notice after them', () =
   expect(bench.notices()).toHaveLength(1);
 });
 
+test('a notice does not overtake answers that wait, although there is room again', () => {
+  const bench = held();
+  bench.sendResult = EAGAIN;
+  bench.say(bench.port(PID), generation2.checkpoint(PRIMARY, { pid: PID, ack: true, seq: 1 }));
+  bench.sendResult = 0;
+  bench.channel.notify(1);
+  expect(bench.sent).toEqual([]);
+  bench.channel.flush();
+  expect(bench.sent.map(({ bytes }) => bytes.readUInt32LE(8))).toEqual([1, 0]);
+});
+
 test('a reader that never reads costs a bounded amount, and nobody else anything', () => {
   const bench = held();
   const slow = bench.unix(1);

@@ -1,0 +1,121 @@
+// End to end in network namespaces: bulk TCP throughput, protected and not, and what protection adds to the latency of a
+// one-byte request. Guests, daemons and the client share this machine's processors, so the fair measure for throughput is
+// what one of two unprotected pairs gets that run at the same time.
+
+import { writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { Controller } from '../demo/controller';
+import { GUEST_IP, Lab } from '../test/netns/lab';
+import { median } from './lib/median';
+
+const ROOT = process.env.COLO_ROOT ?? process.cwd();
+const COLO = join(ROOT, 'bin/colo');
+const LOAD = join(ROOT, 'bench/lib/load.js');
+const PORT = 8080;
+const ROUNDS = 5;
+const SECONDS = 2;
+
+export interface E2eResult {
+  protected_gbps: number;
+  unprotected_gbps: number;
+  two_pairs_gbps: number;
+  added_us_p50: number;
+  added_us_p99: number;
+  cpus: string;
+}
+
+class BenchPair {
+  private constructor(
+    readonly lab: Lab,
+    private readonly controller: Controller | undefined,
+  ) {}
+
+  static async create(isProtected: boolean): Promise<BenchPair> {
+    // Equal stacks, as two copies of one machine have: differing windows would make every packet be rewritten.
+    const lab = await Lab.create({ plumbing: false, distinctStacks: false, detachGuests: isProtected });
+    for (const guest of ['pvm', 'svm'] as const) {
+      if (guest === 'svm' && !isProtected) continue;
+      await lab.spawn(guest, process.execPath, [LOAD, 'serve', String(PORT)]).waitFor(/ready/);
+    }
+    if (!isProtected) return new BenchPair(lab, undefined);
+    const controller = new Controller(1);
+    for (const [role, ns] of [['primary', 'pn'], ['secondary', 'sn']] as const) {
+      const config = join(lab.dir, `${role}.yaml`);
+      writeFileSync(config, `role: ${role}\nstateDir: ${lab.dir}/${role}\nnodes: [{ index: 1, guestPort: tap0, forwardPort: fwd0 }]\n`);
+      await lab.exec(ns, COLO, ['rules', 'apply', '--config', config]);
+      await lab.spawn(ns, COLO, [role, '--config', config]).waitFor(/"msg":"ready"/);
+    }
+    await controller.init('secondary', join(lab.dir, 'secondary/secondary.sock'));
+    await controller.init('primary', join(lab.dir, 'primary/primary.sock'));
+    controller.onNotice = () => {
+      throw new Error('the benchmark pair diverged');
+    };
+    return new BenchPair(lab, controller);
+  }
+
+  /** Gbit/s of one bulk download. */
+  async download(): Promise<number> {
+    const { stdout } = await this.lab.exec('client', process.execPath, [LOAD, 'download', GUEST_IP, String(PORT), String(SECONDS)]);
+    return Number(stdout);
+  }
+
+  /** Round trips of one byte on one connection, in us, sorted. */
+  async roundTrips(count: number): Promise<number[]> {
+    const { stdout } = await this.lab.exec('client', process.execPath, [LOAD, 'pingpong', GUEST_IP, String(PORT), String(count)]);
+    return (JSON.parse(stdout) as number[]).sort((a, b) => a - b);
+  }
+
+  async destroy(): Promise<void> {
+    this.controller?.close();
+    await this.lab.destroy();
+  }
+}
+
+const at = (sorted: readonly number[], q: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))]!;
+
+export async function runE2eBench(log: (line: string) => void): Promise<E2eResult> {
+  const pairs: BenchPair[] = [];
+  try {
+    const guarded = await BenchPair.create(true);
+    pairs.push(guarded);
+    const plain = await BenchPair.create(false);
+    pairs.push(plain);
+    const second = await BenchPair.create(false);
+    pairs.push(second);
+    const protectedRates: number[] = [];
+    const unprotectedRates: number[] = [];
+    const twoPairRates: number[] = [];
+    const p50: number[] = [];
+    const p99: number[] = [];
+    for (let round = 0; round < ROUNDS; round++) {
+      protectedRates.push(await guarded.download());
+      unprotectedRates.push(await plain.download());
+      const [one, two] = await Promise.all([plain.download(), second.download()]);
+      twoPairRates.push((one + two) / 2);
+      const withProxy = await guarded.roundTrips(3000);
+      const without = await plain.roundTrips(3000);
+      p50.push(at(withProxy, 0.5) - at(without, 0.5));
+      p99.push(at(withProxy, 0.99) - at(without, 0.99));
+    }
+    const result = {
+      protected_gbps: median(protectedRates),
+      unprotected_gbps: median(unprotectedRates),
+      two_pairs_gbps: median(twoPairRates),
+      added_us_p50: median(p50),
+      added_us_p99: median(p99),
+      cpus: `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}, not pinned`,
+    };
+    log(`e2e: ${JSON.stringify(result)}`);
+    return result;
+  } finally {
+    for (const pair of pairs) await pair.destroy();
+  }
+}
+
+if (require.main === module) {
+  runE2eBench((line) => console.log(line)).catch((error: unknown) => {
+    console.error(error);
+    process.exit(1);
+  });
+}

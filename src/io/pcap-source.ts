@@ -9,7 +9,7 @@ export const MAX_BLOCK_BYTES = 16 << 20;
 
 const CHUNK_BYTES = 256 << 10;
 
-/** One packet of a capture. `data` is valid only until the next packet is asked for. */
+/** One packet of a capture. The object is reused: it and its data are valid only until the next packet is asked for. */
 export interface CapturedPacket {
   /** Link type (LINKTYPE_*, https://www.tcpdump.org/linktypes.html) of the interface that it was seen on. */
   linkType: number;
@@ -105,5 +105,7 @@ export class CaptureSource {
 
 function fileError(path: string, doing: string, cause: unknown): OperatorError {
   const reason = cause instanceof Error ? cause.message : String(cause);
-  return new OperatorError('ECAPTURE', `${doing} ${path}: ${reason}`, 'name a capture file that can be read', { cause });
+  return new OperatorError('ECAPTURE', `${doing} ${path}: ${reason}`, 'name a capture file that can be read', {
+    cause,
+  });
 }

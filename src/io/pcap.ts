@@ -45,7 +45,11 @@ export function* readCapture(path: string): Generator<CapturedPacket, void, unde
   }
 }
 
-function* readClassic(source: CaptureSource, little: boolean, unitNs: bigint): Generator<CapturedPacket, void, undefined> {
+function* readClassic(
+  source: CaptureSource,
+  little: boolean,
+  unitNs: bigint,
+): Generator<CapturedPacket, void, undefined> {
   const start = source.offset - 4;
   const header = source.need(FILE_HEADER_BYTES - 4, 'a pcap file header');
   const major = little ? header.readUInt16LE(0) : header.readUInt16BE(0);

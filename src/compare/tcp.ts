@@ -54,6 +54,8 @@ import { synHasAck, synWindowScale } from './tcp-syn';
 
 const XF_PRIMARY_SIDE = XF_PRIMARY_ISN | XF_PRIMARY_ACK | XF_PRIMARY_FIN | XF_PRIMARY_RST;
 const SCALE_BITS = 15 << XF_SCALE_SHIFT;
+/** What a flow may bear of a connection whose SYN was never seen. */
+const XF_WITHOUT_SYN = XF_BASED | XF_MATCHED | XF_RELEASED | XF_PRIMARY_ACK | XF_PRIMARY_RST;
 
 export class TcpComparator {
   constructor(
@@ -73,7 +75,7 @@ export class TcpComparator {
   primaryReopens(flow: number, isn: number): boolean {
     const w = this.flows.words;
     const flags = w[flow + X_FLAGS]!;
-    return (flags & XF_PRIMARY_ISN) === 0 ? (flags & XF_BASED) !== 0 : w[flow + X_PRIMARY_ISN] !== isn;
+    return (flags & XF_PRIMARY_ISN) === 0 ? (flags & XF_WITHOUT_SYN) !== 0 : w[flow + X_PRIMARY_ISN] !== isn;
   }
 
   secondaryReopens(flow: number, isn: number): boolean {

@@ -42,6 +42,11 @@ import { H_END, H_FLAGS, H_FLOW_NEXT, H_ID, H_L4, H_RECORD, H_SEQ, H_TIME, HF_AC
 const ONLY_TIMESTAMP = 0x0101080a;
 const HEADER_WITH_TIMESTAMP = 32;
 
+/** A RST that refuses a SYN: it has no sequence number of its own, so the SYN that it acknowledges tells refusals apart. */
+function isRefusal(v: PacketView): boolean {
+  return v.seq === 0 && (v.flags & (TCP_RST | TCP_ACK)) === (TCP_RST | TCP_ACK);
+}
+
 export class TcpIntake {
   private readonly options = new TcpOptions();
 
@@ -69,6 +74,7 @@ export class TcpIntake {
     x.tracker.packet(flow, false, v.flags, v.seq, nowMs);
     const hold = (partial ? HF_PARTIAL : 0) | dirty | HF_TCP | v.flags;
     if ((v.flags & TCP_SYN) !== 0) return this.primarySyn(id, flow, v, buf, hold, comparing, nowMs);
+    if (isRefusal(v)) v.seq = v.ack;
     if (!comparing) {
       // Noted first: where the PVM's stream ends is known from its first packet, not by comparison with what was never set.
       x.tcp.notePrimary(flow, v);
@@ -124,12 +130,12 @@ export class TcpIntake {
     const w = x.flows.words;
     if ((w[flow + X_FLAGS]! & XF_MATCHED) === 0) {
       if ((v.flags & TCP_RST) !== 0 && (w[flow + X_FLAGS]! & XF_PRIMARY_SYN) !== 0) {
-        return x.tcp.noteSecondary(flow, v, v.seq);
+        return x.tcp.noteSecondary(flow, v, isRefusal(v) ? v.ack : v.seq);
       }
       x.counters.values[C_SECONDARY_UNMATCHED]!++;
       return EQUAL;
     }
-    const seq = seqAdd(v.seq, w[flow + X_DELTA]!);
+    const seq = isRefusal(v) ? v.ack : seqAdd(v.seq, w[flow + X_DELTA]!);
     let outcome = x.tcp.noteSecondary(flow, v, seq);
     if (outcome === DIVERGED) return outcome;
     if (v.payloadBytes > 0) {

@@ -56,7 +56,8 @@ describe('ICMP and others', () => {
   });
   test('other protocols: everything behind the IP header', () => {
     const h = new PrimaryHarness();
-    const gre = (text: string, ttl: number): Buffer => buildIp(4, [1, 1, 1, 1], [2, 2, 2, 2], 47, Buffer.from(text), ttl);
+    const gre = (text: string, ttl: number): Buffer =>
+      buildIp(4, [1, 1, 1, 1], [2, 2, 2, 2], 47, Buffer.from(text), ttl);
     const id = h.p(gre('tunnel', 64));
     h.s(gre('tunnel', 63));
     expect(h.state(id)).toBe('accept');

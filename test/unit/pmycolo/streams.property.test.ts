@@ -28,7 +28,13 @@ function payloadOf(o: Op): Buffer {
   return payload;
 }
 
-function run(ops: Op[], isnP: number, isnS: number, limits = {}, checkLiveness = true): { h: PrimaryHarness; packets: { id: number; o: Op }[] } {
+function run(
+  ops: Op[],
+  isnP: number,
+  isnS: number,
+  limits = {},
+  checkLiveness = true,
+): { h: PrimaryHarness; packets: { id: number; o: Op }[] } {
   const h = new PrimaryHarness({ limits });
   h.p(buildTcp({ flags: 'SA', seq: isnP, ack: 1 }));
   h.s(buildTcp({ flags: 'SA', seq: isnS, ack: 1 }));
@@ -59,7 +65,8 @@ function run(ops: Op[], isnP: number, isnS: number, limits = {}, checkLiveness =
   while (saidP.has(both) && saidS.has(both)) both++;
   if (checkLiveness && h.requests.length === 0) {
     for (const { id, o } of packets) {
-      if (Math.min(200, o.at + o.bytes) <= both && h.state(id) === 'held') throw new Error(`packet ${o.at}+${o.bytes} is stuck`);
+      if (Math.min(200, o.at + o.bytes) <= both && h.state(id) === 'held')
+        throw new Error(`packet ${o.at}+${o.bytes} is stuck`);
     }
   }
   return { h, packets };

@@ -279,6 +279,15 @@ describe('ends', () => {
     t.h.s(buildTcp({ flags: 'RA', seq: 0, ack: CLIENT + 1 }));
     expect(t.h.state(id)).toBe('accept');
   });
+  test('what the SVM refused before says nothing about the next SYN from the same port', () => {
+    const h = new PrimaryHarness();
+    h.p(buildTcp({ flags: 'RA', seq: 0, ack: 100 }));
+    h.s(buildTcp({ flags: 'RA', seq: 0, ack: 100 }));
+    const id = h.p(buildTcp({ flags: 'RA', seq: 0, ack: 7000 }));
+    expect(h.state(id)).toBe('held');
+    h.s(buildTcp({ flags: 'RA', seq: 0, ack: 7000 }));
+    expect(h.state(id)).toBe('accept');
+  });
 });
 
 describe('a connection first seen in its middle', () => {
@@ -287,6 +296,20 @@ describe('a connection first seen in its middle', () => {
     h.s(buildTcp({ seq, ack: 1, payload }));
     return id;
   };
+  test.each(['PVM', 'SVM'])('is forgotten when a new one opens, by the SYN of the %s first: its acknowledgements grant nothing', (first) => {
+    const h = new PrimaryHarness();
+    // Of the old connection only acknowledgements were seen, far ahead of where the new one begins.
+    h.p(buildTcp({ seq: 1, ack: 900_000 }));
+    h.s(buildTcp({ seq: 1, ack: 900_000 }));
+    h.engine.checkpoint(h.now);
+    const syn = { flags: 'SA', ack: 1001, options: MSS_WSCALE_SACK_TS(1) };
+    const open = [() => h.p(buildTcp({ ...syn, seq: 50 })), () => h.s(buildTcp({ ...syn, seq: 70 }))];
+    for (const step of first === 'PVM' ? open : open.reverse()) step();
+    const ack = h.p(buildTcp({ seq: 51, ack: 1500 }));
+    expect(h.state(ack)).toBe('held');
+    h.s(buildTcp({ seq: 71, ack: 1500 }));
+    expect(h.state(ack)).toBe('accept');
+  });
   test('is compared from its first data segment on', () => {
     const h = new PrimaryHarness();
     expect(h.state(both(h, 1000, 'mid'))).toBe('accept');

@@ -5,6 +5,7 @@
 //   SVM:                 |--- produced since --->          or when the SVM has produced the same byte since
 
 import { seqDiff } from '../../core/seq32';
+import { ACK } from '../tcp/segment';
 import { ORIGIN_NAMES, Origin, type SimPacket } from '../packet';
 import { ipHeaderBytes, PROTO_TCP } from '../wire';
 
@@ -37,7 +38,10 @@ export class Ledger {
   readonly counts = { judged: 0, judgedBytes: 0, coveredPackets: 0 };
   private readonly flows = new Map<string, TrueFlow>();
   private readonly contents = new Set<number>();
+  /** Resets of the SVM in this epoch; of the PVM, and those of them that the last checkpoint covers. */
   private readonly resets = new Set<string>();
+  private readonly primaryResets = new Set<string>();
+  private readonly coveredResets = new Set<string>();
 
   constructor(private readonly broken: Broken) {}
 
@@ -49,8 +53,8 @@ export class Ledger {
       return;
     }
     if (packet.rst) {
+      (secondary ? this.resets : this.primaryResets).add(resetIdentity(packet));
       if (!secondary) return;
-      this.resets.add(tuple(packet));
       // A reset of a connection acknowledges, too; its window says nothing.
       if (packet.ackPlace >= 0) {
         const flow = this.flow(packet.key);
@@ -78,6 +82,8 @@ export class Ledger {
     this.epoch++;
     this.contents.clear();
     this.resets.clear();
+    // What is reset on the PVM is so on its copy: both will say it again when asked.
+    for (const reset of this.primaryResets) this.coveredResets.add(reset);
     for (const flow of this.flows.values()) {
       flow.coveredEnd = flow.primaryEnd;
       flow.coveredAck = flow.primaryAck;
@@ -105,7 +111,8 @@ export class Ledger {
       return;
     }
     if (packet.rst) {
-      if (!this.resets.has(tuple(packet)))
+      const identity = resetIdentity(packet);
+      if (!this.resets.has(identity) && !this.coveredResets.has(identity))
         this.broken('output commit', `a reset that the SVM has not sent leaves: ${describe(packet)}`);
       return;
     }
@@ -193,9 +200,12 @@ export class Ledger {
   }
 }
 
-function tuple(packet: SimPacket): string {
+/** A refusal is one of the SYN that it acknowledges; other resets are one of their connection. */
+function resetIdentity(packet: SimPacket): string {
   const l4 = ipHeaderBytes(packet.family);
-  return `${packet.family}:${packet.buf.readUInt32BE(l4)}`;
+  const refusal = packet.key[0] === 's' && (packet.buf[l4 + 13]! & ACK) !== 0;
+  const refused = refusal ? packet.buf.readUInt32BE(l4 + 8) : '';
+  return `${packet.family}:${packet.buf.readUInt32BE(l4)}:${refused}`;
 }
 
 export function describe(packet: SimPacket): string {

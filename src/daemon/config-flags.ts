@@ -90,7 +90,7 @@ const FLAGS: readonly Flag[] = [
     path: ['node', 'forwardSettleMs'],
     kind: 'number',
     value: 'ms',
-    description: 'default 0',
+    description: 'default 2',
   },
   {
     name: 'on-controller-loss',

@@ -13,10 +13,12 @@ export const DEFAULTS = {
   moveTapOnFailover: true,
   announceOnFailover: true,
   queueBypass: false,
+  otherProtocols: 'drop',
   netlinkPort: 28,
   stateDir: '/run/colo',
   logLevel: 'info',
   iptables: 'iptables',
+  nftables: true,
   limits: {
     ...DEFAULT_LIMITS,
     /** Packets that the kernel keeps for a queue; at least maxHeldPackets, or the kernel drops first. */
@@ -96,6 +98,8 @@ export const nodeSchema = z.strictObject({
   queues: z.strictObject({ guest: whole(0, 65535).optional(), forward: whole(0, 65535).optional() }).default({}),
   /** Let the guest's packets pass unverified while no daemon listens. */
   queueBypass: flag.default(DEFAULTS.queueBypass),
+  /** Frames of the PVM that are neither IP nor ARP cannot be compared: 802.1ad, PPPoE, MPLS, FCoE, IPX and the like. */
+  otherProtocols: oneOf(['drop', 'pass']).default(DEFAULTS.otherProtocols),
   compareTimeoutMs: whole(10, 600_000).default(DEFAULTS.compareTimeoutMs),
   forwardSettleMs: whole(0, 10_000).default(DEFAULTS.forwardSettleMs),
   onControllerLoss: oneOf(['release', 'hold', 'drop']).default(DEFAULTS.onControllerLoss),
@@ -131,6 +135,8 @@ export const configSchema = z.strictObject({
   logLevel: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default(DEFAULTS.logLevel),
   /** Which of the installed iptables programs `colo rules` uses; its IPv6 brother follows. */
   iptables: oneOf(['iptables', 'iptables-nft', 'iptables-legacy']).default(DEFAULTS.iptables),
+  /** False: do without nft. Fragments of the two guests may get mixed up then, and otherProtocols must be `pass`. */
+  nftables: flag.default(DEFAULTS.nftables),
   /** For all nodes; a node's own limits go before. */
   limits: limitsSchema.default({}),
 });

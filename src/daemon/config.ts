@@ -19,6 +19,7 @@ export interface NodeConfig extends NodeSettings {
   bypassRules: readonly BypassRuleText[];
   queueBypass: boolean;
   outerPort: string | undefined;
+  otherProtocols: 'drop' | 'pass';
 }
 
 export interface Config {
@@ -29,6 +30,7 @@ export interface Config {
   metricsPort: number | undefined;
   logLevel: string;
   iptables: string;
+  nftables: boolean;
 }
 
 /** As many complaints at once; more would scroll the first away. */
@@ -108,6 +110,7 @@ function completed(text: ConfigText): Config {
     metricsPort: text.metricsPort,
     logLevel: text.logLevel,
     iptables: text.iptables,
+    nftables: text.nftables,
   };
 }
 
@@ -125,6 +128,7 @@ function completedNode(node: NodeText, k: number, text: ConfigText): NodeConfig 
     guestQueue: node.queues.guest ?? guestQueue,
     forwardQueue: node.queues.forward ?? forwardQueue,
     queueBypass: node.queueBypass,
+    otherProtocols: node.otherProtocols,
     queueLength,
     receiveBufferBytes,
     compareTimeoutMs: node.compareTimeoutMs,
@@ -148,7 +152,7 @@ function compiledRule(rule: BypassRuleText, path: Path): BypassRule {
 }
 
 /** What no single key can tell: bounds that depend on one another. */
-function crossChecks({ nodes }: Config): Complaint[] {
+function crossChecks({ nodes, nftables, role }: Config): Complaint[] {
   return nodes.flatMap((node, k) => {
     const out: Complaint[] = [];
     const { maxHeldPackets, maxHeldBytes, logBytes } = node.limits;
@@ -156,6 +160,10 @@ function crossChecks({ nodes }: Config): Complaint[] {
       const path = ['nodes', k, 'limits', key];
       out.push({ path, text: `${pathText(path)} ${text}` });
     };
+    if (!nftables && role === 'primary' && node.otherProtocols === 'drop') {
+      const path = ['nodes', k, 'otherProtocols'];
+      out.push({ path, text: `${pathText(path)} must be pass when nftables is false: dropping needs nft` });
+    }
     if (maxHeldBytes > logBytes / 2)
       complain('maxHeldBytes', `must be at most half of logBytes (${logBytes}), not ${maxHeldBytes}`);
     if (node.queueLength < maxHeldPackets) {

@@ -137,6 +137,7 @@ describe('refusals name the key and what is allowed', () => {
       node({ limits: { queueLength: 100 } }),
       /limits\.queueLength must be at least maxHeldPackets \(16384\), not 100/,
     ],
+    ['dropping without nft', { ...MINIMAL, nftables: false }, /otherProtocols must be pass when nftables is false/],
     [
       'an odd number of records',
       node({ limits: { logRecords: 1000 } }),

@@ -52,14 +52,15 @@ export class PrimaryNode {
       this.log.warn({ origin: table.origin }, 'the kept sequence deltas are unusable, starting without them');
     }
     this.loss = new ControllerLoss(settings.onControllerLoss);
-    const seed = randomBytes(8);
+    const bytes = randomBytes(8);
+    const seed = [bytes.readUInt32LE(0), bytes.readUInt32LE(4)] as const;
     this.engine = new PrimaryEngine(
       {
         limits: settings.limits,
         compareTimeoutMs: settings.compareTimeoutMs,
         forwardSettleMs: settings.forwardSettleMs,
-        seed: [seed.readUInt32LE(0), seed.readUInt32LE(4)],
-        deltas: new StoredDeltas(table),
+        seed,
+        deltas: new StoredDeltas(table, seed),
       },
       {
         accept: (id) => this.guest.accept(id),

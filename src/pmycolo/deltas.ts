@@ -13,8 +13,12 @@ export class StoredDeltas implements DeltaTable {
   private readonly index: FlowTable;
   private readonly key = new Uint32Array(FLOW_KEY_WORDS);
 
-  constructor(readonly table: OffsetTable) {
-    this.index = new FlowTable(table.capacity, FLOW_USER + 1);
+  /** seed: 64 random bits, against collisions that a peer could aim at. */
+  constructor(
+    readonly table: OffsetTable,
+    seed: readonly [number, number] = [0, 0],
+  ) {
+    this.index = new FlowTable(table.capacity, FLOW_USER + 1, seed[0], seed[1]);
     for (let slot = table.next(-1); slot >= 0; slot = table.next(slot)) {
       table.copyKey(slot, this.key);
       const at = this.index.insertKey(this.key);

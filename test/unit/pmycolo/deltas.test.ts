@@ -1,0 +1,51 @@
+import { OffsetTable } from '../../../src/conntrack/offset-table';
+import { StoredDeltas } from '../../../src/pmycolo/deltas';
+import { buildTcp } from '../../lib/build-packet';
+import { PrimaryHarness } from '../../lib/primary-harness';
+
+const memory = (): Uint32Array => new Uint32Array(OffsetTable.bytesFor(4) / 4);
+
+test('a restarted engine goes on comparing in the middle of a connection with its own numbers on either side', () => {
+  const words = memory();
+  const before = new PrimaryHarness({ deltas: new StoredDeltas(new OffsetTable(words)) });
+  before.p(buildTcp({ flags: 'SA', seq: 1000, ack: 5 }));
+  before.s(buildTcp({ flags: 'SA', seq: 99_000, ack: 5 }));
+  const after = new PrimaryHarness({ deltas: new StoredDeltas(new OffsetTable(words)) });
+  const id = after.p(buildTcp({ seq: 1501, ack: 5, payload: 'still here' }));
+  after.s(buildTcp({ seq: 99_501, ack: 5, payload: 'still here' }));
+  expect(after.state(id)).toBe('accept');
+});
+
+test('after a checkpoint the numbers are the same, also for a restarted engine', () => {
+  const words = memory();
+  const before = new PrimaryHarness({ deltas: new StoredDeltas(new OffsetTable(words)) });
+  before.p(buildTcp({ flags: 'SA', seq: 1000, ack: 5 }));
+  before.s(buildTcp({ flags: 'SA', seq: 99_000, ack: 5 }));
+  before.engine.checkpoint(before.now);
+  const after = new PrimaryHarness({ deltas: new StoredDeltas(new OffsetTable(words)) });
+  const id = after.p(buildTcp({ seq: 1501, ack: 5, payload: 'copied' }));
+  after.s(buildTcp({ seq: 1501, ack: 5, payload: 'copied' }));
+  expect(after.state(id)).toBe('accept');
+});
+
+test('a full table gives up its oldest record, never a new connection', () => {
+  const table = new OffsetTable(memory());
+  const h = new PrimaryHarness({ deltas: new StoredDeltas(table) });
+  for (let i = 0; i < 10; i++) {
+    const id = h.p(buildTcp({ flags: 'SA', dport: 1000 + i, seq: 1000, ack: 5 }));
+    h.s(buildTcp({ flags: 'SA', dport: 1000 + i, seq: 2000, ack: 5 }));
+    expect(h.state(id)).toBe('accept');
+  }
+  expect(table.size).toBe(4);
+});
+
+test('an ended connection leaves no record', () => {
+  const table = new OffsetTable(memory());
+  const h = new PrimaryHarness({ deltas: new StoredDeltas(table) });
+  h.p(buildTcp({ flags: 'SA', seq: 1000, ack: 5 }));
+  h.s(buildTcp({ flags: 'SA', seq: 2000, ack: 5 }));
+  h.p(buildTcp({ flags: 'R', seq: 1001 }));
+  h.s(buildTcp({ flags: 'R', seq: 2001 }));
+  for (let s = 0; s < 60; s++) h.engine.tick(h.now + s * 1000);
+  expect([h.engine.flowCount, table.size]).toEqual([0, 0]);
+});

@@ -28,7 +28,7 @@ setup:
 
 # The C core without Node: once with sanitizers, once under valgrind. The kernel's own part needs root.
 TESTS = $(wildcard native/test/*.c)
-TEST_FLAGS = -std=gnu11 -g -Wall -Wextra -Werror -Inative/core -Wl,--wrap=sendto
+TEST_FLAGS = -std=gnu11 -g -Wall -Wextra -Werror -Inative/core -Wl,--wrap=send
 
 build/native-test-asan: $(CORE) $(TESTS) $(HEADERS) native/test/test.h
 	@mkdir -p build

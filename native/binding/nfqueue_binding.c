@@ -253,7 +253,7 @@ static napi_value nfq_close_js(napi_env env, napi_callback_info info)
 	return 0;
 }
 
-/* nfqCounters(handle, out: Float64Array of 10) in the order of struct nfq_counters, then the last refusal's errno. */
+/* nfqCounters(handle, out: Float64Array of 9) in the order of struct nfq_counters, then the last refusal's errno. */
 static napi_value nfq_counters_js(napi_env env, napi_callback_info info)
 {
 	struct args a = args_get(env, info);
@@ -261,12 +261,12 @@ static napi_value nfq_counters_js(napi_env env, napi_callback_info info)
 	size_t bytes;
 	uint8_t *out = arg_bytes(&a, 1, &bytes);
 	const struct nfq_counters *c;
-	double values[10];
+	double values[9];
 
 	if (a.bad)
 		return 0;
 	if (bytes < sizeof(values)) {
-		fail_type(&a, "the counters need ten places");
+		fail_type(&a, "the counters need nine places");
 		return 0;
 	}
 	c = &q->nfq.counters;
@@ -274,12 +274,11 @@ static napi_value nfq_counters_js(napi_env env, napi_callback_info info)
 	values[1] = (double)c->batches;
 	values[2] = (double)c->sends;
 	values[3] = (double)c->malformed;
-	values[4] = (double)c->foreign;
-	values[5] = (double)c->overruns;
-	values[6] = (double)c->verdict_errors;
-	values[7] = (double)c->send_retries;
-	values[8] = (double)c->checksum_failures;
-	values[9] = q->nfq.last_error;
+	values[4] = (double)c->overruns;
+	values[5] = (double)c->verdict_errors;
+	values[6] = (double)c->send_retries;
+	values[7] = (double)c->checksum_failures;
+	values[8] = q->nfq.last_error;
 	memcpy(out, values, sizeof(values));
 	return 0;
 }

@@ -81,7 +81,6 @@ struct nfq_counters {
 	uint64_t batches;
 	uint64_t sends;
 	uint64_t malformed;		/* messages that were no packet, short, or cut */
-	uint64_t foreign;		/* messages that did not come from the kernel */
 	uint64_t overruns;		/* ENOBUFS on receive */
 	uint64_t verdict_errors;	/* the kernel's answer to a verdict, mostly ENOENT: no such packet */
 	uint64_t send_retries;

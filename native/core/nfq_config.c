@@ -31,7 +31,6 @@ static int send_config(struct nfq *q, struct nl_build *b)
 	gen->nfgen_family = AF_UNSPEC;
 	gen->version = NFNETLINK_V0;
 	gen->res_id = htons(q->queue);
-	/* A netlink socket that was never connected sends to port 0, the kernel. */
 	return send(q->fd, b->at, b->used, 0) < 0 ? -errno : 0;
 }
 
@@ -134,7 +133,7 @@ static int set_copy(struct nfq *q, uint32_t range)
 
 static int open_socket(struct nfq *q, const char *netns)
 {
-	struct sockaddr_nl me = { .nl_family = AF_NETLINK };
+	struct sockaddr_nl me = { .nl_family = AF_NETLINK }, kernel = me;
 	struct netns_scope scope;
 	int err = netns_enter(&scope, netns);
 
@@ -147,6 +146,9 @@ static int open_socket(struct nfq *q, const char *netns)
 		q->stats_fd = open(PROC_FILE, O_RDONLY | O_CLOEXEC);
 	netns_leave(&scope);
 	if (!err && bind(q->fd, (struct sockaddr *)&me, sizeof(me)) < 0)
+		err = -errno;
+	/* Connected to the kernel, the socket takes nothing from other processes, so that no sender need be checked. */
+	if (!err && connect(q->fd, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
 		err = -errno;
 	return err;
 }

@@ -13,7 +13,6 @@
 struct nfq_ring_io {
 	struct mmsghdr *msgs;
 	struct iovec *iov;
-	struct sockaddr_nl *from;
 };
 
 /* Attributes around the payload: about 150 bytes, and some 400 with conntrack data. */
@@ -37,9 +36,8 @@ int nfq_ring_init(struct nfq_ring *r, uint8_t *arena, uint32_t *table, uint32_t 
 		return -ENOMEM;
 	io->msgs = calloc(batch, sizeof(*io->msgs));
 	io->iov = calloc(batch, sizeof(*io->iov));
-	io->from = calloc(batch, sizeof(*io->from));
 	r->io = io;
-	if (!io->msgs || !io->iov || !io->from) {
+	if (!io->msgs || !io->iov) {
 		nfq_ring_free(r);
 		return -ENOMEM;
 	}
@@ -52,8 +50,6 @@ int nfq_ring_init(struct nfq_ring *r, uint8_t *arena, uint32_t *table, uint32_t 
 		io->iov[i].iov_len = slot_bytes;
 		io->msgs[i].msg_hdr.msg_iov = &io->iov[i];
 		io->msgs[i].msg_hdr.msg_iovlen = 1;
-		io->msgs[i].msg_hdr.msg_name = &io->from[i];
-		io->msgs[i].msg_hdr.msg_namelen = sizeof(io->from[i]);
 	}
 	return 0;
 }
@@ -64,7 +60,6 @@ void nfq_ring_free(struct nfq_ring *r)
 		return;
 	free(r->io->msgs);
 	free(r->io->iov);
-	free(r->io->from);
 	free(r->io);
 	r->io = 0;
 }
@@ -270,18 +265,12 @@ int nfq_receive(struct nfq *q, struct nfq_ring *r, int *more)
 		return 0;
 	}
 	for (int i = 0; i < n; i++) {
-		struct msghdr *h = &r->io->msgs[i].msg_hdr;
 		struct nfq_refused refused;
 
-		if (h->msg_namelen != sizeof(struct sockaddr_nl) || r->io->from[i].nl_pid != 0) {
-			q->counters.foreign++;
-		} else {
-			count += nfq_parse(q, r->arena + (size_t)i * r->slot_bytes, r->io->msgs[i].msg_len,
-					   (uint32_t)i * r->slot_bytes, r->table + count * NFQ_D_WORDS, r->batch - count, &refused);
-			if (refused.any)
-				refuse(q, refused.id);
-		}
-		h->msg_namelen = sizeof(struct sockaddr_nl);
+		count += nfq_parse(q, r->arena + (size_t)i * r->slot_bytes, r->io->msgs[i].msg_len, (uint32_t)i * r->slot_bytes,
+				   r->table + count * NFQ_D_WORDS, r->batch - count, &refused);
+		if (refused.any)
+			refuse(q, refused.id);
 	}
 	*more = (uint32_t)n == r->batch;
 	q->counters.packets += count;

@@ -103,10 +103,8 @@ int nfq_build(struct nfq *q, const uint32_t *commands, uint32_t count, uint8_t *
 
 static int send_range(struct nfq *q, const uint8_t *p, uint32_t bytes)
 {
-	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-
 	for (;;) {
-		ssize_t n = sendto(q->fd, p, bytes, MSG_DONTWAIT, (struct sockaddr *)&kernel, sizeof(kernel));
+		ssize_t n = send(q->fd, p, bytes, MSG_DONTWAIT);
 
 		if (n >= 0)
 			break;

@@ -1,4 +1,4 @@
-/* Building verdicts byte by byte, and sending them when the kernel is short of memory (sendto is wrapped by the linker). */
+/* Building verdicts byte by byte, and sending them when the kernel is short of memory (send is wrapped by the linker). */
 #define _GNU_SOURCE
 #include "nfq.h"
 #include "nlmsg.h"
@@ -19,12 +19,12 @@ static struct {
 	uint8_t seen[1 << 20];
 } kernel;
 
-ssize_t __real_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *to, socklen_t to_bytes);
-ssize_t __wrap_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *to, socklen_t to_bytes);
-ssize_t __wrap_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *to, socklen_t to_bytes)
+ssize_t __real_send(int fd, const void *buf, size_t n, int flags);
+ssize_t __wrap_send(int fd, const void *buf, size_t n, int flags);
+ssize_t __wrap_send(int fd, const void *buf, size_t n, int flags)
 {
 	if (fd != FAKE_FD)
-		return __real_sendto(fd, buf, n, flags, to, to_bytes);
+		return __real_send(fd, buf, n, flags);
 	kernel.calls++;
 	if (kernel.failures) {
 		kernel.failures--;

@@ -10,8 +10,6 @@ export interface NfQueueCounters {
   sends: number;
   /** Messages that were no packet, short or cut; a packet among them was dropped. */
   malformed: number;
-  /** Messages that did not come from the kernel. */
-  foreign: number;
   /** Times that the socket's buffer ran over (ENOBUFS). */
   overruns: number;
   /** Verdicts that the kernel refused, mostly for a packet that it does not hold (ENOENT). */
@@ -39,7 +37,7 @@ export interface NfQueueKernelStats {
 }
 
 export class NfQueueStats {
-  private readonly values = new Float64Array(10);
+  private readonly values = new Float64Array(9);
   private readonly words = new Uint32Array(7);
 
   constructor(
@@ -56,12 +54,11 @@ export class NfQueueStats {
       batches: v[1]!,
       sends: v[2]!,
       malformed: v[3]!,
-      foreign: v[4]!,
-      overruns: v[5]!,
-      verdictErrors: v[6]!,
-      sendRetries: v[7]!,
-      checksumFailures: v[8]!,
-      lastVerdictErrno: v[9]!,
+      overruns: v[4]!,
+      verdictErrors: v[5]!,
+      sendRetries: v[6]!,
+      checksumFailures: v[7]!,
+      lastVerdictErrno: v[8]!,
     };
   }
 

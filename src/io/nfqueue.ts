@@ -84,7 +84,9 @@ export class NfQueue {
   private handle: Handle | undefined;
   /** Word 0: how many commands wait; the addon sets it to 0 when it has sent them. */
   private readonly commands = new Uint32Array(1 + MAX_COMMANDS * NFQ_C_WORDS);
-  private readonly sendArena = Buffer.allocUnsafeSlow(SEND_ARENA_BYTES);
+  /** The arena and, behind it, the send arena: one memory, so that a packet moves between them without a new view. */
+  private readonly memory: Buffer;
+  private readonly sendBase: number;
   private sendUsed = 0;
   private inBatch = false;
   private flushPlanned = false;
@@ -109,7 +111,9 @@ export class NfQueue {
 
     this.native = addon();
     const slotBytes = this.native.nfqSlotBytes(copyRange);
-    this.arena = Buffer.allocUnsafeSlow(batch * slotBytes);
+    this.sendBase = batch * slotBytes;
+    this.memory = Buffer.allocUnsafeSlow(this.sendBase + SEND_ARENA_BYTES);
+    this.arena = this.memory.subarray(0, this.sendBase);
     this.table = new Uint32Array(batch * NFQ_D_WORDS);
     const config = Uint32Array.of(
       options.queue,
@@ -128,7 +132,7 @@ export class NfQueue {
       this.arena,
       this.table,
       this.commands,
-      this.sendArena,
+      this.memory.subarray(this.sendBase),
       (count) => {
         this.inBatch = true;
         onBatch(count);
@@ -178,7 +182,9 @@ export class NfQueue {
     }
     if (partialChecksum) action |= NFQ_WITH_CHECKSUM;
     const at = this.record(head + ((len + 3) & ~3));
-    buf.copy(this.sendArena, at + head, off, off + len);
+    const to = this.sendBase + at + head;
+    if (buf === this.arena) this.memory.copyWithin(to, off, off + len);
+    else buf.copy(this.memory, to, off, off + len);
     this.command(action, id, mark ?? 0, at, len);
   }
 

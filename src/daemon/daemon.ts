@@ -5,6 +5,7 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { OperatorError } from '../core/errors';
+import { watchConntrack } from '../io/conntrack-events';
 import { NetlinkCarrier } from '../io/control-netlink';
 import { SeqpacketCarrier } from '../io/control-seqpacket';
 import { ColoMode } from '../netlink/colo-generation2';
@@ -39,6 +40,7 @@ export class Daemon implements ControlActions {
   private readonly control: ControlChannel;
   private readonly netlink: NetlinkCarrier;
   private readonly unix: SeqpacketCarrier;
+  private readonly conntrack: { close(): void };
   private metricsServer: Server | undefined;
   private timer: NodeJS.Timeout | undefined;
   private readonly startedAt = Date.now();
@@ -59,6 +61,9 @@ export class Daemon implements ControlActions {
           : new SecondaryNode(node, nodeLog),
       );
     }
+    this.conntrack = watchConntrack((key) => {
+      for (const node of this.nodes.values()) node.engine.conntrackDestroyed(key);
+    });
     this.netlink = new NetlinkCarrier({
       portId: settings.control.netlinkPort,
       onFailure: (error) => this.log.error({ error: error.message }, 'no controller can be heard over netlink any more'),
@@ -100,6 +105,7 @@ export class Daemon implements ControlActions {
   async close(): Promise<void> {
     clearInterval(this.timer);
     this.saveControl();
+    this.conntrack.close();
     this.netlink.close();
     this.unix.close();
     this.metricsServer?.close();

@@ -33,10 +33,18 @@ export class Expiry {
     this.x.wheel.expire(nowMs, this.onExpire, MAX_VISITS);
   }
 
-  /** The kernel's conntrack has ended this flow (ctnetlink DESTROY). True when it is gone here, too. */
+  /**
+   * The kernel's conntrack has ended this flow (ctnetlink DESTROY). A TCP connection that we saw no end of is kept: the kernel
+   * also forgets for lack of room, and a forgotten delta would stall the connection until the next checkpoint.
+   */
   destroyed(key: Uint32Array): boolean {
     const flow = this.x.flows.findKey(key);
-    return flow >= 0 && this.remove(flow);
+    if (flow < 0) return false;
+    if ((key[FLOW_META]! & 0xff) === IPPROTO_TCP) {
+      const phase = this.x.tracker.phase(flow);
+      if (phase === 'new' || phase === 'established') return false;
+    }
+    return this.remove(flow);
   }
 
   /** False while a packet of the flow is held. */

@@ -392,3 +392,21 @@ describe('life of a flow', () => {
     expect(t.h.engine.flowCount).toBe(1);
   });
 });
+
+describe("the kernel's conntrack", () => {
+  const key = (sport: number): Uint32Array =>
+    Uint32Array.of(0x0a000001, 0, 0, 0, 0x0a000002, 0, 0, 0, ((sport << 16) | 40000) >>> 0, (4 << 8) | 6);
+  test('ends a connection that has said FIN, not one that is open', () => {
+    const t = new Pair().open();
+    t.h.engine.conntrackDestroyed(key(80));
+    expect(t.h.engine.flowCount).toBe(1);
+    t.p(0, { flags: 'FA' });
+    t.h.engine.conntrackDestroyed(key(80));
+    expect(t.h.engine.flowCount).toBe(1); // its FIN is still held
+    t.s(0, { flags: 'FA' });
+    t.h.engine.conntrackDestroyed(key(81));
+    expect(t.h.engine.flowCount).toBe(1);
+    t.h.engine.conntrackDestroyed(key(80));
+    expect(t.h.engine.flowCount).toBe(0);
+  });
+});

@@ -218,29 +218,34 @@ export class ControlChannel implements ControlContext {
     return handleGeneration2(this, buf, this.reader, sender);
   }
 
-  /** Answers bytes that are not (or not yet) known to be a message: at most once, and never what calls itself an answer. */
+  /**
+   * Answers bytes that are not (or not yet) known to be a message: at most once, and never what calls itself an answer. What cannot be
+   * sent at once to a user who may not speak is not kept, or such users could use up the room for the answers of others.
+   */
   private refuse(buf: Uint8Array, off: number, bytes: number, sender: Sender, errno: number): void {
     const header = new Uint8Array(NLMSG_HDRLEN);
     header.set(buf.subarray(off, off + Math.min(bytes, NLMSG_HDRLEN)));
     const { reader } = this;
     reader.reset(header, 0, NLMSG_HDRLEN);
     reader.next();
-    if (bytes >= NLMSG_HDRLEN && reader.type < NLMSG_MIN_TYPE) return;
-    // Longer than the echo limit, so that the echo is the header, marked as cut.
-    this.answer(sender, { buf: header, start: 0, bytes: MAX_ECHO_BYTES + 1 }, reader.pid, errno);
+    const { type, pid, length } = reader;
+    const whole = bytes >= NLMSG_HDRLEN;
+    if (whole && type < NLMSG_MIN_TYPE) return;
+    // Where the length is a lie, one longer than the echo limit: the echo is the header, marked as cut.
+    const honest = whole && length >= NLMSG_HDRLEN && length <= bytes;
+    const request = honest ? { buf, start: off, bytes: length } : { buf: header, start: 0, bytes: MAX_ECHO_BYTES + 1 };
+    if (errno !== -Errno.EPERM) this.answer(sender, request, pid, errno);
+    else this.outbox.trySend(sender.address, this.encodeAnswer(sender, request, pid, errno));
   }
 
   private answer(sender: Sender, request: Request, pid: number, errno: number, why?: string): void {
-    const { builder } = this;
-    buildError(
-      builder.reset(),
-      request,
-      errno,
-      replyPid(sender, pid),
-      MAX_ECHO_BYTES,
-      why?.slice(0, MAX_WHY_CHARACTERS),
-    );
-    this.outbox.send(sender.address, builder.finish());
+    this.outbox.send(sender.address, this.encodeAnswer(sender, request, pid, errno, why));
+  }
+
+  /** Valid until the builder is used again. */
+  private encodeAnswer(sender: Sender, request: Request, pid: number, errno: number, why?: string): Uint8Array {
+    const words = why?.slice(0, MAX_WHY_CHARACTERS);
+    return buildError(this.builder.reset(), request, errno, replyPid(sender, pid), MAX_ECHO_BYTES, words).finish();
   }
 
   /** Tries to send a pending notice; true when it is on its way. */

@@ -28,6 +28,24 @@ test.each([
   }
 });
 
+test('the refusal is what a kernel answers: it echoes the message', () => {
+  const bench = new Bench();
+  const init = Buffer.from(generation2.init(PRIMARY, { pid: 1 }));
+  const [answer] = bench.say(bench.port(1, 1000), init);
+  expect(answer).toHaveLength(48);
+  expect(answer!.subarray(20)).toEqual(init);
+});
+
+test('a refusal that cannot be sent is not kept: users who may not speak get no room of others', () => {
+  const bench = new Bench();
+  bench.sendResult = -11;
+  for (let i = 0; i < 1000; i++) bench.say(bench.port(1, 1000), own.status());
+  expect(bench.channel.busy).toBe(false);
+  bench.sendResult = 0;
+  bench.channel.flush();
+  expect(bench.sent).toEqual([]);
+});
+
 test('uid 0 and the configured ones may', () => {
   const bench = new Bench([PRIMARY_1], { allowUids: [107] });
   expect(bench.result(bench.port(1, 107), generation2.init(PRIMARY, { pid: 1 }))).toBe(0);

@@ -3,6 +3,7 @@
 #include "capabilities.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
@@ -93,6 +94,9 @@ int capabilities_prepare(uint64_t keep)
 
 int capabilities_exec(const char *path, char *const argv[])
 {
+	/* Node marks even these close-on-exec when it starts; without them the log would go nowhere. */
+	for (int fd = 0; fd <= 2; fd++)
+		fcntl(fd, F_SETFD, 0);
 	execve(path, argv, environ);
 	return -errno;
 }

@@ -19,7 +19,7 @@ int capabilities_read(struct capability_sets *sets);
 /* Makes the calling thread ready for execve(2): bounding, inheritable and ambient sets hold nothing outside `keep`, and a
  * user other than root keeps what it has of `keep`. 1 = execve is needed, 0 = nothing to do, -EPERM: CAP_SETPCAP is missing. */
 int capabilities_prepare(uint64_t keep);
-/* execve(2) of this process; returns only -errno. */
+/* execve(2) of this process, standard input, output and error kept open; returns only -errno. */
 int capabilities_exec(const char *path, char *const argv[]);
 
 #endif

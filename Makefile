@@ -8,7 +8,7 @@ CORE = $(wildcard native/core/*.c)
 BINDING = $(wildcard native/binding/*.c)
 HEADERS = $(wildcard native/core/*.h native/binding/*.h)
 
-.PHONY: build addon dist setup native-test
+.PHONY: build addon dist setup native-test test demo bench sim lint extras
 
 build: addon dist
 
@@ -41,3 +41,27 @@ build/native-test: $(CORE) $(TESTS) $(HEADERS) native/test/test.h
 native-test: build/native-test-asan build/native-test
 	build/native-test-asan
 	valgrind -q --error-exitcode=1 --leak-check=full --track-fds=no build/native-test
+
+test: setup build
+	scripts/test.sh
+
+lint:
+	npx --no-install biome check src test bench demo
+
+# The programs that are no part of the product: demonstration and benchmarks. They find the addon beside themselves.
+extras: build
+	npx --no-install tsc -p tsconfig.bench.json
+	@ln -sfn .. build/bench/build
+
+demo: setup extras
+	node build/bench/demo/demo.js
+
+# make bench [ONLY="nfqueue engine e2e"]
+bench: setup extras
+	bench/nfqueue/setup.sh
+	node build/bench/bench/run.js $(ONLY)
+
+# make sim SEEDS=10000 [FIRST=1]
+SEEDS ?= 2000
+sim: setup build
+	bin/colo simulate --seeds $(SEEDS) $(if $(FIRST),--first $(FIRST))

@@ -136,4 +136,7 @@ export function runEngineBench(log: (line: string) => void): EngineResult {
   return { pairs_per_s_1400: p1400, pairs_per_s_64: p64, flow_growth: growth, bytes_per_flow: bytes };
 }
 
-if (require.main === module) runEngineBench((line) => console.log(line));
+if (require.main === module) {
+  const result = runEngineBench((line) => console.error(line));
+  if (process.argv.includes('--json')) console.log(JSON.stringify(result));
+}

@@ -39,8 +39,9 @@ const WARM_UP_MS = 300;
 const WINDOW_MS = 1000;
 const CHECKED_PACKETS = 5000;
 
-const HERE = __dirname;
-const BUILT = join(HERE, '../../build/bench');
+const ROOT = process.env.COLO_ROOT ?? process.cwd();
+const HERE = join(ROOT, 'bench/nfqueue');
+const BUILT = join(ROOT, 'build/bench');
 const CONSUMERS: Record<Consumer, string[]> = {
   ours: [process.execPath, join(HERE, 'ours.js'), String(QUEUE)],
   c: [join(BUILT, 'consumer'), String(QUEUE)],

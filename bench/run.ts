@@ -1,0 +1,94 @@
+// All benchmarks: writes bench/results/latest.json and a table with what must be reached.
+// node build/bench/bench/run.js [nfqueue] [engine] [e2e]   (default: all)
+
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus, release } from 'node:os';
+import { join } from 'node:path';
+import Table from 'cli-table3';
+import { type E2eResult, runE2eBench } from './e2e';
+import type { EngineResult } from './engine';
+import { runNfqueueBench } from './nfqueue/run';
+
+const ROOT = process.env.COLO_ROOT ?? process.cwd();
+const FILE = join(ROOT, 'bench/results/latest.json');
+
+interface Results {
+  machine: string;
+  node: string;
+  nfqueue?: { ours_pps: number; c_pps: number; npm_pps: number };
+  engine?: EngineResult;
+  e2e?: E2eResult;
+}
+
+function previous(): Partial<Results> {
+  try {
+    return JSON.parse(readFileSync(FILE, 'utf8')) as Results;
+  } catch {
+    return {};
+  }
+}
+
+async function main(): Promise<void> {
+  const wanted = process.argv.slice(2);
+  const want = (name: string): boolean => wanted.length === 0 || wanted.includes(name);
+  const results: Results = {
+    ...previous(),
+    machine: `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}, Linux ${release()}`,
+    node: process.version,
+  };
+  // A process of its own: the engine is measured as the daemon runs it, with nothing else compiled into the same heap.
+  if (want('engine')) {
+    console.log('engine ...');
+    results.engine = JSON.parse(
+      execFileSync(process.execPath, [join(__dirname, 'engine.js'), '--json'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }),
+    ) as EngineResult;
+  }
+  if (want('nfqueue')) {
+    console.log('nfqueue ...');
+    results.nfqueue = await runNfqueueBench();
+  }
+  if (want('e2e')) {
+    console.log('end to end ...');
+    results.e2e = await runE2eBench((line) => console.log(line));
+  }
+  mkdirSync(join(ROOT, 'bench/results'), { recursive: true });
+  writeFileSync(FILE, `${JSON.stringify(results, null, 2)}\n`);
+  print(results);
+}
+
+function print(r: Results): void {
+  const table = new Table({ head: ['what', 'measured', 'must reach', 'held'], style: { head: [], border: [] } });
+  const row = (what: string, measured: string, goal: string, held: boolean): void => {
+    table.push([what, measured, goal, held ? 'yes' : 'NO']);
+  };
+  const n = (x: number): string => Math.round(x).toLocaleString('en');
+  if (r.nfqueue !== undefined) {
+    const { ours_pps, c_pps, npm_pps } = r.nfqueue;
+    row('NFQUEUE rewrite, ours / C', `${n(ours_pps)} / ${n(c_pps)} = ${(ours_pps / c_pps).toFixed(2)}`, '>= 0.9', ours_pps >= 0.9 * c_pps);
+    row('NFQUEUE rewrite, ours / npm nfqueue', `${n(ours_pps)} / ${n(npm_pps)} = ${(ours_pps / npm_pps).toFixed(1)}`, '>= 4', ours_pps >= 4 * npm_pps);
+  }
+  if (r.engine !== undefined) {
+    const e = r.engine;
+    row('engine, pairs/s, 1400 B', n(e.pairs_per_s_1400), '>= 1,000,000', e.pairs_per_s_1400 >= 1e6);
+    row('engine, pairs/s, 64 B', n(e.pairs_per_s_64), '>= 1,000,000', e.pairs_per_s_64 >= 1e6);
+    row('engine, cost at 100,000 flows / 10', e.flow_growth.toFixed(2), '<= 2', e.flow_growth <= 2);
+    row('engine, bytes per idle flow', n(e.bytes_per_flow), '<= 512', e.bytes_per_flow <= 512);
+  }
+  if (r.e2e !== undefined) {
+    const e = r.e2e;
+    row(
+      'bulk TCP, Gbit/s: protected / two pairs (unprotected)',
+      `${e.protected_gbps.toFixed(2)} / ${e.two_pairs_gbps.toFixed(2)} (${e.unprotected_gbps.toFixed(2)}) = ${(e.protected_gbps / e.two_pairs_gbps).toFixed(2)}`,
+      '>= 0.5',
+      e.protected_gbps >= 0.5 * e.two_pairs_gbps,
+    );
+    row('1-byte request, added us p50 (p99)', `${n(e.added_us_p50)} (${n(e.added_us_p99)}), ${e.cpus}`, 'p50 <= 150', e.added_us_p50 <= 150);
+  }
+  console.log(table.toString());
+}
+
+main().catch((error: unknown) => {
+  console.error(error);
+  process.exit(1);
+});

@@ -61,9 +61,9 @@ function done(options: CommonOptions, what: string): void {
 }
 
 export function addCtlCommand(program: Command): void {
-  const ctl = program.command('ctl').description('speak to a running daemon: init, checkpoint, failover, reset, release, status, stats, bypass');
+  const ctl = program.command('ctl').description('speak to a running daemon: init, checkpoint, failover, reset, release, leave, status, stats, bypass');
 
-  addCommon(ctl.command('init').description('begin protection (PROXY_INIT); it lasts until `ctl reset` or a controller takes over'))
+  addCommon(ctl.command('init').description('begin protection (PROXY_INIT); it lasts until `ctl leave`, or a controller takes over'))
     .action(async (options: CommonOptions) => {
       const socket = socketOf(options);
       const mode = await modeOf(socket, nodeOf(options));
@@ -93,6 +93,13 @@ export function addCtlCommand(program: Command): void {
     async (options: CommonOptions) => {
       await ask(socketOf(options), own.release({ node: nodeOf(options) }));
       done(options, 'released');
+    },
+  );
+
+  addCommon(ctl.command('leave').description('end protection: as if the controller went away (see onControllerLoss)')).action(
+    async (options: CommonOptions) => {
+      await ask(socketOf(options), own.leave({ node: nodeOf(options) }));
+      done(options, 'the controller has left');
     },
   );
 

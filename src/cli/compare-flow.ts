@@ -1,0 +1,345 @@
+// One flow of two captures through the primary's engine. A difference ends the flow: what follows one cannot be told apart
+// from its consequences, and only a running pair has checkpoints.
+
+import { type CheckpointCause, CheckpointCause as Cause } from '../compare/outcome';
+import { R_AT, R_BYTES, R_COPY, R_COPY_BYTES, R_SEQ } from '../compare/packet-log';
+import { formatSynOptions } from '../compare/tcp-syn';
+import {
+  X_BASE,
+  X_FLAGS,
+  X_HELD_HEAD,
+  X_PRIMARY_FIN,
+  X_PRIMARY_HEAD,
+  X_PRIMARY_ISN,
+  X_PRIMARY_SYN_OPTIONS,
+  X_SECONDARY_FIN,
+  X_SECONDARY_HEAD,
+  X_SECONDARY_SYN_OPTIONS,
+  X_VERIFIED,
+  XF_BASED,
+  XF_MATCHED,
+  XF_PRIMARY_FIN,
+  XF_PRIMARY_ISN,
+  XF_PRIMARY_RST,
+  XF_SECONDARY_FIN,
+  XF_SECONDARY_RST,
+  XF_SECONDARY_SYN,
+} from '../conntrack/colo-extension';
+import { FLOW_META } from '../conntrack/flow-table';
+import { seqDiff } from '../core/seq32';
+import { parseIp } from '../packet/parse';
+import { IPPROTO_TCP, PacketView, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
+import { PrimaryEngine } from '../pmycolo/engine';
+import { H_RECORD } from '../pmycolo/holds';
+import { PRIMARY, SECONDARY, type Side } from './compare-side';
+
+/** Bytes kept of each side of a difference. */
+export const SHOWN_BYTES = 64;
+
+/** Of what one side may be ahead of the other, in one flow. */
+const MAX_AHEAD_BYTES = 64 << 20;
+const MAX_AHEAD_PACKETS = 1 << 17;
+
+/** What was found of a flow. */
+export interface Finding {
+  /** As the daemon would name it when asking for a checkpoint; `primary_silent` and `secondary_silent` at the end of a capture. */
+  cause: CheckpointCause | 'primary_silent' | 'secondary_silent';
+  /**
+   * TCP: bytes of the guest's stream before the first differing one, or before what the capture has first of it.
+   * Other protocols: offset behind the UDP header, in the ICMP message, or behind the IP header.
+   */
+  offset?: number;
+  /** From the first differing byte on, hex, at most SHOWN_BYTES. */
+  primary: string;
+  secondary: string;
+  /** What bytes do not show. */
+  detail?: string;
+  /** Number of the packet in each file with which it came to light; 0 = none of this flow yet. */
+  primaryPacket: number;
+  secondaryPacket: number;
+}
+
+export interface FlowSize {
+  packets: readonly [number, number];
+  /** With IP headers. */
+  bytes: readonly [number, number];
+  /** Connections that each side began. */
+  syns: readonly [number, number];
+  firstSeq: number;
+}
+
+export class FlowComparison {
+  finding: Finding | undefined;
+  comparedBytes = 0;
+  private readonly engine: PrimaryEngine;
+  private readonly view = new PacketView();
+  /** Number of the packet last taken, by side. */
+  private readonly numbers = [0, 0];
+  /** Connections begun so far, and the ISN of the last. */
+  private readonly begun = [0, 0];
+  private readonly isn = [-1, -1];
+  /** Packets of the side that has begun a connection which the other will begin as well. */
+  private waiting: { packet: Buffer; number: number }[] = [];
+  private waitingSide: Side = PRIMARY;
+  private waitingBytes = 0;
+  /** Compared bytes of the datagrams that the engine holds, by packet number. */
+  private readonly datagrams = new Map<number, number>();
+  private verified = 0;
+  private verifiedIsn = -1;
+
+  constructor(
+    private readonly size: FlowSize,
+    private readonly translated: boolean,
+  ) {
+    const packets = size.packets[0] + size.packets[1];
+    const held = Math.min(size.bytes[0] + size.bytes[1] + packets * 8 + 1024, MAX_AHEAD_BYTES);
+    // The engine's bounds are for what one side is ahead; a whole flow, if it is small.
+    const records = 2 ** Math.ceil(Math.log2(4 * Math.min(packets, MAX_AHEAD_PACKETS) + 64));
+    const accepted = (id: number): void => {
+      this.comparedBytes += this.datagrams.get(id) ?? 0;
+      this.datagrams.delete(id);
+    };
+    this.engine = new PrimaryEngine(
+      {
+        limits: {
+          maxFlows: 1,
+          maxHeldPackets: Math.min(size.packets[0], MAX_AHEAD_PACKETS) + 1,
+          maxHeldBytes: held,
+          logBytes: 2 * held + 0x10000,
+          logRecords: records,
+        },
+      },
+      { accept: accepted, acceptRewritten: accepted, drop: () => {}, requestCheckpoint: (cause) => this.differs(cause) },
+    );
+  }
+
+  /** A packet of the guest's in this flow, in the order of its file; it is changed. */
+  take(side: Side, buf: Buffer, off: number, bytes: number, number: number): void {
+    if (this.waiting.length > 0 && this.waitingSide === side) {
+      this.wait(buf, off, bytes, number);
+    } else if (!this.begins(side, buf, off, bytes)) {
+      this.feed(side, buf, off, bytes, number);
+    } else if (this.isAhead(side)) {
+      this.waitingSide = side;
+      this.wait(buf, off, bytes, number);
+    } else {
+      // The other side's SYN first, if it waits for this one, and behind both what followed it.
+      this.feedFirst();
+      this.feed(side, buf, off, bytes, number);
+      this.drain(false);
+    }
+  }
+
+  /** Both captures are through: what is left was said by one side only. */
+  finish(): void {
+    this.drain(true);
+    if (this.finding !== undefined) return;
+    const { flows, holds, log, stream } = this.engine.context;
+    const flow = flows.next(-1);
+    if (flow < 0) return;
+    const w = flows.words;
+    const flags = w[flow + X_FLAGS]!;
+    const tcp = (w[flow + FLOW_META]! & 0xff) === IPPROTO_TCP;
+    const held = w[flow + X_HELD_HEAD]!;
+    const secondaryAhead = tcp
+      ? stream.secondaryAhead(flow) ||
+        (flags & XF_SECONDARY_SYN) !== 0 ||
+        (flags & (XF_PRIMARY_FIN | XF_SECONDARY_FIN)) === XF_SECONDARY_FIN ||
+        (flags & (XF_PRIMARY_RST | XF_SECONDARY_RST)) === XF_SECONDARY_RST
+      : w[flow + X_SECONDARY_HEAD] !== 0;
+    if (held === 0 && !secondaryAhead) return;
+    const finding = this.found(held !== 0 ? 'secondary_silent' : 'primary_silent');
+    if (held !== 0) this.describeHeld(finding, flow, log.recordIndex(holds.words[holds.index(held) + H_RECORD]!), tcp);
+    if (w[flow + X_SECONDARY_HEAD] !== 0) this.describePending(finding, flow, SECONDARY, tcp);
+    else if (held === 0) finding.detail = secondaryRest(flags);
+    if (tcp && (flags & XF_MATCHED) === 0 && held !== 0 && (flags & XF_SECONDARY_SYN) !== 0) {
+      finding.detail = 'the connections do not belong together';
+    }
+  }
+
+  /** Is it a SYN of a new connection of this side? Then it is counted. */
+  private begins(side: Side, buf: Buffer, off: number, bytes: number): boolean {
+    const v = this.view;
+    parseIp(v, buf, off, bytes);
+    if (v.protocol !== IPPROTO_TCP || (v.flags & TCP_SYN) === 0 || this.isn[side] === v.seq) return false;
+    this.isn[side] = v.seq;
+    this.begun[side]!++;
+    return true;
+  }
+
+  /** Has this side begun a connection that the other has yet to begin? */
+  private isAhead(side: Side): boolean {
+    const other = side === PRIMARY ? SECONDARY : PRIMARY;
+    return this.begun[side]! > this.begun[other]! && this.size.syns[other] >= this.begun[side]!;
+  }
+
+  private wait(buf: Buffer, off: number, bytes: number, number: number): void {
+    this.waitingBytes += bytes;
+    if (this.waitingBytes > MAX_AHEAD_BYTES) {
+      this.differs(Cause.EXHAUSTED);
+      return;
+    }
+    this.waiting.push({ packet: Buffer.from(buf.subarray(off, off + bytes)), number });
+  }
+
+  private feedFirst(): void {
+    const first = this.waiting.shift();
+    if (first === undefined) return;
+    this.waitingBytes -= first.packet.length;
+    this.feed(this.waitingSide, first.packet, 0, first.packet.length, first.number);
+  }
+
+  /** Feeds what waits, up to the next connection for which it has to wait again; at the end of the captures all of it. */
+  private drain(all: boolean): void {
+    const { waiting, waitingSide: side } = this;
+    let n = 0;
+    for (; n < waiting.length && this.finding === undefined; n++) {
+      const { packet, number } = waiting[n]!;
+      if (this.begins(side, packet, 0, packet.length) && !all && this.isAhead(side)) break;
+      this.waitingBytes -= packet.length;
+      this.feed(side, packet, 0, packet.length, number);
+    }
+    this.waiting = waiting.slice(n);
+  }
+
+  private feed(side: Side, buf: Buffer, off: number, bytes: number, number: number): void {
+    if (this.finding !== undefined) return;
+    this.numbers[side] = number;
+    const v = this.view;
+    parseIp(v, buf, off, bytes);
+    if (v.protocol !== IPPROTO_TCP) this.countDatagram(side, number);
+    else if (side === SECONDARY && this.translated && (v.flags & TCP_SYN) !== 0 && this.isn[PRIMARY] !== -1) {
+      // Only the SYN of a translated connection still has the secondary's own number.
+      buf.writeUInt32BE(this.isn[PRIMARY]!, v.l4 + 4);
+    }
+    if (side === PRIMARY) this.engine.primary(number, buf, off, bytes, false, 0);
+    else this.engine.secondary(buf, off, bytes, 0);
+    if (v.protocol === IPPROTO_TCP) this.countStream();
+  }
+
+  private countDatagram(side: Side, number: number): void {
+    const v = this.view;
+    if (side === PRIMARY) this.datagrams.set(number, v.end - (v.payload > v.l4 ? v.payload : v.l4));
+  }
+
+  private countStream(): void {
+    const { flows } = this.engine.context;
+    const w = flows.words;
+    const flow = flows.next(-1);
+    if (flow < 0 || (w[flow + X_FLAGS]! & XF_BASED) === 0) return;
+    const isn = w[flow + X_PRIMARY_ISN]!;
+    if (this.verifiedIsn !== isn) {
+      this.verifiedIsn = isn;
+      this.verified = w[flow + X_BASE]!;
+    }
+    const more = seqDiff(w[flow + X_VERIFIED]!, this.verified);
+    if (more <= 0) return;
+    this.comparedBytes += more;
+    this.verified = w[flow + X_VERIFIED]!;
+  }
+
+  /** The engine asks for a checkpoint. */
+  private differs(cause: CheckpointCause): void {
+    const finding = this.found(cause);
+    const d = this.engine.difference;
+    const { flows } = this.engine.context;
+    if (cause === Cause.EXHAUSTED) {
+      finding.detail = 'one side is too far ahead of the other to be compared';
+      return;
+    }
+    const w = flows.words;
+    const tcp = (w[d.flow + FLOW_META]! & 0xff) === IPPROTO_TCP;
+    finding.offset = tcp ? this.streamOffset(d.flow, d.position) : d.position;
+    if (d.primary !== undefined) finding.primary = hex(d.primary, d.primaryOffset, d.primaryBytes);
+    if (d.secondary !== undefined) finding.secondary = hex(d.secondary, d.secondaryOffset, d.secondaryBytes);
+    if (cause === Cause.SYN_OPTIONS) {
+      finding.offset = undefined;
+      const primary = formatSynOptions(w[d.flow + X_PRIMARY_SYN_OPTIONS]!);
+      finding.detail = `primary: ${primary}; secondary: ${formatSynOptions(w[d.flow + X_SECONDARY_SYN_OPTIONS]!)}`;
+    }
+    if (cause === Cause.LENGTH) {
+      finding.detail = `primary: ${d.position + d.primaryBytes} bytes; secondary: ${d.position + d.secondaryBytes} bytes`;
+    }
+    if (cause === Cause.FIN) finding.detail = this.describeEnds(d.flow);
+    if (cause === Cause.RST) finding.detail = 'one side breaks the connection off';
+  }
+
+  private describeEnds(flow: number): string {
+    const w = this.engine.context.flows.words;
+    const flags = w[flow + X_FLAGS]!;
+    const end = (known: number, at: number): string =>
+      (flags & known) !== 0 ? `ends at ${this.streamOffset(flow, w[flow + at]!)}` : 'goes on';
+    return `primary ${end(XF_PRIMARY_FIN, X_PRIMARY_FIN)}; secondary ${end(XF_SECONDARY_FIN, X_SECONDARY_FIN)}`;
+  }
+
+  private found(cause: Finding['cause']): Finding {
+    const finding: Finding = {
+      cause,
+      primary: '',
+      secondary: '',
+      primaryPacket: this.numbers[PRIMARY]!,
+      secondaryPacket: this.numbers[SECONDARY]!,
+    };
+    this.finding = finding;
+    return finding;
+  }
+
+  /** The oldest packet that the engine could not let go: log record r. */
+  private describeHeld(finding: Finding, flow: number, r: number, tcp: boolean): void {
+    const { flows, log } = this.engine.context;
+    if (!tcp || flows.words[flow + X_PRIMARY_HEAD] !== 0) {
+      if (tcp) this.describePending(finding, flow, PRIMARY, true);
+      else {
+        finding.offset = 0;
+        finding.primary = hex(log.data, log.words[r + R_AT]!, log.words[r + R_BYTES]!);
+      }
+      return;
+    }
+    const v = this.view;
+    parseIp(v, log.data, log.words[r + R_COPY]!, log.words[r + R_COPY_BYTES]!);
+    finding.offset = this.streamOffset(flow, v.seq);
+    finding.primary = hex(log.data, v.payload, v.payloadBytes);
+    const names = [
+      [TCP_SYN, 'SYN'],
+      [TCP_FIN, 'FIN'],
+      [TCP_RST, 'RST'],
+    ] as const;
+    const set = names.filter(([bit]) => (v.flags & bit) !== 0).map(([, name]) => name);
+    if (set.length > 0) finding.detail = `only the primary sends this ${set.join(' and ')}`;
+    if ((v.flags & TCP_SYN) !== 0) finding.offset = undefined;
+  }
+
+  /** The bytes of one side that wait for the other's, from the first that was not compared. */
+  private describePending(finding: Finding, flow: number, side: Side, tcp: boolean): void {
+    const { flows, log } = this.engine.context;
+    const w = flows.words;
+    const r = log.recordIndex(w[flow + (side === PRIMARY ? X_PRIMARY_HEAD : X_SECONDARY_HEAD)]!);
+    const at = log.words[r + R_AT]!;
+    const bytes = log.words[r + R_BYTES]!;
+    let skip = 0;
+    if (tcp) {
+      const seq = log.words[r + R_SEQ]!;
+      if ((w[flow + X_FLAGS]! & XF_BASED) !== 0) skip = Math.min(bytes, Math.max(0, seqDiff(w[flow + X_VERIFIED]!, seq)));
+      finding.offset ??= this.streamOffset(flow, (seq + skip) >>> 0);
+    } else finding.offset ??= 0;
+    const text = hex(log.data, at + skip, bytes - skip);
+    if (side === PRIMARY) finding.primary = text;
+    else finding.secondary = text;
+  }
+
+  private streamOffset(flow: number, position: number): number {
+    const w = this.engine.context.flows.words;
+    const known = (w[flow + X_FLAGS]! & XF_PRIMARY_ISN) !== 0;
+    return known ? (position - w[flow + X_PRIMARY_ISN]! - 1) >>> 0 : Math.max(0, seqDiff(position, this.size.firstSeq));
+  }
+}
+
+function secondaryRest(flags: number): string {
+  if ((flags & XF_SECONDARY_SYN) !== 0) return 'only the secondary sends its SYN';
+  return `only the secondary sends ${(flags & XF_SECONDARY_RST) !== 0 && (flags & XF_PRIMARY_RST) === 0 ? 'a RST' : 'a FIN'}`;
+}
+
+function hex(buf: Buffer, off: number, bytes: number): string {
+  return buf.toString('hex', off, off + Math.min(bytes, SHOWN_BYTES));
+}
+

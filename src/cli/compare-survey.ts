@@ -1,0 +1,146 @@
+// The first look at two captures: which flows there are, how large each is, and whose packets the guest's are.
+
+import { FLOW_GUEST, FLOW_META, FLOW_PEER, FLOW_USER, FlowTable } from '../conntrack/flow-table';
+import { OperatorError } from '../core/errors';
+import { seqDiff } from '../core/seq32';
+import { formatAddress } from '../packet/address';
+import { IPPROTO_TCP, TCP_RST, TCP_SYN } from '../packet/view';
+import { type AddressKey, addressKey, ipPackets, leftOut, PRIMARY, SECONDARY, type Side, type SidePacket, Skipped } from './compare-side';
+
+/** Words of a flow, for the primary; the secondary's follow each. */
+export const S_PACKETS = FLOW_USER;
+export const S_BYTES = FLOW_USER + 2;
+/** Connections: SYNs of the guest with another ISN than the one before. */
+export const S_SYNS = FLOW_USER + 4;
+const S_ISN = FLOW_USER + 6;
+/** Sequence number of the first packet. */
+export const S_FIRST_SEQ = FLOW_USER + 8;
+const S_RESETS = FLOW_USER + 10;
+/** Bits for whoever goes through the flows. */
+export const S_STATE = FLOW_USER + 12;
+const RECORD_WORDS = FLOW_USER + 14;
+
+/** More would need a gigabyte for their engines' tables alone. */
+const MAX_FLOWS = 1 << 20;
+/** Numbers of two captures that began in the middle of a connection, further apart than this, are of different ISNs. */
+const MAX_START_DISTANCE = 1 << 24;
+
+export class Survey {
+  /** All flows, each from the view of its sender. */
+  readonly flows = new FlowTable(MAX_FLOWS, RECORD_WORDS);
+  readonly packets = [0, 0];
+  /** Time of the first packet of each address, by side. */
+  private readonly firstTime = [new Map<AddressKey, bigint>(), new Map<AddressKey, bigint>()];
+  /** Number of the first packet that the capture cut, by address and side. */
+  private readonly firstCut = [new Map<AddressKey, number>(), new Map<AddressKey, number>()];
+
+  /** Throws OperatorError. */
+  read(side: Side, path: string): void {
+    for (const p of ipPackets(path, new Skipped())) {
+      this.packets[side]!++;
+      const source = p.source;
+      if (!this.firstTime[side]!.has(source)) this.firstTime[side]!.set(source, p.timeNs);
+      if (p.cut) {
+        if (!this.firstCut[side]!.has(source)) this.firstCut[side]!.set(source, p.number);
+      } else if (leftOut(p.view) === undefined) this.note(side, p);
+    }
+  }
+
+  /** Time of the guest's first packet, or undefined. */
+  startOf(side: Side, guests: ReadonlySet<AddressKey>): bigint | undefined {
+    let first: bigint | undefined;
+    for (const guest of guests) {
+      const time = this.firstTime[side]!.get(guest);
+      if (time !== undefined && (first === undefined || time < first)) first = time;
+    }
+    return first;
+  }
+
+  /** Number of a cut packet of the guest's, or undefined. */
+  cutOf(side: Side, guests: ReadonlySet<AddressKey>): number | undefined {
+    for (const guest of guests) {
+      const number = this.firstCut[side]!.get(guest);
+      if (number !== undefined) return number;
+    }
+    return undefined;
+  }
+
+  /** Do the two sides' numbers in this flow belong together? Without both SYNs that is known only if they are close. */
+  isNumberingKnown(flow: number): boolean {
+    const w = this.flows.words;
+    if ((w[flow + FLOW_META]! & 0xff) !== IPPROTO_TCP) return true;
+    for (const side of [PRIMARY, SECONDARY]) {
+      // One side only, or one that refuses: nothing to be numbered.
+      if (w[flow + S_PACKETS + side] === 0 || w[flow + S_RESETS + side] !== 0) return true;
+    }
+    const syns = Math.min(w[flow + S_SYNS]!, w[flow + S_SYNS + SECONDARY]!);
+    if (syns > 0) return true;
+    const both = Math.max(w[flow + S_SYNS]!, w[flow + S_SYNS + SECONDARY]!);
+    const distance = Math.abs(seqDiff(w[flow + S_FIRST_SEQ]!, w[flow + S_FIRST_SEQ + SECONDARY]!));
+    return both === 0 && distance <= MAX_START_DISTANCE;
+  }
+
+  /**
+   * The addresses that send in both captures. Where some of these send to others, the guest is the one that all the others
+   * of a group speak with. Throws OperatorError when that leaves a choice.
+   */
+  findGuests(): { key: AddressKey; text: string }[] {
+    const w = this.flows.words;
+    const sides = new Map<AddressKey, number>();
+    const texts = new Map<AddressKey, string>();
+    const peers = new Map<AddressKey, Set<AddressKey>>();
+    for (let flow = this.flows.next(-1); flow >= 0; flow = this.flows.next(flow)) {
+      const family = w[flow + FLOW_META]! >>> 8 === 4 ? 4 : 6;
+      const from = addressKey(family, w, flow + FLOW_GUEST);
+      const to = addressKey(family, w, flow + FLOW_PEER);
+      const seen = (w[flow + S_PACKETS] !== 0 ? 1 : 0) | (w[flow + S_PACKETS + SECONDARY] !== 0 ? 2 : 0);
+      sides.set(from, (sides.get(from) ?? 0) | seen);
+      if (!texts.has(from)) texts.set(from, formatAddress(family, w, flow + FLOW_GUEST));
+      for (const [a, b] of [[from, to], [to, from]] as const) {
+        const known = peers.get(a);
+        if (known === undefined) peers.set(a, new Set([b]));
+        else known.add(b);
+      }
+    }
+    const common = [...sides].filter(([, seen]) => seen === 3).map(([key]) => key);
+    const partners = (key: AddressKey): AddressKey[] => common.filter((other) => other !== key && peers.get(key)!.has(other));
+    const guests = common.filter((key) => {
+      const mine = partners(key);
+      return mine.length === 0 || (mine.length > 1 && mine.every((other) => partners(other).length === 1));
+    });
+    // Every other common address must be explained as a peer of one of these.
+    const explained = common.every((key) => guests.includes(key) || partners(key).some((other) => guests.includes(other)));
+    if (guests.length === 0 || !explained) {
+      const names = common.map((key) => texts.get(key)!);
+      throw new OperatorError(
+        'EGUEST',
+        names.length === 0
+          ? 'no address sends in both captures'
+          : `several addresses send in both captures: ${names.join(', ')}`,
+        'name the guest with --guest ADDRESS',
+      );
+    }
+    return guests.map((key) => ({ key, text: texts.get(key)! }));
+  }
+
+  private note(side: Side, p: SidePacket): void {
+    const { view: v } = p;
+    let flow = this.flows.find(v, false);
+    if (flow < 0) {
+      flow = this.flows.insert(v, false);
+      if (flow < 0) {
+        throw new OperatorError('ECAPTURE', `the captures have more than ${MAX_FLOWS} flows`, 'split them by time');
+      }
+    }
+    const w = this.flows.words;
+    if (w[flow + S_PACKETS + side] === 0) w[flow + S_FIRST_SEQ + side] = v.seq;
+    w[flow + S_PACKETS + side]!++;
+    w[flow + S_BYTES + side] = Math.min(0xffffffff, w[flow + S_BYTES + side]! + v.end - v.start);
+    if (v.protocol !== IPPROTO_TCP) return;
+    if ((v.flags & TCP_SYN) !== 0 && (w[flow + S_SYNS + side] === 0 || w[flow + S_ISN + side] !== v.seq)) {
+      w[flow + S_SYNS + side]!++;
+      w[flow + S_ISN + side] = v.seq;
+    }
+    if ((v.flags & TCP_RST) !== 0) w[flow + S_RESETS + side] = 1;
+  }
+}

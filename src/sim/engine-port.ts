@@ -12,6 +12,7 @@ export interface PrimaryPort {
   /** A new SVM has come. */
   forgetPair(): void;
   secondaryAddressRequest(): void;
+  conntrackDestroyed(key: Uint32Array): void;
   tick(nowMs: number): void;
   readonly heldPackets: number;
   readonly heldBytes: number;
@@ -29,6 +30,7 @@ export interface SecondaryPort {
   fromGuest(buf: Buffer, off: number, len: number, partialChecksum: boolean, nowMs: number): number;
   checkpoint(nowMs: number): void;
   failover(nowMs: number): void;
+  conntrackDestroyed(key: Uint32Array): void;
   tick(nowMs: number): void;
   report(): Record<string, number>;
 }

@@ -60,6 +60,10 @@ class RealPrimary implements PrimaryPort {
     this.engine.forgetPair();
   }
 
+  conntrackDestroyed(key: Uint32Array): void {
+    this.engine.conntrackDestroyed(key);
+  }
+
   secondaryAddressRequest(): void {
     this.engine.secondaryAddressRequest();
   }
@@ -106,6 +110,10 @@ class RealSecondary implements SecondaryPort {
 
   failover(nowMs: number): void {
     this.engine.failover(nowMs);
+  }
+
+  conntrackDestroyed(key: Uint32Array): void {
+    this.engine.conntrackDestroyed(key);
   }
 
   tick(nowMs: number): void {

@@ -128,8 +128,9 @@ export class Machine implements TcpHost {
     return this.inbox.length;
   }
 
-  allConnections(): IterableIterator<Connection> {
-    return this.connections.values();
+  hasOpen(family: 4 | 6, localPort: number, peerPort: number): boolean {
+    const connection = this.connections.get(connectionName(family, localPort, peerPort));
+    return connection !== undefined && connection.state !== State.TIME_WAIT;
   }
 
   // The hypervisor's side.

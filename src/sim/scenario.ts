@@ -235,7 +235,7 @@ function makeLimits(p: Prng): PrimaryPlan['limits'] {
   // Small ones on purpose: bounds must be met in a run, not only in theory.
   const maxHeldBytes = p.pick([1 << 17, 1 << 18, 1 << 19]);
   return {
-    maxFlows: p.chance(0.15) ? 4 : 64,
+    maxFlows: p.chance(0.1) ? 6 : 64,
     maxHeldPackets: p.chance(0.15) ? 16 : 1024,
     maxHeldBytes,
     logBytes: 2 * maxHeldBytes + (1 << 17),

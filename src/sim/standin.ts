@@ -58,6 +58,8 @@ class HoldEverything implements PrimaryPort {
 
   forgetPair(): void {}
 
+  conntrackDestroyed(): void {}
+
   secondaryAddressRequest(): void {
     this.ask(CheckpointCause.ADDRESS_REQUEST);
   }
@@ -99,6 +101,7 @@ class PassEverything implements SecondaryPort {
   }
   checkpoint(): void {}
   failover(): void {}
+  conntrackDestroyed(): void {}
   tick(): void {}
   report(): Record<string, number> {
     return {};

@@ -10,6 +10,7 @@ import { askDatagram, askEcho, checkAnswer } from './app/datagram';
 import type { Request } from './app/protocol';
 import { serve } from './app/server';
 import { Ledger } from './check/ledger';
+import { SimConntrack } from './conntrack';
 import { Controller } from './controller';
 import type { EngineMakers } from './engine-port';
 import { Link } from './link';
@@ -28,6 +29,12 @@ import type { Trace } from './trace';
 const PATIENCE_US = 400_000_000;
 /** No packet may be held longer than this once nothing fails any more. */
 const HOLD_LIMIT_US = 15_000_000;
+/**
+ * Segments of the SVM that the client may drop as old in a run: the proxy knows only the timestamps whose echo it has
+ * seen, and learns of a newer one from the answer to such a segment.
+ */
+const MAX_OLD_SEGMENTS = 8;
+const SWEEP_US = 1_000_000;
 const MAX_EVENTS = 3_000_000;
 
 export class BrokenRule extends Error {
@@ -70,6 +77,8 @@ export class World {
   private readonly called = new Set<number>();
   private readonly awaitedCalls = new Set<number>();
   private openFaults: number;
+  private readonly primaryConntrack = new SimConntrack();
+  private readonly secondaryConntrack = new SimConntrack();
   /** A death that waits for a checkpoint to be under way. */
   private waylaid: Fault | null = null;
   /** The primary compares; else it lets everything pass. */
@@ -186,6 +195,7 @@ export class World {
         else askEcho(this.client, d.family, d.id, d.sequence, d.size);
       });
     }
+    this.after(SWEEP_US, () => this.sweepConntrack());
     for (const fault of s.faults) this.scheduler.at(fault.atUs, () => this.fault(fault));
     this.scheduler.at(s.calmUs, () => {
       for (const link of [this.clientUp, this.clientDown, this.forwardOut, this.forwardBack]) link.calm();
@@ -251,7 +261,17 @@ export class World {
   private sentByGuest(packet: SimPacket, enqueue: () => void): void {
     this.note(Note.SENT, packet.origin, packet.buf.length, () => this.tell(packet));
     if (this.side === 'primary') this.ledger.sent(packet);
+    const conntrack = packet.origin === Origin.PVM ? this.primaryConntrack : this.secondaryConntrack;
+    conntrack.guestPacket(packet, this.nowUs);
     enqueue();
+  }
+
+  private sweepConntrack(): void {
+    const isOpen = (family: 4 | 6, guestPort: number, peerPort: number): boolean =>
+      this.client.hasOpen(family, peerPort, guestPort);
+    this.primaryConntrack.sweep(this.nowUs, isOpen, (key) => this.pn.engine?.conntrackDestroyed(key));
+    this.secondaryConntrack.sweep(this.nowUs, isOpen, (key) => this.sn.engine?.conntrackDestroyed(key));
+    this.after(SWEEP_US, () => this.sweepConntrack());
   }
 
   private released(packet: SimPacket, out: Buffer): void {
@@ -475,7 +495,7 @@ export class World {
   private checkWaiting(): void {
     const { counts } = this.client;
     if (counts.badPackets > 0) this.broken('faithful rewrite', 'the client received a damaged packet');
-    if (counts.pawsAcrossFailover > 0)
+    if (counts.pawsAcrossFailover > MAX_OLD_SEGMENTS)
       this.broken('time goes forward', "the client dropped a segment of the SVM as older than the PVM's");
     if (this.pvm.counts.badPackets + this.svm.counts.badPackets > 0)
       this.broken('faithful rewrite', 'a guest received a damaged packet');

@@ -9,22 +9,19 @@ const http = require('node:http');
 const net = require('node:net');
 const dgram = require('node:dgram');
 const { createHash } = require('node:crypto');
+const { block } = require('./content.js');
 
 const port = Number(process.argv[2]);
 const secret = process.argv[3];
-
-const BLOCK = Buffer.alloc(1 << 20);
-for (let i = 0; i < BLOCK.length; i += 4) BLOCK.writeUInt32LE(Math.imul(i, 2654435761) >>> 0, i);
 
 /** Writes N bytes at the receiver's pace. */
 function pour(stream, total) {
   let sent = 0;
   const more = () => {
     while (sent < total) {
-      const at = sent % BLOCK.length;
-      const n = Math.min(64 << 10, total - sent, BLOCK.length - at);
-      sent += n;
-      if (!stream.write(BLOCK.subarray(at, at + n))) return stream.once('drain', more);
+      const piece = block(sent, Math.min(64 << 10, total - sent));
+      sent += piece.length;
+      if (!stream.write(piece)) return stream.once('drain', more);
     }
     stream.end();
   };
@@ -61,10 +58,10 @@ const server = http.createServer((request, response) => {
   }
 });
 server.keepAliveTimeout = 600_000;
-server.listen({ port, host: '::', backlog: 4096 });
+server.listen({ port, host: '::', backlog: 4096 }, () => console.log('listening'));
 
 for (const [type, address] of [['udp4', '0.0.0.0'], ['udp6', '::']]) {
-  const socket = dgram.createSocket({ type, ipv6Only: true });
+  const socket = dgram.createSocket({ type, ipv6Only: type === 'udp6' });
   socket.on('message', (message, from) => {
     const answer = message.toString() === 'secret' ? Buffer.from(secret) : message;
     socket.send(answer, from.port, from.address);

@@ -1,0 +1,191 @@
+// A protected pair, whole: laboratory, rules, both daemons, both controllers, a server in each guest and a client.
+
+import { execFileSync } from 'node:child_process';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { GUEST_IP, GUEST_IP6, insideLines, Lab, type LabOptions, type LabProcess, MIRROR_LINES } from '../lab';
+import { Client } from './client';
+import { Controller, NODE_INDEX, type NodeStats } from './controller';
+import { until } from './wait';
+
+export type Side = 'primary' | 'secondary';
+export const GUEST_PORT = 8080;
+export const ADDRESSES = { IPv4: GUEST_IP, IPv6: GUEST_IP6 } as const;
+
+const ROOT = process.env.COLO_ROOT ?? join(__dirname, '..', '..', '..');
+const PROGRAM = join(ROOT, 'dist', 'cli', 'main.js');
+const SERVER = join(__dirname, '..', 'guest', 'server.js');
+const HOSTS = { primary: 'pn', secondary: 'sn' } as const;
+const GUESTS = { primary: 'pvm', secondary: 'svm' } as const;
+
+export interface PairOptions {
+  lab?: LabOptions;
+  /** Settings of the node, on both sides. */
+  node?: Record<string, unknown>;
+  /** Called before the rules are set, to change the wiring. */
+  prepare?: (lab: Lab) => Promise<void>;
+  /** Memory of a client's connection, bytes: small, so that a transfer at a limited rate lasts on the wire, too. */
+  clientBuffer?: number;
+}
+
+export class Pair {
+  readonly daemons = {} as Record<Side, LabProcess>;
+  readonly controllers = {} as Record<Side, Controller>;
+  client!: Client;
+
+  private constructor(
+    readonly lab: Lab,
+    private readonly options: PairOptions,
+  ) {}
+
+  static async create(options: PairOptions = {}): Promise<Pair> {
+    if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing: run \`make build\``);
+    const lab = await Lab.create(options.lab);
+    const pair = new Pair(lab, options);
+    try {
+      await options.prepare?.(lab);
+      pair.applyRules();
+      const buffer = options.clientBuffer ?? 131072;
+      lab.execSync('client', 'sysctl', ['-qw', `net.ipv4.tcp_rmem=4096 65536 ${buffer}`]);
+      pair.writeConfig('primary');
+      pair.writeConfig('secondary');
+      await Promise.all([
+        pair.startGuest('primary'),
+        pair.startGuest('secondary'),
+        pair.startDaemon('primary'),
+        pair.startDaemon('secondary'),
+        Client.start(lab).then((client) => {
+          pair.client = client;
+        }),
+      ]);
+      await pair.attach('primary');
+      await pair.attach('secondary');
+    } catch (error) {
+      await pair.destroy();
+      throw error;
+    }
+    return pair;
+  }
+
+  socketPath(side: Side): string {
+    return `${this.lab.dir}/${side}/${side}.sock`;
+  }
+
+  configPath(side: Side): string {
+    return `${this.lab.dir}/${side}.yaml`;
+  }
+
+  /** JSON is YAML. */
+  writeConfig(side: Side, more: Record<string, unknown> = {}): void {
+    const node = { index: NODE_INDEX, guestPort: 'tap0', forwardPort: 'fwd0', ...this.options.node, ...more };
+    writeFileSync(
+      this.configPath(side),
+      JSON.stringify({ role: side, stateDir: `${this.lab.dir}/${side}`, nodes: [node] }),
+    );
+  }
+
+  async startDaemon(side: Side): Promise<void> {
+    const started = this.lab.spawn(HOSTS[side], process.execPath, [PROGRAM, side, '--config', this.configPath(side)]);
+    this.daemons[side] = started;
+    await started.waitFor(/"msg":"ready"/, 60_000);
+  }
+
+  /** `kill -9` of a daemon; what it knew is in its state directory. */
+  async killDaemon(side: Side): Promise<void> {
+    await this.daemons[side].stop('SIGKILL');
+  }
+
+  /** A controller says INIT; after a restart of the daemon, or of the pair, it says it again. */
+  async attach(side: Side): Promise<Controller> {
+    this.controllers[side]?.close();
+    const controller = new Controller(this.socketPath(side), side);
+    this.controllers[side] = controller;
+    await controller.init();
+    return controller;
+  }
+
+  async startGuest(side: Side): Promise<void> {
+    const guest = GUESTS[side];
+    const server = this.lab.spawn(guest, process.execPath, [SERVER, String(GUEST_PORT), guest]);
+    await server.waitFor(/listening/, 60_000);
+  }
+
+  stats(side: Side): Promise<NodeStats> {
+    return this.controllers[side].stats();
+  }
+
+  /** Everything was compared, and nothing was found: else throws with the counters. */
+  async provenEqual(): Promise<NodeStats> {
+    const stats = await this.stats('primary');
+    const { counters, requests } = stats;
+    const asked = Object.values(requests).reduce((sum, n) => sum + n, 0);
+    const good =
+      counters.compared_packets! > 0 &&
+      counters.primary_unprotected === 0 &&
+      counters.primary_bypassed === 0 &&
+      counters.divergences === 0 &&
+      counters.checkpoints_done === 0 &&
+      asked === 0 &&
+      this.controllers.primary.notices === 0;
+    if (!good)
+      throw new Error(`not everything was compared equal: ${JSON.stringify(stats)}\n${this.daemons.primary.output}`);
+    return stats;
+  }
+
+  /** A primary node again, after it was killed: links, guest, daemon; and a new pair with the secondary. */
+  async rebuildPrimary(): Promise<void> {
+    const { lab } = this;
+    const { ns } = lab;
+    const batch = (command: string[], lines: readonly string[]): void => {
+      execFileSync(command[0]!, command.slice(1), { input: `${lines.join('\n')}\n`, stdio: ['pipe', 'pipe', 'pipe'] });
+    };
+    batch(
+      ['ip', '-batch', '-'],
+      [
+        `link add name tap0 mtu ${lab.options.mtu} netns ${ns.pn} type veth peer name eth0 mtu ${lab.options.mtu} netns ${ns.pvm}`,
+      ],
+    );
+    batch(['ip', '-n', ns.pvm, '-batch', '-'], insideLines('pvm', lab.options));
+    batch(['ip', '-n', ns.pn, '-batch', '-'], ['link set nic0 up', 'link set fwd0 up', 'link set tap0 master br0 up']);
+    lab.execSync('pn', 'sysctl', ['-qw', 'net.ipv6.conf.tap0.disable_ipv6=1']);
+    batch(['tc', '-n', ns.pn, '-batch', '-'], MIRROR_LINES);
+    batch(['ip', '-n', ns.sn, '-batch', '-'], ['link set tap0 master colobr0', 'link set br0 type bridge fdb_flush']);
+    // The switch has learned that the guest is at the secondary node.
+    batch(['ip', '-n', ns.client, '-batch', '-'], ['link set lan0 type bridge fdb_flush']);
+    rmSync(`${lab.dir}/primary`, { recursive: true, force: true });
+    await Promise.all([this.startGuest('primary'), this.startDaemon('primary'), this.portsForward()]);
+    await this.attach('primary');
+    await this.attach('secondary');
+  }
+
+  async destroy(): Promise<void> {
+    for (const controller of Object.values(this.controllers)) controller.close();
+    await this.lab.destroy();
+  }
+
+  /** A bridge learns of a port's carrier in the kernel's own time. */
+  private async portsForward(): Promise<void> {
+    await until('forwarding bridge ports', () =>
+      (['client', 'pn', 'sn'] as const).every((role) =>
+        (JSON.parse(this.lab.execSync(role, 'bridge', ['-j', 'link'])) as { state: string }[]).every(
+          (port) => port.state === 'forwarding',
+        ),
+      ),
+    );
+  }
+
+  private applyRules(): void {
+    const mangle = (...rules: string[]): string => `*mangle\n${rules.join('\n')}\nCOMMIT\n`;
+    const from = (port: string, queue: number): string =>
+      `-A PREROUTING -m physdev --physdev-in ${port} -j NFQUEUE --queue-num ${queue}`;
+    const primary = `*raw\n-A PREROUTING -m physdev --physdev-in fwd0 -j CT --zone 6535\nCOMMIT\n${mangle(from('tap0', 100), from('fwd0', 101))}`;
+    const secondary = mangle(
+      from('tap0', 100),
+      '-A FORWARD -m physdev --physdev-out tap0 --physdev-is-bridged -j NFQUEUE --queue-num 101',
+    );
+    for (const restore of ['iptables-restore', 'ip6tables-restore']) {
+      this.lab.execSync('pn', restore, ['--noflush'], primary);
+      this.lab.execSync('sn', restore, ['--noflush'], secondary);
+    }
+  }
+}

@@ -79,6 +79,13 @@ const FLAGS: readonly Flag[] = [
     description: 'pass unverified output while no daemon runs',
   },
   {
+    name: 'other-protocols',
+    path: ['node', 'otherProtocols'],
+    kind: 'text',
+    value: 'what',
+    description: 'drop or pass what is neither IP nor ARP (default drop)',
+  },
+  {
     name: 'compare-timeout-ms',
     path: ['node', 'compareTimeoutMs'],
     kind: 'number',
@@ -148,6 +155,7 @@ const FLAGS: readonly Flag[] = [
     value: 'program',
     description: 'iptables, iptables-nft or iptables-legacy (default iptables)',
   },
+  { name: 'no-nftables', path: ['nftables'], kind: 'no', description: 'do without nft' },
 ];
 
 export type FlagValues = Readonly<Record<string, unknown>>;

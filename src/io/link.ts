@@ -19,6 +19,9 @@ export interface Link {
   kind: string | undefined;
   stp: boolean;
   forwardDelayMs: number;
+  /** A bridge gives its packets to iptables and ip6tables, whatever the host's sysctls say. */
+  nfCallIptables: boolean;
+  nfCallIp6tables: boolean;
 }
 
 interface IpLink {
@@ -28,7 +31,10 @@ interface IpLink {
   flags: string[];
   master?: string;
   ifalias?: string;
-  linkinfo?: { info_kind?: string; info_data?: { stp_state?: number; forward_delay?: number } };
+  linkinfo?: {
+    info_kind?: string;
+    info_data?: { stp_state?: number; forward_delay?: number; nf_call_iptables?: number; nf_call_ip6tables?: number };
+  };
 }
 
 /** All interfaces by name. Rejects with OperatorError. */
@@ -52,6 +58,8 @@ function toLink(link: IpLink): Link {
     stp: (data?.stp_state ?? 0) !== 0,
     // USER_HZ
     forwardDelayMs: (data?.forward_delay ?? 0) * 10,
+    nfCallIptables: data?.nf_call_iptables === 1,
+    nfCallIp6tables: data?.nf_call_ip6tables === 1,
   };
 }
 

@@ -1,0 +1,55 @@
+// `colo rules`: what the kernel has to do for a node, shown, applied, removed.
+
+import { type Command, Option } from 'commander';
+import { addConfigOptions, type Config, loadConfig, type Role } from '../daemon/config';
+import { applyRules, planOf, type RulesReport, removeRules, showLines, undoLines } from '../io/rules';
+import { printJson } from './output';
+
+type Flags = Record<string, unknown> & { role?: Role; json?: boolean };
+
+function addOptions(command: Command): Command {
+  return addConfigOptions(command)
+    .addOption(
+      new Option('--role <role>', 'which host this is, when no file says so').choices(['primary', 'secondary']),
+    )
+    .option('--json', 'print JSON');
+}
+
+function configOf(flags: Flags): Config {
+  return loadConfig(flags, flags.role);
+}
+
+function print(report: RulesReport, nothing: string, flags: Flags): void {
+  if (flags.json) {
+    printJson(report);
+    return;
+  }
+  for (const change of report.changes) console.log(change);
+  if (report.changes.length === 0) console.log(nothing);
+  for (const warning of report.warnings) console.error(`colo: warning: ${warning}`);
+}
+
+export function addRulesCommand(program: Command): void {
+  const rules = program
+    .command('rules')
+    .description('bridges, mirror, iptables and nft rules of a host: show, apply, remove');
+
+  addOptions(rules.command('show').description('print the commands that a person would type'))
+    .option('--undo', 'print those that take them back')
+    .action((flags: Flags & { undo?: boolean }) => {
+      const plan = planOf(configOf(flags));
+      const lines = flags.undo ? undoLines(plan) : showLines(plan);
+      if (flags.json) printJson({ commands: lines.filter((line) => line !== '' && !line.startsWith('#')) });
+      else console.log(lines.join('\n'));
+    });
+
+  addOptions(rules.command('apply').description('make it so; what is so already is left alone'))
+    .addHelpText('after', '\nFrom then on the guest is heard only while a daemon runs (or with --queue-bypass).')
+    .action(async (flags: Flags) => {
+      print(await applyRules(configOf(flags)), 'everything was in place', flags);
+    });
+
+  addOptions(rules.command('remove').description('take everything back')).action(async (flags: Flags) => {
+    print(await removeRules(configOf(flags)), 'there was nothing to remove', flags);
+  });
+}

@@ -1,0 +1,192 @@
+// Makes the plan so. What is so already is left alone; what is changed is noted first, so that remove can restore it.
+
+import { OperatorError } from '../../core/errors';
+import { CommandError, run } from '../exec';
+import { type Link, links } from '../link';
+import { readSysctl, sysctlName, writeSysctl } from '../sysctl';
+import { checkPlan } from './check';
+import { BRIDGE_TYPE, enslaveCommands, isForwardPort, NF_CALL, quietPath } from './commands';
+import { replaceRules, usesNfTables } from './iptables';
+import { Journal } from './journal';
+import { cookieOf } from './marks';
+import { mirrorState, mirrorWords, removeMirror } from './mirror';
+import { applyNft, nftTables } from './nft';
+import { type BridgePlan, type NodePlan, type Plan, planOf, type RuleConfig } from './plan';
+import { removeNode, undoHost } from './remove';
+
+export interface RulesReport {
+  /** What was done, in words. Empty when everything was so before. */
+  changes: string[];
+  warnings: string[];
+}
+
+/** Rejects with OperatorError; a node that could not be finished is taken back unless it had rules before. */
+export function applyRules(config: RuleConfig): Promise<RulesReport> {
+  const plan = planOf(config);
+  return Journal.use(plan.stateDir, async (journal) => {
+    const { warnings } = await checkPlan(plan);
+    const report = { changes: [], warnings };
+    const before = plan.nodes.filter(({ node }) => journal.knows(node.index)).map(({ node }) => node.index);
+    try {
+      await applyHost(plan, journal, report);
+      for (const node of plan.nodes) await applyNode(plan, node, journal, report);
+    } catch (error) {
+      const fresh = plan.nodes.filter(({ node }) => !before.includes(node.index));
+      for (const node of fresh.reverse()) await removeNode(plan, node, journal, { changes: [], warnings: [] });
+      await undoHost(plan, journal, { changes: [], warnings: [] });
+      throw error;
+    }
+    return report;
+  });
+}
+
+async function applyHost(plan: Plan, journal: Journal, report: RulesReport): Promise<void> {
+  await loadModules(plan);
+  for (const { path, value } of plan.sysctls) set(path, value, journal, undefined, report);
+  if (plan.nftables && (await usesNfTables(plan.iptables))) {
+    journal.note(undefined, { kind: 'tables', was: [...(await nftTablesOrHint())] });
+  }
+}
+
+async function nftTablesOrHint(): Promise<Set<string>> {
+  try {
+    return await nftTables();
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    throw new OperatorError(
+      'ENFT',
+      error.message,
+      'install nftables, or set nftables: false and otherProtocols: pass',
+      { cause: error },
+    );
+  }
+}
+
+/** The sysctls are there only with the modules. Where they are built in there is nothing to load. */
+async function loadModules(plan: Plan): Promise<void> {
+  if (readSysctl('net/bridge/bridge-nf-call-iptables') === undefined) await run('modprobe', ['br_netfilter']);
+  if (plan.role === 'secondary' && readSysctl('net/netfilter/nf_conntrack_tcp_be_liberal') === undefined) {
+    await run('modprobe', ['nf_conntrack']);
+  }
+}
+
+function set(
+  path: string,
+  value: string,
+  journal: Journal | undefined,
+  index: number | undefined,
+  report: RulesReport,
+): void {
+  const was = readSysctl(path);
+  if (was === value) return;
+  // A kernel without IPv6 has nothing to keep quiet.
+  if (was === undefined && path.startsWith('net/ipv6/')) return;
+  journal?.note(index, { kind: 'sysctl', path, was: was ?? value, set: value });
+  writeSysctl(path, value);
+  if (journal) report.changes.push(`sysctl ${sysctlName(path)}=${value} (was ${was})`);
+}
+
+async function applyNode(plan: Plan, node: NodePlan, journal: Journal, report: RulesReport): Promise<void> {
+  const { index } = node.node;
+  const fresh = !journal.knows(index);
+  journal.begin(index);
+  for (const bridge of node.bridges) await applyBridge(bridge, journal, index, report);
+  // The rules come before the ports: no packet of the guest passes between.
+  if (node.nft.length > 0) await applyNft(node);
+  const rules = await replaceRules(plan.iptables, node.comment, node.iptables);
+  if (fresh || rules === 0)
+    report.changes.push(`${2 * node.iptables.length} iptables rules, ${node.nft.length} nft tables`);
+  for (const bridge of node.bridges) {
+    for (const port of bridge.ports) await applyPort(plan, node, port, bridge, journal, report);
+  }
+  if (node.mirror) await applyMirror(node, node.mirror, journal, report);
+}
+
+async function applyBridge(bridge: BridgePlan, journal: Journal, index: number, report: RulesReport): Promise<void> {
+  // The outer bridge is shared by the nodes, so it goes with the last of them.
+  const owner = bridge.quiet ? index : undefined;
+  const link = (await links()).get(bridge.name);
+  if (!link) {
+    if (!bridge.make) return;
+    journal.note(owner, { kind: 'bridge', name: bridge.name, alias: bridge.alias });
+    await run('ip', ['link', 'add', 'name', bridge.name, ...BRIDGE_TYPE]);
+    await run('ip', ['link', 'set', 'dev', bridge.name, 'alias', bridge.alias]);
+    report.changes.push(`bridge ${bridge.name} made`);
+  } else if (!link.nfCallIptables || !link.nfCallIp6tables) {
+    journal.note(owner, {
+      kind: 'netfilter',
+      name: bridge.name,
+      iptables: link.nfCallIptables,
+      ip6tables: link.nfCallIp6tables,
+    });
+  }
+  if (!link?.nfCallIptables || !link.nfCallIp6tables) {
+    await run('ip', ['link', 'set', 'dev', bridge.name, ...NF_CALL]);
+    if (link) report.changes.push(`bridge ${bridge.name} calls iptables`);
+  }
+  if (!bridge.make) return;
+  // A bridge of ours takes its settings with it.
+  if (bridge.quiet) set(quietPath(bridge.name), '1', link ? journal : undefined, index, report);
+  if (bridge.quiet && (!link || link.arp)) await run('ip', ['link', 'set', 'dev', bridge.name, 'arp', 'off']);
+  if (!link?.up) await run('ip', ['link', 'set', 'dev', bridge.name, 'up']);
+}
+
+async function applyPort(
+  plan: Plan,
+  { node }: NodePlan,
+  name: string,
+  bridge: BridgePlan,
+  journal: Journal,
+  report: RulesReport,
+): Promise<void> {
+  if (isForwardPort(name, bridge)) set(quietPath(name), '1', journal, node.index, report);
+  const link = (await links()).get(name);
+  if (!link || (link.master === bridge.name && link.up)) return;
+  if (
+    plan.role === 'secondary' &&
+    name === node.guestPort &&
+    movedByFailover(link, node.outerBridge, journal, node.index)
+  ) {
+    report.warnings.push(
+      `${name} is in ${node.outerBridge} since a failover, and stays there (colo rules remove ends that)`,
+    );
+    return;
+  }
+  const owner = name === node.outerPort ? undefined : node.index;
+  journal.note(owner, {
+    kind: 'port',
+    name,
+    index: link.index,
+    bridge: bridge.name,
+    was: link.master ?? null,
+    up: link.up,
+  });
+  for (const [program, ...args] of enslaveCommands(name, bridge)) await run(program!, args);
+  report.changes.push(`${name} put into ${bridge.name}${link.master === undefined ? '' : ` (was in ${link.master})`}`);
+}
+
+/** The same port was put into the forward bridge before, and is in the outer one now. */
+function movedByFailover(link: Link, outerBridge: string, journal: Journal, index: number): boolean {
+  if (link.master !== outerBridge) return false;
+  return journal.changes(index).some((change) => change.kind === 'port' && change.index === link.index);
+}
+
+async function applyMirror(
+  node: NodePlan,
+  mirror: { from: string; to: string },
+  journal: Journal,
+  report: RulesReport,
+): Promise<void> {
+  const { index } = node.node;
+  const cookie = cookieOf(index);
+  const state = await mirrorState(mirror.from, cookie);
+  if (state.to === mirror.to) return;
+  if (!state.clsact) {
+    const link = (await links()).get(mirror.from)!;
+    journal.note(index, { kind: 'clsact', name: mirror.from, index: link.index });
+    await run('tc', ['qdisc', 'add', 'dev', mirror.from, 'clsact']);
+  }
+  if (state.to !== undefined) await removeMirror(mirror.from);
+  await run('tc', ['filter', 'add', ...mirrorWords(mirror.from, mirror.to, cookie)]);
+  report.changes.push(`mirror from ${mirror.from} to ${mirror.to}`);
+}

@@ -1,0 +1,185 @@
+// What was changed and how it was before, so that removing the rules restores it: a file in the state directory, written
+// before each change. It may get lost; the rules themselves are found by their marks.
+
+import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { OperatorError } from '../../core/errors';
+
+export type Change =
+  | { kind: 'sysctl'; path: string; was: string; set: string }
+  | { kind: 'bridge'; name: string; alias: string }
+  /** `index` is the interface's: another one of the same name is not meant. */
+  | { kind: 'port'; name: string; index: number; bridge: string; was: string | null; up: boolean }
+  | { kind: 'netfilter'; name: string; iptables: boolean; ip6tables: boolean }
+  | { kind: 'clsact'; name: string; index: number }
+  /** Tables of iptables-nft (`ip raw`, ...) that were there before ours. */
+  | { kind: 'tables'; was: string[] };
+
+interface Content {
+  version: 1;
+  /** Of the whole host: undone with the last node. */
+  host: Change[];
+  nodes: Record<string, Change[]>;
+}
+
+const LOCK_WAIT_MS = 20_000;
+const LOCK_POLL_MS = 20;
+
+export class Journal {
+  private readonly file: string;
+  private readonly lock: string;
+  private content: Content = { version: 1, host: [], nodes: {} };
+
+  private constructor(private readonly dir: string) {
+    this.file = join(dir, 'rules.json');
+    this.lock = join(dir, 'rules.lock');
+  }
+
+  /** Runs `work` with the journal, while no other process has it. */
+  static async use<T>(dir: string, work: (journal: Journal) => Promise<T>): Promise<T> {
+    const journal = new Journal(dir);
+    await journal.open();
+    try {
+      return await work(journal);
+    } finally {
+      journal.close();
+    }
+  }
+
+  private async open(): Promise<void> {
+    try {
+      mkdirSync(this.dir, { recursive: true, mode: 0o700 });
+      for (let waited = 0; !this.takeLock(); waited += LOCK_POLL_MS) {
+        if (waited > LOCK_WAIT_MS) {
+          throw new OperatorError(
+            'ELOCK',
+            `another process changes the rules (${this.lock})`,
+            'wait for it, or end it',
+          );
+        }
+        await sleep(LOCK_POLL_MS);
+      }
+    } catch (cause) {
+      if (cause instanceof OperatorError) throw cause;
+      throw new OperatorError(
+        'ESTATEDIR',
+        `cannot write in ${this.dir}: ${(cause as Error).message}`,
+        'run it as root',
+        { cause },
+      );
+    }
+    this.read();
+  }
+
+  private takeLock(): boolean {
+    try {
+      const fd = openSync(this.lock, 'wx', 0o600);
+      writeFileSync(fd, `${process.pid}`);
+      closeSync(fd);
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+    if (!this.lockIsStale()) return false;
+    rmSync(this.lock, { force: true });
+    return false;
+  }
+
+  /** Left behind by a process that was killed. An empty one is just being made. */
+  private lockIsStale(): boolean {
+    try {
+      const pid = Number(readFileSync(this.lock, 'utf8'));
+      if (pid === 0) return false;
+      process.kill(pid, 0);
+      return false;
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'ESRCH';
+    }
+  }
+
+  private read(): void {
+    let text: string;
+    try {
+      text = readFileSync(this.file, 'utf8');
+    } catch {
+      return;
+    }
+    try {
+      const content = JSON.parse(text) as Content;
+      if (content.version === 1 && Array.isArray(content.host) && typeof content.nodes === 'object')
+        this.content = content;
+    } catch {
+      // Torn by a crash of the host: as if it were lost.
+    }
+  }
+
+  private close(): void {
+    rmSync(this.lock, { force: true });
+    try {
+      // Only when nothing else is there.
+      rmdirSync(this.dir);
+    } catch {
+      // The daemon's files are.
+    }
+  }
+
+  /** Changes of the host (undefined) or of a node, oldest first. */
+  changes(index?: number): readonly Change[] {
+    return index === undefined ? this.content.host : (this.content.nodes[index] ?? []);
+  }
+
+  /** A node that rules were applied for. */
+  knows(index: number): boolean {
+    return this.content.nodes[index] !== undefined;
+  }
+
+  get hasNodes(): boolean {
+    return Object.keys(this.content.nodes).length > 0;
+  }
+
+  /** To be called before the change. What was noted about the same thing before stays: it knows how it was at first. */
+  note(index: number | undefined, change: Change): void {
+    if (index !== undefined) this.content.nodes[index] ??= [];
+    const list = index === undefined ? this.content.host : this.content.nodes[index]!;
+    const at = list.findIndex((known) => sameThing(known, change));
+    if (at < 0) list.push(change);
+    else if (isOtherInterface(list[at]!, change)) list[at] = change;
+    else return;
+    this.save();
+  }
+
+  /** A node has rules, though nothing may have had to be changed but them. */
+  begin(index: number): void {
+    if (this.knows(index)) return;
+    this.content.nodes[index] = [];
+    this.save();
+  }
+
+  forget(index: number | undefined): void {
+    if (index === undefined) this.content.host = [];
+    else delete this.content.nodes[index];
+    this.save();
+  }
+
+  private save(): void {
+    if (this.content.host.length === 0 && !this.hasNodes) {
+      rmSync(this.file, { force: true });
+      return;
+    }
+    const next = `${this.file}.new`;
+    writeFileSync(next, `${JSON.stringify(this.content, null, 2)}\n`, { mode: 0o600 });
+    renameSync(next, this.file);
+  }
+}
+
+function sameThing(a: Change, b: Change): boolean {
+  if (a.kind !== b.kind) return false;
+  if (a.kind === 'tables') return true;
+  return a.kind === 'sysctl' ? a.path === (b as typeof a).path : a.name === (b as typeof a).name;
+}
+
+/** The interface was made anew since, so what is known of the old one is worth nothing. */
+function isOtherInterface(known: Change, now: Change): boolean {
+  return 'index' in known && 'index' in now && known.index !== now.index;
+}

@@ -1,0 +1,81 @@
+// What iptables cannot say, in nft(8)'s words. Tables of our own, so that making and removing them is one transaction each.
+
+import { CommandError, run } from '../exec';
+import { commentOf, FORWARD_ZONE } from './marks';
+import type { NodePlan, RuleNode } from './plan';
+
+/**
+ * Reassembly comes before iptables' raw table, so its zone is too late for fragments: both guests' fragments with the same IPv4
+ * identification, which copies of one machine do choose, would be put together into one packet with bytes of both.
+ * This sets the zone before (NF_IP_PRI_CONNTRACK_DEFRAG is -400). IPv6 fragments are kept apart by their interface.
+ */
+export function defragStatements(table: string, node: RuleNode): string[] {
+  return [
+    `add chain ip ${table} defrag { type filter hook prerouting priority -450 ; }`,
+    `add rule ip ${table} defrag iifname "${node.forwardBridge}" ct zone set ${FORWARD_ZONE} comment "${commentOf(node.index)}"`,
+  ];
+}
+
+/**
+ * Only IP is seen by the queues. What carries it, finds it or guards the link passes: ARP, RARP, LLDP, EAPOL. Anything else
+ * would leave unverified, so it does not leave.
+ */
+export function guestStatements(table: string, node: RuleNode): string[] {
+  const comment = `comment "${commentOf(node.index)}"`;
+  return [
+    `add chain netdev ${table} guest { type filter hook ingress device "${node.guestPort}" priority 0 ; }`,
+    `add rule netdev ${table} guest ether type { ip, ip6, arp, 0x8035, 0x88cc, 0x888e } accept ${comment}`,
+    `add rule netdev ${table} guest ether type 8021q vlan type { ip, ip6, arp } accept ${comment}`,
+    `add rule netdev ${table} guest counter drop ${comment}`,
+  ];
+}
+
+interface NftTable {
+  family: string;
+  name: string;
+}
+
+/** `ip raw`, `netdev colo-1`, ... */
+export async function nftTables(): Promise<Set<string>> {
+  const out = JSON.parse(await run('nft', ['-j', 'list', 'tables'])) as { nftables: { table?: NftTable }[] };
+  return new Set(out.nftables.flatMap(({ table }) => (table ? [`${table.family} ${table.name}`] : [])));
+}
+
+/** Makes a node's tables, in the place of older ones, in one transaction. */
+export async function applyNft(plan: NodePlan): Promise<void> {
+  const lines: string[] = [];
+  for (const { family, table, statements } of plan.nft) {
+    // `add` before `delete`, as the table need not be there yet.
+    lines.push(
+      `add table ${family} ${table}`,
+      `delete table ${family} ${table}`,
+      `add table ${family} ${table}`,
+      ...statements,
+    );
+  }
+  await run('nft', ['-f', '-'], { input: `${lines.join('\n')}\n` });
+}
+
+/** Removes a node's tables; those that are not there do not matter. True when there was one. */
+export async function removeNft(index: number, existing: ReadonlySet<string>): Promise<boolean> {
+  const ours = ['ip', 'netdev'].map((family) => `${family} colo-${index}`).filter((table) => existing.has(table));
+  if (ours.length > 0)
+    await run('nft', ['-f', '-'], { input: ours.map((table) => `delete table ${table}\n`).join('') });
+  return ours.length > 0;
+}
+
+/** Removes one of the tables that iptables-nft makes, when there is nothing in it any more. */
+export async function dropIfEmpty(table: string): Promise<void> {
+  const [family, name] = table.split(' ') as [string, string];
+  const text = await run('nft', ['-j', 'list', 'table', family, name]);
+  if (/"rule":/.test(text)) return;
+  const { nftables } = JSON.parse(text) as { nftables: { chain?: { name: string } }[] };
+  const chains = nftables.flatMap(({ chain }) => (chain ? [chain.name] : []));
+  try {
+    // The kernel refuses to delete a chain that has got a rule meanwhile.
+    for (const chain of chains) await run('nft', ['delete', 'chain', family, name, chain]);
+    await run('nft', ['delete', 'table', family, name]);
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+  }
+}

@@ -1,0 +1,177 @@
+// What a node needs of the kernel, as data. `colo rules show` prints it as commands, `apply` and `remove` make it so and undo it.
+//
+//   primary:   br0 = {outer NIC, tap0}, colobr0 = {fwd0}; mirror tap0 -> fwd0; from tap0 -> guest queue, from fwd0 -> forward queue
+//   secondary: colobr0 = {fwd0, tap0};                    from tap0 -> guest queue, towards tap0 -> forward queue
+//
+// The rules look at bridged packets: iptables-extensions(8) physdev, and the bridges' own nf_call_iptables (ip-link(8)), so
+// that other bridges of the host stay as they are.
+
+import { commentOf, FORWARD_ZONE, SHARED_ALIAS } from './marks';
+import { defragStatements, guestStatements } from './nft';
+
+export interface RuleNode {
+  index: number;
+  name: string;
+  guestPort: string;
+  forwardPort: string;
+  outerBridge: string;
+  outerPort: string | undefined;
+  forwardBridge: string;
+  guestQueue: number;
+  forwardQueue: number;
+  queueBypass: boolean;
+  otherProtocols: 'drop' | 'pass';
+}
+
+export interface RuleConfig {
+  role: 'primary' | 'secondary';
+  nodes: readonly RuleNode[];
+  stateDir: string;
+  iptables: string;
+  nftables: boolean;
+}
+
+export interface IptablesRule {
+  table: 'raw' | 'mangle';
+  chain: 'PREROUTING' | 'FORWARD';
+  words: readonly string[];
+}
+
+/** A bridge that is made when it is missing. */
+export interface BridgePlan {
+  name: string;
+  /** Marks it as made by these rules. */
+  alias: string;
+  ports: readonly string[];
+  /** False: it must be there already. */
+  make: boolean;
+  /** It carries nobody's traffic but the guest's: the host does not speak on it. */
+  quiet: boolean;
+}
+
+export interface NodePlan {
+  node: RuleNode;
+  comment: string;
+  bridges: readonly BridgePlan[];
+  mirror: { from: string; to: string } | undefined;
+  /** In the order of the chain; the same for IPv4 and IPv6. */
+  iptables: readonly IptablesRule[];
+  /** nft(8) statements after `add table`, by table. */
+  nft: readonly { family: 'ip' | 'netdev'; table: string; statements: readonly string[] }[];
+}
+
+export interface Setting {
+  path: string;
+  value: string;
+}
+
+export interface Plan {
+  role: 'primary' | 'secondary';
+  iptables: string;
+  nftables: boolean;
+  stateDir: string;
+  /** Of the whole host. */
+  sysctls: readonly Setting[];
+  nodes: readonly NodePlan[];
+}
+
+export function planOf(config: RuleConfig): Plan {
+  const { role, iptables, nftables, stateDir } = config;
+  const nodes = config.nodes.map((node) => (role === 'primary' ? primaryPlan(node, nftables) : secondaryPlan(node)));
+  return { role, iptables, nftables, stateDir, sysctls: hostSettings(role), nodes };
+}
+
+function hostSettings(role: 'primary' | 'secondary'): Setting[] {
+  // Without these a guest's packets pass unseen as soon as they wear a VLAN tag or a PPPoE header.
+  const settings = [
+    { path: 'net/bridge/bridge-nf-filter-vlan-tagged', value: '1' },
+    { path: 'net/bridge/bridge-nf-filter-pppoe-tagged', value: '1' },
+  ];
+  // On SN conntrack sees the peer's acknowledgements in the PVM's numbers and the SVM's in its own: all out of window.
+  if (role === 'secondary') settings.push({ path: 'net/netfilter/nf_conntrack_tcp_be_liberal', value: '1' });
+  return settings;
+}
+
+function primaryPlan(node: RuleNode, nftables: boolean): NodePlan {
+  const comment = commentOf(node.index);
+  const mark = ['-m', 'comment', '--comment', comment];
+  const from = (port: string) => ['-m', 'physdev', '--physdev-in', port, ...mark];
+  const table = `colo-${node.index}`;
+  const drops =
+    node.otherProtocols === 'drop'
+      ? [{ family: 'netdev' as const, table, statements: guestStatements(table, node) }]
+      : [];
+  return {
+    node,
+    comment,
+    bridges: [outerBridge(node, [node.guestPort]), forwardBridge(node, [node.forwardPort])],
+    mirror: { from: node.guestPort, to: node.forwardPort },
+    iptables: [
+      {
+        table: 'raw',
+        chain: 'PREROUTING',
+        words: [...from(node.forwardPort), '-j', 'CT', '--zone', `${FORWARD_ZONE}`],
+      },
+      {
+        table: 'mangle',
+        chain: 'PREROUTING',
+        words: [...from(node.guestPort), ...queue(node.guestQueue, node.queueBypass)],
+      },
+      // Never with a bypass: what the SVM says has no business on this host.
+      { table: 'mangle', chain: 'PREROUTING', words: [...from(node.forwardPort), ...queue(node.forwardQueue, false)] },
+    ],
+    nft: nftables ? [{ family: 'ip', table, statements: defragStatements(table, node) }, ...drops] : [],
+  };
+}
+
+function secondaryPlan(node: RuleNode): NodePlan {
+  const comment = commentOf(node.index);
+  const mark = ['-m', 'comment', '--comment', comment];
+  const fromGuest = ['-m', 'physdev', '--physdev-in', node.guestPort, ...mark];
+  // Whatever the bridge and the port it comes from, so it holds after a failover, too. A flooded packet is many copies of
+  // one that conntrack does not know yet, and the kernel drops such a one rather than queue it; none is for the guest alone.
+  const toGuest = [
+    '-m',
+    'physdev',
+    '--physdev-is-bridged',
+    '--physdev-out',
+    node.guestPort,
+    '-m',
+    'pkttype',
+    '--pkt-type',
+    'unicast',
+    ...mark,
+  ];
+  return {
+    node,
+    comment,
+    bridges: [outerBridge(node, []), forwardBridge(node, [node.forwardPort, node.guestPort])],
+    mirror: undefined,
+    iptables: [
+      // Brings conntrack, and with it reassembly, to the namespace.
+      { table: 'raw', chain: 'PREROUTING', words: [...fromGuest, '-j', 'CT'] },
+      { table: 'mangle', chain: 'PREROUTING', words: [...fromGuest, ...queue(node.guestQueue, node.queueBypass)] },
+      { table: 'mangle', chain: 'FORWARD', words: [...toGuest, ...queue(node.forwardQueue, node.queueBypass)] },
+    ],
+    nft: [],
+  };
+}
+
+function queue(number: number, bypass: boolean): string[] {
+  return ['-j', 'NFQUEUE', '--queue-num', `${number}`, ...(bypass ? ['--queue-bypass'] : [])];
+}
+
+function outerBridge(node: RuleNode, guest: readonly string[]): BridgePlan {
+  const make = node.outerPort !== undefined;
+  return {
+    name: node.outerBridge,
+    alias: SHARED_ALIAS,
+    ports: [...(node.outerPort === undefined ? [] : [node.outerPort]), ...guest],
+    make,
+    quiet: false,
+  };
+}
+
+function forwardBridge(node: RuleNode, ports: readonly string[]): BridgePlan {
+  return { name: node.forwardBridge, alias: commentOf(node.index), ports, make: true, quiet: true };
+}

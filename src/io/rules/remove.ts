@@ -1,0 +1,116 @@
+// Takes the rules away: what carries our marks goes, what was changed for them becomes as it was.
+
+import { CommandError, run } from '../exec';
+import { links } from '../link';
+import { readSysctl, sysctlName, writeSysctl } from '../sysctl';
+import type { RulesReport } from './apply';
+import { replaceRules, usesNfTables } from './iptables';
+import { type Change, Journal } from './journal';
+import { cookieOf } from './marks';
+import { clsactEmpty, mirrorState, removeMirror } from './mirror';
+import { dropIfEmpty, nftTables, removeNft } from './nft';
+import { type NodePlan, type Plan, planOf, type RuleConfig } from './plan';
+
+/** Rejects with OperatorError. Rules that are not there are no error. */
+export function removeRules(config: RuleConfig): Promise<RulesReport> {
+  const plan = planOf(config);
+  return Journal.use(plan.stateDir, async (journal) => {
+    const report: RulesReport = { changes: [], warnings: [] };
+    for (const node of [...plan.nodes].reverse()) await removeNode(plan, node, journal, report);
+    await undoHost(plan, journal, report);
+    return report;
+  });
+}
+
+export async function removeNode(plan: Plan, node: NodePlan, journal: Journal, report: RulesReport): Promise<void> {
+  const { index, guestPort, forwardBridge } = node.node;
+  const rules = await replaceRules(plan.iptables, node.comment, []);
+  if (rules > 0) report.changes.push(`${rules} iptables rules of ${node.comment} removed`);
+  if (plan.nftables && (await removeNft(index, await nftTables())))
+    report.changes.push(`nft tables colo-${index} removed`);
+  const known = await links();
+  if (node.mirror && known.has(guestPort) && (await mirrorState(guestPort, cookieOf(index))).to) {
+    await removeMirror(guestPort);
+    report.changes.push(`mirror of ${guestPort} removed`);
+  }
+  for (const change of [...journal.changes(index)].reverse()) await undo(change, report);
+  // Without the journal the mark on the bridge tells, and its ports are set free with it.
+  if (!journal.knows(index))
+    await undo({ kind: 'bridge', name: forwardBridge, alias: node.comment }, report, node.node.forwardPort, guestPort);
+  journal.forget(index);
+}
+
+/** What the nodes share, once the last of them is gone. */
+export async function undoHost(plan: Plan, journal: Journal, report: RulesReport): Promise<void> {
+  if (journal.hasNodes) return;
+  const tables = journal.changes().some((change) => change.kind === 'tables');
+  for (const change of [...journal.changes()].reverse()) {
+    if (change.kind !== 'tables') await undo(change, report);
+    else if (tables && (await usesNfTables(plan.iptables))) await dropTables(change.was);
+  }
+  journal.forget(undefined);
+}
+
+/** iptables-nft makes tables as it needs them, and never removes one. */
+async function dropTables(before: readonly string[]): Promise<void> {
+  const now = await nftTables();
+  for (const table of ['ip raw', 'ip mangle', 'ip filter', 'ip6 raw', 'ip6 mangle', 'ip6 filter']) {
+    if (now.has(table) && !before.includes(table)) await dropIfEmpty(table);
+  }
+}
+
+async function undo(change: Change, report: RulesReport, ...members: string[]): Promise<void> {
+  if (change.kind === 'tables') return;
+  if (change.kind === 'sysctl') {
+    // Somebody else's word since then stays.
+    if (readSysctl(change.path) !== change.set || change.was === change.set) return;
+    writeSysctl(change.path, change.was);
+    report.changes.push(`sysctl ${sysctlName(change.path)}=${change.was}`);
+    return;
+  }
+  const known = await links();
+  const link = known.get(change.name);
+  if (!link || ('index' in change && change.index !== link.index)) return;
+  switch (change.kind) {
+    case 'bridge': {
+      if (link.alias !== change.alias) return;
+      const strangers = [...known.values()].filter(
+        (port) => port.master === change.name && !members.includes(port.name),
+      );
+      if (strangers.length > 0) {
+        report.warnings.push(
+          `bridge ${change.name} stays: it has got other ports (${strangers.map(({ name }) => name).join(', ')})`,
+        );
+        return;
+      }
+      await run('ip', ['link', 'del', 'dev', change.name]);
+      report.changes.push(`bridge ${change.name} removed`);
+      return;
+    }
+    case 'port': {
+      if (link.master !== change.bridge) return;
+      const back = change.was !== null && known.has(change.was) ? ['master', change.was] : ['nomaster'];
+      await run('ip', ['link', 'set', 'dev', change.name, ...back, ...(change.up ? [] : ['down'])]);
+      report.changes.push(`${change.name} taken out of ${change.bridge}`);
+      return;
+    }
+    case 'netfilter': {
+      const flags = [
+        'nf_call_iptables',
+        change.iptables ? '1' : '0',
+        'nf_call_ip6tables',
+        change.ip6tables ? '1' : '0',
+      ];
+      await run('ip', ['link', 'set', 'dev', change.name, 'type', 'bridge', ...flags]);
+      return;
+    }
+    case 'clsact':
+      if (!(await clsactEmpty(change.name))) return;
+      try {
+        await run('tc', ['qdisc', 'del', 'dev', change.name, 'clsact']);
+      } catch (error) {
+        // Somebody else has taken it away.
+        if (!(error instanceof CommandError)) throw error;
+      }
+  }
+}

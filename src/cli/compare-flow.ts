@@ -1,7 +1,8 @@
 // One flow of two captures through the primary's engine. A difference ends the flow: what follows one cannot be told apart
 // from its consequences, and only a running pair has checkpoints.
 
-import { type CheckpointCause, CheckpointCause as Cause } from '../compare/outcome';
+import { comparedFrom } from '../compare/datagram';
+import { CheckpointCause as Cause, type CheckpointCause } from '../compare/outcome';
 import { R_AT, R_BYTES, R_COPY, R_COPY_BYTES, R_SEQ } from '../compare/packet-log';
 import { formatSynOptions } from '../compare/tcp-syn';
 import {
@@ -109,7 +110,12 @@ export class FlowComparison {
           logRecords: records,
         },
       },
-      { accept: accepted, acceptRewritten: accepted, drop: () => {}, requestCheckpoint: (cause) => this.differs(cause) },
+      {
+        accept: accepted,
+        acceptRewritten: accepted,
+        drop: () => {},
+        requestCheckpoint: (cause) => this.differs(cause),
+      },
     );
   }
 
@@ -207,19 +213,15 @@ export class FlowComparison {
     this.numbers[side] = number;
     const v = this.view;
     parseIp(v, buf, off, bytes);
-    if (v.protocol !== IPPROTO_TCP) this.countDatagram(side, number);
-    else if (side === SECONDARY && this.translated && (v.flags & TCP_SYN) !== 0 && this.isn[PRIMARY] !== -1) {
+    if (v.protocol !== IPPROTO_TCP) {
+      if (side === PRIMARY) this.datagrams.set(number, v.end - comparedFrom(v));
+    } else if (side === SECONDARY && this.translated && (v.flags & TCP_SYN) !== 0 && this.isn[PRIMARY] !== -1) {
       // Only the SYN of a translated connection still has the secondary's own number.
       buf.writeUInt32BE(this.isn[PRIMARY]!, v.l4 + 4);
     }
     if (side === PRIMARY) this.engine.primary(number, buf, off, bytes, false, 0);
     else this.engine.secondary(buf, off, bytes, 0);
     if (v.protocol === IPPROTO_TCP) this.countStream();
-  }
-
-  private countDatagram(side: Side, number: number): void {
-    const v = this.view;
-    if (side === PRIMARY) this.datagrams.set(number, v.end - (v.payload > v.l4 ? v.payload : v.l4));
   }
 
   private countStream(): void {
@@ -319,7 +321,8 @@ export class FlowComparison {
     let skip = 0;
     if (tcp) {
       const seq = log.words[r + R_SEQ]!;
-      if ((w[flow + X_FLAGS]! & XF_BASED) !== 0) skip = Math.min(bytes, Math.max(0, seqDiff(w[flow + X_VERIFIED]!, seq)));
+      if ((w[flow + X_FLAGS]! & XF_BASED) !== 0)
+        skip = Math.min(bytes, Math.max(0, seqDiff(w[flow + X_VERIFIED]!, seq)));
       finding.offset ??= this.streamOffset(flow, (seq + skip) >>> 0);
     } else finding.offset ??= 0;
     const text = hex(log.data, at + skip, bytes - skip);
@@ -342,4 +345,3 @@ function secondaryRest(flags: number): string {
 function hex(buf: Buffer, off: number, bytes: number): string {
   return buf.toString('hex', off, off + Math.min(bytes, SHOWN_BYTES));
 }
-

@@ -9,7 +9,6 @@ import { PacketView } from '../packet/view';
 export const PRIMARY = 0;
 export const SECONDARY = 1;
 export type Side = typeof PRIMARY | typeof SECONDARY;
-export const SIDE_NAMES: readonly string[] = ['primary', 'secondary'];
 
 /** An address as a key of maps: an IPv4 one is its word. */
 export type AddressKey = number | string;

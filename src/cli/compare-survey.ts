@@ -5,7 +5,17 @@ import { OperatorError } from '../core/errors';
 import { seqDiff } from '../core/seq32';
 import { formatAddress } from '../packet/address';
 import { IPPROTO_TCP, TCP_RST, TCP_SYN } from '../packet/view';
-import { type AddressKey, addressKey, ipPackets, leftOut, PRIMARY, SECONDARY, type Side, type SidePacket, Skipped } from './compare-side';
+import {
+  type AddressKey,
+  addressKey,
+  ipPackets,
+  leftOut,
+  PRIMARY,
+  SECONDARY,
+  type Side,
+  type SidePacket,
+  Skipped,
+} from './compare-side';
 
 /** Words of a flow, for the primary; the secondary's follow each. */
 export const S_PACKETS = FLOW_USER;
@@ -22,17 +32,24 @@ const RECORD_WORDS = FLOW_USER + 14;
 
 /** More would need a gigabyte for their engines' tables alone. */
 const MAX_FLOWS = 1 << 20;
+/** In a file: headers of the packet's record and of IP. */
+const LEAST_PACKET_BYTES = 16 + 20;
 /** Numbers of two captures that began in the middle of a connection, further apart than this, are of different ISNs. */
 const MAX_START_DISTANCE = 1 << 24;
 
 export class Survey {
   /** All flows, each from the view of its sender. */
-  readonly flows = new FlowTable(MAX_FLOWS, RECORD_WORDS);
+  readonly flows: FlowTable;
   readonly packets = [0, 0];
   /** Time of the first packet of each address, by side. */
   private readonly firstTime = [new Map<AddressKey, bigint>(), new Map<AddressKey, bigint>()];
   /** Number of the first packet that the capture cut, by address and side. */
   private readonly firstCut = [new Map<AddressKey, number>(), new Map<AddressKey, number>()];
+
+  /** Room for the flows that files of so many bytes together can have, if they are not too many. */
+  constructor(fileBytes: number) {
+    this.flows = new FlowTable(Math.min(MAX_FLOWS, Math.ceil(fileBytes / LEAST_PACKET_BYTES) + 1), RECORD_WORDS);
+  }
 
   /** Throws OperatorError. */
   read(side: Side, path: string): void {
@@ -96,20 +113,26 @@ export class Survey {
       const seen = (w[flow + S_PACKETS] !== 0 ? 1 : 0) | (w[flow + S_PACKETS + SECONDARY] !== 0 ? 2 : 0);
       sides.set(from, (sides.get(from) ?? 0) | seen);
       if (!texts.has(from)) texts.set(from, formatAddress(family, w, flow + FLOW_GUEST));
-      for (const [a, b] of [[from, to], [to, from]] as const) {
+      for (const [a, b] of [
+        [from, to],
+        [to, from],
+      ] as const) {
         const known = peers.get(a);
         if (known === undefined) peers.set(a, new Set([b]));
         else known.add(b);
       }
     }
     const common = [...sides].filter(([, seen]) => seen === 3).map(([key]) => key);
-    const partners = (key: AddressKey): AddressKey[] => common.filter((other) => other !== key && peers.get(key)!.has(other));
+    const partners = (key: AddressKey): AddressKey[] =>
+      common.filter((other) => other !== key && peers.get(key)!.has(other));
     const guests = common.filter((key) => {
       const mine = partners(key);
       return mine.length === 0 || (mine.length > 1 && mine.every((other) => partners(other).length === 1));
     });
     // Every other common address must be explained as a peer of one of these.
-    const explained = common.every((key) => guests.includes(key) || partners(key).some((other) => guests.includes(other)));
+    const explained = common.every(
+      (key) => guests.includes(key) || partners(key).some((other) => guests.includes(other)),
+    );
     if (guests.length === 0 || !explained) {
       const names = common.map((key) => texts.get(key)!);
       throw new OperatorError(

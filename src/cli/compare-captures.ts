@@ -1,0 +1,245 @@
+// Compares what the two guests of a pair sent, out of two captures, by the engine that a running primary uses. It goes twice
+// through the files: first to know the flows and the guest, then to compare flow by flow, both files merged by time.
+
+import { statSync } from 'node:fs';
+import { OperatorError } from '../core/errors';
+import { parseAddress } from '../packet/address';
+import { formatTuple } from '../packet/format';
+import { type Finding, FlowComparison } from './compare-flow';
+import {
+  type AddressKey,
+  addressKey,
+  ipPackets,
+  leftOut,
+  PRIMARY,
+  SECONDARY,
+  type Side,
+  type SidePacket,
+  Skipped,
+} from './compare-side';
+import { S_BYTES, S_FIRST_SEQ, S_PACKETS, S_STATE, S_SYNS, Survey } from './compare-survey';
+
+export interface CompareOptions {
+  /** Addresses of the guest; without them those that send in both captures. */
+  guests?: readonly string[];
+  /** Differences kept; all are counted. Default: 20. */
+  maxDifferences?: number;
+  /** The secondary's connections have the primary's sequence numbers already, all but their SYNs. */
+  secondaryTranslated?: boolean;
+}
+
+export interface FoundDifference extends Finding {
+  /** Such as `tcp 10.0.0.1:80 > 10.0.0.2:40000`. */
+  flow: string;
+}
+
+export interface SideSummary {
+  path: string;
+  /** IP packets, of anybody. */
+  packets: number;
+  guestPackets: number;
+  /** Packets that were not compared, by reason. */
+  skipped: Record<string, number>;
+}
+
+export interface Comparison {
+  equal: boolean;
+  guests: string[];
+  primary: SideSummary;
+  secondary: SideSummary;
+  flows: { compared: number; equal: number; different: number; skipped: number };
+  /** Bytes of streams and datagrams that both sides sent alike. */
+  comparedBytes: number;
+  /** In the order in which they came to light. */
+  differences: FoundDifference[];
+}
+
+export const DEFAULT_MAX_DIFFERENCES = 20;
+
+/** Clocks of two hosts may differ by less than this; captures further apart are laid side by side by their first packets. */
+const MAX_CLOCK_DIFFERENCE_NS = 60_000_000_000n;
+
+const F_SEEN = 1;
+const F_UNNUMBERED = 2;
+
+/** Throws OperatorError when a file is damaged, cannot be read or holds nothing to compare. */
+export function compareCaptures(primaryPath: string, secondaryPath: string, options: CompareOptions = {}): Comparison {
+  return new CaptureComparison([primaryPath, secondaryPath], options).run();
+}
+
+class CaptureComparison {
+  private readonly survey: Survey;
+  private readonly skipped = [new Skipped(), new Skipped()];
+  private readonly guestPackets = [0, 0];
+  /** Flows under way, by their base in the survey's table. */
+  private readonly running = new Map<number, { comparison: FlowComparison; left: number; name: string }>();
+  private readonly flows = { compared: 0, equal: 0, different: 0, skipped: 0 };
+  private readonly differences: FoundDifference[] = [];
+  private comparedBytes = 0;
+
+  constructor(
+    private readonly paths: readonly [string, string],
+    private readonly options: CompareOptions,
+  ) {
+    this.survey = new Survey(fileBytes(paths[PRIMARY]) + fileBytes(paths[SECONDARY]));
+  }
+
+  run(): Comparison {
+    for (const side of [PRIMARY, SECONDARY] as const) {
+      this.survey.read(side, this.paths[side]);
+    }
+    const guests = namedGuests(this.options.guests ?? []) ?? this.survey.findGuests();
+    const keys = new Set(guests.map((g) => g.key));
+    this.requireWhole(keys);
+    this.compare(keys);
+    for (const flow of [...this.running.keys()]) this.end(flow);
+    const names = guests.map((g) => g.text);
+    if (this.flows.compared === 0) {
+      throw new OperatorError(
+        'ENOTHING',
+        `nothing to compare: ${this.flows.skipped > 0 ? 'no connection of the captures has its SYN in both' : `no packet of ${names.join(', ')} in either capture`}`,
+        this.flows.skipped > 0
+          ? 'begin both captures before the connections, or say --secondary-translated if the secondary was captured behind the translation'
+          : 'name the guest with --guest ADDRESS',
+      );
+    }
+    return {
+      equal: this.flows.different === 0,
+      guests: names,
+      primary: this.summary(PRIMARY),
+      secondary: this.summary(SECONDARY),
+      flows: this.flows,
+      comparedBytes: this.comparedBytes,
+      differences: this.differences,
+    };
+  }
+
+  private compare(guests: ReadonlySet<AddressKey>): void {
+    const starts = [this.survey.startOf(PRIMARY, guests) ?? 0n, this.survey.startOf(SECONDARY, guests) ?? 0n];
+    const apart = starts[PRIMARY]! - starts[SECONDARY]!;
+    const shift = apart < MAX_CLOCK_DIFFERENCE_NS && -apart < MAX_CLOCK_DIFFERENCE_NS ? 0n : apart;
+    const readers = this.paths.map((path, side) => this.ofGuests(side as Side, path, guests));
+    try {
+      let a = readers[PRIMARY]!.next();
+      let b = readers[SECONDARY]!.next();
+      while (a.done !== true || b.done !== true) {
+        if (b.done === true || (a.done !== true && a.value.timeNs <= b.value.timeNs + shift)) {
+          this.take(PRIMARY, a.value as SidePacket);
+          a = readers[PRIMARY]!.next();
+        } else {
+          this.take(SECONDARY, b.value);
+          b = readers[SECONDARY]!.next();
+        }
+      }
+    } finally {
+      for (const reader of readers) reader.return();
+    }
+  }
+
+  private *ofGuests(side: Side, path: string, guests: ReadonlySet<AddressKey>): Generator<SidePacket, void, undefined> {
+    for (const packet of ipPackets(path, this.skipped[side]!)) {
+      if (!guests.has(packet.source)) continue;
+      this.guestPackets[side]!++;
+      const reason = leftOut(packet.view);
+      if (reason !== undefined) this.skipped[side]!.add(reason);
+      else yield packet;
+    }
+  }
+
+  private take(side: Side, packet: SidePacket): void {
+    const { view } = packet;
+    const { flows } = this.survey;
+    const flow = flows.find(view, false);
+    if (flow < 0) {
+      this.skipped[side]!.add('file_has_grown');
+      return;
+    }
+    if ((flows.words[flow + S_STATE]! & F_SEEN) === 0) this.begin(flow, packet);
+    const run = this.running.get(flow);
+    if (run === undefined) {
+      const unnumbered = (flows.words[flow + S_STATE]! & F_UNNUMBERED) !== 0;
+      this.skipped[side]!.add(unnumbered ? 'connection_without_syn' : 'after_difference');
+      return;
+    }
+    run.comparison.take(side, packet.buf, view.start, view.end - view.start, packet.number);
+    run.left--;
+    if (run.left === 0 || run.comparison.finding !== undefined) this.end(flow);
+  }
+
+  private begin(flow: number, packet: SidePacket): void {
+    const w = this.survey.flows.words;
+    const translated = this.options.secondaryTranslated === true;
+    if (!translated && !this.survey.isNumberingKnown(flow)) {
+      w[flow + S_STATE] = F_SEEN | F_UNNUMBERED;
+      this.flows.skipped++;
+      return;
+    }
+    w[flow + S_STATE] = F_SEEN;
+    this.flows.compared++;
+    const pair = (at: number): [number, number] => [w[flow + at]!, w[flow + at + SECONDARY]!];
+    const packets = pair(S_PACKETS);
+    const size = { packets, bytes: pair(S_BYTES), syns: pair(S_SYNS), firstSeq: w[flow + S_FIRST_SEQ]! };
+    if (packets[PRIMARY] === 0) size.firstSeq = w[flow + S_FIRST_SEQ + SECONDARY]!;
+    this.running.set(flow, {
+      comparison: new FlowComparison(size, translated),
+      left: packets[PRIMARY] + packets[SECONDARY],
+      name: formatTuple(packet.view),
+    });
+  }
+
+  private end(flow: number): void {
+    const { comparison, name } = this.running.get(flow)!;
+    comparison.finish();
+    this.comparedBytes += comparison.comparedBytes;
+    const { finding } = comparison;
+    if (finding === undefined) this.flows.equal++;
+    else {
+      this.flows.different++;
+      if (this.differences.length < (this.options.maxDifferences ?? DEFAULT_MAX_DIFFERENCES)) {
+        this.differences.push({ flow: name, ...finding });
+      }
+    }
+    this.running.delete(flow);
+  }
+
+  /** A stream with holes cannot be compared. */
+  private requireWhole(guests: ReadonlySet<AddressKey>): void {
+    for (const side of [PRIMARY, SECONDARY] as const) {
+      const number = this.survey.cutOf(side, guests);
+      if (number === undefined) continue;
+      throw new OperatorError(
+        'ECUT',
+        `${this.paths[side]}: packet ${number} of the guest was cut when it was captured`,
+        'capture whole packets, for example with `tcpdump -s 0`',
+      );
+    }
+  }
+
+  private summary(side: Side): SideSummary {
+    return {
+      path: this.paths[side],
+      packets: this.survey.packets[side]!,
+      guestPackets: this.guestPackets[side]!,
+      skipped: this.skipped[side]!.toObject(),
+    };
+  }
+}
+
+function namedGuests(texts: readonly string[]): { key: AddressKey; text: string }[] | undefined {
+  if (texts.length === 0) return undefined;
+  return texts.map((text) => {
+    const parsed = parseAddress(text);
+    if (parsed === undefined) {
+      throw new OperatorError('EUSAGE', `--guest ${text} is no IP address`, 'write it as 10.0.0.1 or 2001:db8::1');
+    }
+    return { key: addressKey(parsed.family, parsed.address), text };
+  });
+}
+
+function fileBytes(path: string): number {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  // The reader tells what is wrong with a file that is not there.
+  if (stat === undefined) return 0;
+  if (stat.isFile()) return stat.size;
+  throw new OperatorError('ECAPTURE', `${path} is not a file`, 'captures are read twice: write a pipe to a file first');
+}

@@ -5,7 +5,7 @@ import { statSync } from 'node:fs';
 import { OperatorError } from '../core/errors';
 import { parseAddress } from '../packet/address';
 import { formatTuple } from '../packet/format';
-import { type Finding, FlowComparison } from './compare-flow';
+import { type Finding, FlowComparison, MAX_AHEAD_BYTES } from './compare-flow';
 import {
   type AddressKey,
   addressKey,
@@ -26,6 +26,8 @@ export interface CompareOptions {
   maxDifferences?: number;
   /** The secondary's connections have the primary's sequence numbers already, all but their SYNs. */
   secondaryTranslated?: boolean;
+  /** How far one side may be ahead of the other, in bytes of one flow; beyond it is a difference (`bound_exhausted`). Default: 64 MiB. */
+  maxAheadBytes?: number;
 }
 
 export interface FoundDifference extends Finding {
@@ -181,7 +183,7 @@ class CaptureComparison {
     const size = { packets, bytes: pair(S_BYTES), syns: pair(S_SYNS), firstSeq: w[flow + S_FIRST_SEQ]! };
     if (packets[PRIMARY] === 0) size.firstSeq = w[flow + S_FIRST_SEQ + SECONDARY]!;
     this.running.set(flow, {
-      comparison: new FlowComparison(size, translated),
+      comparison: new FlowComparison(size, translated, this.options.maxAheadBytes ?? MAX_AHEAD_BYTES),
       left: packets[PRIMARY] + packets[SECONDARY],
       name: formatTuple(packet.view),
     });

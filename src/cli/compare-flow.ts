@@ -37,8 +37,8 @@ import { PRIMARY, SECONDARY, type Side } from './compare-side';
 /** Bytes kept of each side of a difference. */
 export const SHOWN_BYTES = 64;
 
-/** Of what one side may be ahead of the other, in one flow. */
-const MAX_AHEAD_BYTES = 64 << 20;
+/** How far one side may be ahead of the other, in one flow. */
+export const MAX_AHEAD_BYTES = 64 << 20;
 const MAX_AHEAD_PACKETS = 1 << 17;
 
 /** What was found of a flow. */
@@ -91,9 +91,10 @@ export class FlowComparison {
   constructor(
     private readonly size: FlowSize,
     private readonly translated: boolean,
+    private readonly maxAheadBytes: number,
   ) {
     const packets = size.packets[0] + size.packets[1];
-    const held = Math.min(size.bytes[0] + size.bytes[1] + packets * 8 + 1024, MAX_AHEAD_BYTES);
+    const held = Math.min(size.bytes[0] + size.bytes[1] + packets * 8 + 1024, maxAheadBytes);
     // The engine's bounds are for what one side is ahead; a whole flow, if it is small.
     const records = 2 ** Math.ceil(Math.log2(4 * Math.min(packets, MAX_AHEAD_PACKETS) + 64));
     const accepted = (id: number): void => {
@@ -129,16 +130,13 @@ export class FlowComparison {
       this.waitingSide = side;
       this.wait(buf, off, bytes, number);
     } else {
-      // The other side's SYN first, if it waits for this one, and behind both what followed it.
-      this.feedFirst();
       this.feed(side, buf, off, bytes, number);
-      this.drain(false);
+      this.drain();
     }
   }
 
   /** Both captures are through: what is left was said by one side only. */
   finish(): void {
-    this.drain(true);
     if (this.finding !== undefined) return;
     const { flows, holds, log, stream } = this.engine.context;
     const flow = flows.next(-1);
@@ -181,27 +179,20 @@ export class FlowComparison {
 
   private wait(buf: Buffer, off: number, bytes: number, number: number): void {
     this.waitingBytes += bytes;
-    if (this.waitingBytes > MAX_AHEAD_BYTES) {
+    if (this.waitingBytes > this.maxAheadBytes) {
       this.differs(Cause.EXHAUSTED);
       return;
     }
     this.waiting.push({ packet: Buffer.from(buf.subarray(off, off + bytes)), number });
   }
 
-  private feedFirst(): void {
-    const first = this.waiting.shift();
-    if (first === undefined) return;
-    this.waitingBytes -= first.packet.length;
-    this.feed(this.waitingSide, first.packet, 0, first.packet.length, first.number);
-  }
-
-  /** Feeds what waits, up to the next connection for which it has to wait again; at the end of the captures all of it. */
-  private drain(all: boolean): void {
+  /** Feeds what waits, up to the next connection for which it has to wait again. */
+  private drain(): void {
     const { waiting, waitingSide: side } = this;
     let n = 0;
     for (; n < waiting.length && this.finding === undefined; n++) {
       const { packet, number } = waiting[n]!;
-      if (this.begins(side, packet, 0, packet.length) && !all && this.isAhead(side)) break;
+      if (this.begins(side, packet, 0, packet.length) && this.isAhead(side)) break;
       this.waitingBytes -= packet.length;
       this.feed(side, packet, 0, packet.length, number);
     }

@@ -148,6 +148,21 @@ describe('equal', () => {
   });
 });
 
+test('the files are merged by time, so that neither side runs far ahead', () => {
+  const connection = (isn: number): Buffer[] => served({ isn, segments: inPieces(TEXT, 500) });
+  const start = 1_700_000_000_000;
+  const primary = capture(dir, 'p.pcap', connection(A), start);
+  const at = (later: number): Comparison =>
+    compareCaptures(primary, capture(dir, 's.pcap', connection(B), start + later), { maxAheadBytes: 3000 });
+  expect(at(0).equal).toBe(true);
+  expect(at(3).equal).toBe(true);
+  expect(at(61_000).equal).toBe(true);
+  expect(at(-1e9).equal).toBe(true);
+  const apart = { cause: 'bound_exhausted', detail: expect.stringContaining('too far ahead') };
+  expect(at(5000).differences).toMatchObject([apart]);
+  expect(at(-5000).differences).toMatchObject([apart]);
+});
+
 describe('different', () => {
   test('one byte: where it is, and both sides', () => {
     const other = `${TEXT.slice(0, 3210)}#${TEXT.slice(3211)}`;
@@ -317,6 +332,8 @@ describe('what is left out', () => {
     const late = compared([...whole(A), ...other], [...whole(far).slice(1), ...other]);
     expect(late).toMatchObject({ equal: true, flows: { compared: 1, skipped: 1 } });
     expect(late.primary.skipped).toEqual({ connection_without_syn: 5 });
+    // Near numbers say nothing when one side's SYN is known.
+    expect(compared([...whole(A), ...other], [...whole(A + 5).slice(1), ...other]).flows.skipped).toBe(1);
     expect(compared([...whole(A).slice(2), ...other], [...whole(far).slice(2), ...other])).toMatchObject({
       flows: { skipped: 1 },
     });
@@ -359,6 +376,8 @@ describe('trouble', () => {
       message: 'several addresses send in both captures: 10.0.0.2, 10.0.0.1',
     });
     expect(compared(file(A), file(B), { guests: ['10.0.0.1'] })).toMatchObject({ equal: true, guests: ['10.0.0.1'] });
+    const mesh = [0, 1, 2].map((n) => buildUdp({ src: [10, 0, 0, n + 1], dst: [10, 0, 0, ((n + 1) % 3) + 1] }));
+    expect(failure(() => compared(mesh, mesh)).code).toBe('EGUEST');
     expect(failure(() => compared([buildUdp({})], [buildUdp({ src: [10, 0, 0, 3] })])).message).toContain(
       'no address sends in both',
     );

@@ -124,15 +124,21 @@ async function divergence(lab: Lab, controller: Controller): Promise<void> {
     controller.onNotice = resolve;
   });
   const before = controller.notices;
-  const client = lab.spawn('client', 'curl', ['-s', '-N', '--max-time', '30', `http://${GUEST_IP}/secret`]);
+  const port = '40123';
+  const client = lab.spawn('client', 'curl', ['-s', '-N', '--local-port', port, '--max-time', '30', `http://${GUEST_IP}/secret`]);
   await noticed;
   say('the primary daemon has asked for a checkpoint; the controller lets a second pass');
   await new Promise((resolve) => setTimeout(resolve, 1000));
   const early = client.output;
   say(`what the client has seen until now: ${early.length} bytes`);
+  // A checkpoint would make the SVM a copy of the PVM, which has said all it has to say on this connection. A namespace cannot
+  // become a copy, so the SVM is made to say nothing more on it, either.
+  await lab.exec('svm', 'iptables', ['-A', 'OUTPUT', '-p', 'tcp', '--dport', port, '-j', 'DROP']);
   await controller.checkpoint();
   say('DO_CHECKPOINT to both');
   await client.ended(30_000);
+  // The next one, as controllers make them every few seconds, covers the end of the connection.
+  await controller.checkpoint();
   judge('nothing unverified left', early === '', `${early.length} bytes before the checkpoint`);
   judge('after the checkpoint', client.output === SECRET.pvm, `the client has "${client.output.trim()}"`);
   judge('one request', controller.notices - before === 1, `${controller.notices - before} KERNEL_NOTIFY`);
@@ -142,8 +148,8 @@ async function death(lab: Lab, controller: Controller, sha256: string): Promise<
   say('(3) kill -9 of everything on the primary host in the middle of a download');
   await middleOfASecond();
   const client = lab.spawn('client', process.execPath, [CLIENT, GUEST_IP, '/file', String(RATE)]);
-  await client.waitFor(/16 MB/, 60_000);
-  const options = await lab.exec('client', 'ss', ['-tinH', 'dst', GUEST_IP]);
+  await client.waitFor(/1[5-9] MB/, 60_000);
+  const options = await lab.exec('client', 'ss', ['-tinoH', 'dst', GUEST_IP]);
   const words = ['ts', 'sack', 'wscale'].filter((word) => new RegExp(`\\b${word}\\b`).test(options.stdout));
   say(`the connection uses ${words.join(', ')}; now the primary dies`);
   lab.killPrimary(true);

@@ -1,4 +1,5 @@
-// The one program: `colo COMMAND ...`. Exit status 0: all is well; 1: a negative result; 2: wrong usage or trouble.
+// The one program: `colo COMMAND ...`. Exit status 0: all is well; 1: a negative result; 2: wrong
+// usage or trouble; 70: a fault of the program.
 
 import { Command, CommanderError } from 'commander';
 import { OperatorError } from '../core/errors';
@@ -11,13 +12,15 @@ import { addSimulateCommand } from './simulate';
 import { VERSION } from './version';
 
 const EXIT_TROUBLE = 2;
+/** A fault in the program itself (sysexits.h, EX_SOFTWARE). */
+const EXIT_SOFTWARE = 70;
 
 function program(): Command {
   const colo = new Command('colo')
     .description('COLO proxy: compares, holds, releases and translates the packets of a pair of virtual machines')
     .version(VERSION)
     .showSuggestionAfterError()
-    .exitOverride();
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'colo: ')) });
   addPrimaryCommand(colo);
   addSecondaryCommand(colo);
   addRulesCommand(colo);
@@ -26,9 +29,21 @@ function program(): Command {
   addDoctorCommand(colo);
   addCompareCommand(colo);
   addSimulateCommand(colo);
-  for (const command of [colo, ...colo.commands]) command.exitOverride();
+  throwInsteadOfExit(colo);
   return colo;
 }
+
+/** Commander would end the process itself, with the status of a negative result. */
+function throwInsteadOfExit(command: Command): void {
+  command.exitOverride();
+  for (const inner of command.commands) throwInsteadOfExit(inner);
+}
+
+/** The reader of our output may have had enough, as `head` does. */
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
 
 program()
   .parseAsync()
@@ -38,7 +53,11 @@ program()
       process.exitCode = error.exitCode === 0 ? 0 : EXIT_TROUBLE;
       return;
     }
-    if (!(error instanceof OperatorError)) throw error;
+    if (!(error instanceof OperatorError)) {
+      console.error(`colo: internal error: ${error instanceof Error ? error.stack : String(error)}`);
+      process.exitCode = EXIT_SOFTWARE;
+      return;
+    }
     for (const line of error.message.split('\n')) console.error(`colo: ${line}`);
     if (error.hint !== undefined) console.error(`colo: ${error.hint}`);
     process.exitCode = EXIT_TROUBLE;

@@ -6,7 +6,12 @@ import { addressesOf, type Link, links } from '../link';
 import { FAMILIES, programOf } from './iptables';
 import { cookieOf } from './marks';
 import { mirrorState } from './mirror';
-import type { NodePlan, Plan, RuleNode } from './plan';
+import { type NodePlan, type Plan, planOf, type RuleConfig, type RuleNode } from './plan';
+
+/** For `colo doctor`: warnings, or OperatorError with what would go wrong. */
+export async function checkRules(config: RuleConfig): Promise<string[]> {
+  return (await checkPlan(planOf(config))).warnings;
+}
 
 interface Problem {
   text: string;

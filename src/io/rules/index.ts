@@ -1,6 +1,7 @@
 // The kernel's side of a node: what `colo rules` shows, applies and removes.
 
 export { applyRules, type RulesReport } from './apply';
+export { checkRules } from './check';
 export { showLines, undoLines } from './commands';
 export { planOf, type RuleConfig, type RuleNode } from './plan';
 export { removeRules } from './remove';

@@ -1,0 +1,111 @@
+// `colo doctor`: what this machine has and lacks, and what to do. Exit status 0: all that is needed is there; 1: something is missing.
+
+import type { Command } from 'commander';
+import { OperatorError } from '../core/errors';
+import { addConfigOptions, type Config, loadConfig, type Role } from '../daemon/config';
+import { checkRules } from '../io/rules';
+import { answer, type Check, unanswered } from './doctor-check';
+import { dropNamespace, kernelQuestions, makeNamespace, type ProbeNamespace, sweepNamespaces } from './doctor-kernel';
+import { machineQuestions, mayProbe } from './doctor-machine';
+import { printJson, printTable } from './output';
+
+const EXIT_MISSING = 1;
+
+type Flags = Record<string, unknown> & { json?: boolean; iptables?: string; nftables?: boolean; role?: Role };
+
+export function addDoctorCommand(program: Command): void {
+  addConfigOptions(program.command('doctor').description('what this kernel and machine have and lack, and what to do'))
+    .option('--role <role>', 'which host this is, when no file says so')
+    .option('--json', 'print JSON')
+    .addHelpText(
+      'after',
+      `
+With a configuration, the interfaces and bridges that it names are looked at, too.
+What the kernel can do is tried in a network namespace of its own: nothing of the host is changed.`,
+    )
+    .action(async (flags: Flags) => {
+      const config =
+        flags.config !== undefined || flags.guestPort !== undefined ? loadConfig(flags, flags.role) : undefined;
+      const checks = await examine(
+        config?.iptables ?? flags.iptables ?? 'iptables',
+        config?.nftables ?? flags.nftables !== false,
+        config,
+      );
+      const lacking = checks.filter(({ needed, state }) => needed && state !== 'ok');
+      if (flags.json) printJson({ ok: lacking.length === 0, checks });
+      else print(checks);
+      if (lacking.length > 0) process.exitCode = EXIT_MISSING;
+    });
+}
+
+async function examine(iptables: string, nftables: boolean, config: Config | undefined): Promise<Check[]> {
+  const checks: Check[] = [];
+  for (const question of machineQuestions(iptables, nftables)) checks.push(await answer(question));
+  checks.push(...(await examineKernel(iptables, nftables)));
+  if (config) checks.push(...(await examineWiring(config)));
+  return checks;
+}
+
+async function examineKernel(iptables: string, nftables: boolean): Promise<Check[]> {
+  const nowhere: ProbeNamespace = { name: '', outside: '', port: '', bridge: '' };
+  const skipped = (why: string) =>
+    kernelQuestions(nowhere, iptables, nftables).map((question) => unanswered(question, why));
+  if (!mayProbe()) return skipped('to try it, run as root');
+  let ns: ProbeNamespace;
+  try {
+    await sweepNamespaces();
+    ns = await makeNamespace();
+  } catch (error) {
+    return skipped(`no network namespace: ${(error as Error).message}`);
+  }
+  // Ctrl-C must not leave it behind.
+  const interrupted = () => void dropNamespace(ns).finally(() => process.exit(130));
+  process.once('SIGINT', interrupted);
+  try {
+    const checks: Check[] = [];
+    for (const question of kernelQuestions(ns, iptables, nftables)) checks.push(await answer(question));
+    return checks;
+  } finally {
+    process.off('SIGINT', interrupted);
+    await dropNamespace(ns);
+  }
+}
+
+async function examineWiring(config: Config): Promise<Check[]> {
+  const base = { id: 'wiring', what: 'interfaces and bridges of the configuration' };
+  try {
+    const warnings = await checkRules(config);
+    const good: Check = { ...base, state: 'ok', needed: true, found: 'as they should be' };
+    return [
+      good,
+      ...warnings.map(
+        (found): Check => ({ id: 'warning', what: 'worth a look', state: 'missing', needed: false, found }),
+      ),
+    ];
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    const found = error.message.split('\n').join('; ');
+    return [
+      { ...base, state: 'missing', needed: true, found, ...(error.hint === undefined ? {} : { todo: error.hint }) },
+    ];
+  }
+}
+
+const WORDS: Record<Check['state'], string> = { ok: 'ok', missing: 'MISSING', unknown: '?' };
+
+function print(checks: readonly Check[]): void {
+  printTable(
+    ['', 'what', 'found'],
+    checks.map(({ state, needed, what, found }) => [
+      state === 'missing' && !needed ? 'lacks' : WORDS[state],
+      what,
+      found,
+    ]),
+  );
+  const open = checks.filter(({ todo }) => todo !== undefined);
+  if (open.length > 0) console.log(`\n${open.map(({ what, todo }) => `${what}: ${todo}`).join('\n')}`);
+  const needed = checks.filter((check) => check.needed && check.state !== 'ok').length;
+  console.log(
+    `\n${needed === 0 ? 'all that is needed is there' : `${needed} needed thing${needed === 1 ? '' : 's'} missing or unknown`}`,
+  );
+}

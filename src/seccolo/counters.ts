@@ -44,6 +44,8 @@ export const SECONDARY_COUNTER_NAMES = [
   'refusals',
   /** RSTs of the guest that were dropped after a failover, because they would have ended a handshake begun before it. */
   'handshake_resets',
+  /** SYNs of such handshakes that were held back for a moment, for the same reason. */
+  'handshake_syns',
   /** Times that a timestamp offset was raised after a failover. */
   'timestamps_raised',
   'icmp_translated',
@@ -86,6 +88,7 @@ export const C_STRAY_ENDS = at('stray_ends');
 export const C_STRAY_ECHOES = at('stray_echoes');
 export const C_REFUSALS = at('refusals');
 export const C_HANDSHAKE_RESETS = at('handshake_resets');
+export const C_HANDSHAKE_SYNS = at('handshake_syns');
 export const C_TIMESTAMPS_RAISED = at('timestamps_raised');
 export const C_ICMP_TRANSLATED = at('icmp_translated');
 export const C_ICMP_UNREADABLE = at('icmp_unreadable');

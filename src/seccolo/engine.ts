@@ -26,6 +26,7 @@ import {
   C_GUEST_PACKETS,
   C_GUEST_REWRITTEN,
   C_HANDSHAKE_RESETS,
+  C_HANDSHAKE_SYNS,
   C_MALFORMED_OPTIONS,
   C_MPTCP_REMOVED,
   C_PEER_FRAGMENTS,
@@ -85,6 +86,9 @@ export interface SecondaryStatus {
 
 const { Accept, AcceptRewritten, Drop } = SecondaryVerdict;
 
+/** Longer than the first retransmission timeout of a SYN/ACK (RFC 6298: 1 s). */
+const HANDSHAKE_GRACE_MS = 2000;
+
 export class SecondaryEngine {
   readonly counters = new SecondaryCounters();
   readonly mode: SecondaryMode;
@@ -95,6 +99,8 @@ export class SecondaryEngine {
   private readonly addresses = new GuestAddresses();
   private readonly view = new PacketView();
   private readonly options = new TcpOptions();
+  /** When the failover was; after a restart, when this process began. */
+  private failoverMs: number;
 
   constructor(options: SecondaryOptions) {
     this.mode = options.mode;
@@ -108,6 +114,7 @@ export class SecondaryEngine {
     this.learner = new Learner(this.flows, this.counters);
     this.translator = new Translator(this.flows, this.counters);
     this.flows.restore(options.nowMs);
+    this.failoverMs = options.nowMs;
   }
 
   get failedOver(): boolean {
@@ -198,9 +205,10 @@ export class SecondaryEngine {
    * DO_FAILOVER: what lives keeps its offsets, and its handshakes may still finish; new connections are the guest's own. From here
    * on the guest's packets are translated too. False when it had been done before (also by an earlier process).
    */
-  failover(_nowMs: number): boolean {
+  failover(nowMs: number): boolean {
     if (this.failedOver) return false;
     this.offsets.failedOver = true;
+    this.failoverMs = nowMs;
     this.counters.values[C_FAILOVERS]!++;
     return true;
   }
@@ -220,6 +228,15 @@ export class SecondaryEngine {
   /** The kernel's conntrack destroyed an entry. `key` is as in a flow record (FLOW_KEY_WORDS words, the guest first). */
   conntrackDestroyed(key: Uint32Array): void {
     this.flows.destroyed(key);
+  }
+
+  /**
+   * A SYN of a handshake begun before the failover. If the peer has answered the PVM's, it takes the SVM's for a stray: it says
+   * so, in the PVM's numbers, to which the guest would reply with a reset; or, where the two ISNs lie close together, it ends the
+   * handshake itself (Linux, for a SYN inside its window). So the peer's own SYN/ACK gets the time to be repeated first.
+   */
+  private mayHarmHandshake(v: PacketView, nowMs: number): boolean {
+    return (v.flags & (TCP_SYN | TCP_ACK)) === TCP_SYN && ((nowMs - this.failoverMs) | 0) < HANDSHAKE_GRACE_MS;
   }
 
   private get translatesGuest(): boolean {
@@ -265,10 +282,8 @@ export class SecondaryEngine {
       if (!rst && (v.flags & (TCP_SYN | TCP_ACK)) !== 0) base = flows.create(v);
       if (base < 0) return this.removeMptcp(partial) ? AcceptRewritten : Accept;
     }
-    if (rst && this.failedOver && flows.phase(base) === Phase.SynSent) {
-      // A peer that has answered the PVM's SYN takes the SVM's for a stray and says so in the PVM's numbers. The guest's reply
-      // to that would end the handshake, which the peer's repeated SYN/ACK is about to finish.
-      c[C_HANDSHAKE_RESETS]!++;
+    if (this.failedOver && flows.phase(base) === Phase.SynSent && (rst || this.mayHarmHandshake(v, nowMs))) {
+      c[rst ? C_HANDSHAKE_RESETS : C_HANDSHAKE_SYNS]!++;
       return Drop;
     }
     const event = flows.tracker.packet(base, false, v.flags, v.seq, nowMs);

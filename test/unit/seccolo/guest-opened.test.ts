@@ -61,7 +61,11 @@ describe('a connection that the guest opened', () => {
     const t = new Bench();
     syn(t);
     t.engine.failover(t.now);
-    syn(t, { ts: [SVM_TS + 1000, 0] });
+    // The peer gets the time to repeat its SYN/ACK before the SVM's SYN confuses it.
+    expect(syn(t, { ts: [SVM_TS + 1000, 0] }).verdict).toBe(SecondaryVerdict.Drop);
+    t.now += 2500;
+    expect(syn(t, { ts: [SVM_TS + 3000, 0] }).verdict).toBe(SecondaryVerdict.Accept);
+    expect(t.count.handshake_syns).toBe(1);
     // The peer's challenge acknowledges the PVM's SYN; the guest answers it with a reset, in the peer's own terms.
     t.peer({ ...back, seq: PEER_ISN + 1, ack: PVM_ISN + 1, ts: [701, PVM_TS] });
     expect(t.guest({ ...out, flags: 'R', seq: PVM_ISN + 1 }).verdict).toBe(SecondaryVerdict.Drop);

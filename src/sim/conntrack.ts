@@ -32,11 +32,21 @@ export class SimConntrack {
     }
     const guestPort = ports >>> 16;
     const peerPort = ports & 0xffff;
-    this.entries.set(name, { key: flowKey(packet.family, ports), family: packet.family, guestPort, peerPort, lastUs: nowUs });
+    this.entries.set(name, {
+      key: flowKey(packet.family, ports),
+      family: packet.family,
+      guestPort,
+      peerPort,
+      lastUs: nowUs,
+    });
   }
 
   /** Ends the entries of connections that the peer does not have open any more; tells each key. */
-  sweep(nowUs: number, isOpen: (family: 4 | 6, guestPort: number, peerPort: number) => boolean, ended: (key: Uint32Array) => void): void {
+  sweep(
+    nowUs: number,
+    isOpen: (family: 4 | 6, guestPort: number, peerPort: number) => boolean,
+    ended: (key: Uint32Array) => void,
+  ): void {
     for (const [name, e] of this.entries) {
       if (nowUs - e.lastUs < LINGER_US || isOpen(e.family, e.guestPort, e.peerPort)) continue;
       this.entries.delete(name);

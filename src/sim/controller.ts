@@ -102,8 +102,9 @@ export class Controller {
 
   private step(attempt: number, delayUs: number, task: () => void): void {
     this.world.after(delayUs, () => {
-      if (attempt !== this.attempt || !this.checkpointing) return;
-      if (this.promised || !this.world.ambush()) task();
+      if (attempt === this.attempt && this.checkpointing) this.world.ambush();
+      // What struck may have ended this checkpoint.
+      if (attempt === this.attempt && this.checkpointing) task();
     });
   }
 
@@ -167,7 +168,7 @@ export class Controller {
       return;
     }
     w.note(Note.CONTROL, 4, 0, () => 'controller: DO_CHECKPOINT to SN');
-    w.sn.checkpoint();
+    w.checkpointSecondary();
     this.secondaryTold = true;
     told();
   }
@@ -208,7 +209,7 @@ export class Controller {
       () => `controller: the PVM is dead${owed ? ', SN is owed a DO_CHECKPOINT' : ''}`,
     );
     this.whenSecondaryListens(() => {
-      if (owed) w.sn.checkpoint();
+      if (owed) w.checkpointSecondary();
       w.svm.resume();
       w.after(afterUs, () =>
         this.whenSecondaryListens(() => {

@@ -166,6 +166,12 @@ export class Machine implements TcpHost {
     for (const [port, make] of other.listeners) this.listeners.set(port, make);
   }
 
+  /** The tap's queue is emptied. */
+  loseInbox(): void {
+    this.counts.inboxDrops += this.inbox.length;
+    this.inbox = [];
+  }
+
   clockUs(): number {
     return this.running ? this.scheduler.nowUs - this.behindUs : this.frozenUs;
   }

@@ -31,8 +31,6 @@ export type DatagramStart = { atUs: number } & (
 export type FaultKind =
   /** PVM and PN die together. */
   | 'failover'
-  /** The same, while a checkpoint is under way. */
-  | 'failover-in-checkpoint'
   /** The PVM alone dies; its tap goes with it, so PN drops what it holds. */
   | 'guest-death'
   | 'primary-daemon'
@@ -49,6 +47,8 @@ export interface Fault {
   atUs: number;
   /** How long the thing is down, or how long it takes to be noticed. */
   forUs: number;
+  /** It strikes between two steps of a checkpoint, not before atUs. */
+  inCheckpoint: boolean;
 }
 
 export type LossPolicy = 'release' | 'hold' | 'drop';
@@ -114,9 +114,9 @@ export function makeScenario(seed: number): Scenario {
   const divergent = p.chance(0.4);
   const sessions = makeSessions(p, families, activeUs, divergent, calls);
   const faults = makeFaults(p, activeUs);
-  const drains = p.chance(0.7);
+  const drains = p.chance(0.6);
   const forward = makeLink(p, lossy && p.chance(0.7), p.range(20, 2000));
-  const early = p.chance(0.3);
+  const early = p.chance(0.4);
   return {
     seed,
     baseMs: p.chance(0.3) ? 0x100000000 - p.range(0, 6000) : p.range(1, 1_000_000),
@@ -212,7 +212,7 @@ function makePace(p: Prng) {
     ackEverySegments: p.pick([1, 2, 2, 2, 8, 20]),
     burstSegments: p.pick([1, 2, 8, 45]),
     wakeMinUs: p.range(1, 20),
-    wakeMaxUs: p.logRange(30, 800),
+    wakeMaxUs: p.chance(0.15) ? p.range(2000, 8000) : p.logRange(30, 800),
     hiccupChance: p.chance(0.3) ? 0.01 : 0,
     hiccupUs: p.logRange(1000, 20_000),
   };
@@ -222,7 +222,7 @@ function makeLink(p: Prng, lossy: boolean, delayUs: number): LinkPlan {
   return {
     delayUs,
     jitterUs: p.chance(0.5) ? p.logRange(1, 300) : 0,
-    loss: lossy ? p.pick([0.001, 0.01, 0.03]) : 0,
+    loss: lossy ? p.pick([0.001, 0.01, 0.03, 0.1]) : 0,
     duplicate: lossy && p.chance(0.5) ? 0.01 : 0,
     reorder: lossy && p.chance(0.6) ? p.pick([0.01, 0.05]) : 0,
     reorderUs: p.logRange(100, 5000),
@@ -251,7 +251,7 @@ function makeSessions(
   calls: Map<number, SessionPlan>,
 ): SessionStart[] {
   const sessions: SessionStart[] = [];
-  const count = p.range(2, 6);
+  const count = p.range(2, 7);
   const ports = p.range(30000, 39000);
   for (let i = 0; i < count; i++) {
     const previous = sessions[i - 1];
@@ -298,7 +298,7 @@ function makeRequest(p: Prng, divergent: boolean, calls: Map<number, SessionPlan
     if (divergent && p.chance(0.2)) flags |= DIVERGENT_PORT;
     return { op, flags, port: CALL_PORT, size: 0, seed };
   }
-  const size = p.logRange(1, op === Op.GET ? 200_000 : 80_000);
+  const size = p.logRange(1, op === Op.GET ? 400_000 : 150_000);
   return {
     op: op === Op.CALL ? Op.GET : op,
     flags,
@@ -335,14 +335,22 @@ function makeDatagrams(p: Prng, families: (4 | 6)[], activeUs: number, divergent
 
 function makeFaults(p: Prng, activeUs: number): Fault[] {
   const faults: Fault[] = [];
-  const add = (kind: FaultKind, forUs: number) => faults.push({ kind, atUs: p.below(activeUs), forUs });
+  const add = (kind: FaultKind, forUs: number, earliestUs = 0) =>
+    faults.push({
+      kind,
+      atUs: p.range(earliestUs, activeUs),
+      forUs,
+      inCheckpoint: kind !== 'controller-loss' && p.chance(0.25),
+    });
+  // The pair may break and be made again before the PVM dies for good.
+  let earliestUs = 0;
+  if (p.chance(0.2)) {
+    add(p.pick(['secondary-death', 'controller-loss'] as const), p.range(200, 2000) * MS);
+    earliestUs = p.chance(0.5) ? Math.floor(activeUs / 2) : 0;
+  }
   // Detection of a dead host takes longer than anything it sent needs to arrive.
-  const detectUs = p.range(120, 500) * MS;
-  if (p.chance(0.55)) {
-    add(p.pick(['failover', 'failover', 'failover-in-checkpoint', 'guest-death'] as const), detectUs);
-  } else if (p.chance(0.2)) add('secondary-death', p.range(200, 2000) * MS);
-  else if (p.chance(0.25)) add('controller-loss', p.range(200, 2000) * MS);
-  while (p.chance(0.3) && faults.length < 5) {
+  if (p.chance(0.55)) add(p.pick(['failover', 'failover', 'guest-death'] as const), p.range(120, 500) * MS, earliestUs);
+  while (p.chance(0.35) && faults.length < 6) {
     add(p.pick(['primary-daemon', 'secondary-daemon'] as const), p.logRange(5, 600) * MS);
   }
   if (p.chance(0.1)) add('forward-down', p.logRange(10, 1500) * MS);

@@ -5,8 +5,8 @@
 //   SVM:                 |--- produced since --->          or when the SVM has produced the same byte since
 
 import { seqDiff } from '../../core/seq32';
-import { ACK } from '../tcp/segment';
 import { ORIGIN_NAMES, Origin, type SimPacket } from '../packet';
+import { ACK } from '../tcp/segment';
 import { ipHeaderBytes, PROTO_TCP } from '../wire';
 
 class TrueFlow {

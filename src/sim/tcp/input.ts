@@ -47,7 +47,13 @@ export function receiveSegment(c: Connection, s: Segment, buf: Buffer, origin: O
     return;
   }
   if ((s.flags & SYN) !== 0) {
-    challenge(c, false);
+    if (c.state === State.SYN_RECEIVED) {
+      // Linux (tcp_check_req): another SYN inside the window ends a handshake.
+      resetFor(s, c.host.out);
+      c.host.counts.resetsSent++;
+      c.host.transmit(null, 0, 0);
+      c.finish(true);
+    } else challenge(c, false);
     return;
   }
   if ((s.flags & ACK) === 0) return;

@@ -1,0 +1,359 @@
+// Planted mistakes, each made by wrapping an engine that is right: the simulation must find every one of them, else it
+// would not find such a mistake in an engine either.
+
+import type { PrimaryActions } from '../pmycolo/engine';
+import {
+  ACCEPT,
+  ACCEPT_REWRITTEN,
+  type EngineMakers,
+  type PrimaryPlan,
+  type PrimaryPort,
+  type SecondaryFiles,
+  type SecondaryPort,
+} from './engine-port';
+import { ipHeaderBytes, PROTO_TCP, writeChecksum } from './wire';
+
+const ACK_FIELD = 8;
+const WINDOW_FIELD = 14;
+const SEQ_FIELD = 4;
+
+/** Passes everything on; mistakes override one method. */
+class Primary implements PrimaryPort {
+  constructor(protected readonly inner: PrimaryPort) {}
+  primary(id: number, buf: Buffer, off: number, len: number, partial: boolean, nowMs: number): void {
+    this.inner.primary(id, buf, off, len, partial, nowMs);
+  }
+  secondary(buf: Buffer, off: number, len: number, nowMs: number): void {
+    this.inner.secondary(buf, off, len, nowMs);
+  }
+  checkpoint(nowMs: number): void {
+    this.inner.checkpoint(nowMs);
+  }
+  releaseAll(nowMs: number): void {
+    this.inner.releaseAll(nowMs);
+  }
+  dropAll(nowMs: number): void {
+    this.inner.dropAll(nowMs);
+  }
+  setProtected(on: boolean): void {
+    this.inner.setProtected(on);
+  }
+  forgetPair(): void {
+    this.inner.forgetPair();
+  }
+  secondaryAddressRequest(): void {
+    this.inner.secondaryAddressRequest();
+  }
+  conntrackDestroyed(key: Uint32Array): void {
+    this.inner.conntrackDestroyed(key);
+  }
+  tick(nowMs: number): void {
+    this.inner.tick(nowMs);
+  }
+  get heldPackets(): number {
+    return this.inner.heldPackets;
+  }
+  get heldBytes(): number {
+    return this.inner.heldBytes;
+  }
+  get flowCount(): number {
+    return this.inner.flowCount;
+  }
+  report(): Record<string, number> {
+    return this.inner.report();
+  }
+}
+
+class Secondary implements SecondaryPort {
+  constructor(protected readonly inner: SecondaryPort) {}
+  fromPeer(buf: Buffer, off: number, len: number, partial: boolean, nowMs: number): number {
+    return this.inner.fromPeer(buf, off, len, partial, nowMs);
+  }
+  fromGuest(buf: Buffer, off: number, len: number, partial: boolean, nowMs: number): number {
+    return this.inner.fromGuest(buf, off, len, partial, nowMs);
+  }
+  checkpoint(nowMs: number): void {
+    this.inner.checkpoint(nowMs);
+  }
+  failover(nowMs: number): void {
+    this.inner.failover(nowMs);
+  }
+  conntrackDestroyed(key: Uint32Array): void {
+    this.inner.conntrackDestroyed(key);
+  }
+  tick(nowMs: number): void {
+    this.inner.tick(nowMs);
+  }
+  report(): Record<string, number> {
+    return this.inner.report();
+  }
+}
+
+/** Lets everything out at once. */
+class ReleasesUnseen extends Primary {
+  constructor(
+    inner: PrimaryPort,
+    private readonly actions: PrimaryActions,
+  ) {
+    super(inner);
+  }
+  override primary(id: number): void {
+    this.actions.accept(id);
+  }
+}
+
+/** A DO_CHECKPOINT that is obeyed once more, after the guests have gone on. */
+class LateCheckpoint extends Primary {
+  private countdown = -1;
+  override checkpoint(nowMs: number): void {
+    super.checkpoint(nowMs);
+    this.countdown = 5;
+  }
+  override primary(id: number, buf: Buffer, off: number, len: number, partial: boolean, nowMs: number): void {
+    super.primary(id, buf, off, len, partial, nowMs);
+    if (--this.countdown === 0) this.inner.checkpoint(nowMs);
+  }
+}
+
+/** Counts every other packet of the SVM as seen a checkpoint later, too. */
+class RemembersOldEpoch extends Primary {
+  private old: Buffer[] = [];
+  override secondary(buf: Buffer, off: number, len: number, nowMs: number): void {
+    super.secondary(buf, off, len, nowMs);
+    if (this.old.length < 40) this.old.push(Buffer.from(buf.subarray(off, off + len)));
+    else this.old[Math.floor(nowMs) % 40] = Buffer.from(buf.subarray(off, off + len));
+  }
+  override checkpoint(nowMs: number): void {
+    super.checkpoint(nowMs);
+    for (const packet of this.old) super.secondary(packet, 0, packet.length, nowMs + 1000);
+    this.old = [];
+  }
+}
+
+/** Lets the dead guest's packets out. */
+class ReleasesTheDead extends Primary {
+  override dropAll(nowMs: number): void {
+    this.inner.releaseAll(nowMs);
+  }
+}
+
+function field(at: number, buf: Buffer): number {
+  return ipHeaderBytes(buf[0]! >> 4 === 6 ? 6 : 4) + at;
+}
+
+/** Gives rewritten packets some of their own fields back. */
+function restoring(fields: readonly number[], bytesOf: (at: number) => number) {
+  return (
+    plan: PrimaryPlan,
+    makers: EngineMakers,
+    files: Parameters<EngineMakers['primary']>[1],
+    actions: PrimaryActions,
+  ) => {
+    const originals = new Map<number, Buffer>();
+    const wrapped: PrimaryActions = {
+      accept: (id) => actions.accept(id),
+      drop: (id) => actions.drop(id),
+      requestCheckpoint: (cause) => actions.requestCheckpoint(cause),
+      acceptRewritten: (id, buf, off, len, partial) => {
+        const out = Buffer.from(buf.subarray(off, off + len));
+        const original = originals.get(id)!;
+        const family = out[0]! >> 4 === 6 ? 6 : 4;
+        const l4 = ipHeaderBytes(family);
+        for (const at of fields) original.copy(out, l4 + at, l4 + at, l4 + at + bytesOf(at));
+        writeChecksum(out, family, PROTO_TCP, partial);
+        actions.acceptRewritten(id, out, 0, len, partial);
+      },
+    };
+    class Keeps extends Primary {
+      override primary(id: number, buf: Buffer, off: number, len: number, partial: boolean, nowMs: number): void {
+        originals.set(id, Buffer.from(buf.subarray(off, off + len)));
+        super.primary(id, buf, off, len, partial, nowMs);
+      }
+    }
+    return new Keeps(makers.primary(plan, files, wrapped));
+  };
+}
+
+/** Undoes part of the translation: `restore` puts bytes of the original back. */
+class Untranslated extends Secondary {
+  constructor(
+    inner: SecondaryPort,
+    private readonly restore: (out: Buffer, original: Buffer, fromPeer: boolean) => void,
+  ) {
+    super(inner);
+  }
+  override fromPeer(buf: Buffer, off: number, len: number, partial: boolean, nowMs: number): number {
+    return this.undo(buf, off, len, partial, true, () => super.fromPeer(buf, off, len, partial, nowMs));
+  }
+  override fromGuest(buf: Buffer, off: number, len: number, partial: boolean, nowMs: number): number {
+    return this.undo(buf, off, len, partial, false, () => super.fromGuest(buf, off, len, partial, nowMs));
+  }
+  private undo(buf: Buffer, off: number, len: number, partial: boolean, fromPeer: boolean, call: () => number): number {
+    const packet = buf.subarray(off, off + len);
+    const original = Buffer.from(packet);
+    const verdict = call();
+    if (verdict !== ACCEPT_REWRITTEN) return verdict;
+    const family = packet[0]! >> 4 === 6 ? 6 : 4;
+    if (packet[family === 6 ? 6 : 9] !== PROTO_TCP) return verdict;
+    this.restore(packet, original, fromPeer);
+    writeChecksum(packet, family, PROTO_TCP, partial);
+    return packet.equals(original) ? ACCEPT : ACCEPT_REWRITTEN;
+  }
+}
+
+/** Offset of the timestamp option's values, or -1. */
+function timestampAt(buf: Buffer): number {
+  const l4 = ipHeaderBytes(buf[0]! >> 4 === 6 ? 6 : 4);
+  const end = l4 + (buf[l4 + 12]! >> 4) * 4;
+  for (let i = l4 + 20; i < end; i += buf[i]! <= 1 ? 1 : Math.max(2, buf[i + 1]!)) {
+    if (buf[i] === 8) return i + 2;
+  }
+  return -1;
+}
+
+function restoreTimestamps(out: Buffer, original: Buffer, fromPeer: boolean): void {
+  const at = timestampAt(out);
+  if (at < 0) return;
+  const from = fromPeer ? at + 4 : at;
+  original.copy(out, from, from, from + 4);
+}
+
+function restoreNumbers(out: Buffer, original: Buffer, fromPeer: boolean): void {
+  const at = field(fromPeer ? ACK_FIELD : SEQ_FIELD, out);
+  original.copy(out, at, at, at + 4);
+}
+
+function restoreSack(out: Buffer, original: Buffer, fromPeer: boolean): void {
+  const l4 = ipHeaderBytes(out[0]! >> 4 === 6 ? 6 : 4);
+  const ts = timestampAt(out);
+  const end = l4 + (out[l4 + 12]! >> 4) * 4;
+  if (!fromPeer) return;
+  for (let i = l4 + 20; i < end; i++) if (ts < 0 || i < ts || i >= ts + 8) out[i] = original[i]!;
+}
+
+export interface Mutation {
+  name: string;
+  make(right: EngineMakers): EngineMakers;
+}
+
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    name: 'releases without comparing',
+    make: (right) => ({
+      ...right,
+      primary: (plan, files, actions) => new ReleasesUnseen(right.primary(plan, files, actions), actions),
+    }),
+  },
+  {
+    name: 'acknowledgements not lowered',
+    make: (right) => ({
+      ...right,
+      primary: (plan, files, actions) => restoring([ACK_FIELD], () => 4)(plan, right, files, actions),
+    }),
+  },
+  {
+    name: 'windows not lowered',
+    make: (right) => ({
+      ...right,
+      primary: (plan, files, actions) => restoring([WINDOW_FIELD], () => 2)(plan, right, files, actions),
+    }),
+  },
+  {
+    name: 'timestamps not translated',
+    make: (right) => ({
+      ...right,
+      secondary: (files, nowMs) => new Untranslated(right.secondary(files, nowMs), restoreTimestamps),
+    }),
+  },
+  {
+    name: 'timestamps of the guest not translated',
+    make: (right) => ({
+      ...right,
+      secondary: (files, nowMs) =>
+        new Untranslated(right.secondary(files, nowMs), (out, original, fromPeer) => {
+          if (!fromPeer) restoreTimestamps(out, original, false);
+        }),
+    }),
+  },
+  {
+    name: 'sequence numbers not translated',
+    make: (right) => ({
+      ...right,
+      secondary: (files, nowMs) => new Untranslated(right.secondary(files, nowMs), restoreNumbers),
+    }),
+  },
+  {
+    name: 'SACK blocks not translated',
+    make: (right) => ({
+      ...right,
+      secondary: (files, nowMs) => new Untranslated(right.secondary(files, nowMs), restoreSack),
+    }),
+  },
+  {
+    name: 'a checkpoint releases the next epoch',
+    make: (right) => ({
+      ...right,
+      primary: (plan, files, actions) => new LateCheckpoint(right.primary(plan, files, actions)),
+    }),
+  },
+  {
+    name: 'what the SVM said before a checkpoint counts after it',
+    make: (right) => ({
+      ...right,
+      primary: (plan, files, actions) =>
+        new RemembersOldEpoch(right.primary({ ...plan, forwardSettleMs: 0 }, files, actions)),
+    }),
+  },
+  {
+    name: 'packets still on the way at a checkpoint are not refused',
+    make: (right) => ({
+      ...right,
+      primary: (plan, files, actions) => right.primary({ ...plan, forwardSettleMs: 0 }, files, actions),
+    }),
+  },
+  {
+    name: 'a dead guest is let speak',
+    make: (right) => ({
+      ...right,
+      primary: (plan, files, actions) => new ReleasesTheDead(right.primary(plan, files, actions)),
+    }),
+  },
+  {
+    name: 'offsets lost with the daemon',
+    make: (right) => ({
+      ...right,
+      secondary: (_files: SecondaryFiles, nowMs) => right.secondary(right.secondaryFiles(), nowMs),
+    }),
+  },
+  {
+    name: 'a verdict forgotten',
+    make: (right) => ({
+      ...right,
+      primary: (plan, files, actions) =>
+        right.primary(plan, files, { ...bound(actions), accept: (id) => void (id % 50 !== 0 && actions.accept(id)) }),
+    }),
+  },
+  {
+    name: 'a verdict given twice',
+    make: (right) => ({
+      ...right,
+      primary: (plan, files, actions) =>
+        right.primary(plan, files, {
+          ...bound(actions),
+          accept: (id) => {
+            actions.accept(id);
+            if (id % 50 === 0) actions.accept(id);
+          },
+        }),
+    }),
+  },
+];
+
+function bound(actions: PrimaryActions): PrimaryActions {
+  return {
+    accept: (id) => actions.accept(id),
+    acceptRewritten: (id, buf, off, len, partial) => actions.acceptRewritten(id, buf, off, len, partial),
+    drop: (id) => actions.drop(id),
+    requestCheckpoint: (cause) => actions.requestCheckpoint(cause),
+  };
+}

@@ -1,6 +1,6 @@
 // `colo compare`: did the two guests send the same? Out of two captures, after the fact and without privileges.
 
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { compareCaptures, DEFAULT_MAX_DIFFERENCES } from './compare-captures';
 import { comparisonText } from './compare-text';
 import { printJson } from './output';
@@ -32,11 +32,10 @@ export function addCompareCommand(program: Command): void {
     .description('compare what two guests sent, out of two captures')
     .argument('<primary>', "capture of the primary guest's packets")
     .argument('<secondary>', "capture of the secondary guest's packets")
-    .option(
-      '--guest <address>',
-      'address of the guest (may be repeated)',
-      (one: string, all: string[]) => [...all, one],
-      [],
+    .addOption(
+      new Option('--guest <address>', 'address of the guest (may be repeated)')
+        .argParser((one: string, all: string[]) => [...all, one])
+        .default([], 'those that send in both captures'),
     )
     .option('--max-differences <n>', 'show at most so many differing flows', count, DEFAULT_MAX_DIFFERENCES)
     .option('--secondary-translated', "the secondary's connections have the primary's sequence numbers already")

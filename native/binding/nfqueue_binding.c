@@ -238,6 +238,20 @@ static napi_value nfq_pause_js(napi_env env, napi_callback_info info)
 	return a.bad ? 0 : number(env, poller_events(&q->poller, paused ? 0 : UV_READABLE));
 }
 
+/* nfqCopyRange(handle, bytes) */
+static napi_value nfq_copy_range_js(napi_env env, napi_callback_info info)
+{
+	struct args a = args_get(env, info);
+	struct queue *q = arg_external(&a, 0);
+	uint32_t range = arg_u32(&a, 1);
+
+	if (a.bad || !q->ready)
+		return 0;
+	if (nfq_slot_bytes(range) > q->ring.slot_bytes)
+		return number(env, -EINVAL);
+	return number(env, nfq_set_copy_range(&q->nfq, range));
+}
+
 /* nfqClose(handle): the kernel drops what it holds for the queue. The handle must not be used again. */
 static napi_value nfq_close_js(napi_env env, napi_callback_info info)
 {
@@ -341,7 +355,8 @@ void register_nfqueue(napi_env env, napi_value exports)
 {
 	static const struct function list[] = {
 		{ "nfqOpen", nfq_open_js },	    { "nfqFlush", nfq_flush_js },	{ "nfqDrain", nfq_drain_js },
-		{ "nfqPause", nfq_pause_js },	    { "nfqClose", nfq_close_js },	{ "nfqCounters", nfq_counters_js },
+		{ "nfqPause", nfq_pause_js },	    { "nfqCopyRange", nfq_copy_range_js },
+			    { "nfqClose", nfq_close_js },	{ "nfqCounters", nfq_counters_js },
 		{ "nfqKernelStats", nfq_stats_js }, { "nfqSlotBytes", nfq_slot_bytes_js },
 	};
 

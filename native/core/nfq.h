@@ -121,6 +121,8 @@ uint32_t nfq_slot_bytes(uint32_t copy_range);
 
 /* Binds and configures, each step acknowledged. -EBUSY: bound by another socket. */
 int nfq_open(struct nfq *q, const struct nfq_config *config, struct nfq_settings *settings);
+/* Another copy range for the packets to come; those that already wait keep the old one. The slots of the ring must fit. */
+int nfq_set_copy_range(struct nfq *q, uint32_t range);
 /* Unbinds: the kernel drops what it still holds for the queue. */
 void nfq_close(struct nfq *q);
 

@@ -121,7 +121,7 @@ static int set_limits_or_less(struct nfq *q, const struct nfq_config *c, uint32_
 	return err;
 }
 
-static int set_copy(struct nfq *q, uint32_t range)
+int nfq_set_copy_range(struct nfq *q, uint32_t range)
 {
 	uint8_t buf[64] __attribute__((aligned(4)));
 	struct nl_build b = begin(buf, sizeof(buf));
@@ -199,7 +199,7 @@ int nfq_open(struct nfq *q, const struct nfq_config *c, struct nfq_settings *s)
 	if (!err)
 		err = set_limits_or_less(q, c, &s->flags);
 	if (!err)
-		err = set_copy(q, c->copy_range);
+		err = nfq_set_copy_range(q, c->copy_range);
 	if (!err && getsockname(q->fd, (struct sockaddr *)&me, &len) < 0)
 		err = -errno;
 	if (err)

@@ -7,6 +7,8 @@ import { NfQueue } from '../io/nfqueue';
 import {
   NFQ_D_ID,
   NFQ_D_LENGTH,
+  NFQ_D_ORIGINAL_LENGTH,
+  NFQ_MAX_COPY,
   NFQ_D_OFFSET,
   NFQ_D_SKB_INFO,
   NFQ_D_WORDS,
@@ -22,6 +24,12 @@ import type { NodeSettings } from './node-config';
 import { portState } from './port-state';
 import { queueGauges, queueOptions } from './queue-options';
 import { statePath } from './state-file';
+
+/**
+ * Before the failover what the SVM says is only looked at: its headers suffice, and copying 64 KiB of payload out of the kernel
+ * for each large packet would cost more than all the rest. More than any chain of headers that a TCP packet has.
+ */
+const HEADER_BYTES = 512;
 
 /** Connections whose offsets outlive the daemon; a record is 128 bytes of the state directory. */
 const OFFSET_CAPACITY = 1 << 16;
@@ -48,7 +56,14 @@ export class SecondaryNode {
     const { origin, flows, damagedRecords, failedOver } = this.engine.status();
     if (origin !== 'new' && origin !== 'resumed') log.warn({ origin }, 'the kept offsets are unusable, starting without them');
     else log.info({ origin, flows, damagedRecords, failedOver }, 'offsets loaded');
-    this.guest = new NfQueue(queueOptions(settings, settings.guestQueue), (count) => this.onGuest(count));
+    this.guest = new NfQueue(
+      {
+        ...queueOptions(settings, settings.guestQueue),
+        copyRange: this.engine.failedOver ? NFQ_MAX_COPY : HEADER_BYTES,
+        maxCopyRange: NFQ_MAX_COPY,
+      },
+      (count) => this.onGuest(count),
+    );
     this.forward = new NfQueue(queueOptions(settings, settings.forwardQueue), (count) => this.onForward(count));
   }
 
@@ -64,6 +79,7 @@ export class SecondaryNode {
     this.forward.drain();
     const first = this.engine.failover(nowMs());
     if (first) {
+      this.guest.setCopyRange(NFQ_MAX_COPY);
       this.log.warn({ flows: this.engine.status().flows }, 'FAILOVER: the secondary takes over');
       this.takingOver = takeOver(this.settings, this.engine.guestAddresses(), this.log);
     }
@@ -73,6 +89,7 @@ export class SecondaryNode {
   /** A new pair: nothing of an earlier one is known any more. */
   forgetPair(): void {
     this.engine.reset();
+    this.guest.setCopyRange(HEADER_BYTES);
   }
 
   /**
@@ -85,6 +102,7 @@ export class SecondaryNode {
       void portState(this.settings.guestPort).then((state) => {
         if (state !== 'up' || this.closed || this.engine.failedOver) return;
         this.engine.failover(nowMs());
+        this.guest.setCopyRange(NFQ_MAX_COPY);
         this.log.warn('the controller is gone: connections keep their offsets, new ones get none');
       });
     }, PORT_WATCH_MS);
@@ -146,14 +164,18 @@ export class SecondaryNode {
     for (let d = 0, end = count * NFQ_D_WORDS; d < end; d += NFQ_D_WORDS) {
       const id = table[d + NFQ_D_ID]!;
       const off = table[d + NFQ_D_OFFSET]!;
-      const len = table[d + NFQ_D_LENGTH]!;
+      const captured = table[d + NFQ_D_LENGTH]!;
+      // The headers of a cut packet are read as those of the whole.
+      const len = table[d + NFQ_D_ORIGINAL_LENGTH]!;
       const partial = (table[d + NFQ_D_SKB_INFO]! & NFQA_SKB_CSUMNOTREADY) !== 0;
       const verdict = fromPeer
         ? engine.fromPeer(arena, off, len, partial, now)
         : engine.fromGuest(arena, off, len, partial, now);
       if (verdict === SecondaryVerdict.Accept) queue.accept(id);
-      else if (verdict === SecondaryVerdict.AcceptRewritten) queue.acceptRewritten(id, arena, off, len, partial);
-      else queue.drop(id);
+      // A packet that was cut before the failover cannot be rewritten after it; TCP repeats it.
+      else if (verdict === SecondaryVerdict.AcceptRewritten && captured === len) {
+        queue.acceptRewritten(id, arena, off, len, partial);
+      } else queue.drop(id);
     }
   }
 }

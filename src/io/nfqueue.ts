@@ -31,6 +31,8 @@ export interface NfQueueOptions {
   maxLength?: number;
   /** Bytes of each packet to copy, at most NFQ_MAX_COPY. */
   copyRange?: number;
+  /** The greatest copy range that setCopyRange() may ask for later; default copyRange. */
+  maxCopyRange?: number;
   /** Size of the socket's buffer; beyond the system's limit only with CAP_NET_ADMIN. */
   receiveBufferBytes?: number;
   /** Take large packets whole, without segmenting; their checksums may be partial then. */
@@ -110,7 +112,7 @@ export class NfQueue {
     const flags = (options.gso ? GSO : 0) | (options.failOpen ? FAIL_OPEN : 0) | (options.conntrack ? CONNTRACK : 0);
 
     this.native = addon();
-    const slotBytes = this.native.nfqSlotBytes(copyRange);
+    const slotBytes = this.native.nfqSlotBytes(Math.max(copyRange, options.maxCopyRange ?? 0));
     this.sendBase = batch * slotBytes;
     this.memory = Buffer.allocUnsafeSlow(this.sendBase + SEND_ARENA_BYTES);
     this.arena = this.memory.subarray(0, this.sendBase);
@@ -204,6 +206,14 @@ export class NfQueue {
     const taken = this.native.nfqDrain(this.handle, this.settings.maxLength);
     if (taken < 0) throw systemError(taken, `draining queue ${this.settings.queue}`);
     return taken;
+  }
+
+  /** Bytes to copy of the packets to come; those that already wait keep the old range. Throws OperatorError. */
+  setCopyRange(bytes: number): void {
+    requireRange('copyRange', bytes, 1, NFQ_MAX_COPY);
+    if (this.handle === undefined) return;
+    const err = this.native.nfqCopyRange(this.handle, bytes);
+    if (err < 0) throw systemError(err, `setting the copy range of queue ${this.settings.queue}`);
   }
 
   /** While paused, packets wait in the kernel; drain() still takes them. */

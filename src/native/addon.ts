@@ -22,6 +22,7 @@ export interface Addon {
   nfqFlush(queue: Handle): number;
   nfqDrain(queue: Handle, most: number): number;
   nfqPause(queue: Handle, paused: number): number;
+  nfqCopyRange(queue: Handle, bytes: number): number;
   nfqClose(queue: Handle): void;
   nfqCounters(queue: Handle, out: Float64Array): void;
   nfqKernelStats(queue: Handle, out: Uint32Array): number;

@@ -5,7 +5,7 @@ import { addon } from './addon';
 import { systemError } from './errno';
 
 /** Bit numbers of linux/capability.h. */
-const NUMBERS: Readonly<Record<string, number>> = {
+export const CAPABILITY_NUMBERS: Readonly<Record<string, number>> = {
   CAP_CHOWN: 0, // CAP_CHOWN
   CAP_DAC_OVERRIDE: 1, // CAP_DAC_OVERRIDE
   CAP_KILL: 5, // CAP_KILL
@@ -41,7 +41,7 @@ export function readCapabilities(): CapabilitySets {
 function mask(names: readonly string[]): bigint {
   let bits = 0n;
   for (const name of names) {
-    const number = NUMBERS[name];
+    const number = CAPABILITY_NUMBERS[name];
     if (number === undefined) throw new OperatorError('ECAPABILITY', `unknown capability ${name}`);
     bits |= 1n << BigInt(number);
   }

@@ -1,0 +1,42 @@
+import { BypassRules, parseBypassRule } from '../../../src/daemon/bypass-rule';
+import { OperatorError } from '../../../src/core/errors';
+
+test('a rule as people write it', () => {
+  expect(parseBypassRule({ protocol: 'tcp', prefix: '10.0.0.0/8', ports: '8000-8080', end: 'peer' }).rule).toEqual({
+    protocol: 6,
+    family: 4,
+    address: [0x0a000000, 0, 0, 0],
+    prefixBits: 8,
+    firstPort: 8000,
+    lastPort: 8080,
+    end: 'peer',
+  });
+  expect(parseBypassRule({ ports: 53 }).rule).toEqual({ firstPort: 53, lastPort: 53, end: 'either' });
+  expect(parseBypassRule({ prefix: '2001:db8::/32' }).rule).toMatchObject({ family: 6, prefixBits: 32 });
+});
+
+test.each([
+  [{}, 'needs a protocol'],
+  [{ protocol: 'tpc' }, 'protocol'],
+  [{ prefix: '10.0.0.0/33' }, 'prefix'],
+  [{ ports: '99-1' }, 'no range of ports'],
+  [{ ports: 70000 }, 'ports'],
+  [{ ports: '1-70000' }, 'no range of ports'],
+  [{ port: 53 }, 'port'],
+  ['tcp', 'rule'],
+])('%j is refused and says why', (value, word) => {
+  expect(() => parseBypassRule(value)).toThrow(OperatorError);
+  expect(() => parseBypassRule(value)).toThrow(word);
+});
+
+test('a set of rules: no doubles, a bound, removal by the same words', () => {
+  const rules = new BypassRules([{ ports: 1, end: 'either' }]);
+  rules.add({ ports: 1 });
+  expect(rules.list().length).toBe(1);
+  expect(rules.remove({ ports: 2 })).toBe(false);
+  expect(rules.remove({ ports: 1 })).toBe(true);
+  for (let i = 0; i < 256; i++) rules.add({ ports: i });
+  expect(() => rules.add({ ports: 300 })).toThrow('256');
+  rules.clear();
+  expect(rules.compiled()).toEqual([]);
+});

@@ -11,7 +11,6 @@ export const UDP_HEAD_BYTES = 28;
 export class Datagrams {
   readonly lab = new NativeLab();
   private readonly open: NfQueue[] = [];
-  private readonly scratch = Buffer.alloc(2048);
 
   static async create(): Promise<Datagrams> {
     const net = new Datagrams();
@@ -42,23 +41,28 @@ export class Datagrams {
     return queue.arena.toString('latin1', off + UDP_HEAD_BYTES, off + queue.table[base + NFQ_D_LENGTH]!);
   }
 
-  /** Lets the packet go with another text. With `complete` its checksum is computed by the addon, else its field stays as it is. */
-  acceptAs(queue: NfQueue, base: number, text: string, complete: boolean, mark?: number): void {
-    const packet = this.scratch;
+  /** A packet like the last one that came, with another text. */
+  packetOf(queue: NfQueue, text: string, base = 0): Buffer {
     const off = queue.table[base + NFQ_D_OFFSET]!;
-    const length = UDP_HEAD_BYTES + text.length;
+    const packet = Buffer.alloc(UDP_HEAD_BYTES + text.length);
     queue.arena.copy(packet, 0, off, off + UDP_HEAD_BYTES);
     packet.write(text, UDP_HEAD_BYTES, 'latin1');
-    packet.writeUInt16BE(length, 2);
-    packet.writeUInt16BE(length - IP_HEAD_BYTES, 24);
+    packet.writeUInt16BE(packet.length, 2);
+    packet.writeUInt16BE(packet.length - IP_HEAD_BYTES, 24);
     packet.writeUInt16BE(0, 10);
     let sum = 0;
     for (let i = 0; i < IP_HEAD_BYTES; i += 2) sum += packet.readUInt16BE(i);
     sum = (sum & 0xffff) + (sum >>> 16);
     packet.writeUInt16BE(~(sum + (sum >>> 16)) & 0xffff, 10);
-    queue.acceptRewritten(queue.table[base + NFQ_D_ID]!, packet, 0, length, complete, mark);
+    return packet;
+  }
+
+  /** Lets the packet go with another text. With `complete` its checksum is computed by the addon, else its field stays as it is. */
+  acceptAs(queue: NfQueue, base: number, text: string, complete: boolean, mark?: number): void {
+    const packet = this.packetOf(queue, text, base);
+    queue.acceptRewritten(queue.table[base + NFQ_D_ID]!, packet, 0, packet.length, complete, mark);
     // The bytes were taken at once.
-    packet.fill(0xa5, 0, length);
+    packet.fill(0xa5);
   }
 
   send(messages: string[]): Promise<void> {

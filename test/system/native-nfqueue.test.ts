@@ -87,6 +87,31 @@ requires(
     expect(counters.sends).toBeLessThan(MANY / 8);
   });
 
+  test('settles more packets at once than its tables hold', async () => {
+    net.lab.queueOutput(7, '-p', 'udp');
+    const held: number[] = [];
+    const queue = net.bind({ queue: 7 }, (q, base) => held.push(q.table[base + NFQ_D_ID]!));
+    // More than 1,024 verdicts, and with their payload more than the send arena.
+    const count = 1200;
+    await net.send(Array.from({ length: count }, () => 'x'));
+    await until(() => held.length === count);
+    const packet = net.packetOf(queue, 'y'.repeat(1000));
+    for (const [i, id] of held.entries()) {
+      if (i < 1100) queue.drop(id);
+      else queue.acceptRewritten(id, packet, 0, packet.length, true);
+    }
+    queue.flush();
+    await net.arrives(Array.from({ length: 100 }, () => 'y'.repeat(1000)));
+    held.length = 0;
+    await net.send(Array.from({ length: count }, () => 'z'));
+    await until(() => held.length === count);
+    for (const id of held) queue.acceptRewritten(id, packet, 0, packet.length, true);
+    await net.arrives(Array.from({ length: 100 + count }, () => 'y'.repeat(1000)));
+    expect(queue.stats.kernel()!.queued).toBe(0);
+    expect(queue.stats.counters().verdictErrors).toBe(0);
+    expect(() => queue.acceptRewritten(1, packet, 0, packet.length + 1, false)).toThrow(RangeError);
+  }, 20_000);
+
   test('gives the event loop its turns while packets wait', async () => {
     net.lab.queueOutput(7, '-p', 'udp');
     let handled = 0;

@@ -19,7 +19,7 @@ import { FLOW_DEADLINE } from '../conntrack/flow-table';
 import { TCP_TIMEOUTS } from '../conntrack/timeouts';
 import { RELEASE_SCAN_LIMIT } from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
-import { nopOut, parseTcpOptions, TcpOptions } from '../packet/tcp-options';
+import { nopOut, nopOutKind, parseTcpOptions, TcpOptionKind, TcpOptions } from '../packet/tcp-options';
 import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
 import type { PrimaryContext } from './context';
 import {
@@ -376,8 +376,7 @@ export class TcpIntake {
       dirty = HF_DIRTY;
     }
     if ((v.flags & TCP_SYN) !== 0 && o.mptcpOffset >= 0) {
-      nopOut(buf, v, o.mptcpOffset, o.mptcpBytes, partial);
-      counters[C_MPTCP_REMOVED]!++;
+      counters[C_MPTCP_REMOVED]! += nopOutKind(v, TcpOptionKind.Mptcp, partial);
       dirty = HF_DIRTY;
     }
     return dirty;

@@ -55,10 +55,10 @@ describe('handshake', () => {
   });
   test('MPTCP is taken off', () => {
     const t = new Pair();
-    const mp = [30, 4, 0, 1];
+    const mp = [30, 4, 0, 1, 30, 3, 9, 1];
     t.s(-1, { flags: 'SA' });
     const p = t.p(-1, { flags: 'SA', options: mp });
-    expect([...t.h.left(p)!.subarray(40, 44)]).toEqual([1, 1, 1, 1]);
+    expect([...t.h.left(p)!.subarray(40, 48)]).toEqual(Array(8).fill(1));
     expect(checksumsAreRight(t.h.left(p)!)).toBe(true);
   });
   test('a reused tuple starts clean', () => {

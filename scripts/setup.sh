@@ -28,6 +28,8 @@ fi
 # npm leaves this file behind when it has finished; an older one means that the lock file has changed since.
 if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
   echo 'setup: installing npm packages'
-  npm ci --ignore-scripts --no-audit --no-fund
+  # Not `npm ci`: it refuses a lock file that leaves out optional packages of other platforms. Versions and hashes of the lock
+  # file hold here too, and nothing is written to it.
+  npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
   touch node_modules/.package-lock.json
 fi

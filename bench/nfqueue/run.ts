@@ -187,6 +187,11 @@ export async function runNfqueueBench(rounds = ROUNDS): Promise<NfqueueBench> {
   const bench = new Bench();
   const names = Object.keys(CONSUMERS) as Consumer[];
   const rates = names.map(() => [] as Rate[]);
+  const interrupted = (): void => {
+    bench.destroy();
+    process.exit(130);
+  };
+  process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
   try {
     bench.build();
     for (const name of names) await bench.verify(name, CONSUMERS[name]);
@@ -195,6 +200,7 @@ export async function runNfqueueBench(rounds = ROUNDS): Promise<NfqueueBench> {
     }
   } finally {
     bench.destroy();
+    process.off('SIGINT', interrupted).off('SIGTERM', interrupted);
   }
   const result: Record<string, number> = {};
   for (const [k, name] of names.entries()) {

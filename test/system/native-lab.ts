@@ -1,6 +1,7 @@
 // Two network namespaces joined by a veth pair, for tests of the native sockets, and a process in each that runs small
 // functions there. All names carry this process's pid and are removed by close().
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 
 export const LEFT_IP = '10.77.0.1';
 export const RIGHT_IP = '10.77.0.2';
@@ -63,6 +64,14 @@ export class Agent {
   }
 }
 
+/** Removes what a killed test run has left. */
+function sweep(): void {
+  for (const line of sh('ip', 'netns', 'list').split('\n')) {
+    const owner = /^colonat-(\d+)-\d+-[lr]\b/.exec(line);
+    if (owner && !existsSync(`/proc/${owner[1]}`)) sh('ip', 'netns', 'del', line.split(' ')[0]!);
+  }
+}
+
 export class NativeLab {
   readonly left: string;
   readonly right: string;
@@ -73,6 +82,7 @@ export class NativeLab {
     const name = `colonat-${process.pid}-${serial++}`;
     this.left = `${name}-l`;
     this.right = `${name}-r`;
+    sweep();
     try {
       this.build();
     } catch (error) {

@@ -5,6 +5,7 @@
 //   {id, op: "keepalive", host, port, count}        several requests on one connection
 //   {id, op: "text", host, port, path}              the body as text
 //   {id, op: "udp", host, port, messages}           one after the other, each repeated every 5 s until it is answered
+//   {id, op: "send", host, port, text}              one UDP datagram, nothing awaited
 // Answers: {id, event: "begun"} at the first byte; {id, event: "done", bytes, sha256, ...} or {id, event: "failed", error}.
 const http = require('node:http');
 const net = require('node:net');
@@ -133,6 +134,15 @@ const operations = {
       response.on('end', () => done({ text }));
     });
     request.on('error', fail);
+  },
+
+  send({ host, port, text }, done, fail) {
+    const socket = dgram.createSocket(host.includes(':') ? 'udp6' : 'udp4');
+    socket.send(text, port, host, (error) => {
+      socket.close();
+      if (error) fail(error);
+      else done({});
+    });
   },
 
   udp({ host, port, messages }, done, fail) {

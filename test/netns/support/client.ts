@@ -19,7 +19,7 @@ export interface Outcome {
 }
 
 export interface Order {
-  op: 'get' | 'dial' | 'upload' | 'keepalive' | 'text' | 'udp';
+  op: 'get' | 'dial' | 'upload' | 'keepalive' | 'text' | 'udp' | 'send';
   host: string;
   port: number;
   bytes?: number;
@@ -30,6 +30,7 @@ export interface Order {
   count?: number;
   path?: string;
   messages?: string[];
+  text?: string;
 }
 
 export interface Transfer {

@@ -18,6 +18,9 @@ const SERVER = join(__dirname, '..', 'guest', 'server.js');
 const HOSTS = { primary: 'pn', secondary: 'sn' } as const;
 const GUESTS = { primary: 'pvm', secondary: 'svm' } as const;
 
+/** What only one of the guests knows. */
+export const SECRETS = { primary: 'known-to-the-pvm-alone', secondary: 'known-to-the-svm-alone' } as const;
+
 export interface PairOptions {
   lab?: LabOptions;
   /** Settings of the node, on both sides. */
@@ -106,7 +109,7 @@ export class Pair {
 
   async startGuest(side: Side): Promise<void> {
     const guest = GUESTS[side];
-    const server = this.lab.spawn(guest, process.execPath, [SERVER, String(GUEST_PORT), guest]);
+    const server = this.lab.spawn(guest, process.execPath, [SERVER, String(GUEST_PORT), SECRETS[side]]);
     await server.waitFor(/listening/, 60_000);
   }
 

@@ -58,7 +58,7 @@ export function parseFromType(view: FrameView, buf: Uint8Array, at: number, end:
       view.network = at + 2;
       return FRAME_OK;
     }
-    if (at + 2 + VLAN_HLEN > end) return FRAME_SHORT;
+    // A tag that is cut is found by the next round, which wants a type behind it.
     if (view.tags === MAX_VLAN_TAGS) return FRAME_TAGS;
     const vlan = ((buf[at + 2]! << 8) | buf[at + 3]!) & 0xfff;
     if (view.tags === 0) view.outerVlan = vlan;

@@ -52,10 +52,10 @@ test('a reused view forgets the tags before', () => {
   expect(parseFrame(v, plain, 0, plain.length)).toBe(FRAME_OK);
   expect(v).toMatchObject({ tags: 0, outerVlan: -1, innerVlan: -1, network: 14 });
 });
-test('cut at every length, among bytes that look like more tags', () => {
+test.each(['8100000181000001', '0800080008000800'])('cut at every length, with %s behind', (behind) => {
   const frame = Buffer.from(`${MACS}88a80007810000080800`, 'hex');
   for (let n = 0; n < frame.length; n++) {
-    const buf = Buffer.concat([frame.subarray(0, n), Buffer.from('8100000181000001', 'hex')]);
+    const buf = Buffer.concat([frame.subarray(0, n), Buffer.from(behind, 'hex')]);
     expect(parseFrame(new FrameView(), buf, 0, n)).toBe(FRAME_SHORT);
   }
 });

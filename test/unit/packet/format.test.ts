@@ -23,11 +23,7 @@ test.each([
   ],
   ['UDP', buildUdp({ payload: 'abc' }), 'udp 10.0.0.1:53 > 10.0.0.2:40000, 3 bytes'],
   ['an echo', buildEchoReply(9, 2, 'data', 6), 'icmpv6 fd00::1 > fd00::2 id 9 type 129 code 0, 4 bytes'],
-  [
-    'a fragment',
-    ipv6(TCP, tcpHeader(), [fragmentHeader(8, true)]),
-    'tcp 2001:db8::1 > 2001:db8::2 fragment, 20 bytes',
-  ],
+  ['a fragment', ipv6(TCP, tcpHeader(), [fragmentHeader(8, true)]), 'tcp 2001:db8::1 > 2001:db8::2 fragment, 20 bytes'],
   ['another protocol', ipv4(47, Buffer.alloc(4)), 'proto 47 192.0.2.1 > 198.51.100.2, 4 bytes'],
 ])('%s', (_name, packet, text) => {
   expect(formatPacket(view(packet))).toBe(text);

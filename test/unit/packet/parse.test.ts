@@ -116,8 +116,11 @@ describe('IPv4', () => {
     packet.writeUInt16BE(0xc000, 6);
     expect(parse(packet).fragment).toBe(false);
   });
-  test('a view that served another packet keeps nothing of it', () => {
-    const view = parse(ipv6(TCP, tcpHeader()));
+  test.each([
+    ['TCP', ipv6(TCP, tcpHeader())],
+    ['an echo', ipv6(ICMPV6, icmpMessage(128))],
+  ])('a view that served %s keeps nothing of it', (_name, before) => {
+    const view = parse(before);
     const next = ipv4(47, Buffer.alloc(4));
     expect(parseIp(view, next, 0, next.length)).toBe(PARSE_OK);
     const { srcPort, dstPort, flags, icmpType, icmpCode, src1, src2, src3, dst1, dst2, dst3 } = view;
@@ -232,7 +235,7 @@ describe('malformed', () => {
       PARSE_EXTENSION,
     ],
     ['extension header of 7 bytes', ipv6(HOP_BY_HOP, Buffer.alloc(7)), PARSE_EXTENSION],
-    ['authentication header of 11 bytes', ipv6(AH, Buffer.alloc(11, 1)), PARSE_EXTENSION],
+    ['authentication header of 11 bytes', ipv6(AH, Buffer.alloc(11)), PARSE_EXTENSION],
     ['fragment header of 7 bytes', ipv6(FRAGMENT, Buffer.alloc(7)), PARSE_EXTENSION],
     ['TCP missing behind a header', ipv6(TCP, Buffer.alloc(0), [optionsHeader(DESTINATION)]), PARSE_TRANSPORT],
   ])('%s', (_name, packet, expected) => {

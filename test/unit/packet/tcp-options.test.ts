@@ -108,6 +108,10 @@ describe('malformed', () => {
   ])('%s', (_name, options) => {
     expect(parse(options)).toBeUndefined();
   });
+  test('a kind without a length, as the last byte of the buffer', () => {
+    const packet = Buffer.from(new Uint8Array(buildTcp({ options: [1, 1, 1, 8] })));
+    expect(parseTcpOptions(view(packet), new TcpOptions())).toBe(false);
+  });
   test('an option does not reach into the payload', () => {
     const packet = buildTcp({ options: [1, 1, 8, 10], payload: Buffer.alloc(8) });
     expect(parseTcpOptions(view(packet), new TcpOptions())).toBe(false);

@@ -1,5 +1,5 @@
-// NFQUEUE, every packet rewritten: this project, a C program on libnetfilter_queue, and npm's nfqueue, in turns. UDP leaves a
-// namespace of the benchmark's own through OUTPUT; the rate is what the interface has sent, whoever judged the packets.
+// NFQUEUE, every packet rewritten: this project, a C program on libnetfilter_queue, and npm's nfqueue, in turns. UDP goes
+// through OUTPUT in a namespace of the benchmark's own; the rate is the kernel's count of packets that got their verdict.
 // The generator is bound to the first CPU, the consumer to the second, where there are two.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
@@ -58,6 +58,7 @@ function sh(...words: string[]): void {
 class Bench {
   private readonly sender = `colobq-${process.pid}-s`;
   private readonly receiver = `colobq-${process.pid}-r`;
+  private readonly children = new Set<ChildProcess>();
 
   build(): void {
     for (const ns of [this.sender, this.receiver]) sh('ip', 'netns', 'add', ns);
@@ -80,13 +81,14 @@ class Bench {
       sh('ip', '-n', ns, 'address', 'add', `10.78.0.${i + 1}/24`, 'dev', 'veth0');
       sh('ip', '-n', ns, 'link', 'set', 'veth0', 'up');
     });
-    // A neighbour that nobody is: the receiver's kernel throws such packets away at once, so that the queue is what is measured.
-    sh('ip', '-n', this.sender, 'neighbour', 'add', NOBODY, 'lladdr', '02:00:00:00:00:99', 'dev', 'veth0');
-    const rule = ['-A', 'OUTPUT', '-p', 'udp', '-j', 'NFQUEUE', '--queue-num', String(QUEUE)];
-    sh('ip', 'netns', 'exec', this.sender, 'iptables', '-w', '-t', 'mangle', ...rule);
+    const mangle = ['ip', 'netns', 'exec', this.sender, 'iptables', '-w', '-t', 'mangle', '-A'];
+    sh(...mangle, 'OUTPUT', '-p', 'udp', '-j', 'NFQUEUE', '--queue-num', String(QUEUE));
+    // Behind the queue the way is as short as can be, so that the queue is what is measured.
+    sh(...mangle, 'POSTROUTING', '-d', NOBODY, '-j', 'DROP');
   }
 
   destroy(): void {
+    for (const child of this.children) child.kill('SIGKILL');
     for (const ns of [this.sender, this.receiver]) {
       try {
         sh('ip', 'netns', 'del', ns);
@@ -102,10 +104,10 @@ class Bench {
     try {
       await sleep(WARM_UP_MS);
       const began = process.hrtime.bigint();
-      const sent = this.sent(consumer.pid!);
+      const settled = this.settled(consumer.pid!);
       const cpu = cpuSeconds(consumer.pid!);
       await sleep(WINDOW_MS);
-      const packets = this.sent(consumer.pid!) - sent;
+      const packets = this.settled(consumer.pid!) - settled;
       const cpuUsed = cpuSeconds(consumer.pid!) - cpu;
       const seconds = Number(process.hrtime.bigint() - began) / 1e9;
       return { packetsPerSecond: packets / seconds, cpuUsPerPacket: (cpuUsed * 1e6) / packets };
@@ -143,26 +145,33 @@ class Bench {
   private spawn(ns: string, cpu: number, command: string[]): ChildProcess {
     const pinned = availableParallelism() > 1 ? ['taskset', '-c', String(cpu), ...command] : command;
     // `ip netns exec` and `taskset` become the command, so that a signal to the child reaches it.
-    return spawn('ip', ['netns', 'exec', ns, ...pinned], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn('ip', ['netns', 'exec', ns, ...pinned], { stdio: ['ignore', 'pipe', 'inherit'] });
+    this.children.add(child);
+    child.once('exit', () => this.children.delete(child));
+    return child;
   }
 
   private start(ns: string, cpu: number, command: string[]): Promise<ChildProcess> {
     const child = this.spawn(ns, cpu, command);
     return new Promise((resolve, reject) => {
-      child.once('exit', () => reject(new Error(`${command.join(' ')} ended at its start`)));
+      const tooEarly = (): void => reject(new Error(`${command.join(' ')} ended at its start`));
+      child.once('exit', tooEarly);
       child.stdout!.once('data', () => {
-        child.removeAllListeners('exit');
+        child.off('exit', tooEarly);
         resolve(child);
       });
     });
   }
 
-  /** Packets that left the sender's interface, as the process sees its namespace. */
-  private sent(pid: number): number {
-    const line = readFileSync(`/proc/${pid}/net/dev`, 'utf8')
-      .split('\n')
-      .find((each) => each.trim().startsWith('veth0:'));
-    return Number(line!.trim().split(/\s+/)[10]);
+  /**
+   * Packets that have got a verdict: the id of the last one less those that wait, as the kernel lists them for the namespace of
+   * the process (/proc/net/netfilter/nfnetlink_queue: queue, port id, waiting, mode, range, dropped, dropped, last id).
+   */
+  private settled(pid: number): number {
+    const columns = readFileSync(`/proc/${pid}/net/netfilter/nfnetlink_queue`, 'utf8').trim().split(/\s+/).map(Number);
+    if (columns[5] !== 0 || columns[6] !== 0)
+      throw new Error('the kernel dropped packets, so the rate would mean nothing');
+    return columns[7]! - columns[2]!;
   }
 }
 

@@ -235,7 +235,11 @@ describe('malformed', () => {
       PARSE_EXTENSION,
     ],
     ['extension header of 7 bytes', ipv6(HOP_BY_HOP, Buffer.alloc(7)), PARSE_EXTENSION],
-    ['authentication header of 11 bytes', ipv6(AH, Buffer.alloc(11)), PARSE_EXTENSION],
+    [
+      'authentication header of 11 bytes',
+      ipv6(AH, Buffer.from([NO_NEXT_HEADER, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
+      PARSE_EXTENSION,
+    ],
     ['fragment header of 7 bytes', ipv6(FRAGMENT, Buffer.alloc(7)), PARSE_EXTENSION],
     ['TCP missing behind a header', ipv6(TCP, Buffer.alloc(0), [optionsHeader(DESTINATION)]), PARSE_TRANSPORT],
   ])('%s', (_name, packet, expected) => {

@@ -5,17 +5,8 @@ import { X_SECONDARY_HEAD, X_SECONDARY_TAIL } from '../conntrack/colo-extension'
 import type { FlowTable } from '../conntrack/flow-table';
 import { equalBytes, firstDifference } from '../core/bytes';
 import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_UDP, type PacketView } from '../packet/view';
-import { CheckpointCause, type Difference, DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from './outcome';
-import {
-  LOG_PENDING,
-  LOG_SECONDARY,
-  type PacketLog,
-  R_AT,
-  R_BYTES,
-  R_COPY,
-  R_NEXT,
-  R_SEQ,
-} from './packet-log';
+import { CheckpointCause, DIVERGED, type Difference, EQUAL, EXHAUSTED, type Outcome, WAIT } from './outcome';
+import { LOG_PENDING, LOG_SECONDARY, type PacketLog, R_AT, R_BYTES, R_COPY, R_NEXT, R_SEQ } from './packet-log';
 
 /** Offset of the first compared byte of the packet in the view. */
 export function comparedFrom(v: PacketView): number {
@@ -59,16 +50,7 @@ export class DatagramComparator {
     const r = this.log.recordIndex(held);
     const lw = this.log.words;
     const from = comparedFrom(v);
-    return this.compare(
-      flow,
-      v.protocol,
-      this.log.data,
-      lw[r + R_AT]!,
-      lw[r + R_BYTES]!,
-      buf,
-      from,
-      v.end - from,
-    );
+    return this.compare(flow, v.protocol, this.log.data, lw[r + R_AT]!, lw[r + R_BYTES]!, buf, from, v.end - from);
   }
 
   /** Marks in a logged PVM packet (a copy that began at v.start) what is to be compared. */

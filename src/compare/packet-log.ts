@@ -35,6 +35,8 @@ export const LOG_PENDING = 1;
 export const LOG_HELD = 2;
 /** Came from the SVM. */
 export const LOG_SECONDARY = 4;
+/** The SVM's only: bytes of the PVM were compared with it that are not in the log themselves. */
+export const LOG_SOLE = 8;
 
 /** Told when a needed record gets a new id because it was moved to the head. */
 export interface LogOwner {

@@ -6,9 +6,6 @@
 //          |  verified       |  PVM's, pending    |
 //  --------+-----------------+--------------------+------->  (or the SVM's, when it is ahead)
 
-import { equalBytes, firstDifference } from '../core/bytes';
-import { HISTORY_SEARCH_LIMIT } from '../core/limits';
-import { seqAdd, seqDiff } from '../core/seq32';
 import {
   X_BASE,
   X_COVERED,
@@ -23,17 +20,23 @@ import {
   X_VERIFIED,
   XF_BASED,
   XF_COVERED,
+  XF_DISORDER,
   XF_MIDSTREAM,
 } from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
-import { CheckpointCause, type Difference, DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from './outcome';
+import { equalBytes, firstDifference } from '../core/bytes';
+import { BELOW_BASE_LIMIT, HISTORY_SEARCH_LIMIT } from '../core/limits';
+import { seqAdd, seqDiff } from '../core/seq32';
+import { CheckpointCause, DIVERGED, type Difference, EQUAL, EXHAUSTED, type Outcome, WAIT } from './outcome';
 import {
   LOG_PENDING,
   LOG_SECONDARY,
+  LOG_SOLE,
   type PacketLog,
   R_AT,
   R_BYTES,
   R_COPY,
+  R_FLAGS,
   R_NEXT,
   R_PREV,
   R_SEQ,
@@ -121,12 +124,16 @@ export class StreamComparator {
       const r = this.log.recordIndex(other);
       const lw = this.log.words;
       const skip = seqDiff(verified, lw[r + R_SEQ]!);
-      const n = Math.min(bytes, lw[r + R_BYTES]! - skip);
+      let n = Math.min(bytes, lw[r + R_BYTES]! - skip);
+      // What the PVM said there before is held: the two are compared with each other below, not passed by.
+      if (own !== 0) n = Math.min(n, seqDiff(lw[this.log.recordIndex(own) + R_SEQ]!, seq));
       if (!equalBytes(buf, off, this.log.data, lw[r + R_AT]! + skip, n)) {
         return this.differ(flow, seq, buf, off, this.log.data, lw[r + R_AT]! + skip, n, CheckpointCause.PAYLOAD);
       }
+      // The packet may leave without being logged: then these are the only copy of what was verified.
+      lw[r + R_FLAGS] = lw[r + R_FLAGS]! | LOG_SOLE;
       this.setVerified(flow, seqAdd(verified, n));
-      this.popSecondary(flow, true);
+      this.popSecondary(flow);
       seq = seqAdd(seq, n);
       off += n;
       bytes -= n;
@@ -134,7 +141,7 @@ export class StreamComparator {
     this.restSeq = seq;
     this.restOffset = off;
     this.restBytes = bytes;
-    if (bytes !== 0) return WAIT;
+    if (bytes !== 0) return this.checkIsland(flow, seq, buf, off, bytes) ? WAIT : DIVERGED;
     // Closing a gap may have brought two waiting heads together.
     return w[flow + X_PRIMARY_HEAD] !== 0 && this.advance(flow) === DIVERGED ? DIVERGED : EQUAL;
   }
@@ -224,7 +231,8 @@ export class StreamComparator {
     w[flow + X_VERIFIED] = next;
     w[flow + X_ISLAND] = next;
     w[flow + X_ISLAND_END] = next;
-    this.popSecondary(flow, false);
+    this.limitSpan(flow, next);
+    this.popSecondary(flow);
   }
 
   /** As coverPrimary, for a flow whose records belong to an older epoch: the log has forgotten their needs already. */
@@ -237,6 +245,7 @@ export class StreamComparator {
     w[flow + X_ISLAND] = next;
     w[flow + X_ISLAND_END] = next;
     w[flow + X_COVERED] = next;
+    this.limitSpan(flow, next);
   }
 
   /** Takes both lists of a flow that goes away. */
@@ -294,7 +303,7 @@ export class StreamComparator {
       }
       this.setVerified(flow, seqAdd(verified, n));
       this.popPrimary(flow);
-      this.popSecondary(flow, false);
+      this.popSecondary(flow);
     }
   }
 
@@ -311,9 +320,38 @@ export class StreamComparator {
       if (seqDiff(islandEnd, to) > 0) to = islandEnd;
       w[flow + X_ISLAND] = to;
       w[flow + X_ISLAND_END] = to;
+      w[flow + X_VERIFIED] = to;
+      this.popPrimary(flow);
     }
     w[flow + X_VERIFIED] = to;
-    if (seqDiff(to, w[flow + X_BASE]!) > MAX_VERIFIED_SPAN) w[flow + X_BASE] = seqAdd(to, -MAX_VERIFIED_SPAN);
+    if ((to - w[flow + X_BASE]!) >>> 0 > MAX_VERIFIED_SPAN) this.limitSpan(flow, to);
+  }
+
+  /** Base and coverage must not fall behind so far that they seem to lie ahead. */
+  private limitSpan(flow: number, to: number): void {
+    const w = this.flows.words;
+    if ((to - w[flow + X_BASE]!) >>> 0 <= MAX_VERIFIED_SPAN) return;
+    const base = seqAdd(to, -MAX_VERIFIED_SPAN);
+    w[flow + X_BASE] = base;
+    if (seqDiff(w[flow + X_COVERED]!, base) < 0) w[flow + X_FLAGS] = w[flow + X_FLAGS]! & ~XF_COVERED;
+  }
+
+  /**
+   * Bytes that the PVM repeats of the verified range above X_VERIFIED must be those that were verified; where nothing is left
+   * to tell by, they count as verified no longer. False: they differ.
+   */
+  private checkIsland(flow: number, seq: number, buf: Buffer, off: number, bytes: number): boolean {
+    const w = this.flows.words;
+    const island = w[flow + X_ISLAND]!;
+    const islandEnd = w[flow + X_ISLAND_END]!;
+    if (island === islandEnd) return true;
+    const before = Math.max(0, seqDiff(island, seq));
+    const n = Math.min(bytes, seqDiff(islandEnd, seq)) - before;
+    if (n <= 0) return true;
+    const found = this.checkHistory(flow, seqAdd(seq, before), buf, off + before, n);
+    // Both sides have to say it again; what lies above stays verified.
+    if (found === HISTORY_UNKNOWN) w[flow + X_ISLAND] = seqAdd(seq, before + n);
+    return found !== HISTORY_DIFFERS;
   }
 
   /** [seq, seq+bytes) is below X_VERIFIED but cannot be checked: the SVM has to say it again. What lies behind stays verified. */
@@ -328,17 +366,22 @@ export class StreamComparator {
     }
     if (seqDiff(seq, base) < 0) w[flow + X_BASE] = seq;
     w[flow + X_VERIFIED] = seq;
+    // Behind a held packet of the range that is open again, others may be verified.
+    w[flow + X_FLAGS] = w[flow + X_FLAGS]! | XF_DISORDER;
   }
 
   /** The SVM's record that contains position `verified`, or 0. Records that end before it are popped, but for those below the base. */
   private secondaryAt(flow: number, verified: number): number {
     const lw = this.log.words;
+    let passed = 0;
     for (let id = this.flows.words[flow + X_SECONDARY_HEAD]!; id !== 0; ) {
       const r = this.log.recordIndex(id);
       const seq = lw[r + R_SEQ]!;
       if (seqDiff(seq, verified) > 0) return 0;
       if (seqDiff(seqAdd(seq, lw[r + R_BYTES]!), verified) > 0) return id;
       id = lw[r + R_NEXT]!;
+      // The oldest are the least likely to be repeated, and each of them is passed by again and again.
+      if (++passed > BELOW_BASE_LIMIT) this.unlink(flow, this.flows.words[flow + X_SECONDARY_HEAD]!, X_SECONDARY_HEAD);
     }
     return 0;
   }
@@ -361,7 +404,7 @@ export class StreamComparator {
   }
 
   /** Takes the SVM's records that are wholly verified off its list; into the history where they are the only copy. */
-  private popSecondary(flow: number, keep: boolean): void {
+  private popSecondary(flow: number): void {
     const w = this.flows.words;
     const lw = this.log.words;
     const verified = w[flow + X_VERIFIED]!;
@@ -374,7 +417,7 @@ export class StreamComparator {
       if (seqDiff(end, verified) > 0) break;
       if (seqDiff(end, base) > 0) {
         this.unlink(flow, id, X_SECONDARY_HEAD);
-        if (keep) this.pushHistory(flow, id);
+        if ((lw[r + R_FLAGS]! & LOG_SOLE) !== 0) this.pushHistory(flow, id);
       }
       id = next;
     }
@@ -494,7 +537,16 @@ export class StreamComparator {
           if (!equalBytes(buf, off, this.log.data, lw[r + R_AT]! + skip, n)) {
             return secondary
               ? this.differ(flow, seq, this.log.data, lw[r + R_AT]! + skip, buf, off, n, CheckpointCause.RETRANSMISSION)
-              : this.differ(flow, seq, buf, off, this.log.data, lw[r + R_AT]! + skip, n, CheckpointCause.RETRANSMISSION);
+              : this.differ(
+                  flow,
+                  seq,
+                  buf,
+                  off,
+                  this.log.data,
+                  lw[r + R_AT]! + skip,
+                  n,
+                  CheckpointCause.RETRANSMISSION,
+                );
           }
           seq = seqAdd(seq, n);
           off += n;
@@ -531,7 +583,14 @@ export class StreamComparator {
     return WAIT;
   }
 
-  private usePacketAtHead(flow: number, id: number, packetOffset: number, seq: number, off: number, bytes: number): void {
+  private usePacketAtHead(
+    flow: number,
+    id: number,
+    packetOffset: number,
+    seq: number,
+    off: number,
+    bytes: number,
+  ): void {
     const lw = this.log.words;
     const r = this.log.recordIndex(id);
     lw[r + R_SEQ] = seq;

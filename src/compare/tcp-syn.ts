@@ -19,6 +19,11 @@ export function synWindowScale(packed: number): number {
   return scale === NO_SCALE ? -1 : scale;
 }
 
+/** Do two SYNs of one side and one connection offer the same? A SYN may be repeated as a SYN/ACK (simultaneous open). */
+export function sameSynOffer(a: number, b: number): boolean {
+  return ((a ^ b) & ~(1 << 23)) === 0;
+}
+
 /** Was it a SYN/ACK? */
 export function synHasAck(packed: number): boolean {
   return (packed & (1 << 23)) !== 0;

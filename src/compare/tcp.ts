@@ -29,14 +29,14 @@ import {
   XF_AHEAD,
   XF_BASED,
   XF_COVERED,
-  XF_MIDSTREAM,
-  XF_RELEASED,
   XF_MATCHED,
+  XF_MIDSTREAM,
   XF_PRIMARY_ACK,
   XF_PRIMARY_FIN,
   XF_PRIMARY_ISN,
   XF_PRIMARY_RST,
   XF_PRIMARY_SYN,
+  XF_RELEASED,
   XF_SCALE,
   XF_SCALE_SHIFT,
   XF_SECONDARY_ACK,
@@ -48,12 +48,14 @@ import {
 import type { FlowTable } from '../conntrack/flow-table';
 import { seqAdd, seqDiff, seqMax } from '../core/seq32';
 import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
-import { CheckpointCause, type Difference, DIVERGED, EQUAL, type Outcome, WAIT } from './outcome';
+import { CheckpointCause, DIVERGED, type Difference, EQUAL, type Outcome, WAIT } from './outcome';
 import type { StreamComparator } from './stream';
-import { synHasAck, synWindowScale } from './tcp-syn';
+import { sameSynOffer, synHasAck, synWindowScale } from './tcp-syn';
 
 const XF_PRIMARY_SIDE = XF_PRIMARY_ISN | XF_PRIMARY_ACK | XF_PRIMARY_FIN | XF_PRIMARY_RST;
 const SCALE_BITS = 15 << XF_SCALE_SHIFT;
+/** A window is at most 2^30 bytes, and none in use comes near this: what lies further on was never sent in good faith. */
+const MAX_SEGMENT_AHEAD = 1 << 27;
 /** What a flow may bear of a connection whose SYN was never seen. */
 const XF_WITHOUT_SYN = XF_BASED | XF_MATCHED | XF_RELEASED | XF_PRIMARY_ACK | XF_PRIMARY_RST;
 
@@ -154,6 +156,10 @@ export class TcpComparator {
       w[flow + X_PRIMARY_NEXT] = seqAdd(v.seq, 1);
       flags |= XF_PRIMARY_ISN | XF_PRIMARY_SYN;
       flags &= ~XF_MATCHED;
+    } else if (!sameSynOffer(options, w[flow + X_PRIMARY_SYN_OPTIONS]!)) {
+      // What was matched, or will be, was another offer.
+      w[flow + X_PRIMARY_SYN_OPTIONS] = options;
+      return this.diverge(CheckpointCause.SYN_OPTIONS, flow, v.seq);
     }
     w[flow + X_PRIMARY_SYN_OPTIONS] = options;
     w[flow + X_PRIMARY_SYN_ACK] = v.ack;
@@ -203,8 +209,10 @@ export class TcpComparator {
     }
     const end = seqAdd(v.seq, v.payloadBytes);
     if (v.payloadBytes > 0 || (v.flags & TCP_FIN) !== 0) {
-      if ((flags & XF_BASED) === 0) w[flow + X_PRIMARY_NEXT] = end;
-      else w[flow + X_PRIMARY_NEXT] = seqMax(w[flow + X_PRIMARY_NEXT]!, end);
+      const beyond = seqDiff(end, w[flow + X_PRIMARY_NEXT]!);
+      if ((flags & (XF_BASED | XF_PRIMARY_ISN)) === 0 || (beyond > 0 && beyond <= MAX_SEGMENT_AHEAD)) {
+        w[flow + X_PRIMARY_NEXT] = end;
+      }
     }
     if ((v.flags & TCP_FIN) !== 0) {
       if ((flags & XF_BASED) === 0 && v.payloadBytes === 0) {
@@ -259,7 +267,9 @@ export class TcpComparator {
     if ((flags & XF_MATCHED) === 0) return false;
     if ((tcpFlags & TCP_SYN) !== 0 && seq !== w[flow + X_PRIMARY_ISN]) return false;
     if ((tcpFlags & TCP_RST) !== 0) {
-      return (flags & XF_SECONDARY_RST) !== 0 && w[flow + X_SECONDARY_RST] === seq;
+      if ((flags & XF_SECONDARY_RST) === 0 || w[flow + X_SECONDARY_RST] !== seq) return false;
+      // A RST may bear bytes, too (RFC 9293 section 3.5.3).
+      return end === seq || this.stream.isVerified(flow, seq, end);
     }
     const from = (tcpFlags & TCP_SYN) !== 0 ? seqAdd(seq, 1) : seq;
     if (end !== from || (tcpFlags & TCP_FIN) !== 0) {

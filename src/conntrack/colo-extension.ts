@@ -62,6 +62,9 @@ export const X_AHEAD_SINCE = FLOW_USER + 37;
 /** Window of the SVM's SYN as it stands there: a SYN's window is never scaled. */
 export const X_SECONDARY_SYN_WINDOW = FLOW_USER + 38;
 
+/** What stood for the PVM's progress when the flow was last noted as ahead. */
+export const X_AHEAD_MARK = FLOW_USER + 39;
+
 /** Words of a primary flow record, even so that a record keeps its place in cache lines. */
 export const PRIMARY_RECORD_WORDS = FLOW_USER + 40;
 

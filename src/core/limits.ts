@@ -27,5 +27,8 @@ export const MAX_PACKET_BYTES = 0xffff;
 /** Records that a history search may visit before it gives up and treats the bytes as unverifiable. */
 export const HISTORY_SEARCH_LIMIT = 4096;
 
+/** The SVM's records from before a connection's late start that are kept for the case that the PVM repeats the same. */
+export const BELOW_BASE_LIMIT = 64;
+
 /** Held packets that a release may step over, so that one event costs a bounded time. */
 export const RELEASE_SCAN_LIMIT = 32;

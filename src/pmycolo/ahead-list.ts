@@ -1,7 +1,14 @@
 // Flows in which the SVM has said something that the PVM has not, in the order of their last progress: the head is the one
-// that has waited longest. A flow that gets on goes to the tail.
+// that has waited longest. A flow that gets on goes to the tail; more words of the SVM alone are no progress.
 
-import { X_AHEAD_NEXT, X_AHEAD_PREV, X_AHEAD_SINCE, X_FLAGS, XF_AHEAD } from '../conntrack/colo-extension';
+import {
+  X_AHEAD_MARK,
+  X_AHEAD_NEXT,
+  X_AHEAD_PREV,
+  X_AHEAD_SINCE,
+  X_FLAGS,
+  XF_AHEAD,
+} from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
 
 export class AheadList {
@@ -19,8 +26,12 @@ export class AheadList {
     return this.head - 1;
   }
 
-  note(flow: number, ahead: boolean, progressed: boolean, nowMs: number): void {
-    const listed = (this.flows.words[flow + X_FLAGS]! & XF_AHEAD) !== 0;
+  /** `mark` is something of the flow that changes when and only when the PVM has followed. */
+  note(flow: number, ahead: boolean, mark: number, nowMs: number): void {
+    const w = this.flows.words;
+    const listed = (w[flow + X_FLAGS]! & XF_AHEAD) !== 0;
+    const progressed = w[flow + X_AHEAD_MARK] !== mark;
+    w[flow + X_AHEAD_MARK] = mark;
     if (listed && (!ahead || progressed)) this.remove(flow);
     if (ahead && (!listed || progressed)) this.append(flow, nowMs);
   }

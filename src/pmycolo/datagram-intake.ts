@@ -6,8 +6,8 @@ import { R_COPY_BYTES } from '../compare/packet-log';
 import { X_EPOCH, X_FLAGS, X_HELD_HEAD, X_SECONDARY_HEAD, X_SECONDARY_TAIL } from '../conntrack/colo-extension';
 import type { PacketView } from '../packet/view';
 import type { PrimaryContext } from './context';
-import type { Expiry } from './expiry';
 import { C_COMPARED, C_PRIMARY_FLOWS_FULL, C_SECONDARY_FLOWS_FULL, C_SECONDARY_LOG_FULL } from './counters';
+import type { Expiry } from './expiry';
 import { H_ID, H_RECORD, H_TIME, HF_PARTIAL } from './holds';
 
 export class DatagramIntake {

@@ -2,7 +2,7 @@
 // connection's two numberings could not be brought together before the next checkpoint.
 
 import { FLOW_KEY_WORDS, FLOW_USER, FlowTable } from '../conntrack/flow-table';
-import { OffsetTable, Rank } from '../conntrack/offset-table';
+import { type OffsetTable, Rank } from '../conntrack/offset-table';
 import type { PacketView } from '../packet/view';
 import type { DeltaTable } from './context';
 

@@ -10,10 +10,9 @@
 import { CHECKPOINT_CAUSES, CheckpointCause, DIVERGED, EXHAUSTED, type Outcome } from '../compare/outcome';
 import { R_COPY, R_COPY_BYTES } from '../compare/packet-log';
 import {
-  X_ACKS_HEAD,
   X_FLAGS,
-  X_HELD_HEAD,
   X_PRIMARY_NEXT,
+  X_SECONDARY_HEAD,
   X_VERIFIED,
   XF_AHEAD,
   XF_BASED,
@@ -49,8 +48,8 @@ import {
   C_UNPROTECTED,
   type PrimaryCounters,
 } from './counters';
-import { Expiry } from './expiry';
 import { DatagramIntake } from './datagram-intake';
+import { Expiry } from './expiry';
 import { H_FLAGS, H_FLOW, H_ID, H_RECORD, H_TIME, HF_DIRTY, HF_PARTIAL, NO_FLOW } from './holds';
 import { TcpIntake } from './tcp-intake';
 
@@ -122,7 +121,8 @@ export class PrimaryEngine {
     if (v.fragment) {
       // Reassembly is the kernel's work; a fragment that comes here all the same cannot be compared.
       c[C_PRIMARY_FRAGMENTS]!++;
-      this.x.hold(id, NO_FLOW, v, buf, 0, 0, partialChecksum ? HF_PARTIAL : 0, nowMs);
+      const held = this.x.hold(id, NO_FLOW, v, buf, 0, 0, partialChecksum ? HF_PARTIAL : 0, nowMs);
+      if (held === 0) this.request(CheckpointCause.EXHAUSTED, true);
       return;
     }
     const comparing = !this.paused;
@@ -211,7 +211,7 @@ export class PrimaryEngine {
     this.startEpoch();
   }
 
-  /** A new pair: nothing of an earlier one is known any more, not even the kept deltas. Nothing may be held. */
+  /** A new pair: nothing of an earlier one is known any more, not even the kept deltas. What is held is dropped. */
   forgetPair(): void {
     this.forgetFlows();
     this.newEpoch();
@@ -252,7 +252,8 @@ export class PrimaryEngine {
         return;
       }
     }
-    if (this.ahead.oldestAge(nowMs) >= this.compareTimeoutMs) this.request(CheckpointCause.TIMEOUT_SECONDARY_AHEAD, true);
+    if (this.ahead.oldestAge(nowMs) >= this.compareTimeoutMs)
+      this.request(CheckpointCause.TIMEOUT_SECONDARY_AHEAD, true);
   }
 
   /** The last difference found; its buffers hold until the next packet. */
@@ -291,7 +292,14 @@ export class PrimaryEngine {
     const flow = this.x.lastFlow;
     if (flow < 0) return;
     const ahead = this.isAhead(flow);
-    if (ahead || (this.x.flows.words[flow + X_FLAGS]! & XF_AHEAD) !== 0) this.ahead.note(flow, ahead, true, nowMs);
+    if (ahead || (this.x.flows.words[flow + X_FLAGS]! & XF_AHEAD) !== 0)
+      this.ahead.note(flow, ahead, this.progressOf(flow), nowMs);
+  }
+
+  /** Changes when the PVM has said something that the SVM had said before. */
+  private progressOf(flow: number): number {
+    const w = this.x.flows.words;
+    return w[flow + ((w[flow + FLOW_META]! & 0xff) === IPPROTO_TCP ? X_VERIFIED : X_SECONDARY_HEAD)]!;
   }
 
   private isAhead(flow: number): boolean {
@@ -360,9 +368,9 @@ export class PrimaryEngine {
 
   private forgetFlows(): void {
     const { flows } = this.x;
+    // A held packet must not outlive the record of its flow.
+    this.dropAll();
     for (let flow = flows.next(-1); flow >= 0; flow = flows.next(flow)) {
-      flows.words[flow + X_HELD_HEAD] = 0;
-      flows.words[flow + X_ACKS_HEAD] = 0;
       this.x.wheel.disarm(flow);
       flows.remove(flow);
     }

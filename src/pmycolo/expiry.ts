@@ -1,8 +1,8 @@
 // Birth and death of flows: idle timeouts by the timer wheel, the end of a connection, and the kernel's conntrack events.
 
+import { X_ACKS_HEAD, X_EPOCH, X_HELD_HEAD } from '../conntrack/colo-extension';
 import { FLOW_DEADLINE, FLOW_META } from '../conntrack/flow-table';
 import { idleTimeoutMs } from '../conntrack/timeouts';
-import { X_ACKS_HEAD, X_EPOCH, X_HELD_HEAD } from '../conntrack/colo-extension';
 import { IPPROTO_TCP } from '../packet/view';
 import type { AheadList } from './ahead-list';
 import type { PrimaryContext } from './context';

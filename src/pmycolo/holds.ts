@@ -2,12 +2,9 @@
 // table the rest. Every held packet is in one list by order of arrival (for checkpoints and timeouts) and in one of two
 // lists of its flow: packets with content, and pure acknowledgements, which may overtake held content.
 
-import {
-  X_ACKS_HEAD,
-  X_HELD_HEAD,
-} from '../conntrack/colo-extension';
-import type { FlowTable } from '../conntrack/flow-table';
 import { LOG_HELD, type PacketLog, R_HOLD } from '../compare/packet-log';
+import { X_ACKS_HEAD, X_HELD_HEAD } from '../conntrack/colo-extension';
+import type { FlowTable } from '../conntrack/flow-table';
 
 export const H_ID = 0;
 export const H_FLOW = 1;

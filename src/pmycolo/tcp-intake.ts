@@ -36,7 +36,20 @@ import {
   C_SECONDARY_UNMATCHED,
   C_SIGNATURE,
 } from './counters';
-import { H_END, H_FLAGS, H_FLOW_NEXT, H_ID, H_L4, H_RECORD, H_SEQ, H_TIME, HF_ACK_ONLY, HF_DIRTY, HF_PARTIAL, HF_TCP } from './holds';
+import {
+  H_END,
+  H_FLAGS,
+  H_FLOW_NEXT,
+  H_ID,
+  H_L4,
+  H_RECORD,
+  H_SEQ,
+  H_TIME,
+  HF_ACK_ONLY,
+  HF_DIRTY,
+  HF_PARTIAL,
+  HF_TCP,
+} from './holds';
 
 /** Options that are just NOP NOP TIMESTAMP: nearly every segment of an open connection. */
 const ONLY_TIMESTAMP = 0x0101080a;
@@ -59,12 +72,12 @@ export class TcpIntake {
     if (v.payload - v.l4 > 20) {
       const cleaned = this.cleanOptions(v, buf, partial);
       if (cleaned < 0) {
-        x.counters.values[C_PRIMARY_MALFORMED]!++;
-        x.drop(id);
-        return EQUAL;
+        return this.dropMalformed(id);
       }
       dirty = cleaned;
     }
+    // No TCP says this, and a peer would obey the RST of it.
+    if ((v.flags & TCP_SYN) !== 0 && (v.flags & (TCP_RST | TCP_FIN)) !== 0) return this.dropMalformed(id);
     const flow = this.flowOf(v, nowMs);
     if (flow < 0) {
       x.counters.values[C_PRIMARY_FLOWS_FULL]!++;
@@ -98,11 +111,7 @@ export class TcpIntake {
       if (outcome === DIVERGED) return this.holdDiverged(id, flow, v, buf, hold, nowMs);
     }
     const end = seqAdd(v.seq, v.payloadBytes);
-    if (
-      outcome === EQUAL &&
-      x.tcp.isVerified(flow, v.seq, end, v.flags) &&
-      x.release.contentMayLeave(flow, v.flags)
-    ) {
+    if (outcome === EQUAL && x.tcp.isVerified(flow, v.seq, end, v.flags) && x.release.contentMayLeave(flow, v.flags)) {
       this.leave(id, flow, buf, v.start, v.end - v.start, v.l4, hold);
       // What this packet brought (a FIN, an end) may have been all that others waited for.
       if (x.flows.words[flow + X_HELD_HEAD] !== 0) this.releaseReady(flow, nowMs);
@@ -172,10 +181,7 @@ export class TcpIntake {
       const h = x.holds.index(slot);
       const next = hw[h + H_FLOW_NEXT]!;
       const flags = hw[h + H_FLAGS]! & 0xff;
-      if (
-        x.tcp.isVerified(flow, hw[h + H_SEQ]!, hw[h + H_END]!, flags) &&
-        x.release.contentMayLeave(flow, flags)
-      ) {
+      if (x.tcp.isVerified(flow, hw[h + H_SEQ]!, hw[h + H_END]!, flags) && x.release.contentMayLeave(flow, flags)) {
         this.leaveHeld(slot, nowMs);
       } else {
         if (!disorder) break;
@@ -208,18 +214,25 @@ export class TcpIntake {
       this.dropHeld(flow);
       x.tcp.resetPrimary(flow);
     }
+    const wasMatched = (x.flows.words[flow + X_FLAGS]! & XF_MATCHED) !== 0;
     const outcome = x.tcp.primarySyn(flow, v, packed);
     if (!comparing) return this.keep(id, flow, v, buf, hold, nowMs) === 0 ? EXHAUSTED : WAIT;
     if (outcome === DIVERGED) return this.holdDiverged(id, flow, v, buf, hold, nowMs);
     if (outcome === EQUAL) {
       x.deltas.store(v, x.flows.words[flow + X_DELTA]!);
-      let content: Outcome = EQUAL;
+      let content: Outcome = wasMatched ? EQUAL : this.storeHeld(flow);
+      if (content === DIVERGED || content === EXHAUSTED) {
+        this.keep(id, flow, v, buf, hold, nowMs);
+        return content;
+      }
+      content = EQUAL;
       if (v.payloadBytes > 0) {
         content = x.stream.primary(flow, seqAdd(v.seq, 1), buf, v.payload, v.payloadBytes);
         if (content === DIVERGED) return this.holdDiverged(id, flow, v, buf, hold, nowMs);
       }
       if (content === EQUAL && x.release.contentMayLeave(flow, v.flags)) {
         this.leave(id, flow, buf, v.start, v.end - v.start, v.l4, hold);
+        if (x.flows.words[flow + X_HELD_HEAD] !== 0) this.releaseReady(flow, nowMs);
         return EQUAL;
       }
       const record = this.keep(id, flow, v, buf, hold, nowMs);
@@ -231,8 +244,9 @@ export class TcpIntake {
 
   private secondarySyn(v: PacketView, buf: Buffer, nowMs: number): Outcome {
     const x = this.x;
-    if (!parseTcpOptions(v, this.options)) {
+    if (!parseTcpOptions(v, this.options) || (v.flags & (TCP_RST | TCP_FIN)) !== 0) {
       x.counters.values[C_SECONDARY_MALFORMED]!++;
+      x.lastFlow = -1;
       return EQUAL;
     }
     const flow = this.flowOf(v, nowMs);
@@ -246,7 +260,11 @@ export class TcpIntake {
       x.tcp.resetSecondary(flow);
     }
     const wasMatched = (x.flows.words[flow + X_FLAGS]! & XF_MATCHED) !== 0;
-    if (!wasMatched && v.payloadBytes > 0 && x.stream.secondary(flow, seqAdd(v.seq, 1), buf, v.payload, v.payloadBytes) === EXHAUSTED) {
+    if (
+      !wasMatched &&
+      v.payloadBytes > 0 &&
+      x.stream.secondary(flow, seqAdd(v.seq, 1), buf, v.payload, v.payloadBytes) === EXHAUSTED
+    ) {
       x.counters.values[C_SECONDARY_LOG_FULL]!++;
       return EXHAUSTED;
     }
@@ -254,30 +272,38 @@ export class TcpIntake {
     if (outcome === DIVERGED) return outcome;
     if (outcome === EQUAL && !wasMatched) {
       x.deltas.store(v, x.flows.words[flow + X_DELTA]!);
-      const content = this.storeHeldSyn(flow);
+      const content = this.storeHeld(flow);
       if (content === DIVERGED || content === EXHAUSTED) return content;
       this.releaseReady(flow, nowMs);
     }
     return EQUAL;
   }
 
-  /** A PVM SYN that was held with data: the data takes part now that the streams are matched. */
-  private storeHeldSyn(flow: number): Outcome {
+  /** Data that the PVM sent on or behind its SYN before the SVM's came takes part now that the streams are matched. */
+  private storeHeld(flow: number): Outcome {
     const x = this.x;
     const hw = x.holds.words;
     for (let slot = x.flows.words[flow + X_HELD_HEAD]!; slot !== 0; slot = hw[x.holds.index(slot) + H_FLOW_NEXT]!) {
       const h = x.holds.index(slot);
-      const bytes = (hw[h + H_END]! - hw[h + H_SEQ]! - 1) | 0;
-      if ((hw[h + H_FLAGS]! & TCP_SYN) === 0 || bytes <= 0) continue;
+      const syn = (hw[h + H_FLAGS]! & TCP_SYN) !== 0 ? 1 : 0;
+      const bytes = (hw[h + H_END]! - hw[h + H_SEQ]! - syn) | 0;
+      if (bytes <= 0) continue;
       const record = hw[h + H_RECORD]!;
       const r = x.log.recordIndex(record);
       const copy = x.log.words[r + R_COPY]!;
       const at = copy + x.log.words[r + R_COPY_BYTES]! - bytes;
-      const outcome = x.stream.primary(flow, seqAdd(hw[h + H_SEQ]!, 1), x.log.data, at, bytes);
-      if (outcome === DIVERGED) return outcome;
-      if (outcome === WAIT) return x.stream.storePrimary(flow, record, x.log.data, copy);
+      let outcome = x.stream.primary(flow, seqAdd(hw[h + H_SEQ]!, syn), x.log.data, at, bytes);
+      if (outcome === WAIT) outcome = x.stream.storePrimary(flow, record, x.log.data, copy);
+      if (outcome === DIVERGED || outcome === EXHAUSTED) return outcome;
     }
     return WAIT;
+  }
+
+  private dropMalformed(id: number): Outcome {
+    this.x.counters.values[C_PRIMARY_MALFORMED]!++;
+    this.x.lastFlow = -1;
+    this.x.drop(id);
+    return EQUAL;
   }
 
   /** While a checkpoint is awaited, a connection first seen now still has to know where it stands. */
@@ -338,7 +364,15 @@ export class TcpIntake {
     const copy = x.log.words[r + R_COPY]!;
     const flow = hw[h + 1]!;
     x.counters.noteHold((nowMs - hw[h + H_TIME]!) | 0);
-    this.leave(hw[h + H_ID]!, flow, x.log.data, copy, x.log.words[r + R_COPY_BYTES]!, copy + hw[h + H_L4]!, hw[h + H_FLAGS]!);
+    this.leave(
+      hw[h + H_ID]!,
+      flow,
+      x.log.data,
+      copy,
+      x.log.words[r + R_COPY_BYTES]!,
+      copy + hw[h + H_L4]!,
+      hw[h + H_FLAGS]!,
+    );
     x.holds.remove(slot);
   }
 
@@ -387,4 +421,3 @@ export class TcpIntake {
     return this.options;
   }
 }
-

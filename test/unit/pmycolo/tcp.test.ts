@@ -296,20 +296,23 @@ describe('a connection first seen in its middle', () => {
     h.s(buildTcp({ seq, ack: 1, payload }));
     return id;
   };
-  test.each(['PVM', 'SVM'])('is forgotten when a new one opens, by the SYN of the %s first: its acknowledgements grant nothing', (first) => {
-    const h = new PrimaryHarness();
-    // Of the old connection only acknowledgements were seen, far ahead of where the new one begins.
-    h.p(buildTcp({ seq: 1, ack: 900_000 }));
-    h.s(buildTcp({ seq: 1, ack: 900_000 }));
-    h.engine.checkpoint(h.now);
-    const syn = { flags: 'SA', ack: 1001, options: MSS_WSCALE_SACK_TS(1) };
-    const open = [() => h.p(buildTcp({ ...syn, seq: 50 })), () => h.s(buildTcp({ ...syn, seq: 70 }))];
-    for (const step of first === 'PVM' ? open : open.reverse()) step();
-    const ack = h.p(buildTcp({ seq: 51, ack: 1500 }));
-    expect(h.state(ack)).toBe('held');
-    h.s(buildTcp({ seq: 71, ack: 1500 }));
-    expect(h.state(ack)).toBe('accept');
-  });
+  test.each(['PVM', 'SVM'])(
+    'is forgotten when a new one opens, by the SYN of the %s first: its acknowledgements grant nothing',
+    (first) => {
+      const h = new PrimaryHarness();
+      // Of the old connection only acknowledgements were seen, far ahead of where the new one begins.
+      h.p(buildTcp({ seq: 1, ack: 900_000 }));
+      h.s(buildTcp({ seq: 1, ack: 900_000 }));
+      h.engine.checkpoint(h.now);
+      const syn = { flags: 'SA', ack: 1001, options: MSS_WSCALE_SACK_TS(1) };
+      const open = [() => h.p(buildTcp({ ...syn, seq: 50 })), () => h.s(buildTcp({ ...syn, seq: 70 }))];
+      for (const step of first === 'PVM' ? open : open.reverse()) step();
+      const ack = h.p(buildTcp({ seq: 51, ack: 1500 }));
+      expect(h.state(ack)).toBe('held');
+      h.s(buildTcp({ seq: 71, ack: 1500 }));
+      expect(h.state(ack)).toBe('accept');
+    },
+  );
   test('is compared from its first data segment on', () => {
     const h = new PrimaryHarness();
     expect(h.state(both(h, 1000, 'mid'))).toBe('accept');

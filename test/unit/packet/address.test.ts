@@ -110,6 +110,14 @@ describe('parse', () => {
 });
 
 describe('prefixes', () => {
+  test('every length keeps so many bits', () => {
+    for (let bits = 0; bits <= 128; bits++) {
+      const { address } = parsePrefix(`ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/${bits}`)!;
+      expect(address.map((word) => word.toString(2).padStart(32, '0')).join('')).toBe(
+        '1'.repeat(bits).padEnd(128, '0'),
+      );
+    }
+  });
   test.each<[string, 4 | 6, number[], number]>([
     ['10.0.0.0/8', 4, [0x0a000000, 0, 0, 0], 8],
     ['10.1.2.3/8', 4, [0x0a000000, 0, 0, 0], 8],

@@ -2,7 +2,7 @@
 // guest's addresses are now.
 
 import { announceGuest } from '../io/announce';
-import { macsBehind, moveToBridge } from '../io/link';
+import { learnBehind, macsBehind, moveToBridge } from '../io/link';
 import type { GuestAddress } from '../seccolo/guest-addresses';
 import type { Logger } from './log';
 import type { NodeSettings } from './node-config';
@@ -15,6 +15,7 @@ export async function takeOver(settings: NodeSettings, addresses: readonly Guest
   if (settings.moveTapOnFailover) {
     try {
       await moveToBridge(guestPort, outerBridge);
+      await learnBehind(guestPort, macs);
       log.warn({ port: guestPort, bridge: outerBridge }, 'the guest is on the outer bridge');
     } catch (error) {
       log.error({ error: String(error), byHand: `ip link set dev ${guestPort} master ${outerBridge}` }, 'the guest could not be moved to the outer bridge');

@@ -46,7 +46,7 @@ import {
   XF_SECONDARY_SYN,
 } from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
-import { seqAdd, seqDiff, seqMax } from '../core/seq32';
+import { seqAdd, seqDiff } from '../core/seq32';
 import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
 import { CheckpointCause, DIVERGED, type Difference, EQUAL, type Outcome, WAIT } from './outcome';
 import type { StreamComparator } from './stream';
@@ -198,9 +198,11 @@ export class TcpComparator {
     const w = this.flows.words;
     let flags = w[flow + X_FLAGS]!;
     if ((v.flags & TCP_ACK) !== 0) {
-      w[flow + X_PRIMARY_ACK] = (flags & XF_PRIMARY_ACK) !== 0 ? seqMax(w[flow + X_PRIMARY_ACK]!, v.ack) : v.ack;
-      flags |= XF_PRIMARY_ACK;
-      w[flow + X_PRIMARY_WINDOW] = v.window;
+      if ((flags & XF_PRIMARY_ACK) === 0 || seqDiff(v.ack, w[flow + X_PRIMARY_ACK]!) >= 0) {
+        w[flow + X_PRIMARY_ACK] = v.ack;
+        w[flow + X_PRIMARY_WINDOW] = v.window;
+        flags |= XF_PRIMARY_ACK;
+      }
     }
     if ((v.flags & TCP_RST) !== 0) {
       w[flow + X_PRIMARY_RST] = v.seq;

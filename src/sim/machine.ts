@@ -76,6 +76,7 @@ export class Machine implements TcpHost {
     badEchoes: 0,
     resetsSent: 0,
     unsentAcks: 0,
+    unsentSacks: 0,
     badPackets: 0,
     inboxDrops: 0,
     strays: 0,

@@ -305,13 +305,6 @@ export const MUTATIONS: readonly Mutation[] = [
     }),
   },
   {
-    name: 'packets still on the way at a checkpoint are not refused',
-    make: (right) => ({
-      ...right,
-      primary: (plan, files, actions) => right.primary({ ...plan, forwardSettleMs: 0 }, files, actions),
-    }),
-  },
-  {
     name: 'a dead guest is let speak',
     make: (right) => ({
       ...right,

@@ -47,40 +47,40 @@ export function runSeed(seed: number, makers: EngineMakers, mode: TraceMode = 'h
   };
 }
 
+/** What is worth remembering of a failed run. */
+export interface Failure {
+  seed: number;
+  rule: string;
+  what: string;
+  hash: string;
+}
+
 export interface SeedsResult {
   runs: number;
-  failures: RunResult[];
+  failures: Failure[];
   coverage: Coverage;
 }
 
-/** Runs seeds [first, first + count); goes on after failures up to maxFailures. */
-export function runSeeds(
-  first: number,
-  count: number,
-  makers: EngineMakers,
-  maxFailures = 10,
-  onRun?: (result: RunResult) => void,
-): SeedsResult {
-  const coverage: Coverage = {};
-  const failures: RunResult[] = [];
-  let runs = 0;
-  for (let seed = first; seed < first + count && failures.length < maxFailures; seed++) {
-    const result = runSeed(seed, makers);
-    runs++;
-    addCoverage(coverage, result.coverage);
-    if (result.rule !== '') failures.push(result);
-    onRun?.(result);
+/** Runs seeds [first, first + count), or until maxFailures have failed. */
+export function runSeeds(first: number, count: number, makers: EngineMakers, maxFailures = 10): SeedsResult {
+  const outcome: SeedsResult = { runs: 0, failures: [], coverage: {} };
+  for (let seed = first; seed < first + count && outcome.failures.length < maxFailures; seed++) {
+    const { rule, what, hash, coverage } = runSeed(seed, makers);
+    outcome.runs++;
+    addCoverage(outcome.coverage, coverage);
+    if (rule !== '') outcome.failures.push({ seed, rule, what, hash });
   }
-  return { runs, failures, coverage };
+  return outcome;
 }
 
 /** The failure as a person wants to read it: what broke, then the events that led to it. */
-export function explain(result: RunResult, makers: EngineMakers, mode: TraceMode = 'tail'): string {
-  const again = runSeed(result.seed, makers, mode);
-  const same = again.hash === result.hash && again.rule === result.rule;
+export function explain(failure: Failure, makers: EngineMakers, mode: TraceMode = 'tail'): string {
+  const { seed, rule, what, hash } = failure;
+  const again = runSeed(seed, makers, mode);
+  const same = again.hash === hash && again.rule === rule;
   return [
-    `seed ${result.seed}: ${result.rule}: ${result.what}`,
-    `  trace ${result.hash}, ${result.events} events, ${result.virtualMs.toFixed(1)} ms of virtual time${same ? '' : `, NOT REPLAYED (${again.hash})`}`,
+    `seed ${seed}: ${rule}: ${what}`,
+    `  trace ${hash}, ${again.events} events, ${again.virtualMs.toFixed(1)} ms of virtual time${same ? '' : `, NOT REPLAYED (${again.hash})`}`,
     `  events${mode === 'full' ? '' : ' (the last)'}:`,
     ...again.lines.map((line) => `  ${line}`),
   ].join('\n');

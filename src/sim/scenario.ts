@@ -115,7 +115,7 @@ export function makeScenario(seed: number): Scenario {
   const sessions = makeSessions(p, families, activeUs, divergent, calls);
   const faults = makeFaults(p, activeUs);
   const drains = p.chance(0.6);
-  const forward = makeLink(p, lossy && p.chance(0.7), p.range(20, 2000));
+  const forward = makeLink(p, lossy && p.chance(0.7), p.logRange(20, 10_000));
   const early = p.chance(0.4);
   return {
     seed,
@@ -140,7 +140,7 @@ export function makeScenario(seed: number): Scenario {
     controller: {
       periodUs: p.chance(0.6) ? p.logRange(150, 5000) * MS : 0,
       minPeriodUs: p.range(20, 200) * MS,
-      latencyUs: p.logRange(50, 2000),
+      latencyUs: p.logRange(50, 5000),
       transferUs: p.logRange(300, 30_000),
       early,
       drains,

@@ -505,6 +505,14 @@ export class World {
     if (counts.badPackets > 0) this.broken('faithful rewrite', 'the client received a damaged packet');
     if (counts.pawsAcrossFailover > MAX_OLD_SEGMENTS)
       this.broken('time goes forward', "the client dropped a segment of the SVM as older than the PVM's");
+    for (const { counts: c } of [this.pvm, this.svm]) {
+      if (c.unsentAcks + c.unsentSacks > 0) {
+        this.broken(
+          'right numbers',
+          `a guest saw ${c.unsentAcks} ACKs and ${c.unsentSacks} SACK blocks of what it never sent`,
+        );
+      }
+    }
     if (this.pvm.counts.badPackets + this.svm.counts.badPackets > 0)
       this.broken('faithful rewrite', 'a guest received a damaged packet');
     if (this.nowUs > this.scenario.calmUs + HOLD_LIMIT_US && this.pn.oldestHeldUs() > HOLD_LIMIT_US) {

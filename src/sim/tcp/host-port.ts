@@ -72,7 +72,9 @@ export interface TcpCounts {
   wraps: number;
   badEchoes: number;
   resetsSent: number;
+  /** Acknowledgements and SACK blocks of what was never sent. */
   unsentAcks: number;
+  unsentSacks: number;
 }
 
 /** What runs on top. Every call comes from inside the host's event. */

@@ -159,6 +159,7 @@ function takeSack(c: Connection, s: Segment): void {
   for (let i = 0; i + 1 < s.sack.length; i += 2) {
     const left = c.una + seqDiff(s.sack[i]!, (c.iss + c.una) >>> 0);
     const right = c.una + seqDiff(s.sack[i + 1]!, (c.iss + c.una) >>> 0);
+    if (right > c.max) c.host.counts.unsentSacks++;
     if (left < c.una || right > c.max || left >= right) continue;
     let j = 0;
     while (j < c.sacked.length && c.sacked[j + 1]! < left) j += 2;

@@ -1,0 +1,31 @@
+// Runs seeds in a plain Node process and prints the result as JSON: inside a test runner's sandbox every look-up of a
+// global is slow, and a simulation makes a great many. The sources are taken as they are, not as they were last built.
+//   node simulate-child.js '{"first":1,"count":500,"maxFailures":3,"engines":"real","mistake":null}'
+
+const { readFileSync } = require('node:fs');
+const { join } = require('node:path');
+const swc = require('@swc/core');
+
+const OPTIONS = {
+  jsc: { target: 'es2022', parser: { syntax: 'typescript' } },
+  module: { type: 'commonjs' },
+  sourceMaps: false,
+  swcrc: false,
+};
+
+require.extensions['.ts'] = (module, path) => {
+  module._compile(swc.transformSync(readFileSync(path, 'utf8'), { ...OPTIONS, filename: path }).code, path);
+};
+
+const sim = join(__dirname, '../../src/sim');
+const { REAL_ENGINES } = require(join(sim, 'engines.ts'));
+const { MUTATIONS } = require(join(sim, 'mutations.ts'));
+const { explain, runSeeds } = require(join(sim, 'run.ts'));
+const { STANDIN_ENGINES } = require(join(sim, 'standin.ts'));
+
+const ask = JSON.parse(process.argv[2]);
+let makers = ask.engines === 'standin' ? STANDIN_ENGINES : REAL_ENGINES;
+if (ask.mistake) makers = MUTATIONS.find((one) => one.name === ask.mistake).make(makers);
+const result = runSeeds(ask.first, ask.count, makers, ask.maxFailures);
+const stories = ask.tell ? result.failures.map((failure) => explain(failure, makers)) : [];
+process.stdout.write(JSON.stringify({ ...result, stories }));

@@ -1,0 +1,38 @@
+// Every planted mistake must be found, by the rule that is there for it, within a fixed range of seeds.
+
+import { MUTATIONS } from '../../src/sim/mutations';
+import { simulate } from '../lib/simulate';
+
+/** Where the range starts: beyond the seeds that the right engines are tested with. */
+const FIRST = 30_001;
+
+/** The mistake, the rules that may find it, and how many seeds it may take. */
+const EXPECTED: readonly [string, readonly string[], number][] = [
+  ['releases without comparing', ['output commit', 'ack commit'], 20],
+  ['acknowledgements not lowered', ['ack commit'], 200],
+  ['windows not lowered', ['ack commit'], 200],
+  ['timestamps not translated', ['time goes forward', 'the client is served', 'liveness'], 200],
+  ['timestamps of the guest not translated', ['time goes forward', 'the client is served', 'liveness'], 300],
+  ['sequence numbers not translated', ['the client is served', 'right numbers', 'liveness'], 100],
+  ['SACK blocks not translated', ['right numbers'], 300],
+  ['a checkpoint releases the next epoch', ['output commit', 'ack commit'], 50],
+  ['what the SVM said before a checkpoint counts after it', ['output commit', 'ack commit'], 500],
+  ['a dead guest is let speak', ['output commit', 'ack commit'], 300],
+  ['offsets lost with the daemon', ['liveness', 'the client is served', 'time goes forward', 'right numbers'], 500],
+  ['a verdict forgotten', ['one verdict'], 50],
+  ['a verdict given twice', ['one verdict'], 50],
+];
+
+test('the table names every mistake', () => {
+  expect(EXPECTED.map(([name]) => name).sort()).toEqual(MUTATIONS.map((one) => one.name).sort());
+});
+
+test.each(EXPECTED)(
+  '%s',
+  async (mistake, rules, count) => {
+    const { failures } = await simulate({ first: FIRST, count, maxFailures: 1, mistake });
+    expect(failures).toHaveLength(1);
+    expect(rules).toContain(failures[0]!.rule);
+  },
+  120_000,
+);

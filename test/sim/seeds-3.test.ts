@@ -1,0 +1,3 @@
+import { simulateShare } from '../lib/simulate';
+
+simulateShare(3);

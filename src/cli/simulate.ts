@@ -114,8 +114,11 @@ function tell(outcome: SeedsResult, flags: Flags, makers: EngineMakers): void {
   }
   const failed = outcome.failures.length;
   process.stdout.write(`\n${outcome.runs} seeds run, ${failed === 0 ? 'every rule held' : `${failed} failed`}\n`);
+  const mistake = flags.mistake === undefined ? '' : ` --mistake '${flags.mistake}'`;
   for (const { seed, rule } of outcome.failures) {
-    process.stdout.write(`  seed ${seed}: ${rule} (again: colo simulate --first ${seed} --seeds 1 --events full)\n`);
+    process.stdout.write(
+      `  seed ${seed}: ${rule} (again: colo simulate --first ${seed} --seeds 1 --events full${mistake})\n`,
+    );
   }
 }
 

@@ -21,11 +21,12 @@ import {
   XF_BASED,
   XF_COVERED,
   XF_DISORDER,
+  XF_FAR,
   XF_MIDSTREAM,
 } from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
 import { equalBytes, firstDifference } from '../core/bytes';
-import { BELOW_BASE_LIMIT, HISTORY_SEARCH_LIMIT } from '../core/limits';
+import { BELOW_BASE_LIMIT, HISTORY_SEARCH_LIMIT, MAX_SEGMENT_AHEAD } from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
 import { CheckpointCause, DIVERGED, type Difference, EQUAL, EXHAUSTED, type Outcome, WAIT } from './outcome';
 import {
@@ -64,10 +65,14 @@ export class StreamComparator {
   /** Are [seq, end) verified? */
   isVerified(flow: number, seq: number, end: number): boolean {
     const w = this.flows.words;
-    if (seqDiff(end, w[flow + X_VERIFIED]!) <= 0) return seqDiff(seq, w[flow + X_BASE]!) >= 0;
+    // Unsigned distances: what straddles the far half of the sequence space must not seem to lie within.
+    const base = w[flow + X_BASE]!;
+    const to = (end - base) >>> 0;
+    if (to <= (w[flow + X_VERIFIED]! - base) >>> 0) return (seq - base) >>> 0 <= to;
     const island = w[flow + X_ISLAND]!;
-    const islandEnd = w[flow + X_ISLAND_END]!;
-    return island !== islandEnd && seqDiff(seq, island) >= 0 && seqDiff(end, islandEnd) <= 0;
+    const islandBytes = (w[flow + X_ISLAND_END]! - island) >>> 0;
+    const islandTo = (end - island) >>> 0;
+    return islandBytes > 0 && islandTo <= islandBytes && (seq - island) >>> 0 <= islandTo;
   }
 
   /** The stream starts here (behind a SYN). */
@@ -106,7 +111,7 @@ export class StreamComparator {
         const found = below > 0 ? HISTORY_UNKNOWN : this.checkHistory(flow, seq, buf, off, n);
         if (found === HISTORY_DIFFERS) return DIVERGED;
         if (found === HISTORY_UNKNOWN) {
-          if (!this.isCovered(flow, below > 0 ? w[flow + X_BASE]! : seqAdd(seq, n))) {
+          if (!this.isCovered(flow, seq, below > 0 ? w[flow + X_BASE]! : seqAdd(seq, n))) {
             this.lowerVerified(flow, seq, n);
             continue;
           }
@@ -307,9 +312,12 @@ export class StreamComparator {
     }
   }
 
-  private isCovered(flow: number, end: number): boolean {
+  /** Has a checkpoint covered [seq, end)? No window reaches back further than MAX_SEGMENT_AHEAD. */
+  private isCovered(flow: number, seq: number, end: number): boolean {
     const w = this.flows.words;
-    return (w[flow + X_FLAGS]! & XF_COVERED) !== 0 && seqDiff(end, w[flow + X_COVERED]!) <= 0;
+    const covered = w[flow + X_COVERED]!;
+    if ((w[flow + X_FLAGS]! & XF_COVERED) === 0 || seqDiff(end, covered) > 0) return false;
+    return (covered - seq) >>> 0 <= MAX_SEGMENT_AHEAD;
   }
 
   private setVerified(flow: number, to: number): void {
@@ -364,7 +372,10 @@ export class StreamComparator {
       w[flow + X_ISLAND] = seqDiff(base, unknownEnd) > 0 ? base : unknownEnd;
       w[flow + X_ISLAND_END] = verified;
     }
-    if (seqDiff(seq, base) < 0) w[flow + X_BASE] = seq;
+    if (seqDiff(seq, base) < 0) {
+      w[flow + X_BASE] = seq;
+      if (seqDiff(base, seq) > MAX_SEGMENT_AHEAD) w[flow + X_FLAGS] = w[flow + X_FLAGS]! | XF_FAR;
+    }
     w[flow + X_VERIFIED] = seq;
     // Behind a held packet of the range that is open again, others may be verified.
     w[flow + X_FLAGS] = w[flow + X_FLAGS]! | XF_DISORDER;

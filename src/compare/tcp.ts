@@ -3,6 +3,7 @@
 // timestamps, window, PSH/URG/ECN, and the acknowledgement, which the release lowers to what both sides have given.
 
 import {
+  X_BASE,
   X_DELTA,
   X_FLAGS,
   X_HISTORY,
@@ -29,6 +30,7 @@ import {
   XF_AHEAD,
   XF_BASED,
   XF_COVERED,
+  XF_FAR,
   XF_MATCHED,
   XF_MIDSTREAM,
   XF_PRIMARY_ACK,
@@ -46,6 +48,7 @@ import {
   XF_SECONDARY_SYN,
 } from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
+import { MAX_SEGMENT_AHEAD } from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
 import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
 import { CheckpointCause, DIVERGED, type Difference, EQUAL, type Outcome, WAIT } from './outcome';
@@ -54,8 +57,6 @@ import { sameSynOffer, synHasAck, synWindowScale } from './tcp-syn';
 
 const XF_PRIMARY_SIDE = XF_PRIMARY_ISN | XF_PRIMARY_ACK | XF_PRIMARY_FIN | XF_PRIMARY_RST;
 const SCALE_BITS = 15 << XF_SCALE_SHIFT;
-/** A window is at most 2^30 bytes, and none in use comes near this: what lies further on was never sent in good faith. */
-const MAX_SEGMENT_AHEAD = 1 << 27;
 /** What a flow may bear of a connection whose SYN was never seen. */
 const XF_WITHOUT_SYN = XF_BASED | XF_MATCHED | XF_RELEASED | XF_PRIMARY_ACK | XF_PRIMARY_RST;
 
@@ -114,7 +115,7 @@ export class TcpComparator {
   align(flow: number): void {
     const w = this.flows.words;
     const old = w[flow + X_FLAGS]!;
-    let flags = (old & (XF_BASED | XF_MIDSTREAM | XF_PRIMARY_SIDE | XF_SCALE | SCALE_BITS)) | XF_MATCHED;
+    let flags = (old & (XF_BASED | XF_MIDSTREAM | XF_FAR | XF_PRIMARY_SIDE | XF_SCALE | SCALE_BITS)) | XF_MATCHED;
     if ((old & XF_PRIMARY_ISN) !== 0) {
       flags |= XF_SECONDARY_ISN;
       w[flow + X_SECONDARY_ISN] = w[flow + X_PRIMARY_ISN]!;
@@ -127,7 +128,10 @@ export class TcpComparator {
     }
     w[flow + X_DELTA] = 0;
     this.stream.alignPrimary(flow, w[flow + X_PRIMARY_NEXT]!);
-    if ((flags & XF_BASED) !== 0) flags |= XF_COVERED;
+    if ((flags & XF_FAR) !== 0) {
+      flags |= XF_MIDSTREAM;
+      w[flow + X_BASE] = w[flow + X_PRIMARY_NEXT]!;
+    } else if ((flags & XF_BASED) !== 0) flags |= XF_COVERED;
     if ((old & XF_PRIMARY_ACK) !== 0) {
       flags |= XF_SECONDARY_ACK;
       w[flow + X_SECONDARY_ACK] = w[flow + X_PRIMARY_ACK]!;
@@ -212,7 +216,9 @@ export class TcpComparator {
     const end = seqAdd(v.seq, v.payloadBytes);
     if (v.payloadBytes > 0 || (v.flags & TCP_FIN) !== 0) {
       const beyond = seqDiff(end, w[flow + X_PRIMARY_NEXT]!);
-      if ((flags & (XF_BASED | XF_PRIMARY_ISN)) === 0 || (beyond > 0 && beyond <= MAX_SEGMENT_AHEAD)) {
+      if ((flags & (XF_BASED | XF_PRIMARY_ISN)) === 0) w[flow + X_PRIMARY_NEXT] = end;
+      else if (beyond > 0) {
+        if (beyond > MAX_SEGMENT_AHEAD) flags |= XF_FAR;
         w[flow + X_PRIMARY_NEXT] = end;
       }
     }

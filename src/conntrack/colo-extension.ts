@@ -96,4 +96,6 @@ export const XF_AHEAD = 1 << 15;
 export const XF_SCALE = 1 << 16;
 /** Among the held packets one stands behind others that it does not follow in the stream (a repetition). */
 export const XF_DISORDER = 1 << 17;
+/** A segment lay further from the others than any window allows: that the PVM was there says nothing of what lies between. */
+export const XF_FAR = 1 << 18;
 export const XF_SCALE_SHIFT = 24;

@@ -30,5 +30,8 @@ export const HISTORY_SEARCH_LIMIT = 4096;
 /** The SVM's records from before a connection's late start that are kept for the case that the PVM repeats the same. */
 export const BELOW_BASE_LIMIT = 64;
 
+/** A window is at most 2^30 bytes, and none in use comes near this: a segment further on follows on something unseen. */
+export const MAX_SEGMENT_AHEAD = 1 << 27;
+
 /** Held packets that a release may step over, so that one event costs a bounded time. */
 export const RELEASE_SCAN_LIMIT = 32;

@@ -125,6 +125,43 @@ describe('coverage by a checkpoint', () => {
     t.s(5, { payload: 'unsaid' });
     expect(t.left(next)).toEqual([true]);
   });
+  test('nor do the checkpoints after that', () => {
+    const t = new Pair();
+    t.both(0, 'hello');
+    t.p(1 << 29, { payload: 'far' });
+    t.checkpoint();
+    t.both(5, 'more');
+    t.checkpoint();
+    expect(t.left(t.p(9, { payload: 'unsaid' }))).toEqual([false]);
+    t.checkpoint();
+    t.both(15, 'and on');
+  });
+  test.each([1 << 29, -(1 << 29), -(2 ** 31) + 1])(
+    'a first segment %d bytes away from the rest covers nothing, either',
+    (away) => {
+      const h = new PrimaryHarness();
+      const seq = 0x9000_0000;
+      h.p(buildTcp({ seq: (seq + away) >>> 0, ack: 1, payload: 'far' }));
+      h.engine.checkpoint(h.now);
+      for (const payload of ['hello', 'world']) {
+        const id = h.p(buildTcp({ seq, ack: 1, payload }));
+        expect(h.state(id)).toBe('held');
+        h.engine.checkpoint(h.now);
+      }
+    },
+  );
+  test('a connection goes on when the rule that took it out of the comparison ends', () => {
+    const t = new Pair();
+    t.both(0, 'hello');
+    // Unseen meanwhile: some GiB.
+    const at = 3 * 2 ** 29;
+    t.p(at, { payload: 'seen again' });
+    t.checkpoint();
+    t.both(at + 10, 'and on');
+    t.checkpoint();
+    t.both(at + 16, 'and on');
+    expect(t.h.requests).toEqual([]);
+  });
   test('a flow whose every byte was released by checkpoints goes on beyond half the sequence space', () => {
     const t = new Pair();
     const { flows, stream } = t.h.engine.context;

@@ -27,7 +27,23 @@ const SPAN = 300;
 const text = (at: number): number => 33 + ((at * 7) % 90);
 
 interface Command {
-  kind: 'p' | 's' | 'pAck' | 'sAck' | 'pOpen' | 'sOpen' | 'checkpoint' | 'releaseAll' | 'dropAll' | 'anew' | 'tick' | 'udpP' | 'udpS' | 'gone' | 'odd';
+  kind:
+    | 'p'
+    | 's'
+    | 'pAck'
+    | 'sAck'
+    | 'pOpen'
+    | 'sOpen'
+    | 'checkpoint'
+    | 'releaseAll'
+    | 'dropAll'
+    | 'anew'
+    | 'tick'
+    | 'udpP'
+    | 'udpS'
+    | 'gone'
+    | 'odd'
+    | 'follow';
   flow: number;
   at: number;
   bytes: number;
@@ -40,15 +56,22 @@ interface Command {
 const command: fc.Arbitrary<Command> = fc.record({
   kind: fc.oneof(
     { weight: 12, arbitrary: fc.constantFrom<Command['kind']>('p', 's') },
+    { weight: 10, arbitrary: fc.constant<Command['kind']>('follow') },
     { weight: 4, arbitrary: fc.constantFrom<Command['kind']>('pAck', 'sAck', 'udpP', 'udpS') },
-    { weight: 1, arbitrary: fc.constantFrom<Command['kind']>('pOpen', 'sOpen', 'checkpoint', 'releaseAll', 'dropAll', 'tick') },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom<Command['kind']>('pOpen', 'sOpen', 'checkpoint', 'releaseAll', 'dropAll', 'tick'),
+    },
     { weight: 1, arbitrary: fc.constantFrom<Command['kind']>('checkpoint', 'anew', 'gone', 'odd') },
   ),
   flow: fc.constantFrom(0, 0, 0, 1, 1, 2),
   at: fc.integer({ min: 0, max: SPAN - 60 }),
   bytes: fc.integer({ min: 1, max: 50 }),
   flip: fc.oneof({ weight: 30, arbitrary: fc.constant(-1) }, { weight: 1, arbitrary: fc.nat(49) }),
-  flags: fc.oneof({ weight: 20, arbitrary: fc.constant('A') }, { weight: 1, arbitrary: fc.constantFrom('FA', 'R', 'RA', 'PA', 'U', '') }),
+  flags: fc.oneof(
+    { weight: 20, arbitrary: fc.constant('A') },
+    { weight: 1, arbitrary: fc.constantFrom('FA', 'R', 'RA', 'PA', 'U', '') },
+  ),
   ack: fc.integer({ min: 0, max: 4000 }),
   window: fc.oneof(fc.integer({ min: 0, max: 30 }), fc.constant(0)),
 });
@@ -125,6 +148,7 @@ class Model {
   readonly udp = new Map<number, string>();
   udpSaid: string[] = [];
   private seen = 0;
+  private readonly unfollowed: Command[][] = [[], [], []];
 
   constructor(limits: object, settle: number) {
     this.h = new PrimaryHarness({ limits, forwardSettleMs: settle });
@@ -149,11 +173,29 @@ class Model {
       case 'p':
       case 'pAck':
         this.primary(c, f, c.kind === 'p' ? c.bytes : 0, clientBase);
+        if (c.kind === 'p') this.unfollowed[c.flow]!.push(c);
         break;
       case 's':
       case 'sAck':
+        if (c.kind === 's') this.unfollowed[c.flow]!.push(c);
         this.secondary(c, f, c.kind === 's' ? c.bytes : 0);
         break;
+      case 'follow': {
+        // The guest that is behind says what the other said, in its own pieces.
+        const last = this.unfollowed[c.flow]!.shift();
+        if (last === undefined) break;
+        const other = last.kind === 'p' ? 's' : 'p';
+        const cut = c.bytes < last.bytes ? [c.bytes, last.bytes - c.bytes] : [last.bytes];
+        let at = last.at;
+        for (const bytes of cut) {
+          const end = at + bytes === last.at + last.bytes;
+          const part = { ...last, at, bytes, flip: -1, flags: end ? last.flags : 'A' };
+          if (other === 'p') this.primary(part, f, bytes, clientBase);
+          else this.secondary(part, f, bytes);
+          at += bytes;
+        }
+        break;
+      }
       case 'pOpen':
         this.open(c.flow, true);
         break;
@@ -190,13 +232,34 @@ class Model {
         h.engine.tick(h.now);
         break;
       case 'gone':
-        h.engine.conntrackDestroyed(Uint32Array.of(0x0a000001, 0, 0, 0, 0x0a000002, 0, 0, 0, (((100 + c.flow) << 16) | 40000) >>> 0, (4 << 8) | 6));
-        h.engine.conntrackDestroyed(Uint32Array.of(0x0a000001, 0, 0, 0, 0x0a000002, 0, 0, 0, ((53 << 16) | 40000) >>> 0, (4 << 8) | 17));
+        h.engine.conntrackDestroyed(
+          Uint32Array.of(
+            0x0a000001,
+            0,
+            0,
+            0,
+            0x0a000002,
+            0,
+            0,
+            0,
+            (((100 + c.flow) << 16) | 40000) >>> 0,
+            (4 << 8) | 6,
+          ),
+        );
+        h.engine.conntrackDestroyed(
+          Uint32Array.of(0x0a000001, 0, 0, 0, 0x0a000002, 0, 0, 0, ((53 << 16) | 40000) >>> 0, (4 << 8) | 17),
+        );
         break;
       case 'odd': {
         const fragment = buildUdp({ payload: 'fragment' });
         fragment[6] = 0x20;
-        h.p(c.at & 1 ? fragment : c.at & 2 ? fragment.subarray(0, 20 + (c.at & 7)) : buildTcp({ sport: 100, flags: 'SR', seq: c.at }));
+        h.p(
+          c.at & 1
+            ? fragment
+            : c.at & 2
+              ? fragment.subarray(0, 20 + (c.at & 7))
+              : buildTcp({ sport: 100, flags: 'SR', seq: c.at }),
+        );
         break;
       }
     }
@@ -216,11 +279,26 @@ class Model {
     else if (f.secondaryIncarnation < f.incarnation) f.reopenSecondary((f.isn + 777_777_777) >>> 0);
     else return;
     const ack = CLIENT_STEP * ((primary ? f.incarnation : f.secondaryIncarnation) + 1);
-    const packet = { sport: 100 + index, flags: 'SA', seq: primary ? f.isn : f.secondaryIsn, ack, options: SYN_OPTIONS, window: 20 };
+    const packet = {
+      sport: 100 + index,
+      flags: 'SA',
+      seq: primary ? f.isn : f.secondaryIsn,
+      ack,
+      options: SYN_OPTIONS,
+      window: 20,
+    };
     if (primary) {
       this.primaryGave(f, ack, 20, 0);
       const id = this.h.p(buildTcp(packet));
-      this.sent.set(id, { flow: f, incarnation: f.incarnation, at: -1, payload: Buffer.alloc(0), flags: 'SA', ack, window: 20 });
+      this.sent.set(id, {
+        flow: f,
+        incarnation: f.incarnation,
+        at: -1,
+        payload: Buffer.alloc(0),
+        flags: 'SA',
+        ack,
+        window: 20,
+      });
     } else {
       f.ends.add('SYN');
       f.ack = ack;
@@ -244,12 +322,28 @@ class Model {
     const payload = this.payload(c, bytes);
     const ack = clientBase + c.ack;
     if (c.flags.includes('A')) this.primaryGave(f, ack, c.window, SCALE);
-    if (!c.flags.includes('R') && (bytes > 0 || c.flags.includes('F'))) f.primaryEnd = Math.max(f.primaryEnd, c.at + bytes);
+    if (!c.flags.includes('R') && (bytes > 0 || c.flags.includes('F')))
+      f.primaryEnd = Math.max(f.primaryEnd, c.at + bytes);
     if (c.flags.includes('F')) f.primaryEnds.add(`F${c.at + bytes}`);
     if (c.flags.includes('R')) f.primaryEnds.add(`R${c.at}`);
-    const packet = buildTcp({ sport: this.port(f), seq: (f.isn + 1 + c.at) >>> 0, ack, window: c.window, flags: c.flags, payload });
+    const packet = buildTcp({
+      sport: this.port(f),
+      seq: (f.isn + 1 + c.at) >>> 0,
+      ack,
+      window: c.window,
+      flags: c.flags,
+      payload,
+    });
     const id = this.h.p(packet);
-    this.sent.set(id, { flow: f, incarnation: f.incarnation, at: c.at, payload, flags: c.flags, ack, window: c.window });
+    this.sent.set(id, {
+      flow: f,
+      incarnation: f.incarnation,
+      at: c.at,
+      payload,
+      flags: c.flags,
+      ack,
+      window: c.window,
+    });
   }
 
   private secondary(c: Command, f: Flow, bytes: number): void {
@@ -265,7 +359,14 @@ class Model {
       if (c.flags.includes('R')) f.ends.add(`R${c.at}`);
     }
     this.h.s(
-      buildTcp({ sport: this.port(f), seq: (f.secondaryIsn + 1 + c.at) >>> 0, ack, window: c.window, flags: c.flags, payload }),
+      buildTcp({
+        sport: this.port(f),
+        seq: (f.secondaryIsn + 1 + c.at) >>> 0,
+        ack,
+        window: c.window,
+        flags: c.flags,
+        payload,
+      }),
     );
   }
 
@@ -299,23 +400,30 @@ class Model {
     const ack = left.readUInt32BE(28);
     const window = left.readUInt16BE(34);
     if (exempt) {
-      if (sent.incarnation === f.incarnation) for (let i = 0; i < sent.payload.length; i++) f.released.add(`${sent.at + i}=${sent.payload[i]}`);
+      if (sent.incarnation === f.incarnation)
+        for (let i = 0; i < sent.payload.length; i++) f.released.add(`${sent.at + i}=${sent.payload[i]}`);
       return;
     }
     if (sent.incarnation !== f.incarnation) throw new Error(`packet ${id} of an old connection left`);
     for (let i = 0; i < sent.payload.length; i++) {
       const at = sent.at + i;
       const key = `${at}=${sent.payload[i]}`;
-      if (!f.said.has(key) && !f.released.has(key) && at >= f.coveredEnd) throw new Error(`packet ${id}: byte ${key} left unsaid`);
+      if (!f.said.has(key) && !f.released.has(key) && at >= f.coveredEnd)
+        throw new Error(`packet ${id}: byte ${key} left unsaid`);
     }
-    if (sent.flags === 'SA' && !f.ends.has('SYN') && f.ack !== f.primaryAck) throw new Error(`packet ${id}: SYN left unsaid`);
-    if (sent.flags.includes('F') && !f.ends.has(`F${sent.at + sent.payload.length}`)) throw new Error(`packet ${id}: FIN left unsaid`);
+    if (sent.flags === 'SA' && !f.ends.has('SYN') && f.ack !== f.primaryAck)
+      throw new Error(`packet ${id}: SYN left unsaid`);
+    if (sent.flags.includes('F') && !f.ends.has(`F${sent.at + sent.payload.length}`))
+      throw new Error(`packet ${id}: FIN left unsaid`);
     if (sent.flags.includes('R') && !f.ends.has(`R${sent.at}`)) throw new Error(`packet ${id}: RST left unsaid`);
     if (!sent.flags.includes('A')) return;
-    if (ack > f.ack || ack > sent.ack) throw new Error(`packet ${id}: acknowledgement ${ack} left, granted was ${f.ack}`);
-    if (ack < Math.min(f.leftAck, sent.ack)) throw new Error(`packet ${id}: acknowledgement ${ack} is behind ${f.leftAck}`);
+    if (ack > f.ack || ack > sent.ack)
+      throw new Error(`packet ${id}: acknowledgement ${ack} left, granted was ${f.ack}`);
+    if (ack < Math.min(f.leftAck, sent.ack))
+      throw new Error(`packet ${id}: acknowledgement ${ack} is behind ${f.leftAck}`);
     const edge = ack + window * 2 ** (sent.flags === 'SA' ? 0 : SCALE);
-    if (edge > f.edge || window > sent.window) throw new Error(`packet ${id}: window up to ${edge} left, granted was ${f.edge}`);
+    if (edge > f.edge || window > sent.window)
+      throw new Error(`packet ${id}: window up to ${edge} left, granted was ${f.edge}`);
     if (sent.payload.length === 0 && !/[FRS]/.test(sent.flags)) {
       if (ack !== sent.ack) throw new Error(`packet ${id}: a pure acknowledgement was lowered`);
       if (window === 0 && sent.window > 0) throw new Error(`packet ${id}: a window was clamped to nothing`);
@@ -341,7 +449,8 @@ function checkAccounts(h: PrimaryHarness): void {
     if (isPending) pending.add(id);
     if (isHeld) {
       held++;
-      if (holds.words[holds.index(w[r + R_HOLD]!) + H_RECORD] !== id) throw new Error('a held record does not know its packet');
+      if (holds.words[holds.index(w[r + R_HOLD]!) + H_RECORD] !== id)
+        throw new Error('a held record does not know its packet');
     }
     if (isHeld || isPending) {
       bytes += w[r + R_COPY_BYTES]!;
@@ -353,7 +462,8 @@ function checkAccounts(h: PrimaryHarness): void {
     if (flows.words[flow + X_EPOCH] !== h.engine.context.epoch || flows.words[flow + FLOW_META] === 0) continue;
     for (const at of [X_PRIMARY_HEAD, X_SECONDARY_HEAD]) {
       for (let id = flows.words[flow + at]!; id !== 0; id = w[log.recordIndex(id) + R_NEXT]!) {
-        if (w[log.recordIndex(id) + R_FLOW] !== flow || !pending.delete(id)) throw new Error('a list leads to a record that is not its own');
+        if (w[log.recordIndex(id) + R_FLOW] !== flow || !pending.delete(id))
+          throw new Error('a list leads to a record that is not its own');
       }
     }
   }
@@ -365,16 +475,19 @@ const TINY = { logBytes: 8192, logRecords: 128, maxHeldBytes: 4096, maxHeldPacke
 test.each([
   ['a roomy log', {}, 0],
   ['a tiny log', TINY, 0],
-])('nothing leaves that was not given, every packet has one verdict, and the accounts are right: %s', (_name, limits, settle) => {
-  fc.assert(
-    fc.property(fc.array(command, { minLength: 20, maxLength: 120 }), (commands) => {
-      const m = new Model(limits, settle);
-      for (const c of commands) m.run(c);
-      const { h } = m;
-      h.engine.checkpoint(h.now);
-      expect([h.engine.heldPackets, h.engine.heldBytes]).toEqual([0, 0]);
-      for (const id of h.sent.keys()) expect(h.state(id)).not.toBe('held');
-    }),
-    { numRuns: Number(process.env.COLO_RUNS ?? 500) },
-  );
-});
+])(
+  'nothing leaves that was not given, every packet has one verdict, and the accounts are right: %s',
+  (_name, limits, settle) => {
+    fc.assert(
+      fc.property(fc.array(command, { minLength: 20, maxLength: 120 }), (commands) => {
+        const m = new Model(limits, settle);
+        for (const c of commands) m.run(c);
+        const { h } = m;
+        h.engine.checkpoint(h.now);
+        expect([h.engine.heldPackets, h.engine.heldBytes]).toEqual([0, 0]);
+        for (const id of h.sent.keys()) expect(h.state(id)).not.toBe('held');
+      }),
+      { numRuns: Number(process.env.COLO_RUNS ?? 500) },
+    );
+  },
+);

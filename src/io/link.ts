@@ -66,9 +66,11 @@ function toLink(link: IpLink): Link {
 /** Global addresses of an interface: what would stop working if it became a bridge's port. */
 export async function addressesOf(name: string): Promise<string[]> {
   const found = JSON.parse((await run('ip', ['-json', 'address', 'show', 'dev', name, 'scope', 'global'])) || '[]') as {
-    addr_info?: { local: string; prefixlen: number }[];
+    addr_info?: { local?: string; prefixlen: number }[];
   }[];
-  return found.flatMap((link) => (link.addr_info ?? []).map((address) => `${address.local}/${address.prefixlen}`));
+  // An address that the scope leaves out is an object without anything.
+  const addresses = found.flatMap((link) => link.addr_info ?? []).filter(({ local }) => local !== undefined);
+  return addresses.map(({ local, prefixlen }) => `${local}/${prefixlen}`);
 }
 
 /**

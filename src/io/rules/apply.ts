@@ -125,10 +125,18 @@ async function applyBridge(bridge: BridgePlan, journal: Journal, index: number, 
     if (link) report.changes.push(`bridge ${bridge.name} calls iptables`);
   }
   if (!bridge.make) return;
+  if (link && link.alias === undefined && isHalfMade(bridge, journal, owner)) {
+    await run('ip', ['link', 'set', 'dev', bridge.name, 'alias', bridge.alias]);
+  }
   // A bridge of ours takes its settings with it.
   if (bridge.quiet) set(quietPath(bridge.name), '1', link ? journal : undefined, index, report);
   if (bridge.quiet && (!link || link.arp)) await run('ip', ['link', 'set', 'dev', bridge.name, 'arp', 'off']);
   if (!link?.up) await run('ip', ['link', 'set', 'dev', bridge.name, 'up']);
+}
+
+/** We were killed before it had its mark. */
+function isHalfMade({ name }: BridgePlan, journal: Journal, owner: number | undefined): boolean {
+  return journal.changes(owner).some((change) => change.kind === 'bridge' && change.name === name);
 }
 
 async function applyPort(

@@ -140,7 +140,7 @@ function outerBridgeWarnings(node: RuleNode, known: Map<string, Link>): string[]
   if (bridge?.stp && bridge.forwardDelayMs > 0) {
     const seconds = (2 * bridge.forwardDelayMs) / 1000;
     return [
-      `${node.outerBridge} has STP on: after a failover the guest is cut off for ${seconds} s (ip link set ${node.outerBridge} type bridge forward_delay 0)`,
+      `${node.outerBridge} has STP on: after a failover the guest is cut off for ${seconds} s (ip link set ${node.outerBridge} type bridge stp_state 0)`,
     ];
   }
   return [];

@@ -1,7 +1,7 @@
 // Takes the rules away: what carries our marks goes, what was changed for them becomes as it was.
 
 import { CommandError, run } from '../exec';
-import { links } from '../link';
+import { links, portsOf } from '../link';
 import { readSysctl, sysctlName, writeSysctl } from '../sysctl';
 import type { RulesReport } from './apply';
 import { replaceRules, usesNfTables } from './iptables';
@@ -23,7 +23,7 @@ export function removeRules(config: RuleConfig): Promise<RulesReport> {
 }
 
 export async function removeNode(plan: Plan, node: NodePlan, journal: Journal, report: RulesReport): Promise<void> {
-  const { index, guestPort, forwardBridge } = node.node;
+  const { index, guestPort, forwardPort, forwardBridge } = node.node;
   const rules = await replaceRules(plan.iptables, node.comment, []);
   if (rules > 0) report.changes.push(`${rules} iptables rules of ${node.comment} removed`);
   if (plan.nftables && (await removeNft(index, await nftTables())))
@@ -34,19 +34,18 @@ export async function removeNode(plan: Plan, node: NodePlan, journal: Journal, r
     report.changes.push(`mirror of ${guestPort} removed`);
   }
   for (const change of [...journal.changes(index)].reverse()) await undo(change, report);
-  // Without the journal the mark on the bridge tells, and its ports are set free with it.
-  if (!journal.knows(index))
-    await undo({ kind: 'bridge', name: forwardBridge, alias: node.comment }, report, node.node.forwardPort, guestPort);
+  // Without the journal the mark on the bridge tells.
+  const bridge = (await links()).get(forwardBridge);
+  if (bridge?.alias === node.comment) await deleteBridge(forwardBridge, [forwardPort, guestPort], report);
   journal.forget(index);
 }
 
 /** What the nodes share, once the last of them is gone. */
 export async function undoHost(plan: Plan, journal: Journal, report: RulesReport): Promise<void> {
   if (journal.hasNodes) return;
-  const tables = journal.changes().some((change) => change.kind === 'tables');
   for (const change of [...journal.changes()].reverse()) {
     if (change.kind !== 'tables') await undo(change, report);
-    else if (tables && (await usesNfTables(plan.iptables))) await dropTables(change.was);
+    else if (await usesNfTables(plan.iptables)) await dropTables(change.was);
   }
   journal.forget(undefined);
 }
@@ -59,7 +58,7 @@ async function dropTables(before: readonly string[]): Promise<void> {
   }
 }
 
-async function undo(change: Change, report: RulesReport, ...members: string[]): Promise<void> {
+async function undo(change: Change, report: RulesReport): Promise<void> {
   if (change.kind === 'tables') return;
   if (change.kind === 'sysctl') {
     // Somebody else's word since then stays.
@@ -72,21 +71,10 @@ async function undo(change: Change, report: RulesReport, ...members: string[]): 
   const link = known.get(change.name);
   if (!link || ('index' in change && change.index !== link.index)) return;
   switch (change.kind) {
-    case 'bridge': {
-      if (link.alias !== change.alias) return;
-      const strangers = [...known.values()].filter(
-        (port) => port.master === change.name && !members.includes(port.name),
-      );
-      if (strangers.length > 0) {
-        report.warnings.push(
-          `bridge ${change.name} stays: it has got other ports (${strangers.map(({ name }) => name).join(', ')})`,
-        );
-        return;
-      }
-      await run('ip', ['link', 'del', 'dev', change.name]);
-      report.changes.push(`bridge ${change.name} removed`);
+    case 'bridge':
+      // Without a mark it is ours, too: we were killed before it got one.
+      if (link.alias === change.alias || link.alias === undefined) await deleteBridge(change.name, [], report);
       return;
-    }
     case 'port': {
       if (link.master !== change.bridge) return;
       const back = change.was !== null && known.has(change.was) ? ['master', change.was] : ['nomaster'];
@@ -113,4 +101,15 @@ async function undo(change: Change, report: RulesReport, ...members: string[]): 
         if (!(error instanceof CommandError)) throw error;
       }
   }
+}
+
+/** Its `members` are set free with it; a bridge that has got other ports stays. */
+async function deleteBridge(name: string, members: readonly string[], report: RulesReport): Promise<void> {
+  const others = (await portsOf(name)).filter((port) => !members.includes(port));
+  if (others.length > 0) {
+    report.warnings.push(`bridge ${name} stays: it has got other ports (${others.join(', ')})`);
+    return;
+  }
+  await run('ip', ['link', 'del', 'dev', name]);
+  report.changes.push(`bridge ${name} removed`);
 }

@@ -1,0 +1,41 @@
+// Runs rules inside the namespace of this process, as `colo rules` does: one JSON job as argument, one JSON report a line.
+import { checkConfig } from '../../src/daemon/config';
+import { applyRules, planOf, removeRules, showLines, undoLines } from '../../src/io/rules';
+
+export interface Job {
+  config: unknown;
+  actions: ('apply' | 'remove' | 'show' | 'undo')[];
+  times?: number;
+}
+
+export interface Outcome {
+  changes?: string[];
+  warnings?: string[];
+  lines?: string[];
+  error?: { code: string; message: string; hint?: string };
+}
+
+async function act(action: Job['actions'][number], config: ReturnType<typeof checkConfig>): Promise<Outcome> {
+  try {
+    switch (action) {
+      case 'apply':
+        return { ...(await applyRules(config)) };
+      case 'remove':
+        return { ...(await removeRules(config)) };
+      case 'show':
+        return { lines: showLines(planOf(config)) };
+      case 'undo':
+        return { lines: undoLines(planOf(config)) };
+    }
+  } catch (error) {
+    const { code, message, hint } = error as { code: string; message: string; hint?: string };
+    return { error: { code, message, ...(hint === undefined ? {} : { hint }) } };
+  }
+}
+
+export async function main(job: Job): Promise<void> {
+  const config = checkConfig(job.config);
+  for (let i = 0; i < (job.times ?? 1); i++) {
+    for (const action of job.actions) console.log(JSON.stringify(await act(action, config)));
+  }
+}

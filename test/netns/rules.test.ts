@@ -1,0 +1,427 @@
+// `colo rules` on real kernels' state: nothing is left behind, nothing is done twice, and packets go where they should.
+
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PacketSocket } from '../../src/io/packet-socket';
+import { GUEST_IP, GUEST_IP6, Lab, PN_IP, UNSHARE_RULES } from './lab';
+import { requires } from './requires';
+import type { Job, Outcome } from './rules-run';
+import { ethernet, udpFragment4 } from './support/frames';
+import { hostState } from './support/host-state';
+import { until } from './support/wait';
+
+jest.setTimeout(240_000);
+
+const HOSTS = { primary: 'pn', secondary: 'sn' } as const;
+type Side = keyof typeof HOSTS;
+const SIDES: Side[] = ['primary', 'secondary'];
+
+const SCRIPT = `require(${JSON.stringify(join(__dirname, 'lab-load.js'))})(${JSON.stringify(join(__dirname, 'rules-run.ts'))}).main(JSON.parse(process.argv[1]))`;
+
+function configOf(lab: Lab, side: Side, node: object = {}, more: object = {}): object {
+  return {
+    role: side,
+    stateDir: `${lab.dir}/${side}`,
+    nodes: [{ index: 1, guestPort: 'tap0', forwardPort: 'fwd0', ...node }],
+    ...more,
+  };
+}
+
+/** Runs actions on a host and gives their outcomes. */
+function run(lab: Lab, side: Side, actions: Job['actions'], config = configOf(lab, side), times = 1): Outcome[] {
+  const out = lab.execSync(HOSTS[side], process.execPath, ['-e', SCRIPT, JSON.stringify({ config, actions, times })]);
+  return out
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Outcome);
+}
+
+function good(outcomes: Outcome[]): Outcome[] {
+  for (const { error } of outcomes) if (error) throw new Error(`${error.code}: ${error.message} (${error.hint})`);
+  return outcomes;
+}
+
+/** Packets that a node's rules have seen, by queue or zone. */
+function counted(lab: Lab, side: Side, iptables = 'iptables'): Record<string, number> {
+  const out: Record<string, number> = {};
+  for (const chain of ['PREROUTING', 'FORWARD']) {
+    const text = lab.execSync(HOSTS[side], iptables, ['-t', 'mangle', '-vnxL', chain]);
+    for (const [, packets, queue] of text.matchAll(/^\s*(\d+)\s.*NFQUEUE num (\d+)/gm)) out[queue!] = Number(packets);
+  }
+  return out;
+}
+
+requires('netns', 'nfqueue')('rules', () => {
+  let lab: Lab;
+  const before = {} as Record<Side, string>;
+  beforeAll(async () => {
+    lab = await Lab.create({ plumbing: false });
+    for (const side of SIDES) before[side] = hostState(lab, HOSTS[side]);
+  });
+  afterAll(() => lab?.destroy());
+  afterEach(() => {
+    for (const side of SIDES) run(lab, side, ['remove']);
+  });
+
+  const nothingLeft = (side: Side): void => {
+    expect(hostState(lab, HOSTS[side])).toBe(before[side]);
+    expect(existsSync(`${lab.dir}/${side}`)).toBe(false);
+  };
+
+  test.each(SIDES)('applied and removed 50 times, %s: nothing is left', (side) => {
+    const outcomes = good(run(lab, side, ['apply', 'remove'], configOf(lab, side), 50));
+    expect(outcomes).toHaveLength(100);
+    outcomes.forEach((outcome, i) => {
+      expect(outcome).toEqual(outcomes[i % 2]);
+    });
+    nothingLeft(side);
+  });
+
+  test.each(SIDES.flatMap((side) => ['iptables-nft', 'iptables-legacy'].map((iptables) => [side, iptables] as const)))(
+    'applied twice is applied once: %s with %s',
+    (side, iptables) => {
+      const config = configOf(lab, side, {}, { iptables });
+      good(run(lab, side, ['apply'], config));
+      const once = hostState(lab, HOSTS[side]);
+      expect(once).not.toBe(before[side]);
+      const [again] = good(run(lab, side, ['apply'], config));
+      expect(again!.changes).toEqual([]);
+      expect(hostState(lab, HOSTS[side])).toBe(once);
+      const saved = ['iptables', 'ip6tables'].map((family) =>
+        lab.execSync(HOSTS[side], iptables.replace('iptables', family).concat('-save')),
+      );
+      for (const rules of saved) expect(rules.match(/--comment "?colo:1"?/g)).toHaveLength(3);
+      const outcomes = good(run(lab, side, ['remove', 'remove'], config));
+      expect(outcomes[1]!.changes).toEqual([]);
+      nothingLeft(side);
+    },
+  );
+
+  test.each(SIDES)('what is shown does what apply does: %s', (side) => {
+    const role = HOSTS[side];
+    // A bridge's index tells only how many there were before it.
+    const stateOf = () => hostState(lab, role).replace(/"ifindex": \d+/g, '');
+    good(run(lab, side, ['apply']));
+    const applied = stateOf();
+    const [, show, undo] = good(run(lab, side, ['remove', 'show', 'undo']));
+    lab.execSync(role, 'sh', ['-e'], show!.lines!.join('\n'));
+    expect(stateOf()).toBe(applied);
+    lab.execSync(role, 'sh', ['-e'], undo!.lines!.join('\n'));
+    expect(lab.execSync(role, 'iptables-save')).not.toContain('colo:1');
+    expect(lab.execSync(role, 'ip', ['link'])).not.toContain('colobr0');
+    // Typed commands keep no journal: what they leave is what the text says.
+    expect(undo!.lines![0]).toMatch(/sysctls.*stay/);
+    lab.execSync(role, 'sysctl', [
+      '-qw',
+      'net.bridge.bridge-nf-filter-vlan-tagged=0',
+      'net.bridge.bridge-nf-filter-pppoe-tagged=0',
+      ...(side === 'secondary' ? ['net.netfilter.nf_conntrack_tcp_be_liberal=0'] : []),
+    ]);
+    lab.execSync(role, 'ip', 'link set br0 type bridge nf_call_iptables 0 nf_call_ip6tables 0'.split(' '));
+    for (const family of ['ip', 'ip6'])
+      for (const table of ['raw', 'mangle', 'filter']) {
+        if (lab.execSync(role, 'nft', ['list', 'tables']).includes(`table ${family} ${table}\n`)) {
+          lab.execSync(role, 'nft', ['delete', 'table', family, table]);
+        }
+      }
+    nothingLeft(side);
+  });
+
+  test.each(SIDES)('a lost journal does not keep the rules: %s', (side) => {
+    good(run(lab, side, ['apply']));
+    rmSync(`${lab.dir}/${side}`, { recursive: true });
+    good(run(lab, side, ['remove']));
+    const rest = hostState(lab, HOSTS[side]);
+    expect(rest).not.toContain('colo');
+    expect(rest).not.toContain('clsact" : 1');
+    // A second life, to tidy up what only the journal would have known.
+    lab.execSync(HOSTS[side], 'sysctl', [
+      '-qw',
+      'net.bridge.bridge-nf-filter-vlan-tagged=0',
+      'net.bridge.bridge-nf-filter-pppoe-tagged=0',
+    ]);
+    if (side === 'secondary') lab.execSync('sn', 'sysctl', ['-qw', 'net.netfilter.nf_conntrack_tcp_be_liberal=0']);
+    if (side === 'primary') lab.execSync('pn', 'tc', ['qdisc', 'del', 'dev', 'tap0', 'clsact']);
+    lab.execSync(HOSTS[side], 'ip', 'link set br0 type bridge nf_call_iptables 0 nf_call_ip6tables 0'.split(' '));
+    lab.execSync(HOSTS[side], 'nft', ['flush', 'ruleset']);
+    if (side === 'secondary') lab.execSync('sn', 'nft', ['-f', '-'], UNSHARE_RULES);
+    nothingLeft(side);
+  });
+
+  test('killed at any moment, remove still leaves nothing', async () => {
+    for (let i = 0; i < 8; i++) {
+      const job = JSON.stringify({ config: configOf(lab, 'primary'), actions: ['apply', 'remove', 'apply'] });
+      const child = lab.spawn('pn', process.execPath, ['-e', SCRIPT, job]);
+      await new Promise((resolve) => setTimeout(resolve, 150 + 90 * i));
+      await child.stop('SIGKILL');
+      good(run(lab, 'primary', ['remove']));
+      nothingLeft('primary');
+    }
+  });
+
+  test('several processes at once: each gets its turn', async () => {
+    const job = (actions: Job['actions']) => JSON.stringify({ config: configOf(lab, 'primary'), actions });
+    const children = Array.from({ length: 4 }, () =>
+      lab.spawn('pn', process.execPath, ['-e', SCRIPT, job(['apply', 'apply'])]),
+    );
+    for (const child of children) {
+      expect(await child.ended()).toBe(0);
+      expect(child.output).not.toContain('error');
+    }
+    expect(lab.execSync('pn', 'iptables-save').match(/colo:1/g)).toHaveLength(3);
+    good(run(lab, 'primary', ['remove']));
+    nothingLeft('primary');
+  });
+
+  test('the rules of other people, and of other nodes, stay', () => {
+    for (const [name, peer] of [
+      ['tap1', 'far1'],
+      ['fwd1', 'far2'],
+    ] as const) {
+      lab.execSync('pn', 'ip', ['link', 'add', 'name', name, 'type', 'veth', 'peer', 'name', peer]);
+      for (const end of [name, peer]) lab.execSync('pn', 'ip', ['link', 'set', end, 'addrgenmode', 'none', 'up']);
+    }
+    lab.execSync('pn', 'iptables', '-t mangle -A PREROUTING -i nic9 -m comment --comment colo:11 -j ACCEPT'.split(' '));
+    lab.execSync('pn', 'tc', 'qdisc add dev tap0 clsact'.split(' '));
+    const theirs = hostState(lab, 'pn');
+    const first = { index: 1, guestPort: 'tap0', forwardPort: 'fwd0' };
+    const second = { index: 2, guestPort: 'tap1', forwardPort: 'fwd1' };
+    const both = { role: 'primary', stateDir: `${lab.dir}/primary`, nodes: [first, second] };
+    good(run(lab, 'primary', ['apply'], both));
+    const two = hostState(lab, 'pn');
+    expect(two).toContain('--queue-num 110');
+    // One goes, the other stays whole, and the host's settings with it.
+    good(run(lab, 'primary', ['remove'], { ...both, nodes: [first] }));
+    const one = hostState(lab, 'pn');
+    expect(one).toContain('--queue-num 110');
+    expect(one).not.toContain('--queue-num 100');
+    expect(one).toMatch(/bridge-nf-filter-vlan-tagged = 1/);
+    good(run(lab, 'primary', ['apply'], both));
+    good(run(lab, 'primary', ['remove'], both));
+    expect(hostState(lab, 'pn')).toBe(theirs);
+    for (const name of ['tap1', 'fwd1']) lab.execSync('pn', 'ip', ['link', 'del', name]);
+    lab.execSync('pn', 'iptables', '-t mangle -F'.split(' '));
+    lab.execSync('pn', 'tc', 'qdisc del dev tap0 clsact'.split(' '));
+    lab.execSync('pn', 'nft', ['delete', 'table', 'ip', 'mangle']);
+    nothingLeft('primary');
+  });
+
+  describe('refusals change nothing', () => {
+    test.each<[string, Side, object, RegExp]>([
+      ['a port that is not there', 'primary', { guestPort: 'tap9' }, /^tap9 does not exist$/],
+      ['a forward port that is not there', 'secondary', { forwardPort: 'fwd9' }, /^fwd9 does not exist$/],
+      ['a bridge for a port', 'primary', { guestPort: 'br0', outerBridge: 'br9' }, /^br0 is a bridge$/m],
+      [
+        'a bridge that is not there',
+        'primary',
+        { outerBridge: 'br9' },
+        /^tap0 is a port of br0, not of br9\nbr9 does not exist$/,
+      ],
+      ['a forward bridge that is none', 'primary', { forwardBridge: 'nic0' }, /^nic0 exists and is no bridge$/],
+      ['a forward port in the outer bridge', 'primary', { forwardPort: 'nic0' }, /^nic0 is a port of br0$/],
+      [
+        'an outer port with addresses',
+        'primary',
+        { outerBridge: 'br9', outerPort: 'br0' },
+        /br0 has addresses \(10\.77\.0\.11\/24, fd77::11\/64\)/,
+      ],
+    ])('%s', (_what, side, node, message) => {
+      const [outcome] = run(lab, side, ['apply'], configOf(lab, side, node));
+      expect(outcome!.error).toMatchObject({
+        code: 'ERULES',
+        message: expect.stringMatching(message),
+        hint: expect.any(String),
+      });
+      nothingLeft(side);
+    });
+
+    test('a forward link that is too narrow', () => {
+      lab.execSync('pn', 'ip', ['link', 'set', 'fwd0', 'mtu', '1400']);
+      const [outcome] = run(lab, 'primary', ['apply']);
+      lab.execSync('pn', 'ip', ['link', 'set', 'fwd0', 'mtu', '1500']);
+      expect(outcome!.error!.message).toMatch(/^fwd0 has an MTU of 1400, tap0 one of 1500/);
+      nothingLeft('primary');
+    });
+
+    test('a step that fails takes the others back', async () => {
+      // The mirror is the last step.
+      const fake = join(lab.dir, 'tc');
+      writeFileSync(
+        fake,
+        '#!/bin/sh\n[ "$1 $2" = "filter add" ] && { echo no such action >&2; exit 2; }\nexec /sbin/tc "$@"\n',
+        { mode: 0o755 },
+      );
+      const job = JSON.stringify({ config: configOf(lab, 'primary'), actions: ['apply'] });
+      const env = { ...process.env, PATH: `${lab.dir}:${process.env.PATH}` };
+      const { stdout } = await lab.exec('pn', process.execPath, ['-e', SCRIPT, job], { env });
+      expect((JSON.parse(stdout) as Outcome).error).toMatchObject({
+        code: 'ECOMMAND',
+        message: expect.stringMatching(/^tc filter add .*: no such action$/),
+      });
+      nothingLeft('primary');
+    });
+  });
+
+  test('warnings: a bridge that learns slowly, a firewall made for routing', () => {
+    lab.execSync('sn', 'ip', 'link set br0 type bridge stp_state 1 forward_delay 1500'.split(' '));
+    lab.execSync('sn', 'iptables', ['-P', 'FORWARD', 'DROP']);
+    const [outcome] = good(run(lab, 'secondary', ['apply']));
+    expect(outcome!.warnings).toEqual([
+      expect.stringMatching(/^br0 has STP on: after a failover the guest is cut off for 30 s/),
+      expect.stringMatching(/^iptables: the policy of FORWARD is DROP/),
+    ]);
+    good(run(lab, 'secondary', ['remove']));
+    lab.execSync('sn', 'ip', 'link set br0 type bridge stp_state 0'.split(' '));
+    lab.execSync('sn', 'ip', 'link set br0 type bridge forward_delay 0'.split(' '));
+    lab.execSync('sn', 'nft', ['delete', 'table', 'ip', 'filter']);
+  });
+
+  test('a tap that a failover has moved is left where it is, until the rules are removed', () => {
+    good(run(lab, 'secondary', ['apply']));
+    lab.moveSecondaryTap();
+    const [again] = good(run(lab, 'secondary', ['apply']));
+    expect(again!.warnings).toEqual([expect.stringMatching(/^tap0 is in br0 since a failover/)]);
+    expect(lab.execSync('sn', 'bridge', ['link', 'show', 'dev', 'tap0'])).toContain('master br0');
+    good(run(lab, 'secondary', ['remove']));
+    expect(lab.execSync('sn', 'bridge', ['link', 'show', 'dev', 'tap0'])).toContain('master br0');
+    lab.execSync('sn', 'ip', ['link', 'set', 'tap0', 'nomaster']);
+    nothingLeft('secondary');
+  });
+
+  test('a tap that is in the outer bridge goes to the forward bridge, and back', () => {
+    lab.moveSecondaryTap();
+    good(run(lab, 'secondary', ['apply']));
+    expect(lab.execSync('sn', 'bridge', ['link', 'show', 'dev', 'tap0'])).toContain('master colobr0');
+    good(run(lab, 'secondary', ['remove']));
+    expect(lab.execSync('sn', 'bridge', ['link', 'show', 'dev', 'tap0'])).toContain('master br0');
+    lab.execSync('sn', 'ip', ['link', 'set', 'tap0', 'nomaster']);
+    nothingLeft('secondary');
+  });
+
+  test('the outer bridge is made when its port is named', () => {
+    lab.execSync('pn', 'ip', 'link add name nic5 type veth peer name far5'.split(' '));
+    for (const end of ['nic5', 'far5']) lab.execSync('pn', 'ip', ['link', 'set', end, 'addrgenmode', 'none', 'up']);
+    lab.execSync('pn', 'ip', 'link set tap0 nomaster'.split(' '));
+    const config = configOf(lab, 'primary', { outerBridge: 'br5', outerPort: 'nic5' });
+    const state = hostState(lab, 'pn');
+    good(run(lab, 'primary', ['apply'], config));
+    const ports = JSON.parse(lab.execSync('pn', 'ip', ['-j', 'link', 'show', 'master', 'br5'])) as { ifname: string }[];
+    expect(ports.map(({ ifname }) => ifname).sort()).toEqual(['nic5', 'tap0']);
+    good(run(lab, 'primary', ['remove'], config));
+    expect(hostState(lab, 'pn')).toBe(state);
+    lab.execSync('pn', 'ip', 'link del nic5'.split(' '));
+    lab.execSync('pn', 'ip', 'link set tap0 master br0'.split(' '));
+    nothingLeft('primary');
+  });
+});
+
+requires(
+  'netns',
+  'nfqueue',
+  'addon',
+)('packets under the rules', () => {
+  let lab: Lab;
+  beforeAll(async () => {
+    lab = await Lab.create({ plumbing: false });
+    // Nobody listens, so what is queued passes by the operator's word.
+    for (const side of SIDES) good(run(lab, side, ['apply'], configOf(lab, side, { queueBypass: true })));
+  });
+  afterAll(() => lab?.destroy());
+
+  const sockets: PacketSocket[] = [];
+  afterEach(() => {
+    for (const socket of sockets.splice(0)) socket.close();
+  });
+  const open = (role: 'client' | 'pvm' | 'svm', onFrame: (frame: Buffer) => void = () => {}): PacketSocket => {
+    const all = role === 'client' ? { interface: 'lan0', ethertype: 0x0003 } : { interface: 'eth0' };
+    const socket = new PacketSocket({ ...all, netns: lab.ns[role] }, { onFrame });
+    sockets.push(socket);
+    return socket;
+  };
+
+  const ping = (role: 'client' | 'pn', address: string, bytes = 56) =>
+    lab.exec(role, 'busybox', ['ping', '-q', '-c', '2', '-W', '5', '-s', `${bytes}`, address]);
+  const zero = () => {
+    for (const side of SIDES)
+      for (const iptables of ['iptables', 'ip6tables']) lab.execSync(HOSTS[side], iptables, ['-t', 'mangle', '-Z']);
+  };
+
+  test.each([
+    ['IPv4', GUEST_IP, 'iptables', 56],
+    ['IPv6', GUEST_IP6, 'ip6tables', 56],
+    ['IPv4 in fragments', GUEST_IP, 'iptables', 4000],
+    ['IPv6 in fragments', GUEST_IP6, 'ip6tables', 4000],
+  ])('%s: each queue sees what is its own, whole, and once', async (_what, address, iptables, bytes) => {
+    zero();
+    const result = await ping('client', address, bytes);
+    expect(result.stdout).toContain('2 packets received');
+    await until('the replies of the secondary guest', () => counted(lab, 'primary', iptables)['101']! >= 2);
+    // Out of the PVM and the SVM: the replies. Into the SVM: the requests. Into the PVM: nobody asks.
+    expect(counted(lab, 'primary', iptables)).toEqual({ 100: 2, 101: 2 });
+    expect(counted(lab, 'secondary', iptables)).toEqual({ 100: 2, 101: 2 });
+  });
+
+  test('what the hosts themselves say and hear is not queued', async () => {
+    zero();
+    expect((await ping('client', PN_IP)).stdout).toContain('2 packets received');
+    expect(counted(lab, 'primary')).toEqual({ 100: 0, 101: 0 });
+    expect(counted(lab, 'secondary')).toEqual({ 100: 0, 101: 0 });
+  });
+
+  test('after a failover the way in is still queued, from the outer bridge', async () => {
+    const other = await Lab.create({ plumbing: false });
+    try {
+      good(run(other, 'secondary', ['apply'], configOf(other, 'secondary', { queueBypass: true })));
+      other.killPrimary();
+      other.moveSecondaryTap();
+      await other.exec('svm', 'busybox', ['ping', '-q', '-c', '1', '-W', '5', '10.77.0.1']);
+      const earlier = counted(other, 'secondary');
+      await other.exec('client', 'busybox', ['ping', '-q', '-c', '2', '-W', '5', GUEST_IP]);
+      const now = counted(other, 'secondary');
+      expect([now['100']! - earlier['100']!, now['101']! - earlier['101']!]).toEqual([2, 2]);
+    } finally {
+      await other.destroy();
+    }
+  });
+
+  test('fragments of the two guests with one identification are not put together', async () => {
+    // The guests' payloads differ; a datagram with bytes of both would show it.
+    const capture = lab.spawn('pn', 'tcpdump', ['-lnni', 'br0', '--immediate-mode', '-X', 'udp']);
+    await capture.waitFor(/listening on/);
+    zero();
+    const pvm = open('pvm');
+    const svm = open('svm');
+    pvm.send(udpFragment4(77, true, 0x50));
+    svm.send(udpFragment4(77, true, 0x53));
+    svm.send(udpFragment4(77, false, 0x53));
+    pvm.send(udpFragment4(77, false, 0x50));
+    await until('both datagrams', () => {
+      const seen = counted(lab, 'primary');
+      return seen['100'] === 1 && seen['101'] === 1;
+    });
+    await capture.waitFor(/5050 5050/);
+    await capture.stop();
+    expect(capture.output).not.toContain('5353 5353');
+  });
+
+  test('what cannot be compared does not leave the primary guest', async () => {
+    const seen: number[] = [];
+    open('client', (frame) => seen.push(frame.readUInt16BE(12)));
+    const pvm = open('pvm');
+    // EtherCAT, 802.1ad, FCoE, then LLDP: order is kept, so when the last has come the others will not.
+    for (const type of [0x88a4, 0x88a8, 0x8906, 0x88cc]) pvm.send(ethernet(type, Buffer.alloc(60)));
+    await until('the frame that may pass', () => seen.includes(0x88cc));
+    expect(seen).toEqual([0x88cc]);
+    const drops = lab.execSync('pn', 'nft', ['list', 'table', 'netdev', 'colo-1']);
+    expect(drops).toMatch(/counter packets 3 /);
+  });
+
+  test('a VLAN tag does not hide a packet from the queue', async () => {
+    zero();
+    const pvm = open('pvm');
+    const inner = udpFragment4(78, true, 0x50).subarray(12);
+    pvm.send(ethernet(0x8100, Buffer.concat([Buffer.from([0, 5]), inner])));
+    pvm.send(ethernet(0x8100, Buffer.concat([Buffer.from([0, 5]), udpFragment4(78, false, 0x50).subarray(12)])));
+    await until('the tagged packet in the queue', () => counted(lab, 'primary')['100'] === 1);
+  });
+});

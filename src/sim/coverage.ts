@@ -35,6 +35,7 @@ export function coverageOf(w: World): Coverage {
     checkpointsAsked: controller.counts.asked,
     messagesLost: controller.counts.lostMessages,
     failovers: controller.counts.failovers,
+    lostHandshakes: w.counts.lostHandshakes,
     connectionsAtFailover: w.counts.connectionsAtFailover,
     primaryDaemonStarts: pn.starts - 1,
     secondaryDaemonStarts: sn.starts - 1,

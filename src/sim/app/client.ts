@@ -35,6 +35,8 @@ export interface SessionObserver {
   fail(what: string): void;
   /** The guest has promised to open a connection whose HELLO will bear `seed`. */
   called(seed: number): void;
+  /** A connection that the guest opened was reset before it had said anything. */
+  handshakeLost(what: string): void;
 }
 
 const ASK_AGAIN_US = 700_000;
@@ -101,6 +103,10 @@ export class ClientSession implements TcpApp {
     if (this.done) return;
     this.done = true;
     const ending = this.plan.ending;
+    if (reset && this.findPlan) {
+      this.observer.handshakeLost(`${this.name} from port ${c.peerPort}: reset before its first word`);
+      return;
+    }
     const expected = ending === 'guest-resets' || ending === 'refused';
     if (ending === 'client-resets') return;
     // Only the guest's last ACK was missing, and its TIME_WAIT (short here) is over.

@@ -53,7 +53,7 @@ class Pair {
 
   open(plan: Partial<SessionPlan> & { steps: SessionPlan['steps'] }, port = 5000): ClientSession {
     const whole: SessionPlan = { ending: 'client-closes', slowReader: false, ...plan };
-    const session = new ClientSession('s', whole, null, { fail: (what) => this.failures.push(what), called: () => {} });
+    const session = new ClientSession('s', whole, null, { fail: (what) => this.failures.push(what), called: () => {}, handshakeLost: () => {} });
     this.client.connect(4, port, 80, '', session);
     return session;
   }
@@ -105,6 +105,7 @@ describe('streams survive', () => {
     const refused = new ClientSession('r', { steps: [], ending: 'refused', slowReader: false }, null, {
       fail: (what) => t.failures.push(what),
       called: () => {},
+      handshakeLost: () => {},
     });
     t.client.connect(4, 5002, 81, '', refused);
     t.run(20_000_000);

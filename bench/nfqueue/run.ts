@@ -145,7 +145,9 @@ class Bench {
   private spawn(ns: string, cpu: number, command: string[]): ChildProcess {
     const pinned = availableParallelism() > 1 ? ['taskset', '-c', String(cpu), ...command] : command;
     // `ip netns exec` and `taskset` become the command, so that a signal to the child reaches it.
-    const child = spawn('ip', ['netns', 'exec', ns, ...pinned], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn('ip', ['netns', 'exec', ns, ...pinned], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     this.children.add(child);
     child.once('exit', () => this.children.delete(child));
     return child;

@@ -40,16 +40,19 @@ class BenchPair {
     }
     if (!isProtected) return new BenchPair(lab, undefined);
     const controller = new Controller(1);
+    let primaryLog = (): string => '';
     for (const [role, ns] of [['primary', 'pn'], ['secondary', 'sn']] as const) {
       const config = join(lab.dir, `${role}.yaml`);
       writeFileSync(config, `role: ${role}\nstateDir: ${lab.dir}/${role}\nnodes: [{ index: 1, guestPort: tap0, forwardPort: fwd0 }]\n`);
       await lab.exec(ns, COLO, ['rules', 'apply', '--config', config]);
-      await lab.spawn(ns, COLO, [role, '--config', config]).waitFor(/"msg":"ready"/);
+      const daemon = lab.spawn(ns, COLO, [role, '--config', config]);
+      await daemon.waitFor(/"msg":"ready"/);
+      if (role === 'primary') primaryLog = () => daemon.output.slice(-1000);
     }
     await controller.init('secondary', join(lab.dir, 'secondary/secondary.sock'));
     await controller.init('primary', join(lab.dir, 'primary/primary.sock'));
     controller.onNotice = () => {
-      throw new Error('the benchmark pair diverged');
+      throw new Error(`the benchmark pair diverged: ${primaryLog()}`);
     };
     return new BenchPair(lab, controller);
   }

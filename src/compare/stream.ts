@@ -26,7 +26,7 @@ import {
 } from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
 import { equalBytes, firstDifference } from '../core/bytes';
-import { BELOW_BASE_LIMIT, HISTORY_SEARCH_LIMIT, MAX_SEGMENT_AHEAD } from '../core/limits';
+import { BELOW_BASE_LIMIT, HISTORY_SEARCH_LIMIT, MAX_POSITION_SPAN, MAX_SEGMENT_AHEAD } from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
 import { CheckpointCause, DIVERGED, type Difference, EQUAL, EXHAUSTED, type Outcome, WAIT } from './outcome';
 import {
@@ -100,6 +100,7 @@ export class StreamComparator {
     if ((w[flow + X_FLAGS]! & XF_BASED) === 0) {
       this.startMidstream(flow, seq);
     }
+    if (this.isFar(seq, w[flow + X_VERIFIED]!)) return this.tooFar(flow, seq);
     while (bytes > 0) {
       const verified = w[flow + X_VERIFIED]!;
       const d = seqDiff(seq, verified);
@@ -163,6 +164,7 @@ export class StreamComparator {
     if (tail === 0 || seqDiff(this.restSeq, seqAdd(lw[t + R_SEQ]!, lw[t + R_BYTES]!)) >= 0) {
       this.usePacket(flow, id, packetOffset, this.restSeq, this.restOffset, this.restBytes, 0);
     } else {
+      if (this.isFarFromList(flow, X_PRIMARY_HEAD, this.restSeq)) return this.tooFar(flow, this.restSeq);
       const outcome = this.insert(flow, false, this.restSeq, buf, this.restOffset, this.restBytes, id, packetOffset);
       if (outcome !== WAIT) return outcome;
     }
@@ -172,7 +174,10 @@ export class StreamComparator {
   /** Payload of an SVM segment, already in the PVM's numbers. Never EQUAL or WAIT apart: WAIT means fine. */
   secondary(flow: number, seq: number, buf: Buffer, off: number, bytes: number): Outcome {
     const w = this.flows.words;
+    // Such a segment matches nothing, and a list that spans half the sequence space has no order.
+    if (this.isFarFromList(flow, X_SECONDARY_HEAD, seq)) return WAIT;
     if ((w[flow + X_FLAGS]! & XF_BASED) !== 0) {
+      if (this.isFar(seq, w[flow + X_VERIFIED]!)) return WAIT;
       while (bytes > 0) {
         const verified = w[flow + X_VERIFIED]!;
         const d = seqDiff(seq, verified);
@@ -260,6 +265,12 @@ export class StreamComparator {
     this.flows.words[flow + X_HISTORY] = 0;
   }
 
+  /** Takes both lists; the history stays. */
+  dropPending(flow: number): void {
+    this.dropList(flow, X_PRIMARY_HEAD);
+    this.dropList(flow, X_SECONDARY_HEAD);
+  }
+
   dropPrimaryList(flow: number): void {
     this.dropList(flow, X_PRIMARY_HEAD);
   }
@@ -318,6 +329,25 @@ export class StreamComparator {
     const covered = w[flow + X_COVERED]!;
     if ((w[flow + X_FLAGS]! & XF_COVERED) === 0 || seqDiff(end, covered) > 0) return false;
     return (covered - seq) >>> 0 <= MAX_SEGMENT_AHEAD;
+  }
+
+  private isFar(seq: number, from: number): boolean {
+    return (seq - from + MAX_POSITION_SPAN) >>> 0 > 2 * MAX_POSITION_SPAN;
+  }
+
+  private isFarFromList(flow: number, headAt: number, seq: number): boolean {
+    const w = this.flows.words;
+    const lw = this.log.words;
+    const head = w[flow + headAt]!;
+    if (head === 0) return false;
+    if (this.isFar(seq, lw[this.log.recordIndex(head) + R_SEQ]!)) return true;
+    return this.isFar(seq, lw[this.log.recordIndex(w[flow + headAt + 1]!) + R_SEQ]!);
+  }
+
+  /** Only a checkpoint can tell where the PVM stands now. */
+  private tooFar(flow: number, seq: number): Outcome {
+    this.difference.set(CheckpointCause.PAYLOAD, flow, seq);
+    return DIVERGED;
   }
 
   private setVerified(flow: number, to: number): void {

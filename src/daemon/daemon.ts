@@ -61,8 +61,13 @@ export class Daemon implements ControlActions {
           : new SecondaryNode(node, nodeLog),
       );
     }
-    this.conntrack = watchConntrack((key) => {
-      for (const node of this.nodes.values()) node.engine.conntrackDestroyed(key);
+    this.conntrack = watchConntrack({
+      onDestroy: (key) => {
+        for (const node of this.nodes.values()) node.engine.conntrackDestroyed(key);
+      },
+      onReset: (key) => {
+        for (const node of this.nodes.values()) if (node instanceof PrimaryNode) node.conntrackReset(key);
+      },
     });
     this.netlink = new NetlinkCarrier({
       portId: settings.control.netlinkPort,

@@ -30,6 +30,9 @@ import { statePath } from './state-file';
 /** Connections whose delta outlives the daemon; a record is 128 bytes of the state directory. */
 const DELTA_CAPACITY = 1 << 16;
 
+/** Resets told between two ticks that are acted on; for the others the timeout asks for a checkpoint. */
+const MAX_RESETS = 4096;
+
 export class PrimaryNode {
   readonly role = 'primary';
   readonly engine: PrimaryEngine;
@@ -37,6 +40,7 @@ export class PrimaryNode {
   private readonly forward: NfQueue;
   private readonly addressRequests: { close(): void };
   private readonly loss: ControllerLoss;
+  private readonly resets: Uint32Array[] = [];
   private guestDead = false;
   private dropping = false;
 
@@ -118,12 +122,22 @@ export class PrimaryNode {
     this.engine.setBypass(rules);
   }
 
+  /** Conntrack sees a packet before the queue does, so what the guest sent before has to be read first: at the next tick. */
+  conntrackReset(key: Uint32Array): void {
+    if (this.engine.isProtected && this.resets.length < MAX_RESETS) this.resets.push(key.slice());
+  }
+
   controllerLost(): void {
     this.loss.lost(nowMs());
     void this.decideLoss();
   }
 
   tick(): void {
+    if (this.resets.length > 0) {
+      this.guest.drain();
+      for (const key of this.resets) this.engine.conntrackReset(key, nowMs());
+      this.resets.length = 0;
+    }
     this.engine.tick(nowMs());
     if (this.dropping && this.engine.isPaused) this.engine.dropAll();
     this.guest.flush();

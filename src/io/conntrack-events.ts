@@ -1,31 +1,45 @@
-// The kernel's word on the death of connections (ctnetlink, linux/netfilter/nfnetlink_conntrack.h): flows whose end the
-// packets did not show are forgotten by it. Not on the packet path; events that are lost cost nothing but memory for a while,
+// The kernel's word on the end of connections (ctnetlink, linux/netfilter/nfnetlink_conntrack.h): flows whose end the guest's
+// packets do not show, such as a reset by the peer, are ended by it. Not on the packet path; events that are lost cost nothing but memory for a while,
 // since every flow has a timeout of its own.
 
-import { ConntrackDecoder, ConntrackEvent, type ConntrackTuple } from '../netlink/ctnetlink';
+import { ConntrackDecoder, ConntrackEvent, type ConntrackTuple, TCP_CONNTRACK_CLOSE } from '../netlink/ctnetlink';
 import { MessageReader } from '../netlink/message';
 import { NETLINK_NETFILTER, NetlinkSocket } from './netlink-socket';
 
+const NFNLGRP_CONNTRACK_UPDATE = 2; // NFNLGRP_CONNTRACK_UPDATE
 const NFNLGRP_CONNTRACK_DESTROY = 3; // NFNLGRP_CONNTRACK_DESTROY
 const RECEIVE_BUFFER_BYTES = 8 << 20;
 /** Ten words as in a flow record: guest and peer addresses, ports, family and protocol. */
 const KEY_WORDS = 10;
 
-/** Calls `onDestroy` with the key of a destroyed entry, once for each way of seeing who the guest is. Throws OperatorError. */
-export function watchConntrack(onDestroy: (key: Uint32Array) => void): { close(): void } {
+export interface ConntrackWatcher {
+  /** An entry of the default zone was destroyed. `key` is valid during the call only. */
+  onDestroy(key: Uint32Array): void;
+  /** A TCP connection of the default zone was reset by either end. */
+  onReset(key: Uint32Array): void;
+}
+
+/** Tells of ended connections, each twice: once for either way of seeing who the guest is. Throws OperatorError. */
+export function watchConntrack(watcher: ConntrackWatcher): { close(): void } {
   const reader = new MessageReader(new Uint8Array(0), 0, 0, 'conntrack event');
   const decoder = new ConntrackDecoder();
   const key = new Uint32Array(KEY_WORDS);
   const socket = new NetlinkSocket(
-    { protocol: NETLINK_NETFILTER, groups: [NFNLGRP_CONNTRACK_DESTROY], receiveBufferBytes: RECEIVE_BUFFER_BYTES },
+    { protocol: NETLINK_NETFILTER, groups: [NFNLGRP_CONNTRACK_UPDATE, NFNLGRP_CONNTRACK_DESTROY], receiveBufferBytes: RECEIVE_BUFFER_BYTES },
     {
       onMessage: (buf, sender) => {
         if (sender.portId !== 0) return;
         reader.reset(buf, 0, buf.length);
         while (reader.next()) {
-          if (!decoder.read(buf, reader) || decoder.event !== ConntrackEvent.DESTROY) continue;
-          onDestroy(load(key, decoder.original, false));
-          onDestroy(load(key, decoder.original, true));
+          // Other zones are the forward link's: the SVM's packets, not the connection.
+          if (!decoder.read(buf, reader) || decoder.zone !== 0 || decoder.original.zone !== 0) continue;
+          const destroyed = decoder.event === ConntrackEvent.DESTROY;
+          if (!destroyed && decoder.tcpState !== TCP_CONNTRACK_CLOSE) continue;
+          for (const guestIsDestination of [false, true]) {
+            load(key, decoder.original, guestIsDestination);
+            if (destroyed) watcher.onDestroy(key);
+            else watcher.onReset(key);
+          }
         }
       },
       onLost: () => {},

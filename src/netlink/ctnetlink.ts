@@ -1,5 +1,5 @@
 // Connection tracking events: the birth and death of connections as the kernel sees them.
-// Linux: <linux/netfilter/nfnetlink_conntrack.h>, <linux/netfilter/nf_conntrack_common.h>.
+// Linux: <linux/netfilter/nfnetlink_conntrack.h>, <linux/netfilter/nf_conntrack_common.h>, <linux/netfilter/nf_conntrack_tcp.h>.
 
 import { AttributeReader } from './attributes';
 import type { MessageBuilder } from './builder';
@@ -20,6 +20,7 @@ export const ConntrackAttribute = {
   TUPLE_ORIG: 1, // CTA_TUPLE_ORIG
   TUPLE_REPLY: 2, // CTA_TUPLE_REPLY
   STATUS: 3, // CTA_STATUS
+  PROTOINFO: 4, // CTA_PROTOINFO
   ID: 12, // CTA_ID
   ZONE: 18, // CTA_ZONE
 } as const;
@@ -48,6 +49,11 @@ export const TupleProtoAttribute = {
   ICMPV6_TYPE: 8, // CTA_PROTO_ICMPV6_TYPE
   ICMPV6_CODE: 9, // CTA_PROTO_ICMPV6_CODE
 } as const;
+
+const PROTOINFO_TCP = 1; // CTA_PROTOINFO_TCP
+const PROTOINFO_TCP_STATE = 1; // CTA_PROTOINFO_TCP_STATE
+/** The connection was reset. */
+export const TCP_CONNTRACK_CLOSE = 8; // TCP_CONNTRACK_CLOSE
 
 export const ConntrackStatus = {
   SEEN_REPLY: 2, // IPS_SEEN_REPLY
@@ -98,6 +104,8 @@ export class ConntrackDecoder {
   /** Of both directions; a zone of one direction stands in its tuple. */
   zone = 0;
   status = 0;
+  /** TCP_CONNTRACK_*, 0 if it was not sent. */
+  tcpState = 0;
   /** The kernel's id of the entry, 0 if it was not sent. */
   id = 0;
   error: NetlinkError | undefined;
@@ -116,13 +124,14 @@ export class ConntrackDecoder {
     if (message.end - message.payload < NFGENMSG_BYTES) return this.fail('no room for nfgenmsg', message.payload);
     this.original.clear();
     this.reply.clear();
-    this.zone = this.status = this.id = 0;
+    this.zone = this.status = this.id = this.tcpState = 0;
 
     const top = this.top.reset(buf, message.payload + NFGENMSG_BYTES, message.end);
     while (top.next()) {
       if (top.type === ConntrackAttribute.TUPLE_ORIG) this.readTuple(buf, this.original);
       else if (top.type === ConntrackAttribute.TUPLE_REPLY) this.readTuple(buf, this.reply);
       else if (top.type === ConntrackAttribute.STATUS) this.status = top.u32();
+      else if (top.type === ConntrackAttribute.PROTOINFO) this.readProtoInfo();
       else if (top.type === ConntrackAttribute.ZONE) this.zone = top.u16();
       else if (top.type === ConntrackAttribute.ID) this.id = top.u32();
     }
@@ -149,6 +158,18 @@ export class ConntrackDecoder {
         this.readPorts(into);
         tuple.adopt(inner);
       } else if (tuple.type === TupleAttribute.ZONE) into.zone = tuple.u16();
+    }
+    top.adopt(tuple);
+  }
+
+  private readProtoInfo(): void {
+    const { top, tuple, inner } = this;
+    top.enter(tuple);
+    while (tuple.next()) {
+      if (tuple.type !== PROTOINFO_TCP) continue;
+      tuple.enter(inner);
+      while (inner.next()) if (inner.type === PROTOINFO_TCP_STATE) this.tcpState = inner.u8();
+      tuple.adopt(inner);
     }
     top.adopt(tuple);
   }

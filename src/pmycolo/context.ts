@@ -4,7 +4,7 @@ import { type CheckpointCause, Difference } from '../compare/outcome';
 import { LOG_HELD, PacketLog } from '../compare/packet-log';
 import { StreamComparator } from '../compare/stream';
 import { TcpComparator } from '../compare/tcp';
-import { PRIMARY_RECORD_WORDS, X_EPOCH } from '../conntrack/colo-extension';
+import { PRIMARY_RECORD_WORDS, X_ACKS_HEAD, X_EPOCH, X_HELD_HEAD } from '../conntrack/colo-extension';
 import { FLOW_DEADLINE, FlowTable } from '../conntrack/flow-table';
 import { TcpTracker } from '../conntrack/tcp-track';
 import type { EngineLimits } from '../core/limits';
@@ -20,7 +20,7 @@ import {
   C_REWRITTEN,
   PrimaryCounters,
 } from './counters';
-import { Holds, NO_FLOW } from './holds';
+import { H_ID, Holds, NO_FLOW } from './holds';
 import { TcpRelease } from './tcp-release';
 
 /** What the engine asks of its surroundings. Each PVM packet gets exactly one of the three verdicts. */
@@ -129,6 +129,17 @@ export class PrimaryContext {
     c[C_RELEASED_BYTES]! += bytes;
     c[C_REWRITTEN]!++;
     this.actions.acceptRewritten(id, buf, off, bytes, partial);
+  }
+
+  /** Drops all that is held of a flow. */
+  dropHeld(flow: number): void {
+    const fw = this.flows.words;
+    for (const at of [X_HELD_HEAD, X_ACKS_HEAD]) {
+      for (let slot = fw[flow + at]!; slot !== 0; slot = fw[flow + at]!) {
+        this.drop(this.holds.words[this.holds.index(slot) + H_ID]!);
+        this.holds.remove(slot);
+      }
+    }
   }
 
   drop(id: number): void {

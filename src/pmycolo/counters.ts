@@ -39,6 +39,7 @@ export const PRIMARY_COUNTER_NAMES = [
   'primary_log_full',
   'secondary_log_full',
   'flows_expired',
+  'flows_reset_by_peer',
   'checkpoints_done',
   'divergences',
 ] as const;
@@ -81,6 +82,7 @@ export const C_HELD_FULL = at('primary_held_full');
 export const C_PRIMARY_LOG_FULL = at('primary_log_full');
 export const C_SECONDARY_LOG_FULL = at('secondary_log_full');
 export const C_FLOWS_EXPIRED = at('flows_expired');
+export const C_RESET_BY_PEER = at('flows_reset_by_peer');
 export const C_CHECKPOINTS = at('checkpoints_done');
 export const C_DIVERGENCES = at('divergences');
 

@@ -236,6 +236,11 @@ export class PrimaryEngine {
     this.expiry.destroyed(key);
   }
 
+  /** The kernel's conntrack saw a reset of this connection. To be called when all that the PVM had sent before was handed in. */
+  conntrackReset(key: Uint32Array, nowMs: number): void {
+    if (this.protectedNow) this.expiry.resetByPeer(key, nowMs);
+  }
+
   setBypass(rules: readonly BypassRule[]): void {
     this.bypass = rules;
   }

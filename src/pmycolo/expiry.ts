@@ -1,12 +1,23 @@
 // Birth and death of flows: idle timeouts by the timer wheel, the end of a connection, and the kernel's conntrack events.
 
-import { X_ACKS_HEAD, X_EPOCH, X_HELD_HEAD } from '../conntrack/colo-extension';
+import {
+  X_ACKS_HEAD,
+  X_EPOCH,
+  X_FLAGS,
+  X_HELD_HEAD,
+  X_PRIMARY_NEXT,
+  X_VERIFIED,
+  XF_PRIMARY_RST,
+  XF_PRIMARY_SYN,
+  XF_SECONDARY_RST,
+  XF_SECONDARY_SYN,
+} from '../conntrack/colo-extension';
 import { FLOW_DEADLINE, FLOW_META } from '../conntrack/flow-table';
 import { idleTimeoutMs } from '../conntrack/timeouts';
-import { IPPROTO_TCP } from '../packet/view';
+import { IPPROTO_TCP, TCP_RST } from '../packet/view';
 import type { AheadList } from './ahead-list';
 import type { PrimaryContext } from './context';
-import { C_FLOWS_EXPIRED } from './counters';
+import { C_FLOWS_EXPIRED, C_RESET_BY_PEER } from './counters';
 
 /** Flows looked at in one call, so that a tick stays short. */
 const MAX_VISITS = 4096;
@@ -45,6 +56,27 @@ export class Expiry {
       if (phase === 'new' || phase === 'established') return false;
     }
     return this.remove(flow);
+  }
+
+  /**
+   * The peer has reset this connection (the kernel's conntrack says so; the packet itself goes past us): what is held of it is
+   * wanted by nobody, and the two sides need not say the same any more. If the guest goes on all the same, it repeats what was
+   * dropped. A reset of the guest's own is a packet that is held and compared.
+   */
+  resetByPeer(key: Uint32Array, nowMs: number): void {
+    const { flows, stream, tracker } = this.x;
+    const flow = flows.findKey(key);
+    if (flow < 0) return;
+    const w = flows.words;
+    if ((w[flow + X_FLAGS]! & (XF_PRIMARY_RST | XF_SECONDARY_RST | XF_PRIMARY_SYN | XF_SECONDARY_SYN)) !== 0) return;
+    if (!this.x.isStale(flow)) {
+      this.x.dropHeld(flow);
+      this.ahead.remove(flow);
+      stream.dropPending(flow);
+      w[flow + X_PRIMARY_NEXT] = w[flow + X_VERIFIED]!;
+    }
+    tracker.packet(flow, true, TCP_RST, 0, nowMs);
+    this.x.counters.values[C_RESET_BY_PEER]!++;
   }
 
   /** False while a packet of the flow is held. */

@@ -5,6 +5,7 @@ import { R_COPY, R_COPY_BYTES } from '../compare/packet-log';
 import { formatSynOptions, packSynOptions } from '../compare/tcp-syn';
 import {
   X_ACKS_HEAD,
+  X_ACKS_TAIL,
   X_DELTA,
   X_EPOCH,
   X_FLAGS,
@@ -101,6 +102,11 @@ export class TcpIntake {
         this.leave(id, flow, buf, v.start, v.end - v.start, v.l4, hold);
         return EQUAL;
       }
+      // The peer has sent again what the PVM has, because it was not told what the SVM has: this one tells it, the first waits.
+      if (this.repeatsHeldAck(flow, v.ack) && x.release.ackBringsNews(flow, v.window)) {
+        this.leave(id, flow, buf, v.start, v.end - v.start, v.l4, hold);
+        return EQUAL;
+      }
       return this.keep(id, flow, v, buf, hold | HF_ACK_ONLY, nowMs) === 0 ? EXHAUSTED : WAIT;
     }
     let outcome: Outcome = EQUAL;
@@ -167,9 +173,9 @@ export class TcpIntake {
     for (let slot = fw[flow + X_ACKS_HEAD]!; slot !== 0; ) {
       const h = x.holds.index(slot);
       const next = hw[h + H_FLOW_NEXT]!;
-      const at = x.log.words[x.log.recordIndex(hw[h + H_RECORD]!) + R_COPY]! + hw[h + H_L4]!;
+      const at = this.headerOf(slot);
       const data = x.log.data;
-      const ack = ((data[at + 8]! << 24) | (data[at + 9]! << 16) | (data[at + 10]! << 8) | data[at + 11]!) >>> 0;
+      const ack = this.ackAt(at);
       if (!x.release.ackMayLeave(flow, ack, (data[at + 14]! << 8) | data[at + 15]!)) break;
       this.leaveHeld(slot, nowMs);
       slot = next;
@@ -192,6 +198,24 @@ export class TcpIntake {
     if (disorder && fw[flow + X_HELD_HEAD] === 0) fw[flow + X_FLAGS] = fw[flow + X_FLAGS]! & ~XF_DISORDER;
   }
 
+  /** Whether the last pure acknowledgement that waits says the same. */
+  private repeatsHeldAck(flow: number, ack: number): boolean {
+    const last = this.x.flows.words[flow + X_ACKS_TAIL]!;
+    return last !== 0 && this.ackAt(this.headerOf(last)) === ack;
+  }
+
+  /** Where the copy of a held packet has its TCP header. */
+  private headerOf(slot: number): number {
+    const { holds, log } = this.x;
+    const h = holds.index(slot);
+    return log.words[log.recordIndex(holds.words[h + H_RECORD]!) + R_COPY]! + holds.words[h + H_L4]!;
+  }
+
+  private ackAt(l4: number): number {
+    const { data } = this.x.log;
+    return ((data[l4 + 8]! << 24) | (data[l4 + 9]! << 16) | (data[l4 + 10]! << 8) | data[l4 + 11]!) >>> 0;
+  }
+
   /** For reports: both sides' SYN options. */
   describeSyn(primary: number, secondary: number): string {
     return `${formatSynOptions(primary)} / ${formatSynOptions(secondary)}`;
@@ -211,7 +235,7 @@ export class TcpIntake {
     if (x.tcp.primaryReopens(flow, v.seq)) {
       // The guest has begun a new connection: what it had said in the old one will never be asked for again.
       x.counters.values[C_PRIMARY_REOPENED]!++;
-      this.dropHeld(flow);
+      x.dropHeld(flow);
       x.tcp.resetPrimary(flow);
     }
     const wasMatched = (x.flows.words[flow + X_FLAGS]! & XF_MATCHED) !== 0;
@@ -374,16 +398,6 @@ export class TcpIntake {
       hw[h + H_FLAGS]!,
     );
     x.holds.remove(slot);
-  }
-
-  private dropHeld(flow: number): void {
-    const x = this.x;
-    for (const at of [X_HELD_HEAD, X_ACKS_HEAD]) {
-      for (let slot = x.flows.words[flow + at]!; slot !== 0; slot = x.flows.words[flow + at]!) {
-        x.drop(x.holds.words[x.holds.index(slot) + H_ID]!);
-        x.holds.remove(slot);
-      }
-    }
   }
 
   /** Takes SACK blocks (and MPTCP off a SYN) out of a PVM packet. -1: malformed; HF_DIRTY: bytes changed; 0: nothing. */

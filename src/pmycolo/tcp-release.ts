@@ -39,6 +39,19 @@ export class TcpRelease {
     return window === 0 || this.grantedWindow(flow, ack, window, false) > 0;
   }
 
+  /**
+   * Whether an acknowledgement that is ahead of the SVM's would, lowered to it, tell the peer more than it knows. One lets go of
+   * a peer that sends again what both guests have: if every answer waited, neither side would ever move.
+   */
+  ackBringsNews(flow: number, window: number): boolean {
+    const w = this.flows.words;
+    const flags = w[flow + X_FLAGS]!;
+    if ((flags & XF_SECONDARY_ACK) === 0 || (flags & XF_RELEASED) === 0) return false;
+    const granted = w[flow + X_SECONDARY_ACK]!;
+    if (seqDiff(granted, w[flow + X_RELEASED_ACK]!) <= 0) return false;
+    return window === 0 || this.grantedWindow(flow, granted, window, false) > 0;
+  }
+
   /** A packet with content can leave once it is known what the SVM acknowledges. */
   contentMayLeave(flow: number, tcpFlags: number): boolean {
     return (tcpFlags & TCP_ACK) === 0 || (this.flows.words[flow + X_FLAGS]! & XF_SECONDARY_ACK) !== 0;

@@ -412,4 +412,32 @@ describe("the kernel's conntrack", () => {
     t.h.engine.conntrackDestroyed(key(80));
     expect(t.h.engine.flowCount).toBe(0);
   });
+  test('tells of a reset by the peer: what is held is dropped, and no checkpoint is asked for', () => {
+    const t = new Pair().open();
+    const id = t.p(0, { payload: 'nobody wants this any more' });
+    t.h.engine.conntrackReset(key(80), t.h.now);
+    expect(t.h.state(id)).toBe('drop');
+    t.h.engine.tick(t.h.now + 3000);
+    expect(t.h.requests).toEqual([]);
+    for (let s = 4; s < 30; s++) t.h.engine.tick(t.h.now + s * 1000);
+    expect(t.h.engine.flowCount).toBe(0);
+  });
+  test('a reset that the guest does not believe costs a repetition, nothing more', () => {
+    const t = new Pair().open();
+    t.p(0, { payload: 'hello' });
+    t.s(2, { payload: 'llo' });
+    t.h.engine.conntrackReset(key(80), t.h.now);
+    const again = t.p(0, { payload: 'hello' });
+    t.s(0, { payload: 'hello' });
+    expect(t.h.state(again)).toBe('accept');
+    expect(t.h.requests).toEqual([]);
+  });
+  test("the guest's own reset is compared, whatever conntrack says", () => {
+    const t = new Pair().open();
+    const id = t.p(0, { flags: 'R' });
+    t.h.engine.conntrackReset(key(80), t.h.now);
+    expect(t.h.state(id)).toBe('held');
+    t.s(0, { flags: 'R' });
+    expect(t.h.state(id)).toBe('accept');
+  });
 });

@@ -48,7 +48,7 @@ import {
   XF_SECONDARY_SYN,
 } from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
-import { MAX_SEGMENT_AHEAD } from '../core/limits';
+import { MAX_POSITION_SPAN, MAX_SEGMENT_AHEAD } from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
 import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
 import { CheckpointCause, DIVERGED, type Difference, EQUAL, type Outcome, WAIT } from './outcome';
@@ -217,8 +217,8 @@ export class TcpComparator {
     if (v.payloadBytes > 0 || (v.flags & TCP_FIN) !== 0) {
       const beyond = seqDiff(end, w[flow + X_PRIMARY_NEXT]!);
       if ((flags & (XF_BASED | XF_PRIMARY_ISN)) === 0) w[flow + X_PRIMARY_NEXT] = end;
-      else if (beyond > 0) {
-        if (beyond > MAX_SEGMENT_AHEAD) flags |= XF_FAR;
+      else if (beyond > 0 || beyond < -MAX_POSITION_SPAN) {
+        if (beyond > MAX_SEGMENT_AHEAD || beyond < 0) flags |= XF_FAR;
         w[flow + X_PRIMARY_NEXT] = end;
       }
     }

@@ -33,5 +33,8 @@ export const BELOW_BASE_LIMIT = 64;
 /** A window is at most 2^30 bytes, and none in use comes near this: a segment further on follows on something unseen. */
 export const MAX_SEGMENT_AHEAD = 1 << 27;
 
+/** Positions of one stream that are considered together lie at most so far apart, so that they have an order. */
+export const MAX_POSITION_SPAN = 1 << 29;
+
 /** Held packets that a release may step over, so that one event costs a bounded time. */
 export const RELEASE_SCAN_LIMIT = 32;

@@ -160,7 +160,8 @@ describe('coverage by a checkpoint', () => {
     t.both(at + 10, 'and on');
     t.checkpoint();
     t.both(at + 16, 'and on');
-    expect(t.h.requests).toEqual([]);
+    // The one for the place where it was seen again.
+    expect(t.h.requests.length).toBe(1);
   });
   test('a flow whose every byte was released by checkpoints goes on beyond half the sequence space', () => {
     const t = new Pair();
@@ -334,6 +335,37 @@ describe('the list of flows in which the SVM is ahead', () => {
     h.p(buildTcp({ seq: 1, ack: 1, options: [2, 0, 0, 0] }));
     h.engine.tick(h.now + 300_000);
     expect(h.requests).toEqual([]);
+  });
+});
+
+describe('positions half the sequence space apart', () => {
+  const HALF = 2 ** 31;
+  test.each([HALF, HALF - 1, HALF + 1, 2 ** 28])('of the PVM: %d', (away) => {
+    const t = new Pair();
+    const ids = [0, away, away - 2, away + 1, 4].map((at) => t.p(at, { payload: 'abcd' }));
+    t.s(0, { payload: 'abcd' });
+    t.checkpoint();
+    expect(t.left(...ids)).toEqual([true, true, true, true, true]);
+    t.p(8, { payload: 'more' });
+    t.checkpoint();
+    t.both(12, 'and on');
+  });
+  test.each([HALF, HALF - 1, HALF + 1])('of the SVM: %d', (away) => {
+    const t = new Pair();
+    for (const at of [4, away, away - 2, away + 1, 8]) t.s(at, { payload: 'abcd' });
+    t.both(0, 'efgh');
+    expect(t.left(t.p(4, { payload: 'abcd' }))).toEqual([true]);
+  });
+  test('of the SVM before the PVM has said anything', () => {
+    const h = new PrimaryHarness();
+    for (const seq of [1000, 1000 + HALF, 998 + HALF, 1004]) h.s(buildTcp({ seq, ack: 1, payload: 'abcd' }));
+    expect(h.state(h.p(buildTcp({ seq: 1000, ack: 1, payload: 'abcdabcd' })))).toBe('accept');
+  });
+  test('of the PVM, by many steps back', () => {
+    const h = new PrimaryHarness();
+    for (let i = 0; i < 60; i++) h.p(buildTcp({ seq: (5 - i * 2 ** 26) >>> 0, ack: 1, payload: 'abcd' }));
+    h.engine.checkpoint(h.now);
+    expect(h.engine.heldPackets).toBe(0);
   });
 });
 

@@ -14,7 +14,7 @@ export async function takeOver(settings: NodeSettings, addresses: readonly Guest
   const macs = await macsBehind(guestPort).catch(() => []);
   if (settings.moveTapOnFailover) {
     try {
-      await moveToBridge(guestPort, outerBridge);
+      await moveToBridge(guestPort, outerBridge, macs);
       await learnBehind(guestPort, macs);
       log.warn({ port: guestPort, bridge: outerBridge }, 'the guest is on the outer bridge');
     } catch (error) {

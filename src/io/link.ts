@@ -75,26 +75,30 @@ export async function addressesOf(name: string): Promise<string[]> {
 
 /**
  * Makes a port a member of a bridge, whatever it was a member of before, and switches it on: what a failover does with the
- * guest's tap. Rejects with OperatorError.
+ * guest's tap. `macs` are those behind the port, as macsBehind() told before. Rejects with OperatorError.
  */
-export async function moveToBridge(port: string, bridge: string): Promise<void> {
+export async function moveToBridge(port: string, bridge: string, macs: readonly Uint8Array[] = []): Promise<void> {
   try {
     await run('ip', ['link', 'set', 'dev', port, 'master', bridge, 'up']);
   } catch (error) {
     const stderr = error instanceof CommandError ? error.stderr : '';
-    if (/Cannot find device/.test(stderr)) {
+    if (/Cannot find device|Device does not exist/.test(stderr)) {
       const missing = /"([^"]+)"/.exec(stderr)?.[1] ?? port;
-      throw new OperatorError(
-        'ELINK',
-        `${missing} does not exist`,
-        `create it, then: ip link set dev ${port} master ${bridge}`,
-        {
-          cause: error,
-        },
-      );
+      const hint = `create it, then: ip link set dev ${port} master ${bridge}`;
+      throw new OperatorError('ELINK', `${missing} does not exist`, hint, { cause: error });
     }
     throw error;
   }
+  await learn(port, bridge, macs);
+}
+
+/**
+ * The bridge may have heard the same MAC addresses from outside (the primary guest's broadcasts come in there), and would throw
+ * away what comes from there for them, until the guest speaks.
+ */
+async function learn(port: string, bridge: string, macs: readonly Uint8Array[]): Promise<void> {
+  if (macs.length === 0) await run('ip', ['link', 'set', 'dev', bridge, 'type', 'bridge', 'fdb_flush']);
+  for (const mac of macs) await run('bridge', ['fdb', 'replace', macText(mac), 'dev', port, 'master', 'dynamic']);
 }
 
 interface FdbEntry {
@@ -128,6 +132,10 @@ export async function learnBehind(port: string, macs: readonly Uint8Array[]): Pr
 
 function macBytes(text: string): Uint8Array {
   return Uint8Array.from(text.split(':'), (part) => Number.parseInt(part, 16));
+}
+
+function macText(mac: Uint8Array): string {
+  return Array.from(mac, (byte) => byte.toString(16).padStart(2, '0')).join(':');
 }
 
 /** The ports of a bridge, without one of them. */

@@ -53,7 +53,7 @@ export class Lab {
     const lab = new Lab({ mtu: 1500, plumbing: true, distinctStacks: true, detachGuests: false, ...options });
     try {
       lab.build();
-      await lab.portsForward();
+      await lab.linksWork();
     } catch (error) {
       lab.destroySync();
       throw error;
@@ -90,16 +90,29 @@ export class Lab {
     }
   }
 
-  /** A bridge port forwards only after the kernel has told the bridge of its carrier, which it does in its own time. */
-  private async portsForward(): Promise<void> {
-    for (let attempt = 0; attempt < 200; attempt++) {
-      const states = (['client', 'pn', 'sn'] as const).flatMap((role) =>
-        (JSON.parse(this.execSync(role, 'bridge', ['-j', 'link'])) as { state: string }[]).map((port) => port.state),
-      );
-      if (states.every((state) => state === 'forwarding')) return;
+  /**
+   * A port forwards, and an interface sends, only after the kernel's own worker has taken note of the carrier; what comes
+   * before is lost.
+   */
+  private async linksWork(): Promise<void> {
+    for (let attempt = 0; attempt < 500; attempt++) {
+      if (ROLES.every((role) => this.worksIn(role))) return;
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    throw new Error('the bridge ports of the laboratory do not forward');
+    throw new Error('the links of the laboratory do not come up');
+  }
+
+  private worksIn(role: Role): boolean {
+    const links = JSON.parse(this.execSync(role, 'ip', ['-j', 'link', 'show', 'up'])) as {
+      operstate: string;
+      qdisc: string;
+    }[];
+    const ports = JSON.parse(this.execSync(role, 'bridge', ['-j', 'link'])) as { state: string }[];
+    return (
+      links.every(
+        ({ operstate, qdisc }) => operstate !== 'DOWN' && operstate !== 'LOWERLAYERDOWN' && qdisc !== 'noop',
+      ) && ports.every(({ state }) => state === 'forwarding')
+    );
   }
 
   /** Runs a command to its end inside a namespace. */
@@ -171,7 +184,8 @@ export class Lab {
 
   /** What a failover does to the secondary's wiring, by hand; the daemon does it itself when told so. */
   moveSecondaryTap(): void {
-    execFileSync('ip', ['-n', this.ns.sn, 'link', 'set', 'tap0', 'master', 'br0']);
+    const lines = ['link set tap0 master br0', 'link set br0 type bridge fdb_flush'];
+    batch(['ip', '-n', this.ns.sn, '-batch', '-'], lines);
   }
 
   async destroy(): Promise<void> {

@@ -55,6 +55,13 @@ export class SimConntrack {
   }
 }
 
+/** Key of the connection to which a packet of the client belongs. */
+export function keyOfPeerPacket(packet: SimPacket): Uint32Array {
+  const l4 = ipHeaderBytes(packet.family);
+  const ports = ((packet.buf.readUInt16BE(l4 + 2) << 16) | packet.buf.readUInt16BE(l4)) >>> 0;
+  return flowKey(packet.family, ports);
+}
+
 /** As in a flow table's record: the guest's address, the peer's, ports, family and protocol. */
 function flowKey(family: 4 | 6, ports: number): Uint32Array {
   const key = new Uint32Array(FLOW_KEY_WORDS);

@@ -56,6 +56,8 @@ export function coverageOf(w: World): Coverage {
     packetsReordered: linkSum('reordered'),
     gsoPacketsCut: linkSum('cut'),
   };
+  for (const [name, n] of Object.entries(pn.totals())) out[`PN ${name}`] = n;
+  for (const [name, n] of Object.entries(sn.totals())) out[`SN ${name}`] = n;
   for (const [kind, n] of Object.entries(w.counts.faults)) out[`fault ${kind}`] = n;
   for (const [cause, n] of Object.entries(w.counts.notified)) out[`asked: ${cause}`] = n;
   return out;

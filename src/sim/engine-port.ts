@@ -13,6 +13,7 @@ export interface PrimaryPort {
   forgetPair(): void;
   secondaryAddressRequest(): void;
   conntrackDestroyed(key: Uint32Array): void;
+  conntrackReset(key: Uint32Array, nowMs: number): void;
   tick(nowMs: number): void;
   readonly heldPackets: number;
   readonly heldBytes: number;

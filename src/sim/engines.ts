@@ -13,8 +13,8 @@ import type {
   SecondaryPort,
 } from './engine-port';
 
-/** Connections whose numbers outlive a daemon. */
-const CAPACITY = 128;
+/** Connections whose numbers outlive a daemon: a few more than any run has at once. */
+const CAPACITY = 24;
 
 class RealPrimary implements PrimaryPort {
   readonly engine: PrimaryEngine;
@@ -62,6 +62,10 @@ class RealPrimary implements PrimaryPort {
 
   conntrackDestroyed(key: Uint32Array): void {
     this.engine.conntrackDestroyed(key);
+  }
+
+  conntrackReset(key: Uint32Array, nowMs: number): void {
+    this.engine.conntrackReset(key, nowMs);
   }
 
   secondaryAddressRequest(): void {

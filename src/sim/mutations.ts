@@ -47,6 +47,9 @@ class Primary implements PrimaryPort {
   conntrackDestroyed(key: Uint32Array): void {
     this.inner.conntrackDestroyed(key);
   }
+  conntrackReset(key: Uint32Array, nowMs: number): void {
+    this.inner.conntrackReset(key, nowMs);
+  }
   tick(nowMs: number): void {
     this.inner.tick(nowMs);
   }

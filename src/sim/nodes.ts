@@ -36,9 +36,11 @@ export interface NodeSurroundings {
 
 export const Note = { VERDICT: 1, NOTIFY: 2, DAEMON: 3, CONTROL: 4, SENT: 5, FAULT: 6, CLIENT: 7 } as const;
 
-abstract class DaemonNode<Port> {
+abstract class DaemonNode<Port extends { report(): Record<string, number> }> {
   engine: Port | null = null;
   starts = 0;
+  /** The engines' counters, of those that were killed. */
+  private readonly counted: Record<string, number> = {};
   protected readonly arena = Buffer.alloc(ARENA_BYTES);
   private tickGeneration = 0;
 
@@ -65,7 +67,15 @@ abstract class DaemonNode<Port> {
     this.around.note(Note.DAEMON, this.starts, 1, () => `${this.name}: daemon starts`);
   }
 
+  /** The counters of all engines that this daemon has had. */
+  totals(): Record<string, number> {
+    const sum = { ...this.counted };
+    for (const [name, n] of Object.entries(this.engine?.report() ?? {})) sum[name] = (sum[name] ?? 0) + n;
+    return sum;
+  }
+
   protected end(): void {
+    Object.assign(this.counted, this.totals());
     this.engine = null;
     this.tickGeneration++;
     this.around.note(Note.DAEMON, this.starts, 0, () => `${this.name}: daemon killed`);
@@ -166,6 +176,13 @@ export class PrimaryNode extends DaemonNode<PrimaryPort> {
   dropAll(): void {
     this.engine!.dropAll(this.nowMs);
     this.expectNoneHeld('drop');
+  }
+
+  /** The kernel's conntrack saw the peer reset a connection: after all that the PVM had sent before. */
+  conntrackReset(key: Uint32Array): void {
+    if (!this.engine) return;
+    this.guestQueue.drain();
+    this.engine.conntrackReset(key, this.nowMs);
   }
 
   /** How long the oldest held packet has waited: nothing may wait for ever. */

@@ -17,7 +17,6 @@ export interface RunResult {
   coverage: Coverage;
   /** Events as text, oldest first: only when asked for. */
   lines: readonly string[];
-  report: Record<string, number>;
 }
 
 export function runSeed(seed: number, makers: EngineMakers, mode: TraceMode = 'hash'): RunResult {
@@ -43,7 +42,6 @@ export function runSeed(seed: number, makers: EngineMakers, mode: TraceMode = 'h
     virtualMs: world.nowUs / 1000,
     coverage: coverageOf(world),
     lines: trace.text(),
-    report: world.pn.engine?.report() ?? {},
   };
 }
 

@@ -1,6 +1,6 @@
 // What happens in a run: chosen by its seed alone, before the run begins.
 
-import type { Ending, SessionPlan, Step } from './app/client';
+import { type Ending, NOBODY_PORT, type SessionPlan, type Step } from './app/client';
 import type { DatagramQuestion } from './app/datagram';
 import { UDP_SERVER_PORT } from './app/datagram';
 import { DIVERGENT_CONTENT, DIVERGENT_LENGTH, DIVERGENT_PORT, Op, type Request, SLOW_READER } from './app/protocol';
@@ -21,6 +21,8 @@ export interface SessionStart {
   localPort: number;
   peerPort: number;
   plan: SessionPlan;
+  /** The port was that of an earlier connection. */
+  usesPortAgain: boolean;
 }
 
 export type DatagramStart = { atUs: number } & (
@@ -256,11 +258,12 @@ function makeSessions(
   for (let i = 0; i < count; i++) {
     const previous = sessions[i - 1];
     // Now and then the port of an earlier connection is used again.
-    const reuse = previous && p.chance(0.15);
+    const reuse = previous !== undefined && p.chance(0.15);
     const refused = p.chance(0.04);
     sessions.push({
       atUs: reuse ? previous.atUs + p.range(1500, 4000) * MS : p.below(Math.floor(activeUs * 0.6)),
       family: reuse ? previous.family : p.pick(families),
+      usesPortAgain: reuse,
       localPort: reuse ? previous.localPort : ports + i,
       peerPort: refused ? CLOSED_PORT : SERVER_PORT,
       plan: refused ? { steps: [], ending: 'refused', slowReader: false } : makePlan(p, divergent, calls, true),
@@ -294,6 +297,7 @@ function makeRequest(p: Prng, divergent: boolean, calls: Map<number, SessionPlan
   if (divergent && p.chance(0.3)) flags |= p.pick([DIVERGENT_CONTENT, DIVERGENT_CONTENT | DIVERGENT_LENGTH]);
   const seed = p.u32();
   if (op === Op.CALL && mayCall) {
+    if (p.chance(0.15)) return { op, flags, port: NOBODY_PORT, size: 0, seed };
     calls.set(seed, makePlan(p, divergent, calls, false));
     if (divergent && p.chance(0.2)) flags |= DIVERGENT_PORT;
     return { op, flags, port: CALL_PORT, size: 0, seed };

@@ -60,6 +60,8 @@ class HoldEverything implements PrimaryPort {
 
   conntrackDestroyed(): void {}
 
+  conntrackReset(): void {}
+
   secondaryAddressRequest(): void {
     this.ask(CheckpointCause.ADDRESS_REQUEST);
   }

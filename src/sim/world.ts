@@ -10,7 +10,7 @@ import { askDatagram, askEcho, checkAnswer } from './app/datagram';
 import type { Request } from './app/protocol';
 import { serve } from './app/server';
 import { Ledger } from './check/ledger';
-import { SimConntrack } from './conntrack';
+import { keyOfPeerPacket, SimConntrack } from './conntrack';
 import { Controller } from './controller';
 import type { EngineMakers } from './engine-port';
 import { Link } from './link';
@@ -214,6 +214,7 @@ export class World {
   private startSession(start: SessionStart): void {
     const name = `session ${this.scenario.sessions.indexOf(start)} (port ${start.localPort})`;
     const session = new ClientSession(name, start.plan, null, this.observer);
+    session.mayAskAgain = start.usesPortAgain;
     if (!this.client.connect(start.family, start.localPort, start.peerPort, '', session)) {
       // The port's earlier connection is not over yet.
       this.after(100_000, () => this.startSession(start));
@@ -227,6 +228,13 @@ export class World {
   private readonly observer: SessionObserver = {
     fail: (what) => this.broken('the client is served', what),
     called: (seed) => this.awaitedCalls.add(seed),
+    refused: (session) => {
+      const i = this.sessions.indexOf(session);
+      this.sessions.splice(i, 1);
+      this.started--;
+      const start = this.scenario.sessions.find((one) => one.plan === session.plan)!;
+      this.after(300_000, () => this.startSession(start));
+    },
     handshakeLost: (what) => {
       this.counts.lostHandshakes++;
       if (this.side !== 'secondary' || this.counts.lostHandshakes > MAX_LOST_HANDSHAKES) {
@@ -266,9 +274,15 @@ export class World {
   private reachedHost(packet: SimPacket): void {
     if (this.side === 'primary') {
       this.pvm.deliver(packet);
+      if (packet.rst && packet.key === '') this.peerResets(packet);
       // Without a pair there are no mirror rules.
       if (this.isProtected) this.forwardOut.send(packet);
     } else if (this.side === 'secondary') this.sn.peerQueue.enqueue(packet);
+  }
+
+  private peerResets(packet: SimPacket): void {
+    const key = keyOfPeerPacket(packet);
+    this.after(this.prng.below(this.scenario.tickMs * 1000), () => this.pn.conntrackReset(key));
   }
 
   private sentByGuest(packet: SimPacket, enqueue: () => void): void {
@@ -312,6 +326,11 @@ export class World {
   copyState(): void {
     if (!this.controller.promised) this.ledger.cover();
     this.svm.copyFrom(this.pvm);
+    if (!this.ledger.judging) {
+      // An SVM that was no copy may have heard of anything.
+      this.svm.counts.unsentAcks = 0;
+      this.svm.counts.unsentSacks = 0;
+    }
     this.pvm.epoch = this.ledger.epoch;
     this.svm.epoch = this.ledger.epoch;
     this.ledger.judging = this.isProtected;
@@ -522,7 +541,7 @@ export class World {
     if (counts.pawsAcrossFailover > MAX_OLD_SEGMENTS)
       this.broken('time goes forward', "the client dropped a segment of the SVM as older than the PVM's");
     for (const { counts: c } of [this.pvm, this.svm]) {
-      if (c.unsentAcks + c.unsentSacks > 0) {
+      if (this.ledger.judging && c.unsentAcks + c.unsentSacks > 0) {
         this.broken(
           'right numbers',
           `a guest saw ${c.unsentAcks} ACKs and ${c.unsentSacks} SACK blocks of what it never sent`,

@@ -37,13 +37,20 @@ export interface SessionObserver {
   called(seed: number): void;
   /** A connection that the guest opened was reset before it had said anything. */
   handshakeLost(what: string): void;
+  /** A connection that may ask again was refused. */
+  refused(session: ClientSession): void;
 }
+
+/** A port of the client on which nobody listens: the guest's connection is refused. */
+export const NOBODY_PORT = 9001;
 
 const ASK_AGAIN_US = 700_000;
 
 export class ClientSession implements TcpApp {
   done = false;
   received = 0;
+  /** The port's earlier connection may not be over for the guest, which then refuses this one once. */
+  mayAskAgain = false;
   private readonly outbox = new Outbox();
   private step = -1;
   private headerBytes = 0;
@@ -103,6 +110,10 @@ export class ClientSession implements TcpApp {
     if (this.done) return;
     this.done = true;
     const ending = this.plan.ending;
+    if (reset && this.step < 0 && this.mayAskAgain && ending !== 'refused') {
+      this.observer.refused(this);
+      return;
+    }
     if (reset && this.findPlan) {
       this.observer.handshakeLost(`${this.name} from port ${c.peerPort}: reset before its first word`);
       return;
@@ -235,7 +246,7 @@ export class ClientSession implements TcpApp {
       this.done = true;
       return;
     }
-    if (request.op === Op.CALL) this.observer.called(request.seed);
+    if (request.op === Op.CALL && request.port !== NOBODY_PORT) this.observer.called(request.seed);
     if (this.answerLeft === 0) this.next(c);
   }
 }

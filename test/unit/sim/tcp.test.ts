@@ -53,7 +53,12 @@ class Pair {
 
   open(plan: Partial<SessionPlan> & { steps: SessionPlan['steps'] }, port = 5000): ClientSession {
     const whole: SessionPlan = { ending: 'client-closes', slowReader: false, ...plan };
-    const session = new ClientSession('s', whole, null, { fail: (what) => this.failures.push(what), called: () => {}, handshakeLost: () => {} });
+    const session = new ClientSession('s', whole, null, {
+      fail: (what) => this.failures.push(what),
+      called: () => {},
+      handshakeLost: () => {},
+      refused: () => {},
+    });
     this.client.connect(4, port, 80, '', session);
     return session;
   }
@@ -106,6 +111,7 @@ describe('streams survive', () => {
       fail: (what) => t.failures.push(what),
       called: () => {},
       handshakeLost: () => {},
+      refused: () => {},
     });
     t.client.connect(4, 5002, 81, '', refused);
     t.run(20_000_000);

@@ -102,7 +102,7 @@ export class Controller {
 
   private step(attempt: number, delayUs: number, task: () => void): void {
     this.world.after(delayUs, () => {
-      if (attempt === this.attempt && this.checkpointing) this.world.ambush();
+      if (attempt === this.attempt && this.checkpointing) this.world.faults.ambush();
       // What struck may have ended this checkpoint.
       if (attempt === this.attempt && this.checkpointing) task();
     });

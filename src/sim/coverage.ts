@@ -17,11 +17,11 @@ export function coverageOf(w: World): Coverage {
   const out: Coverage = {
     runs: 1,
     packets: client.counts.sent + pvm.counts.sent + svm.counts.sent,
-    sessions: w.sessions.length,
-    sessionsByGuest: w.sessions.filter((session) => session.name === 'call').length,
-    bytesToClient: w.sessions.reduce((sum, session) => sum + session.received, 0),
-    datagramsAnswered: w.counts.datagrams,
-    unreachables: w.counts.unreachable,
+    sessions: w.clients.sessions.length,
+    sessionsByGuest: w.clients.sessions.filter((session) => session.name === 'call').length,
+    bytesToClient: w.clients.sessions.reduce((sum, session) => sum + session.received, 0),
+    datagramsAnswered: w.clients.counts.datagrams,
+    unreachables: w.clients.counts.unreachable,
     judgedPackets: ledger.counts.judged,
     judgedBytes: ledger.counts.judgedBytes,
     coveredPackets: ledger.counts.coveredPackets,
@@ -35,8 +35,8 @@ export function coverageOf(w: World): Coverage {
     checkpointsAsked: controller.counts.asked,
     messagesLost: controller.counts.lostMessages,
     failovers: controller.counts.failovers,
-    lostHandshakes: w.counts.lostHandshakes,
-    connectionsAtFailover: w.counts.connectionsAtFailover,
+    lostHandshakes: w.clients.counts.lostHandshakes,
+    connectionsAtFailover: w.faults.connectionsAtFailover,
     primaryDaemonStarts: pn.starts - 1,
     secondaryDaemonStarts: sn.starts - 1,
     translatedToGuest: sn.peerQueue.counts.rewritten,
@@ -58,7 +58,7 @@ export function coverageOf(w: World): Coverage {
   };
   for (const [name, n] of Object.entries(pn.totals())) out[`PN ${name}`] = n;
   for (const [name, n] of Object.entries(sn.totals())) out[`SN ${name}`] = n;
-  for (const [kind, n] of Object.entries(w.counts.faults)) out[`fault ${kind}`] = n;
-  for (const [cause, n] of Object.entries(w.counts.notified)) out[`asked: ${cause}`] = n;
+  for (const [kind, n] of Object.entries(w.faults.counts)) out[`fault ${kind}`] = n;
+  for (const [cause, n] of Object.entries(w.asked)) out[`asked: ${cause}`] = n;
   return out;
 }

@@ -1,0 +1,183 @@
+// What goes wrong in a run, and when: at its time, or between two steps of a checkpoint.
+
+import { Note } from './nodes';
+import type { Fault } from './scenario';
+import type { World } from './world';
+
+/** How soon a fault that cannot show anything yet is tried again. */
+const AGAIN_US = 3_000;
+/** Chance that a fault which waits for a checkpoint strikes at its next step. */
+const AMBUSH_CHANCE = 0.4;
+
+export class Faults {
+  /** How often each kind has happened. */
+  readonly counts: Record<string, number> = {};
+  connectionsAtFailover = 0;
+  private left: number;
+  /** What is broken now and will be mended. */
+  private outage = 0;
+  /** What waits for a checkpoint to be under way. */
+  private readonly waylaid = new Set<Fault>();
+
+  constructor(private readonly world: World) {
+    this.left = world.scenario.faults.length;
+  }
+
+  begin(): void {
+    for (const fault of this.world.scenario.faults) this.world.scheduler.at(fault.atUs, () => this.fault(fault));
+  }
+
+  /** Nothing is broken any more, nor will be. */
+  get over(): boolean {
+    return this.left === 0 && this.outage === 0;
+  }
+
+  get unfinished(): string {
+    return `${this.left} faults left, ${this.outage} to be mended`;
+  }
+
+  /** Called between two steps of a checkpoint: what lies in wait for one strikes there. */
+  ambush(): void {
+    for (const fault of [...this.waylaid]) {
+      if (!this.world.prng.chance(AMBUSH_CHANCE) || !this.mayHappen(fault)) continue;
+      this.waylaid.delete(fault);
+      this.strike(fault);
+    }
+  }
+
+  private fault(fault: Fault): void {
+    if (fault.inCheckpoint && this.world.side === 'primary' && this.world.nowUs < this.world.scenario.calmUs) {
+      this.waylaid.add(fault);
+      this.world.scheduler.at(this.world.scenario.calmUs, () => {
+        if (this.waylaid.delete(fault)) this.fault(fault);
+      });
+      return;
+    }
+    if (!this.mayHappen(fault)) {
+      this.world.after(AGAIN_US, () => this.fault(fault));
+      return;
+    }
+    this.strike(fault);
+  }
+
+  private strike(fault: Fault): void {
+    this.left--;
+    if (this.cannotHappen(fault)) return;
+    const within = this.world.controller.checkpointing ? ' in a checkpoint' : '';
+    this.world.note(
+      Note.FAULT,
+      fault.forUs,
+      fault.atUs,
+      () => `FAULT ${fault.kind}${within}, ${fault.forUs / 1000} ms`,
+    );
+    const name = `${fault.kind}${within}`;
+    this.counts[name] = (this.counts[name] ?? 0) + 1;
+    switch (fault.kind) {
+      case 'failover':
+      case 'guest-death':
+        this.killPrimary(fault);
+        break;
+      case 'primary-daemon':
+        this.world.pn.kill();
+        this.restart(fault.forUs, () => {
+          if (this.world.side === 'primary' && !this.world.pn.engine) this.world.pn.start(this.world.isProtected);
+        });
+        break;
+      case 'secondary-daemon':
+        this.world.sn.kill();
+        this.restart(fault.forUs, () => {
+          if (this.world.svm.alive && !this.world.sn.engine) this.world.sn.start();
+        });
+        break;
+      case 'controller-loss':
+        this.loseController(fault.forUs);
+        break;
+      case 'secondary-death':
+        this.killSecondary(fault.forUs);
+        break;
+      case 'forward-down':
+        this.world.forwardOut.up = false;
+        this.world.forwardBack.up = false;
+        this.restart(fault.forUs, () => {
+          this.world.forwardOut.up = true;
+          this.world.forwardBack.up = true;
+        });
+        break;
+      default:
+        this.world.pn.engine?.secondaryAddressRequest();
+    }
+  }
+
+  /** A fault that would only show the controller's own weakness waits until it shows the proxy's. */
+  private mayHappen(fault: Fault): boolean {
+    const c = this.world.controller;
+    if (this.world.side !== 'primary') return true;
+    switch (fault.kind) {
+      case 'failover':
+      case 'guest-death':
+        return c.ready && !c.promised;
+      case 'controller-loss':
+        return !c.checkpointing && c.ready;
+      case 'secondary-death':
+        return c.ready;
+      default:
+        return true;
+    }
+  }
+
+  private cannotHappen(fault: Fault): boolean {
+    if (fault.kind === 'secondary-daemon') return !this.world.sn.engine;
+    if (fault.kind === 'primary-daemon') return this.world.side !== 'primary' || !this.world.pn.engine;
+    return this.world.side !== 'primary' || !this.world.svm.alive;
+  }
+
+  private restart(afterUs: number, task: () => void): void {
+    this.outage++;
+    this.world.after(afterUs, () => {
+      this.outage--;
+      task();
+    });
+  }
+
+  private killPrimary(fault: Fault): void {
+    this.connectionsAtFailover += this.world.client.open;
+    this.world.pvm.kill();
+    if (fault.kind === 'guest-death') {
+      // The daemon lives and sees that the tap is gone: a dead guest's output must not appear.
+      if (this.world.pn.engine) this.world.pn.dropAll();
+    }
+    this.world.pn.kill();
+    this.world.side = 'nobody';
+    this.world.forwardOut.cut();
+    this.world.forwardBack.cut();
+    this.world.controller.failover(fault.forUs);
+  }
+
+  private loseController(forUs: number): void {
+    const { onLoss } = this.world.scenario.controller;
+    this.world.controller.lose();
+    this.restart(Math.floor(forUs / 4), () => {
+      if (!this.world.pn.engine) return;
+      if (onLoss === 'release') this.world.unprotect();
+      else if (onLoss === 'drop') this.world.pn.dropAll();
+    });
+    this.restart(forUs, () => this.world.protect());
+  }
+
+  private killSecondary(forUs: number): void {
+    this.world.svm.kill();
+    // Nobody is left who could take over: until there is a new copy, no word of the PVM can be contradicted.
+    this.world.ledger.judging = false;
+    this.world.sn.kill();
+    this.world.controller.lose();
+    this.world.controller.giveUp();
+    this.restart(Math.floor(forUs / 2), () => this.world.unprotect());
+    this.restart(forUs, () => {
+      // Another host takes its place.
+      this.world.svm.alive = true;
+      this.world.sn.replaceFiles(this.world.makers.secondaryFiles());
+      this.world.sn.start();
+      this.world.protect();
+    });
+  }
+}

@@ -27,9 +27,9 @@ export interface TopologyOptions {
   /** Give the SVM's TCP other initial sequence numbers and timestamps than the PVM's. */
   distinctStacks: boolean;
   /**
-   * Cut a guest's packets loose from its sockets when they leave, as a tap does. Without it a packet that is held in a
-   * queue of the host still counts as "being sent" in the guest: its TCP does not repeat it and sends no more than
-   * about a millisecond's worth beyond it. Costs about a fifth of the throughput.
+   * Cut a guest's packets loose from its sockets when they leave, as a tap does. Without it a packet that waits in a queue
+   * of the host still counts as "being sent" in the guest (TCP small queues), whose TCP sends less at a time then. Costs
+   * about a fifth of an unprotected pair's throughput.
    */
   detachGuests: boolean;
 }

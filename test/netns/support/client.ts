@@ -81,13 +81,13 @@ export class Client {
     const lines = (this.rest + text).split('\n');
     this.rest = lines.pop()!;
     for (const line of lines) {
-      const said = JSON.parse(line) as Outcome & { id: number; event: string };
+      const said = JSON.parse(line) as Omit<Outcome, 'event'> & { id: number; event: string };
       if (said.event === 'ready') this.ready = true;
       const transfer = this.transfers.get(said.id);
       if (transfer === undefined) continue;
       if (said.event === 'begun') transfer.begun = true;
       else {
-        transfer.outcome = said;
+        transfer.outcome = said as Outcome;
         this.transfers.delete(said.id);
       }
     }

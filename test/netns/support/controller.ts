@@ -47,8 +47,9 @@ export class Controller {
     return this.role === 'primary' ? ColoMode.PRIMARY : ColoMode.SECONDARY;
   }
 
-  async init(): Promise<void> {
-    await this.command(generation2.init(this.mode, { pid: NODE_INDEX, ack: true }), 'PROXY_INIT');
+  /** Gives the errno of the answer. */
+  init(): Promise<number> {
+    return this.exchange(generation2.init(this.mode, { pid: NODE_INDEX, ack: true }));
   }
 
   async checkpoint(): Promise<void> {
@@ -80,10 +81,14 @@ export class Controller {
   }
 
   private async command(request: Uint8Array, name: string): Promise<void> {
-    const result = await new Promise<number>((resolve) => {
+    const result = await this.exchange(request);
+    if (result !== 0) throw new Error(`${this.role}: ${name} was answered with ${result}`);
+  }
+
+  private exchange(request: Uint8Array): Promise<number> {
+    return new Promise((resolve) => {
       this.waiting.push(resolve);
       if (!this.connection.send(request)) resolve(Number.NaN);
     });
-    if (result !== 0) throw new Error(`${this.role}: ${name} was answered with ${result}`);
   }
 }

@@ -21,6 +21,8 @@ const GUESTS = { primary: 'pvm', secondary: 'svm' } as const;
 /** What only one of the guests knows. */
 export const SECRETS = { primary: 'known-to-the-pvm-alone', secondary: 'known-to-the-svm-alone' } as const;
 
+const EEXIST = 17;
+
 export interface PairOptions {
   lab?: LabOptions;
   /** Settings of the node, on both sides. */
@@ -35,6 +37,8 @@ export class Pair {
   readonly daemons = {} as Record<Side, LabProcess>;
   readonly controllers = {} as Record<Side, Controller>;
   client!: Client;
+  /** PVM packets that passed before the controller came. */
+  unprotectedBefore = 0;
 
   private constructor(
     readonly lab: Lab,
@@ -63,6 +67,7 @@ export class Pair {
       ]);
       await pair.attach('primary');
       await pair.attach('secondary');
+      await pair.beginProof();
     } catch (error) {
       await pair.destroy();
       throw error;
@@ -90,6 +95,7 @@ export class Pair {
   async startDaemon(side: Side): Promise<void> {
     const started = this.lab.spawn(HOSTS[side], process.execPath, [PROGRAM, side, '--config', this.configPath(side)]);
     this.daemons[side] = started;
+    if (side === 'primary') this.unprotectedBefore = 0;
     await started.waitFor(/"msg":"ready"/, 60_000);
   }
 
@@ -103,7 +109,12 @@ export class Pair {
     this.controllers[side]?.close();
     const controller = new Controller(this.socketPath(side), side);
     this.controllers[side] = controller;
-    await controller.init();
+    await until('free node', async () => {
+      // The daemon may hear of the former controller's end after it hears the new one.
+      const result = await controller.init();
+      if (result !== 0 && result !== -EEXIST) throw new Error(`${side}: PROXY_INIT was answered with ${result}`);
+      return result === 0;
+    });
     return controller;
   }
 
@@ -124,7 +135,7 @@ export class Pair {
     const asked = Object.values(requests).reduce((sum, n) => sum + n, 0);
     const good =
       counters.compared_packets! > 0 &&
-      counters.primary_unprotected === 0 &&
+      counters.primary_unprotected === this.unprotectedBefore &&
       counters.primary_bypassed === 0 &&
       counters.divergences === 0 &&
       counters.checkpoints_done === 0 &&
@@ -135,13 +146,30 @@ export class Pair {
     return stats;
   }
 
+  /** Everything that is known, for the message of a test that failed. */
+  async account(): Promise<string> {
+    const sides: Side[] = ['primary', 'secondary'];
+    const stats = await Promise.all(sides.map((side) => this.stats(side).catch(String)));
+    return sides.map((side, i) => `${this.daemons[side].output}\n${JSON.stringify(stats[i])}`).join('\n');
+  }
+
+  private async beginProof(): Promise<void> {
+    this.unprotectedBefore = (await this.stats('primary')).counters.primary_unprotected!;
+  }
+
   /** A primary node again, after it was killed: links, guest, daemon; and a new pair with the secondary. */
   async rebuildPrimary(): Promise<void> {
     const { lab } = this;
     const { ns } = lab;
+    // The last announcement of where the guest is would teach the new pair's bridges the place of the old one.
+    const said = (what: RegExp): number => this.daemons.secondary.output.match(what)?.length ?? 0;
+    await until('announcements', () => said(/addresses are announced/g) === said(/FAILOVER/g));
     const batch = (command: string[], lines: readonly string[]): void => {
       execFileSync(command[0]!, command.slice(1), { input: `${lines.join('\n')}\n`, stdio: ['pipe', 'pipe', 'pipe'] });
     };
+    batch(['ip', '-n', ns.sn, '-batch', '-'], ['link set tap0 master colobr0', 'link set br0 type bridge fdb_flush']);
+    // The switch has learned that the guest is at the secondary node.
+    batch(['ip', '-n', ns.client, '-batch', '-'], ['link set lan0 type bridge fdb_flush']);
     batch(
       ['ip', '-batch', '-'],
       [
@@ -152,13 +180,11 @@ export class Pair {
     batch(['ip', '-n', ns.pn, '-batch', '-'], ['link set nic0 up', 'link set fwd0 up', 'link set tap0 master br0 up']);
     lab.execSync('pn', 'sysctl', ['-qw', 'net.ipv6.conf.tap0.disable_ipv6=1']);
     batch(['tc', '-n', ns.pn, '-batch', '-'], MIRROR_LINES);
-    batch(['ip', '-n', ns.sn, '-batch', '-'], ['link set tap0 master colobr0', 'link set br0 type bridge fdb_flush']);
-    // The switch has learned that the guest is at the secondary node.
-    batch(['ip', '-n', ns.client, '-batch', '-'], ['link set lan0 type bridge fdb_flush']);
     rmSync(`${lab.dir}/primary`, { recursive: true, force: true });
     await Promise.all([this.startGuest('primary'), this.startDaemon('primary'), this.portsForward()]);
     await this.attach('primary');
     await this.attach('secondary');
+    await this.beginProof();
   }
 
   async destroy(): Promise<void> {

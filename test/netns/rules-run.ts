@@ -1,4 +1,6 @@
-// Runs rules inside the namespace of this process, as `colo rules` does: one JSON job as argument, one JSON report a line.
+// Runs rules inside the namespace of this process, as `colo rules` does: one JSON outcome a line. A job comes as argument, or
+// many one after the other on standard input.
+import { createInterface } from 'node:readline';
 import { checkConfig } from '../../src/daemon/config';
 import { applyRules, planOf, removeRules, showLines, undoLines } from '../../src/io/rules';
 
@@ -33,7 +35,13 @@ async function act(action: Job['actions'][number], config: ReturnType<typeof che
   }
 }
 
-export async function main(job: Job): Promise<void> {
+export async function main(): Promise<void> {
+  const argument = process.argv[1];
+  if (argument !== undefined) return work(JSON.parse(argument) as Job);
+  for await (const line of createInterface({ input: process.stdin })) await work(JSON.parse(line) as Job);
+}
+
+async function work(job: Job): Promise<void> {
   const config = checkConfig(job.config);
   for (let i = 0; i < (job.times ?? 1); i++) {
     for (const action of job.actions) console.log(JSON.stringify(await act(action, config)));

@@ -3,7 +3,7 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PacketSocket } from '../../src/io/packet-socket';
-import { GUEST_IP, GUEST_IP6, Lab, PN_IP, UNSHARE_RULES } from './lab';
+import { GUEST_IP, GUEST_IP6, Lab, type LabProcess, PN_IP, UNSHARE_RULES } from './lab';
 import { requires } from './requires';
 import type { Job, Outcome } from './rules-run';
 import { ethernet, udpFragment4 } from './support/frames';
@@ -16,7 +16,7 @@ const HOSTS = { primary: 'pn', secondary: 'sn' } as const;
 type Side = keyof typeof HOSTS;
 const SIDES: Side[] = ['primary', 'secondary'];
 
-const SCRIPT = `require(${JSON.stringify(join(__dirname, 'lab-load.js'))})(${JSON.stringify(join(__dirname, 'rules-run.ts'))}).main(JSON.parse(process.argv[1]))`;
+const SCRIPT = `require(${JSON.stringify(join(__dirname, 'lab-load.js'))})(${JSON.stringify(join(__dirname, 'rules-run.ts'))}).main()`;
 
 function configOf(lab: Lab, side: Side, node: object = {}, more: object = {}): object {
   return {
@@ -27,13 +27,36 @@ function configOf(lab: Lab, side: Side, node: object = {}, more: object = {}): o
   };
 }
 
+/** One process for each host, which lives as long as the laboratory: loading the program takes longer than most tests. */
+const workers = new WeakMap<Lab, Map<Side, { started: LabProcess; taken: number }>>();
+
 /** Runs actions on a host and gives their outcomes. */
-function run(lab: Lab, side: Side, actions: Job['actions'], config = configOf(lab, side), times = 1): Outcome[] {
-  const out = lab.execSync(HOSTS[side], process.execPath, ['-e', SCRIPT, JSON.stringify({ config, actions, times })]);
-  return out
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Outcome);
+async function run(
+  lab: Lab,
+  side: Side,
+  actions: Job['actions'],
+  config = configOf(lab, side),
+  times = 1,
+): Promise<Outcome[]> {
+  const known = workers.get(lab) ?? new Map<Side, { started: LabProcess; taken: number }>();
+  workers.set(lab, known);
+  const worker = known.get(side) ?? {
+    started: lab.spawn(HOSTS[side], process.execPath, ['-e', SCRIPT], { stdio: ['pipe', 'pipe', 'pipe'] }),
+    taken: 0,
+  };
+  known.set(side, worker);
+  worker.started.child.stdin!.write(`${JSON.stringify({ config, actions, times })}\n`);
+  const from = worker.taken;
+  worker.taken += actions.length * times;
+  return until(
+    `outcomes of ${actions.join(', ')}`,
+    () => {
+      const lines = worker.started.output.split('\n').slice(0, -1);
+      if (worker.started.exitCode !== undefined) throw new Error(worker.started.output);
+      return lines.length >= worker.taken && lines.slice(from, worker.taken).map((line) => JSON.parse(line) as Outcome);
+    },
+    120_000,
+  );
 }
 
 function good(outcomes: Outcome[]): Outcome[] {
@@ -59,8 +82,8 @@ requires('netns', 'nfqueue')('rules', () => {
     for (const side of SIDES) before[side] = hostState(lab, HOSTS[side]);
   });
   afterAll(() => lab?.destroy());
-  afterEach(() => {
-    for (const side of SIDES) run(lab, side, ['remove']);
+  afterEach(async () => {
+    for (const side of SIDES) await run(lab, side, ['remove']);
   });
 
   const nothingLeft = (side: Side): void => {
@@ -68,8 +91,8 @@ requires('netns', 'nfqueue')('rules', () => {
     expect(existsSync(`${lab.dir}/${side}`)).toBe(false);
   };
 
-  test.each(SIDES)('applied and removed 50 times, %s: nothing is left', (side) => {
-    const outcomes = good(run(lab, side, ['apply', 'remove'], configOf(lab, side), 50));
+  test.each(SIDES)('applied and removed 50 times, %s: nothing is left', async (side) => {
+    const outcomes = good(await run(lab, side, ['apply', 'remove'], configOf(lab, side), 50));
     expect(outcomes).toHaveLength(100);
     outcomes.forEach((outcome, i) => {
       expect(outcome).toEqual(outcomes[i % 2]);
@@ -79,31 +102,31 @@ requires('netns', 'nfqueue')('rules', () => {
 
   test.each(SIDES.flatMap((side) => ['iptables-nft', 'iptables-legacy'].map((iptables) => [side, iptables] as const)))(
     'applied twice is applied once: %s with %s',
-    (side, iptables) => {
+    async (side, iptables) => {
       const config = configOf(lab, side, {}, { iptables });
-      good(run(lab, side, ['apply'], config));
+      good(await run(lab, side, ['apply'], config));
       const once = hostState(lab, HOSTS[side]);
       expect(once).not.toBe(before[side]);
-      const [again] = good(run(lab, side, ['apply'], config));
+      const [again] = good(await run(lab, side, ['apply'], config));
       expect(again!.changes).toEqual([]);
       expect(hostState(lab, HOSTS[side])).toBe(once);
       const saved = ['iptables', 'ip6tables'].map((family) =>
         lab.execSync(HOSTS[side], iptables.replace('iptables', family).concat('-save')),
       );
       for (const rules of saved) expect(rules.match(/--comment "?colo:1"?/g)).toHaveLength(3);
-      const outcomes = good(run(lab, side, ['remove', 'remove'], config));
+      const outcomes = good(await run(lab, side, ['remove', 'remove'], config));
       expect(outcomes[1]!.changes).toEqual([]);
       nothingLeft(side);
     },
   );
 
-  test.each(SIDES)('what is shown does what apply does: %s', (side) => {
+  test.each(SIDES)('what is shown does what apply does: %s', async (side) => {
     const role = HOSTS[side];
     // A bridge's index tells only how many there were before it.
     const stateOf = () => hostState(lab, role).replace(/"ifindex": \d+/g, '');
-    good(run(lab, side, ['apply']));
+    good(await run(lab, side, ['apply']));
     const applied = stateOf();
-    const [, show, undo] = good(run(lab, side, ['remove', 'show', 'undo']));
+    const [, show, undo] = good(await run(lab, side, ['remove', 'show', 'undo']));
     lab.execSync(role, 'sh', ['-e'], show!.lines!.join('\n'));
     expect(stateOf()).toBe(applied);
     lab.execSync(role, 'sh', ['-e'], undo!.lines!.join('\n'));
@@ -127,10 +150,10 @@ requires('netns', 'nfqueue')('rules', () => {
     nothingLeft(side);
   });
 
-  test.each(SIDES)('a lost journal does not keep the rules: %s', (side) => {
-    good(run(lab, side, ['apply']));
+  test.each(SIDES)('a lost journal does not keep the rules: %s', async (side) => {
+    good(await run(lab, side, ['apply']));
     rmSync(`${lab.dir}/${side}`, { recursive: true });
-    good(run(lab, side, ['remove']));
+    good(await run(lab, side, ['remove']));
     const rest = hostState(lab, HOSTS[side]);
     expect(rest).not.toContain('colo');
     expect(rest).not.toContain('clsact" : 1');
@@ -154,7 +177,7 @@ requires('netns', 'nfqueue')('rules', () => {
       const child = lab.spawn('pn', process.execPath, ['-e', SCRIPT, job]);
       await new Promise((resolve) => setTimeout(resolve, 150 + 90 * i));
       await child.stop('SIGKILL');
-      good(run(lab, 'primary', ['remove']));
+      good(await run(lab, 'primary', ['remove']));
       nothingLeft('primary');
     }
   });
@@ -169,11 +192,11 @@ requires('netns', 'nfqueue')('rules', () => {
       expect(child.output).not.toContain('error');
     }
     expect(lab.execSync('pn', 'iptables-save').match(/colo:1/g)).toHaveLength(3);
-    good(run(lab, 'primary', ['remove']));
+    good(await run(lab, 'primary', ['remove']));
     nothingLeft('primary');
   });
 
-  test('the rules of other people, and of other nodes, stay', () => {
+  test('the rules of other people, and of other nodes, stay', async () => {
     for (const [name, peer] of [
       ['tap1', 'far1'],
       ['fwd1', 'far2'],
@@ -187,17 +210,17 @@ requires('netns', 'nfqueue')('rules', () => {
     const first = { index: 1, guestPort: 'tap0', forwardPort: 'fwd0' };
     const second = { index: 2, guestPort: 'tap1', forwardPort: 'fwd1' };
     const both = { role: 'primary', stateDir: `${lab.dir}/primary`, nodes: [first, second] };
-    good(run(lab, 'primary', ['apply'], both));
+    good(await run(lab, 'primary', ['apply'], both));
     const two = hostState(lab, 'pn');
     expect(two).toContain('--queue-num 110');
     // One goes, the other stays whole, and the host's settings with it.
-    good(run(lab, 'primary', ['remove'], { ...both, nodes: [first] }));
+    good(await run(lab, 'primary', ['remove'], { ...both, nodes: [first] }));
     const one = hostState(lab, 'pn');
     expect(one).toContain('--queue-num 110');
     expect(one).not.toContain('--queue-num 100');
     expect(one).toMatch(/bridge-nf-filter-vlan-tagged = 1/);
-    good(run(lab, 'primary', ['apply'], both));
-    good(run(lab, 'primary', ['remove'], both));
+    good(await run(lab, 'primary', ['apply'], both));
+    good(await run(lab, 'primary', ['remove'], both));
     expect(hostState(lab, 'pn')).toBe(theirs);
     for (const name of ['tap1', 'fwd1']) lab.execSync('pn', 'ip', ['link', 'del', name]);
     lab.execSync('pn', 'iptables', '-t mangle -F'.split(' '));
@@ -225,8 +248,8 @@ requires('netns', 'nfqueue')('rules', () => {
         { outerBridge: 'br9', outerPort: 'br0' },
         /br0 has addresses \(10\.77\.0\.11\/24, fd77::11\/64\)/,
       ],
-    ])('%s', (_what, side, node, message) => {
-      const [outcome] = run(lab, side, ['apply'], configOf(lab, side, node));
+    ])('%s', async (_what, side, node, message) => {
+      const [outcome] = await run(lab, side, ['apply'], configOf(lab, side, node));
       expect(outcome!.error).toMatchObject({
         code: 'ERULES',
         message: expect.stringMatching(message),
@@ -235,9 +258,9 @@ requires('netns', 'nfqueue')('rules', () => {
       nothingLeft(side);
     });
 
-    test('a forward link that is too narrow', () => {
+    test('a forward link that is too narrow', async () => {
       lab.execSync('pn', 'ip', ['link', 'set', 'fwd0', 'mtu', '1400']);
-      const [outcome] = run(lab, 'primary', ['apply']);
+      const [outcome] = await run(lab, 'primary', ['apply']);
       lab.execSync('pn', 'ip', ['link', 'set', 'fwd0', 'mtu', '1500']);
       expect(outcome!.error!.message).toMatch(/^fwd0 has an MTU of 1400, tap0 one of 1500/);
       nothingLeft('primary');
@@ -262,52 +285,52 @@ requires('netns', 'nfqueue')('rules', () => {
     });
   });
 
-  test('warnings: a bridge that learns slowly, a firewall made for routing', () => {
+  test('warnings: a bridge that learns slowly, a firewall made for routing', async () => {
     lab.execSync('sn', 'ip', 'link set br0 type bridge stp_state 1 forward_delay 1500'.split(' '));
     lab.execSync('sn', 'iptables', ['-P', 'FORWARD', 'DROP']);
-    const [outcome] = good(run(lab, 'secondary', ['apply']));
+    const [outcome] = good(await run(lab, 'secondary', ['apply']));
     expect(outcome!.warnings).toEqual([
       expect.stringMatching(/^br0 has STP on: after a failover the guest is cut off for 30 s/),
       expect.stringMatching(/^iptables: the policy of FORWARD is DROP/),
     ]);
-    good(run(lab, 'secondary', ['remove']));
+    good(await run(lab, 'secondary', ['remove']));
     lab.execSync('sn', 'ip', 'link set br0 type bridge stp_state 0'.split(' '));
     lab.execSync('sn', 'ip', 'link set br0 type bridge forward_delay 0'.split(' '));
     lab.execSync('sn', 'nft', ['delete', 'table', 'ip', 'filter']);
   });
 
-  test('a tap that a failover has moved is left where it is, until the rules are removed', () => {
-    good(run(lab, 'secondary', ['apply']));
+  test('a tap that a failover has moved is left where it is, until the rules are removed', async () => {
+    good(await run(lab, 'secondary', ['apply']));
     lab.moveSecondaryTap();
-    const [again] = good(run(lab, 'secondary', ['apply']));
+    const [again] = good(await run(lab, 'secondary', ['apply']));
     expect(again!.warnings).toEqual([expect.stringMatching(/^tap0 is in br0 since a failover/)]);
     expect(lab.execSync('sn', 'bridge', ['link', 'show', 'dev', 'tap0'])).toContain('master br0');
-    good(run(lab, 'secondary', ['remove']));
+    good(await run(lab, 'secondary', ['remove']));
     expect(lab.execSync('sn', 'bridge', ['link', 'show', 'dev', 'tap0'])).toContain('master br0');
     lab.execSync('sn', 'ip', ['link', 'set', 'tap0', 'nomaster']);
     nothingLeft('secondary');
   });
 
-  test('a tap that is in the outer bridge goes to the forward bridge, and back', () => {
+  test('a tap that is in the outer bridge goes to the forward bridge, and back', async () => {
     lab.moveSecondaryTap();
-    good(run(lab, 'secondary', ['apply']));
+    good(await run(lab, 'secondary', ['apply']));
     expect(lab.execSync('sn', 'bridge', ['link', 'show', 'dev', 'tap0'])).toContain('master colobr0');
-    good(run(lab, 'secondary', ['remove']));
+    good(await run(lab, 'secondary', ['remove']));
     expect(lab.execSync('sn', 'bridge', ['link', 'show', 'dev', 'tap0'])).toContain('master br0');
     lab.execSync('sn', 'ip', ['link', 'set', 'tap0', 'nomaster']);
     nothingLeft('secondary');
   });
 
-  test('the outer bridge is made when its port is named', () => {
+  test('the outer bridge is made when its port is named', async () => {
     lab.execSync('pn', 'ip', 'link add name nic5 type veth peer name far5'.split(' '));
     for (const end of ['nic5', 'far5']) lab.execSync('pn', 'ip', ['link', 'set', end, 'addrgenmode', 'none', 'up']);
     lab.execSync('pn', 'ip', 'link set tap0 nomaster'.split(' '));
     const config = configOf(lab, 'primary', { outerBridge: 'br5', outerPort: 'nic5' });
     const state = hostState(lab, 'pn');
-    good(run(lab, 'primary', ['apply'], config));
+    good(await run(lab, 'primary', ['apply'], config));
     const ports = JSON.parse(lab.execSync('pn', 'ip', ['-j', 'link', 'show', 'master', 'br5'])) as { ifname: string }[];
     expect(ports.map(({ ifname }) => ifname).sort()).toEqual(['nic5', 'tap0']);
-    good(run(lab, 'primary', ['remove'], config));
+    good(await run(lab, 'primary', ['remove'], config));
     expect(hostState(lab, 'pn')).toBe(state);
     lab.execSync('pn', 'ip', 'link del nic5'.split(' '));
     lab.execSync('pn', 'ip', 'link set tap0 master br0'.split(' '));
@@ -324,7 +347,7 @@ requires(
   beforeAll(async () => {
     lab = await Lab.create({ plumbing: false });
     // Nobody listens, so what is queued passes by the operator's word.
-    for (const side of SIDES) good(run(lab, side, ['apply'], configOf(lab, side, { queueBypass: true })));
+    for (const side of SIDES) good(await run(lab, side, ['apply'], configOf(lab, side, { queueBypass: true })));
   });
   afterAll(() => lab?.destroy());
 
@@ -371,7 +394,7 @@ requires(
   test('after a failover the way in is still queued, from the outer bridge', async () => {
     const other = await Lab.create({ plumbing: false });
     try {
-      good(run(other, 'secondary', ['apply'], configOf(other, 'secondary', { queueBypass: true })));
+      good(await run(other, 'secondary', ['apply'], configOf(other, 'secondary', { queueBypass: true })));
       other.killPrimary();
       other.moveSecondaryTap();
       await other.exec('svm', 'busybox', ['ping', '-q', '-c', '1', '-W', '5', '10.77.0.1']);

@@ -26,7 +26,7 @@ import {
 } from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
 import { equalBytes, firstDifference } from '../core/bytes';
-import { BELOW_BASE_LIMIT, HISTORY_SEARCH_LIMIT, MAX_POSITION_SPAN, MAX_SEGMENT_AHEAD } from '../core/limits';
+import { BELOW_BASE_LIMIT, HISTORY_SEARCH_LIMIT, MAX_POSITION_SPAN, MAX_SEGMENT_AHEAD, REPEAT_SEARCH_LIMIT } from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
 import { CheckpointCause, DIVERGED, type Difference, EQUAL, EXHAUSTED, type Outcome, WAIT } from './outcome';
 import {
@@ -217,6 +217,27 @@ export class StreamComparator {
       if (outcome !== WAIT) return outcome;
     }
     return w[flow + X_SECONDARY_HEAD] !== 0 ? this.advance(flow) : WAIT;
+  }
+
+  /** Does the PVM repeat, byte for byte, what it has pending already? Looks at a bounded part of the list. */
+  repeatsPending(flow: number, seq: number, buf: Buffer, off: number, bytes: number): boolean {
+    const lw = this.log.words;
+    let id = this.flows.words[flow + X_PRIMARY_HEAD]!;
+    for (let n = 0; id !== 0 && n < REPEAT_SEARCH_LIMIT; n++) {
+      const r = this.log.recordIndex(id);
+      const skip = seqDiff(seq, lw[r + R_SEQ]!);
+      if (skip < 0) return false;
+      const common = Math.min(bytes, lw[r + R_BYTES]! - skip);
+      if (common > 0) {
+        if (!equalBytes(buf, off, this.log.data, lw[r + R_AT]! + skip, common)) return false;
+        seq = seqAdd(seq, common);
+        off += common;
+        bytes -= common;
+        if (bytes === 0) return true;
+      }
+      id = lw[r + R_NEXT]!;
+    }
+    return false;
   }
 
   /** Is there something of the SVM that the PVM has not said? */

@@ -38,3 +38,9 @@ export const MAX_POSITION_SPAN = 1 << 29;
 
 /** Held packets that a release may step over, so that one event costs a bounded time. */
 export const RELEASE_SCAN_LIMIT = 32;
+
+/** Pending records that are looked at to tell whether the PVM repeats itself. */
+export const REPEAT_SEARCH_LIMIT = 64;
+
+/** A repetition up to this size was never segmented by the sender's hardware, so cutting its payload off is safe; one MTU. */
+export const MAX_PROBE_SOURCE_BYTES = 1500;

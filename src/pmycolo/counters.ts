@@ -14,6 +14,7 @@ export const PRIMARY_COUNTER_NAMES = [
   'dropped_packets',
   'held_total',
   'compared_packets',
+  'probes_sent',
   'ack_lowered',
   'window_lowered',
   'sack_removed',
@@ -57,6 +58,7 @@ export const C_REWRITTEN = at('rewritten_packets');
 export const C_DROPPED = at('dropped_packets');
 export const C_HELD_TOTAL = at('held_total');
 export const C_COMPARED = at('compared_packets');
+export const C_PROBES = at('probes_sent');
 export const C_ACK_LOWERED = at('ack_lowered');
 export const C_WINDOW_LOWERED = at('window_lowered');
 export const C_SACK_REMOVED = at('sack_removed');

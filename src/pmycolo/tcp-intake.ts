@@ -18,11 +18,12 @@ import {
 } from '../conntrack/colo-extension';
 import { FLOW_DEADLINE } from '../conntrack/flow-table';
 import { TCP_TIMEOUTS } from '../conntrack/timeouts';
-import { RELEASE_SCAN_LIMIT } from '../core/limits';
+import { MAX_PROBE_SOURCE_BYTES, RELEASE_SCAN_LIMIT } from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
 import { nopOut, nopOutKind, parseTcpOptions, TcpOptionKind, TcpOptions } from '../packet/tcp-options';
 import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
 import type { PrimaryContext } from './context';
+import { leaveAsProbe } from './probe';
 import {
   C_COMPARED,
   C_MPTCP_REMOVED,
@@ -122,6 +123,16 @@ export class TcpIntake {
       // What this packet brought (a FIN, an end) may have been all that others waited for.
       if (x.flows.words[flow + X_HELD_HEAD] !== 0) this.releaseReady(flow, nowMs);
       return EQUAL;
+    }
+    if (
+      outcome === WAIT &&
+      (v.flags & (TCP_FIN | TCP_RST | TCP_ACK)) === TCP_ACK &&
+      v.end - v.start <= MAX_PROBE_SOURCE_BYTES &&
+      x.release.contentMayLeave(flow, v.flags) &&
+      x.stream.repeatsPending(flow, v.seq, buf, v.payload, v.payloadBytes)
+    ) {
+      leaveAsProbe(x, id, flow, v, buf);
+      return WAIT;
     }
     const record = this.keep(id, flow, v, buf, hold, nowMs);
     if (record === 0) return EXHAUSTED;

@@ -1,6 +1,8 @@
 // The two hosts' daemons around the engines: queues in front, an arena that is overwritten after every call (as the real
 // one is reused), restart by kill -9, and files that outlive it.
 
+import { ipHeaderBytes } from './wire';
+import { seqDiff } from '../core/seq32';
 import { rewriteFault } from './check/rewrite';
 import {
   ACCEPT,
@@ -230,7 +232,18 @@ export class PrimaryNode extends DaemonNode<PrimaryPort> {
     const out = Buffer.from(buf.subarray(off, off + len));
     const fault = rewriteFault(packet, out, partial);
     if (fault) this.around.broken('faithful rewrite', fault);
-    this.leave(id, packet, out);
+    if (out.length === packet.buf.length) {
+      this.leave(id, packet, out);
+      return;
+    }
+    const probe = packet.withBytes(out);
+    probe.dataBytes = 0;
+    probe.place = packet.place - 1;
+    probe.partial = false;
+    probe.segmentBytes = 0;
+    const ackAt = ipHeaderBytes(packet.family) + 8;
+    if (packet.ackPlace >= 0) probe.ackPlace += seqDiff(out.readUInt32BE(ackAt), packet.buf.readUInt32BE(ackAt));
+    this.leave(id, probe, out);
   }
 
   private drop(id: number): void {

@@ -7,6 +7,8 @@ export class PrimaryHarness {
   /** id -> verdict, in the order of Map insertion. */
   readonly verdicts = new Map<number, { kind: 'accept' | 'rewrite' | 'drop'; bytes?: Buffer; partial?: boolean }>();
   readonly requests: string[] = [];
+  /** Packets without payload that left in place of repetitions. */
+  readonly probes: Buffer[] = [];
   readonly sent = new Map<number, Buffer>();
   now = 1000;
   private id = 0;
@@ -24,6 +26,12 @@ export class PrimaryHarness {
         },
         acceptRewritten: (id, buf, off, len, partial) => {
           once(id);
+          // A probe bears none of the packet's payload: as far as that goes, it was dropped.
+          if (len < this.sent.get(id)!.length) {
+            this.probes.push(Buffer.from(buf.subarray(off, off + len)));
+            this.verdicts.set(id, { kind: 'drop' });
+            return;
+          }
           this.verdicts.set(id, { kind: 'rewrite', bytes: Buffer.from(buf.subarray(off, off + len)), partial });
         },
         drop: (id) => {

@@ -8,6 +8,7 @@ import { checksumHolds, ipHeaderBytes, PROTO_TCP } from '../wire';
 export function rewriteFault(packet: SimPacket, out: Buffer, partial: boolean): string | null {
   const { buf, family } = packet;
   if (packet.protocol !== PROTO_TCP) return 'not a TCP packet';
+  if (out.length === buf.length - packet.dataBytes && packet.dataBytes > 0) return probeFault(packet, out);
   if (out.length !== buf.length) return `length ${buf.length} became ${out.length}`;
   if (partial !== packet.partial) return `checksum is ${packet.partial ? 'partial' : 'full'}, called the contrary`;
   if (!checksumHolds(out, family, PROTO_TCP, partial)) return 'the checksum is wrong';
@@ -22,6 +23,18 @@ export function rewriteFault(packet: SimPacket, out: Buffer, partial: boolean): 
     if (!mayChange && !((kind === 5 || kind === 30) && out[i] === 1)) return `byte ${field} of the TCP header changed`;
   }
   if (buf.compare(out, payload, out.length, payload, buf.length) !== 0) return 'the payload changed';
+  return null;
+}
+
+/** A repetition may leave as a keepalive probe: no payload, an ACK and nothing else, numbered one before. */
+function probeFault(packet: SimPacket, out: Buffer): string | null {
+  const { buf, family } = packet;
+  if (!checksumHolds(out, family, PROTO_TCP, false)) return 'the checksum of a probe is wrong';
+  const l4 = ipHeaderBytes(family);
+  const bytes = family === 4 ? out.readUInt16BE(2) : out.readUInt16BE(4) + 40;
+  if (bytes !== out.length) return `a probe of ${out.length} bytes says that it has ${bytes}`;
+  if (out[l4 + 13] !== 0x10) return 'a probe has other flags than ACK';
+  if (out.readUInt32BE(l4 + 4) !== (buf.readUInt32BE(l4 + 4) - 1) >>> 0) return 'a probe is numbered wrongly';
   return null;
 }
 

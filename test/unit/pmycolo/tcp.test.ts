@@ -153,7 +153,7 @@ describe('payload', () => {
     const t = new Pair().open();
     const ids = [t.p(0, { payload: 'hello' }), t.p(0, { payload: 'hel' }), t.p(3, { payload: 'lo world' })];
     t.s(0, { payload: 'hello world' });
-    expect(ids.map((id) => t.h.state(id))).toEqual(['accept', 'accept', 'accept']);
+    expect(ids.map((id) => t.h.state(id))).toEqual(['accept', 'drop', 'accept']);
     t.p(10, { payload: 'd' });
     expect(t.h.requests).toEqual([]);
   });
@@ -178,6 +178,34 @@ describe('payload', () => {
     const id = t.p(0, { family: 6, payload: 'six' });
     t.s(0, { family: 6, payload: 'six' });
     expect(t.h.state(id)).toBe('accept');
+  });
+});
+
+describe('probes', () => {
+  test.each([4, 6] as const)('a repetition of held bytes leaves as a probe without them, IPv%d', (family) => {
+    const t = new Pair();
+    t.p(-1, { family, flags: 'SA' });
+    t.s(-1, { family, flags: 'SA' });
+    t.s(0, { family, ack: CLIENT + 11 });
+    const first = t.p(0, { family, payload: 'not said yet', ack: CLIENT + 51 });
+    expect(t.h.probes).toEqual([]);
+    t.p(0, { family, payload: 'not said yet', ack: CLIENT + 51, flags: 'PA' });
+    expect(t.h.state(first)).toBe('held');
+    const [probe] = t.h.probes;
+    const header = family === 4 ? 20 : 40;
+    expect(probe!.length).toBe(header + 20);
+    expect(probe!.readUInt32BE(header + 4)).toBe(P_ISN);
+    expect(probe!.readUInt32BE(header + 8)).toBe(CLIENT + 11);
+    expect(probe![header + 13]).toBe(0x10);
+    expect(checksumsAreRight(probe!)).toBe(true);
+    t.s(0, { family, payload: 'not said yet' });
+    expect(t.h.state(first)).not.toBe('held');
+  });
+  test('other bytes in a repetition are no probe', () => {
+    const t = new Pair().open();
+    t.p(0, { payload: 'abc' });
+    t.p(0, { payload: 'abd' });
+    expect([t.h.probes.length, t.h.requests]).toEqual([0, ['retransmission']]);
   });
 });
 

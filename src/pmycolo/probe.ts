@@ -1,0 +1,39 @@
+// A repetition of the PVM's that still may not leave, turned into a keepalive probe: its header without a byte of payload, and
+// numbered one before, where the peer has acknowledged already. The peer answers with its present acknowledgement, which
+// reaches both VMs. Without it a connection could stand still: when the SVM has missed the peer's last acknowledgement, it
+// repeats what the peer has, the PVM repeats what the SVM has not said yet, and the peer, hearing nothing, says nothing.
+
+import { checksumAdjust16, transportChecksum } from '../packet/checksum';
+import { type PacketView, TCP_ACK } from '../packet/view';
+import type { PrimaryContext } from './context';
+import { C_PROBES } from './counters';
+
+/** Rewrites the packet in place and lets it out. Its acknowledgement and window are lowered as those of any other. */
+export function leaveAsProbe(x: PrimaryContext, id: number, flow: number, v: PacketView, buf: Buffer): void {
+  const { l4, start } = v;
+  const seq = (v.seq - 1) >>> 0;
+  buf[l4 + 4] = seq >>> 24;
+  buf[l4 + 5] = (seq >>> 16) & 0xff;
+  buf[l4 + 6] = (seq >>> 8) & 0xff;
+  buf[l4 + 7] = seq & 0xff;
+  buf[l4 + 13] = TCP_ACK;
+  x.release.lower(flow, buf, l4, TCP_ACK, true);
+  v.end = v.payload;
+  v.payloadBytes = 0;
+  if (v.family === 4) {
+    const before = (buf[start + 2]! << 8) | buf[start + 3]!;
+    const after = v.end - start;
+    buf[start + 2] = after >>> 8;
+    buf[start + 3] = after & 0xff;
+    checksumAdjust16(buf, start + 10, before, after);
+  } else {
+    const after = v.end - start - 40;
+    buf[start + 4] = after >>> 8;
+    buf[start + 5] = after & 0xff;
+  }
+  const sum = transportChecksum(v);
+  buf[l4 + 16] = sum >>> 8;
+  buf[l4 + 17] = sum & 0xff;
+  x.counters.values[C_PROBES]!++;
+  x.acceptRewritten(id, buf, start, v.end - start, false);
+}

@@ -1,54 +1,74 @@
-// Many connections at once: node many.js HOST PORT COUNT. Opens them, a bounded number under way at a time, has one answered on
-// each, keeps all open, says `open N`, and after a line on standard input asks once more on each and says `done N`.
+// Many connections of one client at once: node many.js HOST PORT COUNT
+// Opens COUNT connections, asks a few bytes on each and keeps it, says "open GOOD"; a line on standard input: asks once more on
+// each, closes them, says "closed GOOD". GOOD counts answers that are what they must be.
 const net = require('node:net');
+const { block } = require('./content.js');
 
-const [host, port, count] = process.argv.slice(2);
-const UNDER_WAY = 100;
+const [host, port, count] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
+/** Handshakes and questions under way at once. */
+const WIDTH = 200;
 const sockets = [];
-let begun = 0;
 
-/** One request and its whole answer: headers, then five bytes. */
-function ask(socket) {
-  return new Promise((resolve, reject) => {
-    let text = '';
-    const onData = (chunk) => {
-      text += chunk.toString('latin1');
-      const end = text.indexOf('\r\n\r\n');
-      if (end < 0 || text.length < end + 4 + 5) return;
-      socket.off('data', onData);
-      if (text.startsWith('HTTP/1.1 200')) resolve();
-      else reject(new Error(text));
+/** Asks for n bytes and resolves with whether they came. */
+function ask(socket, n) {
+  return new Promise((resolve) => {
+    let got = Buffer.alloc(0);
+    const done = (good) => {
+      socket.removeAllListeners();
+      socket.on('error', () => {});
+      resolve(good);
     };
-    socket.on('data', onData);
-    socket.write('GET /bytes/5 HTTP/1.1\r\nHost: guest\r\n\r\n');
+    socket.on('data', (chunk) => {
+      got = Buffer.concat([got, chunk]);
+      const body = got.indexOf('\r\n\r\n') + 4;
+      if (body < 4 || got.length < body + n) return;
+      done(got.subarray(body).equals(block(0, n)));
+    });
+    socket.on('error', (error) => {
+      console.error(error.message);
+      done(false);
+    });
+    socket.on('end', () => done(false));
+    socket.write(`GET /bytes/${n} HTTP/1.1\r\nHost: guest\r\n\r\n`);
   });
 }
 
-async function open() {
-  while (begun < Number(count)) {
-    begun++;
-    const socket = net.connect(Number(port), host);
-    socket.on('error', (error) => {
-      console.log(`error ${error.message}`);
-      process.exit(1);
+function open() {
+  return new Promise((resolve) => {
+    const socket = net.connect({ host, port });
+    socket.once('connect', () => resolve(socket));
+    socket.once('error', (error) => {
+      console.error(error.message);
+      resolve(undefined);
     });
-    await new Promise((resolve) => socket.once('connect', resolve));
-    await ask(socket);
-    sockets.push(socket);
-  }
+  });
 }
 
-async function again() {
-  for (let i; (i = next++) < sockets.length; ) await ask(sockets[i]);
+async function each(work) {
+  let next = 0;
+  let good = 0;
+  const worker = async () => {
+    while (next < count) if (await work(next++)) good++;
+  };
+  await Promise.all(Array.from({ length: WIDTH }, worker));
+  return good;
 }
-let next = 0;
 
-(async () => {
-  await Promise.all(Array.from({ length: UNDER_WAY }, open));
-  console.log(`open ${sockets.length}`);
+async function main() {
+  const opened = await each(async (i) => {
+    const socket = await open();
+    if (socket === undefined) return false;
+    sockets[i] = socket;
+    return ask(socket, 1 + (i % 64));
+  });
+  console.log(`open ${opened}`);
   await new Promise((resolve) => process.stdin.once('data', resolve));
-  await Promise.all(Array.from({ length: UNDER_WAY }, again));
-  console.log(`done ${sockets.length}`);
-  for (const socket of sockets) socket.destroy();
+  const closed = await each(async (i) => {
+    const good = sockets[i] !== undefined && (await ask(sockets[i], 1 + ((i + 7) % 64)));
+    sockets[i]?.end();
+    return good;
+  });
+  console.log(`closed ${closed}`);
   process.exit(0);
-})();
+}
+main();

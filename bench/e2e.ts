@@ -2,6 +2,7 @@
 // one-byte request. Guests, daemons and the client share this machine's processors, so the fair measure for throughput is
 // what one of two unprotected pairs gets that run at the same time.
 
+import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +14,9 @@ const ROOT = process.env.COLO_ROOT ?? process.cwd();
 const COLO = join(ROOT, 'bin/colo');
 const LOAD = join(ROOT, 'bench/lib/load.js');
 const PORT = 8080;
+/** For latency: the primary's side and the client on one CPU, the secondary's on another where there is one. */
+const PRIMARY_CPU = '0';
+const SECONDARY_CPU = cpus().length > 1 ? '1' : '0';
 const ROUNDS = 5;
 const SECONDS = 2;
 
@@ -29,16 +33,21 @@ class BenchPair {
   private constructor(
     readonly lab: Lab,
     private readonly controller: Controller | undefined,
+    /** Process ids by the CPU that they get for the latency measurement. */
+    private readonly cpuOf: ReadonlyMap<number, string>,
   ) {}
 
   static async create(isProtected: boolean): Promise<BenchPair> {
     // Equal stacks, as two copies of one machine have: differing windows would make every packet be rewritten.
+    const cpuOf = new Map<number, string>();
     const lab = await Lab.create({ plumbing: false, distinctStacks: false, detachGuests: isProtected });
     for (const guest of ['pvm', 'svm'] as const) {
       if (guest === 'svm' && !isProtected) continue;
-      await lab.spawn(guest, process.execPath, [LOAD, 'serve', String(PORT)]).waitFor(/ready/);
+      const server = lab.spawn(guest, process.execPath, [LOAD, 'serve', String(PORT)]);
+      await server.waitFor(/ready/);
+      cpuOf.set(server.pid, guest === 'pvm' ? PRIMARY_CPU : SECONDARY_CPU);
     }
-    if (!isProtected) return new BenchPair(lab, undefined);
+    if (!isProtected) return new BenchPair(lab, undefined, cpuOf);
     const controller = new Controller(1);
     let primaryLog = (): string => '';
     for (const [role, ns] of [['primary', 'pn'], ['secondary', 'sn']] as const) {
@@ -47,6 +56,7 @@ class BenchPair {
       await lab.exec(ns, COLO, ['rules', 'apply', '--config', config]);
       const daemon = lab.spawn(ns, COLO, [role, '--config', config]);
       await daemon.waitFor(/"msg":"ready"/);
+      cpuOf.set(daemon.pid, role === 'primary' ? PRIMARY_CPU : SECONDARY_CPU);
       if (role === 'primary') primaryLog = () => daemon.output.slice(-1000);
     }
     await controller.init('secondary', join(lab.dir, 'secondary/secondary.sock'));
@@ -54,7 +64,7 @@ class BenchPair {
     controller.onNotice = () => {
       throw new Error(`the benchmark pair diverged: ${primaryLog()}`);
     };
-    return new BenchPair(lab, controller);
+    return new BenchPair(lab, controller, cpuOf);
   }
 
   /** Gbit/s of one bulk download. */
@@ -65,8 +75,15 @@ class BenchPair {
 
   /** Round trips of one byte on one connection, in us, sorted. */
   async roundTrips(count: number): Promise<number[]> {
-    const { stdout } = await this.lab.exec('client', process.execPath, [LOAD, 'pingpong', GUEST_IP, String(PORT), String(count)]);
+    this.pin(true);
+    const command = ['-c', PRIMARY_CPU, process.execPath, LOAD, 'pingpong', GUEST_IP, String(PORT), String(count)];
+    const { stdout } = await this.lab.exec('client', 'taskset', command);
+    this.pin(false);
     return (JSON.parse(stdout) as number[]).sort((a, b) => a - b);
+  }
+
+  private pin(on: boolean): void {
+    for (const [pid, cpu] of this.cpuOf) execFileSync('taskset', ['-acp', on ? cpu : `0-${cpus().length - 1}`, String(pid)], { stdio: 'ignore' });
   }
 
   async destroy(): Promise<void> {
@@ -107,7 +124,7 @@ export async function runE2eBench(log: (line: string) => void): Promise<E2eResul
       two_pairs_gbps: median(twoPairRates),
       added_us_p50: median(p50),
       added_us_p99: median(p99),
-      cpus: `${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}, not pinned`,
+      cpus: `client, PVM and PN on CPU ${PRIMARY_CPU}, SVM and SN on CPU ${SECONDARY_CPU}`,
     };
     log(`e2e: ${JSON.stringify(result)}`);
     return result;

@@ -126,6 +126,7 @@ export class TcpIntake {
     }
     if (
       outcome === WAIT &&
+      this.isBehindHeld(flow, v.seq) &&
       (v.flags & (TCP_FIN | TCP_RST | TCP_ACK)) === TCP_ACK &&
       v.end - v.start <= MAX_PROBE_SOURCE_BYTES &&
       x.release.contentMayLeave(flow, v.flags) &&
@@ -142,6 +143,13 @@ export class TcpIntake {
       this.releaseReady(flow, nowMs);
     }
     return WAIT;
+  }
+
+  /** Does this position lie before the end of what is held last? New data, the rule, never does. */
+  private isBehindHeld(flow: number, seq: number): boolean {
+    const { flows, holds } = this.x;
+    const tail = flows.words[flow + X_HELD_TAIL]!;
+    return tail !== 0 && seqDiff(seq, holds.words[holds.index(tail) + H_END]!) < 0;
   }
 
   /** An SVM packet while comparing. */

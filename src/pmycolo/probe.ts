@@ -1,25 +1,34 @@
-// A repetition of the PVM's that still may not leave, turned into a keepalive probe: its header without a byte of payload, and
-// numbered one before, where the peer has acknowledged already. The peer answers with its present acknowledgement, which
+// A repetition of the PVM's that still may not leave as it is. When the SVM has said its beginning, that much leaves: the two
+// cut their streams into different segments, and each repeats only its first until the peer acknowledges it. When the SVM has said
+// none of it, it becomes a keepalive probe: its header without a byte of payload, and numbered one before, where the peer has
+// acknowledged already. The peer answers with its present acknowledgement, which
 // reaches both VMs. Without it a connection could stand still: when the SVM has missed the peer's last acknowledgement, it
 // repeats what the peer has, the PVM repeats what the SVM has not said yet, and the peer, hearing nothing, says nothing.
 
+import { X_BASE, X_VERIFIED } from '../conntrack/colo-extension';
+import { seqDiff } from '../core/seq32';
 import { checksumAdjust16, transportChecksum } from '../packet/checksum';
 import { type PacketView, TCP_ACK } from '../packet/view';
 import type { PrimaryContext } from './context';
 import { C_PROBES } from './counters';
 
-/** Rewrites the packet in place and lets it out. Its acknowledgement and window are lowered as those of any other. */
+/** Rewrites the packet in place and lets it out, cut short or as a probe. Its acknowledgement and window are lowered as those of any other. */
 export function leaveAsProbe(x: PrimaryContext, id: number, flow: number, v: PacketView, buf: Buffer): void {
   const { l4, start } = v;
-  const seq = (v.seq - 1) >>> 0;
-  buf[l4 + 4] = seq >>> 24;
-  buf[l4 + 5] = (seq >>> 16) & 0xff;
-  buf[l4 + 6] = (seq >>> 8) & 0xff;
-  buf[l4 + 7] = seq & 0xff;
+  const said = saidBySecondary(x, flow, v);
+  if (said === 0) {
+    const seq = (v.seq - 1) >>> 0;
+    buf[l4 + 4] = seq >>> 24;
+    buf[l4 + 5] = (seq >>> 16) & 0xff;
+    buf[l4 + 6] = (seq >>> 8) & 0xff;
+    buf[l4 + 7] = seq & 0xff;
+    x.counters.values[C_PROBES]!++;
+  }
   buf[l4 + 13] = TCP_ACK;
-  x.release.lower(flow, buf, l4, TCP_ACK, true);
-  v.end = v.payload;
-  v.payloadBytes = 0;
+  // A peer takes no acknowledgement from a segment that is outside of its window, as a probe is: it still has to be told.
+  x.release.lower(flow, buf, l4, TCP_ACK, true, said > 0);
+  v.end = v.payload + said;
+  v.payloadBytes = said;
   if (v.family === 4) {
     const before = (buf[start + 2]! << 8) | buf[start + 3]!;
     const after = v.end - start;
@@ -34,6 +43,13 @@ export function leaveAsProbe(x: PrimaryContext, id: number, flow: number, v: Pac
   const sum = transportChecksum(v);
   buf[l4 + 16] = sum >>> 8;
   buf[l4 + 17] = sum & 0xff;
-  x.counters.values[C_PROBES]!++;
   x.acceptRewritten(id, buf, start, v.end - start, false);
+}
+
+/** Bytes at the packet's beginning that are verified, short of all of them. */
+function saidBySecondary(x: PrimaryContext, flow: number, v: PacketView): number {
+  const w = x.flows.words;
+  if (seqDiff(v.seq, w[flow + X_BASE]!) < 0) return 0;
+  const said = seqDiff(w[flow + X_VERIFIED]!, v.seq);
+  return said > 0 && said < v.payloadBytes ? said : 0;
 }

@@ -59,9 +59,9 @@ export class TcpRelease {
 
   /**
    * Lowers acknowledgement and window of the packet whose TCP header is at l4 of buf, and mends its checksum unless that
-   * is partial. Returns true when a byte changed. Notes what is let out.
+   * is partial. Returns true when a byte changed. Notes what is let out, unless the peer will not heed it.
    */
-  lower(flow: number, buf: Buffer, l4: number, tcpFlags: number, partial: boolean): boolean {
+  lower(flow: number, buf: Buffer, l4: number, tcpFlags: number, partial: boolean, note = true): boolean {
     const w = this.flows.words;
     const syn = (tcpFlags & TCP_SYN) !== 0;
     if ((tcpFlags & TCP_ACK) === 0 && !syn) return false;
@@ -84,7 +84,7 @@ export class TcpRelease {
       if (!partial) checksumAdjust16(buf, l4 + TCP_CHECKSUM_OFFSET, window, newWindow);
       changed = true;
     }
-    if ((tcpFlags & TCP_ACK) === 0) return changed;
+    if ((tcpFlags & TCP_ACK) === 0 || !note) return changed;
     const flags = w[flow + X_FLAGS]!;
     const edge = seqAdd(newAck, syn ? newWindow : newWindow << this.scale(flags));
     if ((flags & XF_RELEASED) === 0) {

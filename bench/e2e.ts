@@ -38,9 +38,10 @@ class BenchPair {
   ) {}
 
   static async create(isProtected: boolean): Promise<BenchPair> {
+    // In every pair the guests' packets belong to no socket of this kernel, as those of virtual machines.
     // Equal stacks, as two copies of one machine have: differing windows would make every packet be rewritten.
     const cpuOf = new Map<number, string>();
-    const lab = await Lab.create({ plumbing: false, distinctStacks: false, detachGuests: isProtected });
+    const lab = await Lab.create({ plumbing: false, distinctStacks: false, detachGuests: true });
     for (const guest of ['pvm', 'svm'] as const) {
       if (guest === 'svm' && !isProtected) continue;
       const server = lab.spawn(guest, process.execPath, [LOAD, 'serve', String(PORT)]);

@@ -1,7 +1,6 @@
 // The two hosts' daemons around the engines: queues in front, an arena that is overwritten after every call (as the real
 // one is reused), restart by kill -9, and files that outlive it.
 
-import { ipHeaderBytes } from './wire';
 import { seqDiff } from '../core/seq32';
 import { rewriteFault } from './check/rewrite';
 import {
@@ -19,7 +18,7 @@ import { complete } from './link';
 import type { SimPacket } from './packet';
 import type { Prng } from './prng';
 import type { Scheduler } from './scheduler';
-import { checksumHolds } from './wire';
+import { checksumHolds, ipHeaderBytes } from './wire';
 
 const ARENA_BYTES = 1 << 17;
 const SCRIBBLE_BYTES = 256;
@@ -237,13 +236,14 @@ export class PrimaryNode extends DaemonNode<PrimaryPort> {
       return;
     }
     const probe = packet.withBytes(out);
-    probe.dataBytes = 0;
-    probe.place = packet.place - 1;
+    probe.dataBytes = packet.dataBytes - (packet.buf.length - out.length);
+    probe.place = probe.dataBytes === 0 ? packet.place - 1 : packet.place;
+    probe.fin = false;
     probe.partial = false;
     probe.segmentBytes = 0;
     const ackAt = ipHeaderBytes(packet.family) + 8;
-    if (packet.ackPlace >= 0) probe.ackPlace += seqDiff(out.readUInt32BE(ackAt), packet.buf.readUInt32BE(ackAt));
-    this.leave(id, probe, out);
+    if (packet.ackPlace >= 0) cut.ackPlace += seqDiff(out.readUInt32BE(ackAt), packet.buf.readUInt32BE(ackAt));
+    this.leave(id, cut, out);
   }
 
   private drop(id: number): void {

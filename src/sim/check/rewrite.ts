@@ -8,7 +8,7 @@ import { checksumHolds, ipHeaderBytes, PROTO_TCP } from '../wire';
 export function rewriteFault(packet: SimPacket, out: Buffer, partial: boolean): string | null {
   const { buf, family } = packet;
   if (packet.protocol !== PROTO_TCP) return 'not a TCP packet';
-  if (out.length === buf.length - packet.dataBytes && packet.dataBytes > 0) return probeFault(packet, out);
+  if (out.length < buf.length && out.length >= buf.length - packet.dataBytes) return cutFault(packet, out);
   if (out.length !== buf.length) return `length ${buf.length} became ${out.length}`;
   if (partial !== packet.partial) return `checksum is ${packet.partial ? 'partial' : 'full'}, called the contrary`;
   if (!checksumHolds(out, family, PROTO_TCP, partial)) return 'the checksum is wrong';
@@ -26,15 +26,44 @@ export function rewriteFault(packet: SimPacket, out: Buffer, partial: boolean): 
   return null;
 }
 
-/** A repetition may leave as a keepalive probe: no payload, an ACK and nothing else, numbered one before. */
-function probeFault(packet: SimPacket, out: Buffer): string | null {
+/** A repetition may leave cut short, or without payload as a keepalive probe, numbered one before; an ACK and nothing else. */
+function cutFault(packet: SimPacket, out: Buffer): string | null {
   const { buf, family } = packet;
   if (!checksumHolds(out, family, PROTO_TCP, false)) return 'the checksum of a probe is wrong';
   const l4 = ipHeaderBytes(family);
   const bytes = family === 4 ? out.readUInt16BE(2) : out.readUInt16BE(4) + 40;
   if (bytes !== out.length) return `a probe of ${out.length} bytes says that it has ${bytes}`;
   if (out[l4 + 13] !== 0x10) return 'a probe has other flags than ACK';
-  if (out.readUInt32BE(l4 + 4) !== (buf.readUInt32BE(l4 + 4) - 1) >>> 0) return 'a probe is numbered wrongly';
+  const payload = buf.length - packet.dataBytes;
+  const shift = out.length === payload ? 1 : 0;
+  if (out.readUInt32BE(l4 + 4) !== (buf.readUInt32BE(l4 + 4) - shift) >>> 0) return 'a probe is numbered wrongly';
+  if (buf.compare(out, payload, out.length, payload, out.length) !== 0) return 'the payload changed';
+  return null;
+}
+
+/** For every byte of the options, the kind of the option that it belongs to. */
+function optionKinds(buf: Buffer, from: number, end: number): number[] {
+  const kinds: number[] = [];
+  for (let i = from; i < end; ) {
+    const kind = buf[i]!;
+    const length = kind <= 1 ? 1 : Math.max(2, buf[i + 1]!);
+    for (let j = 0; j < length; j++) kinds.push(kind);
+    i += length;
+  }
+  return kinds;
+} /** A repetition may leave cut short, as an ACK and nothing else; with nothing left of it, numbered one before: a keepalive probe. */
+function cutFault(packet: SimPacket, out: Buffer): string | null {
+  const { buf, family } = packet;
+  if (!checksumHolds(out, family, PROTO_TCP, false)) return 'the checksum of a packet that was cut is wrong';
+  const l4 = ipHeaderBytes(family);
+  const bytes = family === 4 ? out.readUInt16BE(2) : out.readUInt16BE(4) + 40;
+  if (bytes !== out.length) return `a packet that was cut to ${out.length} bytes says that it has ${bytes}`;
+  if (out[l4 + 13] !== 0x10) return 'a packet that was cut has other flags than ACK';
+  const payload = buf.length - packet.dataBytes;
+  const before = out.length === payload ? 1 : 0;
+  if (out.readUInt32BE(l4 + 4) !== (buf.readUInt32BE(l4 + 4) - before) >>> 0)
+    return 'a packet that was cut is numbered wrongly';
+  if (out.compare(buf, payload, out.length, payload) !== 0) return 'the payload changed';
   return null;
 }
 

@@ -242,8 +242,8 @@ export class PrimaryNode extends DaemonNode<PrimaryPort> {
     probe.partial = false;
     probe.segmentBytes = 0;
     const ackAt = ipHeaderBytes(packet.family) + 8;
-    if (packet.ackPlace >= 0) cut.ackPlace += seqDiff(out.readUInt32BE(ackAt), packet.buf.readUInt32BE(ackAt));
-    this.leave(id, cut, out);
+    if (packet.ackPlace >= 0) probe.ackPlace += seqDiff(out.readUInt32BE(ackAt), packet.buf.readUInt32BE(ackAt));
+    this.leave(id, probe, out);
   }
 
   private drop(id: number): void {

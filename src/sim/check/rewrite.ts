@@ -51,30 +51,4 @@ function optionKinds(buf: Buffer, from: number, end: number): number[] {
     i += length;
   }
   return kinds;
-} /** A repetition may leave cut short, as an ACK and nothing else; with nothing left of it, numbered one before: a keepalive probe. */
-function cutFault(packet: SimPacket, out: Buffer): string | null {
-  const { buf, family } = packet;
-  if (!checksumHolds(out, family, PROTO_TCP, false)) return 'the checksum of a packet that was cut is wrong';
-  const l4 = ipHeaderBytes(family);
-  const bytes = family === 4 ? out.readUInt16BE(2) : out.readUInt16BE(4) + 40;
-  if (bytes !== out.length) return `a packet that was cut to ${out.length} bytes says that it has ${bytes}`;
-  if (out[l4 + 13] !== 0x10) return 'a packet that was cut has other flags than ACK';
-  const payload = buf.length - packet.dataBytes;
-  const before = out.length === payload ? 1 : 0;
-  if (out.readUInt32BE(l4 + 4) !== (buf.readUInt32BE(l4 + 4) - before) >>> 0)
-    return 'a packet that was cut is numbered wrongly';
-  if (out.compare(buf, payload, out.length, payload) !== 0) return 'the payload changed';
-  return null;
-}
-
-/** For every byte of the options, the kind of the option that it belongs to. */
-function optionKinds(buf: Buffer, from: number, end: number): number[] {
-  const kinds: number[] = [];
-  for (let i = from; i < end; ) {
-    const kind = buf[i]!;
-    const length = kind <= 1 ? 1 : Math.max(2, buf[i + 1]!);
-    for (let j = 0; j < length; j++) kinds.push(kind);
-    i += length;
-  }
-  return kinds;
 }

@@ -13,7 +13,7 @@ jest.setTimeout(300_000);
 const PER_10000 = '100';
 const SEED = process.env.COLO_SEED ?? '7';
 const port = GUEST_PORT;
-const BYTES = 250_000;
+const BYTES = 200_000;
 
 requires('netns', 'nfqueue')(`a forward link that loses and reorders 1 %, seed ${SEED}`, () => {
   let pair: Pair;

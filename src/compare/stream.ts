@@ -219,8 +219,14 @@ export class StreamComparator {
     return w[flow + X_SECONDARY_HEAD] !== 0 ? this.advance(flow) : WAIT;
   }
 
-  /** Does the PVM repeat, byte for byte, what it has pending already? Looks at a bounded part of the list. */
-  repeatsPending(flow: number, seq: number, buf: Buffer, off: number, bytes: number): boolean {
+  /**
+   * Does what the last primary() call could not verify (rest*, in buf) repeat, byte for byte, what the PVM has pending already?
+   * Looks at a bounded part of the list. Not the whole segment: its beginning may be verified, and then is not in the list.
+   */
+  repeatsPending(flow: number, buf: Buffer): boolean {
+    let seq = this.restSeq;
+    let off = this.restOffset;
+    let bytes = this.restBytes;
     const lw = this.log.words;
     let id = this.flows.words[flow + X_PRIMARY_HEAD]!;
     for (let n = 0; id !== 0 && n < REPEAT_SEARCH_LIMIT; n++) {

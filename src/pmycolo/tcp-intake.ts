@@ -130,7 +130,7 @@ export class TcpIntake {
       (v.flags & (TCP_FIN | TCP_RST | TCP_ACK)) === TCP_ACK &&
       v.end - v.start <= MAX_PROBE_SOURCE_BYTES &&
       x.release.contentMayLeave(flow, v.flags) &&
-      x.stream.repeatsPending(flow, v.seq, buf, v.payload, v.payloadBytes)
+      x.stream.repeatsPending(flow, buf)
     ) {
       leaveAsProbe(x, id, flow, v, buf);
       return WAIT;

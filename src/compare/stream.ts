@@ -26,7 +26,13 @@ import {
 } from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
 import { equalBytes, firstDifference } from '../core/bytes';
-import { BELOW_BASE_LIMIT, HISTORY_SEARCH_LIMIT, MAX_POSITION_SPAN, MAX_SEGMENT_AHEAD, REPEAT_SEARCH_LIMIT } from '../core/limits';
+import {
+  BELOW_BASE_LIMIT,
+  HISTORY_SEARCH_LIMIT,
+  MAX_POSITION_SPAN,
+  MAX_SEGMENT_AHEAD,
+  REPEAT_SEARCH_LIMIT,
+} from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
 import { CheckpointCause, DIVERGED, type Difference, EQUAL, EXHAUSTED, type Outcome, WAIT } from './outcome';
 import {

@@ -50,7 +50,7 @@ import {
 } from './counters';
 import { DatagramIntake } from './datagram-intake';
 import { Expiry } from './expiry';
-import { H_FLAGS, H_FLOW, H_ID, H_RECORD, H_TIME, HF_DIRTY, HF_PARTIAL, NO_FLOW } from './holds';
+import { H_FLAGS, H_FLOW, H_ID, H_L4, H_RECORD, H_TIME, HF_DIRTY, HF_PARTIAL, HF_TCP, NO_FLOW } from './holds';
 import { TcpIntake } from './tcp-intake';
 
 export interface PrimaryConfig {
@@ -324,7 +324,7 @@ export class PrimaryEngine {
     this.x.actions.requestCheckpoint(cause);
   }
 
-  /** Lets all held packets go, oldest first, with the PVM's own acknowledgements and windows. */
+  /** Lets all held packets go, oldest first, with the PVM's own acknowledgements and windows; none with a time older than one that left. */
   private releaseHeld(nowMs: number): void {
     const { holds, log } = this.x;
     const hw = holds.words;
@@ -333,9 +333,14 @@ export class PrimaryEngine {
       const flags = hw[h + H_FLAGS]!;
       const r = log.recordIndex(hw[h + H_RECORD]!);
       const bytes = log.words[r + R_COPY_BYTES]!;
+      const copy = log.words[r + R_COPY]!;
+      const partial = (flags & HF_PARTIAL) !== 0;
+      const raised =
+        (flags & HF_TCP) !== 0 &&
+        this.x.release.raiseTimestamp(hw[h + H_FLOW]!, log.data, copy + hw[h + H_L4]!, partial);
       this.counters.noteHold((nowMs - hw[h + H_TIME]!) | 0);
-      if ((flags & HF_DIRTY) !== 0) {
-        this.x.acceptRewritten(hw[h + H_ID]!, log.data, log.words[r + R_COPY]!, bytes, (flags & HF_PARTIAL) !== 0);
+      if (raised || (flags & HF_DIRTY) !== 0) {
+        this.x.acceptRewritten(hw[h + H_ID]!, log.data, copy, bytes, partial);
       } else {
         this.x.accept(hw[h + H_ID]!, bytes);
       }

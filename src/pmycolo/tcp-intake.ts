@@ -23,7 +23,6 @@ import { seqAdd, seqDiff } from '../core/seq32';
 import { nopOut, nopOutKind, parseTcpOptions, TcpOptionKind, TcpOptions } from '../packet/tcp-options';
 import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
 import type { PrimaryContext } from './context';
-import { leaveAsProbe } from './probe';
 import {
   C_COMPARED,
   C_MPTCP_REMOVED,
@@ -52,6 +51,7 @@ import {
   HF_PARTIAL,
   HF_TCP,
 } from './holds';
+import { leaveAsProbe } from './probe';
 
 /** Options that are just NOP NOP TIMESTAMP: nearly every segment of an open connection. */
 const ONLY_TIMESTAMP = 0x0101080a;
@@ -195,7 +195,12 @@ export class TcpIntake {
       const at = this.headerOf(slot);
       const data = x.log.data;
       const ack = this.ackAt(at);
-      if (!x.release.ackMayLeave(flow, ack, (data[at + 14]! << 8) | data[at + 15]!)) break;
+      const window = (data[at + 14]! << 8) | data[at + 15]!;
+      if (!x.release.ackMayLeave(flow, ack, window)) {
+        // All but the last may tell, lowered, what the SVM has given meanwhile: a peer that lacks it sends again what both have.
+        if (next !== 0 && x.release.ackBringsNews(flow, window)) this.leaveHeld(slot, nowMs);
+        break;
+      }
       this.leaveHeld(slot, nowMs);
       slot = next;
     }

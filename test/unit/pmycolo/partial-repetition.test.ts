@@ -38,7 +38,12 @@ describe.each([4, 6] as const)('a repetition of held bytes, IPv%d', (family) => 
     const first = p(0, { payload: 'abcdef' });
     p(0, { payload: 'abcdef', flags: 'PA' });
     expect(h.state(first)).toBe('held');
-    expect(h.probes.at(-1)!.subarray(l4 + 20).toString()).toBe('abc');
+    expect(
+      h.probes
+        .at(-1)!
+        .subarray(l4 + 20)
+        .toString(),
+    ).toBe('abc');
     s(3, { payload: 'def' });
     expect(h.state(first)).not.toBe('held');
     expect(h.requests).toEqual([]);

@@ -58,6 +58,9 @@ const DIFFERENCES: ReadonlySet<CheckpointCause> = new Set([
   CheckpointCause.RETRANSMISSION,
 ]);
 
+/** As the other counters are written. */
+const SOCKET_COUNTERS: Record<string, string> = { bytesIn: 'bytes_in', bytesOut: 'bytes_out' };
+
 export class CompareDevice {
   readonly comparison: FrameComparison;
   private readonly counters = new CompareCounters();
@@ -180,7 +183,7 @@ export class CompareDevice {
   /** Everything counted: by the engine, by the frames' way to it and back, and by the sockets. */
   counts(): Record<string, number> {
     const sockets = this.sockets().flatMap(({ name, stream }) =>
-      Object.entries(stream.counters).map(([what, value]) => [`${name}_${what}`, value] as const),
+      Object.entries(stream.counters).map(([what, value]) => [`${name}_${SOCKET_COUNTERS[what] ?? what}`, value] as const),
     );
     return {
       ...this.comparison.engine.counters.snapshot(),

@@ -1,0 +1,104 @@
+// The two ends of a netdev: the guest's and the host's. Each is a socket with the framing of QEMU's `-netdev socket` and
+// `-netdev stream`, a tap, or nothing. A full or absent port drops and counts, as a network card does.
+
+import type { Batch } from './batch';
+import type { StreamFactory } from './device';
+import { type Endpoint, formatEndpoint } from '../io/stream-socket';
+import type { FrameHandler } from './filter-chain';
+import { FrameInput } from './frame-input';
+import { FrameOutput } from './frame-output';
+import type { Log } from './log';
+
+export type PortSpec = { kind: 'none' } | { kind: 'tap'; name: string } | { kind: 'socket'; endpoint: Endpoint };
+
+export interface Port {
+  open(): Promise<void>;
+  send: FrameHandler;
+  /** While paused nothing is read from it. */
+  pause(paused: boolean): void;
+  report(): Record<string, unknown>;
+  close(): void;
+}
+
+export class SocketPort implements Port {
+  private readonly input: FrameInput;
+  private readonly output: FrameOutput;
+  private readonly stream: ReturnType<StreamFactory>;
+  /** Frames with nothing behind the virtio-net header. */
+  private runts = 0;
+
+  /** `vnetBytes`: size of the virtio-net header of every frame on this port, 0 for none. */
+  constructor(
+    name: string,
+    private readonly endpoint: Endpoint,
+    vnetBytes: number,
+    onFrame: FrameHandler,
+    batch: Batch,
+    log: Log,
+    open: StreamFactory,
+  ) {
+    const handler: FrameHandler = (buf, off, len) => {
+      if (len <= vnetBytes) this.runts++;
+      else onFrame(buf, off, len, vnetBytes);
+    };
+    this.input = new FrameInput(name, false, handler, batch, log);
+    const where = { port: name, endpoint: formatEndpoint(endpoint) };
+    this.stream = open(endpoint, {
+      onOpen: () => log.info(where, 'connected'),
+      onData: (buf, from, to) => this.input.onData(buf, from, to),
+      onClose: (why) => log.warn({ ...where, why }, 'disconnected'),
+    });
+    this.input.disconnect = (why) => this.stream.disconnect(why);
+    this.output = new FrameOutput(this.stream, { vnetWord: false, vnetBytes }, batch.flushes);
+  }
+
+  open(): Promise<void> {
+    return this.stream.open();
+  }
+
+  send(buf: Buffer, off: number, len: number, vnetBytes: number): void {
+    this.output.send(buf, off, len, vnetBytes);
+  }
+
+  pause(paused: boolean): void {
+    this.stream.pause(paused);
+  }
+
+  report(): Record<string, unknown> {
+    return {
+      kind: 'socket',
+      endpoint: formatEndpoint(this.endpoint),
+      connected: this.stream.connected,
+      framesIn: this.input.counters.frames,
+      badFrames: this.input.counters.badFrames,
+      runts: this.runts,
+      framesOut: this.output.counters.frames,
+      droppedGone: this.output.counters.droppedGone,
+      droppedFull: this.output.counters.droppedFull,
+      droppedOffload: this.output.counters.droppedOffload,
+    };
+  }
+
+  close(): void {
+    this.stream.close();
+  }
+}
+
+/** Nothing there: for filters that only sit between sockets of their own. */
+export class NoPort implements Port {
+  private dropped = 0;
+
+  async open(): Promise<void> {}
+
+  send(): void {
+    this.dropped++;
+  }
+
+  pause(): void {}
+
+  report(): Record<string, unknown> {
+    return { kind: 'none', dropped: this.dropped };
+  }
+
+  close(): void {}
+}

@@ -10,6 +10,7 @@ import type { SecondaryEngine } from '../seccolo/engine';
 import { SecondaryVerdict } from '../seccolo/engine';
 import { ETH_P_IP, ETH_P_IPV6, FRAME_OK, FrameView, parseFrame } from '../packet/ethernet';
 import { Direction, type Filter, type Queue, Verdict } from './filter-chain';
+import { vlanZone } from './vlan-zone';
 import { checksumIsPartial } from './vnet-header';
 
 /** The time of the present batch. */
@@ -37,8 +38,8 @@ export class RewriterFilter implements Filter {
     const { nowMs } = this.clock;
     const verdict =
       direction === Direction.Tx
-        ? engine.fromPeer(buf, view.network, bytes, partial, nowMs)
-        : engine.fromGuest(buf, view.network, bytes, partial, nowMs);
+        ? engine.fromPeer(buf, view.network, bytes, partial, nowMs, vlanZone(view))
+        : engine.fromGuest(buf, view.network, bytes, partial, nowMs, vlanZone(view));
     return verdict === SecondaryVerdict.Drop ? Verdict.Consumed : Verdict.Pass;
   }
 

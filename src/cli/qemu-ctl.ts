@@ -33,7 +33,8 @@ function requestOf([name, ...rest]: string[]): Record<string, unknown> {
     if (id === undefined || key !== 'status' || rest.length !== 2) throw usage('filter-set wants ID status=on|off');
     return { execute: name, arguments: { id, status: value } };
   }
-  if (name !== 'checkpoint' && name !== 'failover' && name !== 'query') throw usage(`'${name}' is no command of a netdev`);
+  if (name !== 'checkpoint' && name !== 'failover' && name !== 'query')
+    throw usage(`'${name}' is no command of a netdev`);
   if (rest.length > 0) throw usage(`${name} takes no further words`);
   return { execute: name };
 }
@@ -65,7 +66,13 @@ function ask(path: string, request: Record<string, unknown>): Promise<unknown> {
     });
     socket.on('end', () => reject(new OperatorError('ECONNRESET', `${path}: closed without an answer`)));
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      reject(new OperatorError(error.code ?? 'ECONNECT', `connecting to ${path}: ${error.message}`, 'is the netdev running, with --control?'));
+      reject(
+        new OperatorError(
+          error.code ?? 'ECONNECT',
+          `connecting to ${path}: ${error.message}`,
+          'is the netdev running, with --control?',
+        ),
+      );
     });
   });
 }

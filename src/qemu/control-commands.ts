@@ -25,7 +25,8 @@ export async function execute(netdev: Controlled, line: string): Promise<Reply> 
   } catch {
     return failed('JSON parse error');
   }
-  if (typeof request !== 'object' || request === null || Array.isArray(request)) return failed('QMP input must be a JSON object');
+  if (typeof request !== 'object' || request === null || Array.isArray(request))
+    return failed('QMP input must be a JSON object');
   const { id } = request;
   const reply = await answer(netdev, request).catch((error: unknown) => {
     if (error instanceof OperatorError) return failed(error.message);

@@ -35,9 +35,14 @@ export class ControlServer {
       });
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
-      throw new OperatorError(code ?? 'EBIND', `listening at ${this.path}: ${message}`, 'end who serves it, or choose another path', {
-        cause: error,
-      });
+      throw new OperatorError(
+        code ?? 'EBIND',
+        `listening at ${this.path}: ${message}`,
+        'end who serves it, or choose another path',
+        {
+          cause: error,
+        },
+      );
     } finally {
       process.umask(mask);
     }

@@ -13,6 +13,8 @@ export class Device {
   /** Bytes that a peer sent to a device that nobody reads from. */
   discardedBytes = 0;
   private user: string | undefined;
+  /** One line for all attempts until somebody is there. */
+  private saidUnreachable = false;
   private reader: ChardevEvents | undefined;
 
   constructor(
@@ -23,6 +25,7 @@ export class Device {
   ) {
     this.stream = open(endpoint, {
       onOpen: () => {
+        this.saidUnreachable = false;
         this.log.info({ device: id, endpoint: formatEndpoint(endpoint) }, 'connected');
         this.reader?.onOpen();
       },
@@ -30,6 +33,11 @@ export class Device {
         if (this.reader !== undefined) return this.reader.onData(buf, from, to);
         this.discardedBytes += to - from;
         return to - from;
+      },
+      onUnreachable: (why) => {
+        if (this.saidUnreachable) return;
+        this.saidUnreachable = true;
+        this.log.warn({ device: id, why }, 'nobody there yet, trying again');
       },
       onClose: (why) => {
         this.log.warn({ device: id, endpoint: formatEndpoint(endpoint), why }, 'disconnected');

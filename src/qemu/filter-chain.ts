@@ -73,7 +73,11 @@ export class FilterChain {
   /** Throws OperatorError, in QEMU's words. */
   add(filter: Filter, place: Place = AT_TAIL, on = true): void {
     if (this.entries.some((e) => e.filter.id === filter.id)) {
-      throw new OperatorError('EFILTER', `Duplicate ID '${filter.id}' for object`, 'give every filter an id of its own');
+      throw new OperatorError(
+        'EFILTER',
+        `Duplicate ID '${filter.id}' for object`,
+        'give every filter an id of its own',
+      );
     }
     const at = this.indexFor(place);
     this.entries.splice(at, 0, { filter, tx: filter.queue !== 'rx', rx: filter.queue !== 'tx', on });

@@ -75,7 +75,10 @@ export function readFilter(raw: RawFilter, netdev: string): FilterOptions {
     type: type as FilterType,
     id,
     queue: oneOf('queue', raw.queue ?? 'all', ['tx', 'rx', 'all']),
-    place: { position: position(raw.position ?? 'tail'), insert: oneOf('insert', raw.insert ?? 'behind', ['before', 'behind']) },
+    place: {
+      position: position(raw.position ?? 'tail'),
+      insert: oneOf('insert', raw.insert ?? 'behind', ['before', 'behind']),
+    },
     on: raw.status === undefined ? undefined : parseStatus(raw.status),
     indev: raw.indev,
     outdev: raw.outdev,

@@ -6,9 +6,9 @@
 // differs from the primary's, which asks for a checkpoint. Frames of the guest that cannot be understood as the IP packet they
 // claim to be are dropped (`guest_malformed`); frames for the guest and all that is not IP pass.
 
+import { ETH_P_IP, ETH_P_IPV6, FRAME_OK, FrameView, parseFrame } from '../packet/ethernet';
 import type { SecondaryEngine } from '../seccolo/engine';
 import { SecondaryVerdict } from '../seccolo/engine';
-import { ETH_P_IP, ETH_P_IPV6, FRAME_OK, FrameView, parseFrame } from '../packet/ethernet';
 import { Direction, type Filter, type Queue, Verdict } from './filter-chain';
 import { vlanZone } from './vlan-zone';
 import { checksumIsPartial } from './vnet-header';

@@ -3,8 +3,8 @@
 
 import type { ChardevEvents } from '../io/stream-socket';
 import type { Batch } from './batch';
-import { BAD_FRAME, FrameReader } from './frame';
 import type { FrameHandler } from './filter-chain';
+import { BAD_FRAME, FrameReader } from './frame';
 import type { Log } from './log';
 
 export class FrameInput implements ChardevEvents {

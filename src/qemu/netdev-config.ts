@@ -37,7 +37,9 @@ export const netdevSchema = z.strictObject({
   id: word.optional(),
   guest: word,
   host: word,
-  vnetHeaderBytes: z.literal([...VNET_HEADER_BYTES], { error: `must be one of ${VNET_HEADER_BYTES.join(', ')}` }).default(0),
+  vnetHeaderBytes: z
+    .literal([...VNET_HEADER_BYTES], { error: `must be one of ${VNET_HEADER_BYTES.join(', ')}` })
+    .default(0),
   control: word.optional(),
   qmp: word.optional(),
   chardevs: z.record(z.string(), word).default({}),
@@ -73,7 +75,10 @@ export function netdevFromFile(file: NetdevFile): NetdevConfig {
     vnetHeaderBytes: file.vnetHeaderBytes,
     control: file.control,
     qmp: file.qmp === undefined ? undefined : parseEndpoint(file.qmp),
-    devices: Object.entries(file.chardevs).map(([name, text]) => ({ id: deviceId(name), endpoint: parseEndpoint(text) })),
+    devices: Object.entries(file.chardevs).map(([name, text]) => ({
+      id: deviceId(name),
+      endpoint: parseEndpoint(text),
+    })),
     filters: file.filters.map((filter, i) => naming(`filters[${i}]`, () => readFilter(textOf(filter), id))),
   });
 }
@@ -110,7 +115,11 @@ export function parsePort(text: string): PortSpec {
   const name = /^tap:(.*)$/s.exec(text)?.[1];
   if (name === undefined) return { kind: 'socket', endpoint: parseEndpoint(text) };
   if (!/^[^\s/:]{1,15}$/.test(name)) {
-    throw new OperatorError('EPORT', `'${name}' is no name of a network interface`, 'write tap:NAME, at most 15 letters');
+    throw new OperatorError(
+      'EPORT',
+      `'${name}' is no name of a network interface`,
+      'write tap:NAME, at most 15 letters',
+    );
   }
   return { kind: 'tap', name };
 }
@@ -124,7 +133,11 @@ export function parseDevice(text: string): DeviceSpec {
   if (own !== null) return { id: deviceId(own[1]!), endpoint: parseEndpoint(own[2]!) };
   const [backend, ...parts] = splitOptions(text);
   if (backend !== 'socket') {
-    throw new OperatorError('EDEVICE', `'${text}' is no character device`, 'write id=ID,ENDPOINT or socket,id=ID,path=...');
+    throw new OperatorError(
+      'EDEVICE',
+      `'${text}' is no character device`,
+      'write id=ID,ENDPOINT or socket,id=ID,path=...',
+    );
   }
   const options = new Map(parts.map(splitPair));
   const take = (name: string): string | undefined => {
@@ -141,8 +154,13 @@ export function parseDevice(text: string): DeviceSpec {
   const [unknown] = options.keys();
   if (unknown !== undefined) throw new OperatorError('EDEVICE', `Invalid parameter '${unknown}'`);
   const where =
-    path === undefined ? `tcp:${host?.includes(':') ? `[${host}]` : (host ?? '')}:${port ?? ''}` : `unix:${path.replaceAll(',', ',,')}`;
-  return { id, endpoint: parseEndpoint(`${where}${server ? ',server' : ''}${seconds === 0 ? '' : `,reconnect=${seconds}`}`) };
+    path === undefined
+      ? `tcp:${host?.includes(':') ? `[${host}]` : (host ?? '')}:${port ?? ''}`
+      : `unix:${path.replaceAll(',', ',,')}`;
+  return {
+    id,
+    endpoint: parseEndpoint(`${where}${server ? ',server' : ''}${seconds === 0 ? '' : `,reconnect=${seconds}`}`),
+  };
 }
 
 function isOn(value: string | undefined): boolean {
@@ -151,7 +169,11 @@ function isOn(value: string | undefined): boolean {
 
 function deviceId(id: string): string {
   if (isIdentifier(id)) return id;
-  throw new OperatorError('EDEVICE', `Parameter 'id' expects an identifier, not '${id}'`, 'a letter, then letters, digits, - . _');
+  throw new OperatorError(
+    'EDEVICE',
+    `Parameter 'id' expects an identifier, not '${id}'`,
+    'a letter, then letters, digits, - . _',
+  );
 }
 
 function netdevId(id: string | undefined): string {
@@ -161,12 +183,19 @@ function netdevId(id: string | undefined): string {
 function vnetHeaderBytes(text: string | undefined): number {
   const bytes = Number(text ?? 0);
   if ((VNET_HEADER_BYTES as readonly number[]).includes(bytes)) return bytes;
-  throw new OperatorError('EPORT', `--vnet-header-bytes ${text} is no size of a virtio-net header`, `it is one of ${VNET_HEADER_BYTES.join(', ')}`);
+  throw new OperatorError(
+    'EPORT',
+    `--vnet-header-bytes ${text} is no size of a virtio-net header`,
+    `it is one of ${VNET_HEADER_BYTES.join(', ')}`,
+  );
 }
 
 function textOf(filter: NetdevFile['filters'][number]): RawFilter {
   return Object.fromEntries(
-    Object.entries(filter).map(([name, value]) => [name, typeof value === 'boolean' ? (value ? 'on' : 'off') : value?.toString()]),
+    Object.entries(filter).map(([name, value]) => [
+      name,
+      typeof value === 'boolean' ? (value ? 'on' : 'off') : value?.toString(),
+    ]),
   );
 }
 
@@ -188,7 +217,11 @@ function whole(config: NetdevConfig): NetdevConfig {
     ids.add(id);
   }
   if (config.qmp !== undefined && !config.filters.some((f) => f.type === 'rewriter')) {
-    throw new OperatorError('EFILTER', 'a QMP socket tells a rewriter of checkpoints, and there is none', 'add a rewriter');
+    throw new OperatorError(
+      'EFILTER',
+      'a QMP socket tells a rewriter of checkpoints, and there is none',
+      'add a rewriter',
+    );
   }
   return config;
 }

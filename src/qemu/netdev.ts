@@ -107,7 +107,10 @@ export class Netdev {
     for (const { engine } of this.rewriters) if (engine.failover(this.batch.nowMs)) first = true;
     if (!first) return false;
     this.switchOff(this.chain.list());
-    this.log.warn({ netdev: this.config.id }, 'FAILOVER: connections keep their offsets, all filters but the rewriter are off');
+    this.log.warn(
+      { netdev: this.config.id },
+      'FAILOVER: connections keep their offsets, all filters but the rewriter are off',
+    );
     return true;
   }
 
@@ -153,7 +156,11 @@ export class Netdev {
     if (this.rewriters.length === 0) throw new OperatorError('EFILTER', 'this netdev has no rewriter');
   }
 
-  private port(name: string, spec: PortSpec, onFrame: (buf: Buffer, off: number, len: number, vnet: number) => void): Port {
+  private port(
+    name: string,
+    spec: PortSpec,
+    onFrame: (buf: Buffer, off: number, len: number, vnet: number) => void,
+  ): Port {
     const { batch, log, config } = this;
     if (spec.kind === 'none') return new NoPort();
     if (spec.kind === 'tap') throw new OperatorError('EPORT', 'no taps yet');
@@ -199,7 +206,8 @@ export class Netdev {
 
   private device(id: string, which: string): Device {
     const device = this.devices.find((d) => d.id === id);
-    if (device === undefined) throw new OperatorError('EDEVICE', `${which}Device '${id}' not found`, 'describe it with --chardev');
+    if (device === undefined)
+      throw new OperatorError('EDEVICE', `${which}Device '${id}' not found`, 'describe it with --chardev');
     return device;
   }
 
@@ -213,7 +221,8 @@ export class Netdev {
       nowMs: this.batch.nowMs,
     });
     const { origin, flows, failedOver, damagedRecords } = engine.status();
-    if (state !== undefined) this.log.info({ filter: id, state, origin, flows, failedOver, damagedRecords }, 'offsets loaded');
+    if (state !== undefined)
+      this.log.info({ filter: id, state, origin, flows, failedOver, damagedRecords }, 'offsets loaded');
     return engine;
   }
 }

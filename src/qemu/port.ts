@@ -1,9 +1,9 @@
 // The two ends of a netdev: the guest's and the host's. Each is a socket with the framing of QEMU's `-netdev socket` and
 // `-netdev stream`, a tap, or nothing. A full or absent port drops and counts, as a network card does.
 
+import { type Endpoint, formatEndpoint } from '../io/stream-socket';
 import type { Batch } from './batch';
 import type { StreamFactory } from './device';
-import { type Endpoint, formatEndpoint } from '../io/stream-socket';
 import type { FrameHandler } from './filter-chain';
 import { FrameInput } from './frame-input';
 import { FrameOutput } from './frame-output';

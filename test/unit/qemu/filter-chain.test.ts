@@ -1,4 +1,11 @@
-import { Direction, type Filter, FilterChain, type Place, type Queue, Verdict } from '../../../src/qemu/filter-chain';
+import {
+  type Direction,
+  type Filter,
+  FilterChain,
+  type Place,
+  type Queue,
+  Verdict,
+} from '../../../src/qemu/filter-chain';
 
 /** Writes its letter into the frame's next free byte, so that a frame tells where it has been. */
 class Stamp implements Filter {

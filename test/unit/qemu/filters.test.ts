@@ -1,7 +1,7 @@
-import { BAD_FRAME, FrameReader, MAX_FRAME_BYTES } from '../../../src/qemu/frame';
 import { FilterChain } from '../../../src/qemu/filter-chain';
 import { MirrorFilter } from '../../../src/qemu/filter-mirror';
 import { RedirectorFilter } from '../../../src/qemu/filter-redirector';
+import { BAD_FRAME, FrameReader, MAX_FRAME_BYTES } from '../../../src/qemu/frame';
 import { FlushList, FrameOutput, type OutputFormat } from '../../../src/qemu/frame-output';
 import { FakeStream } from './fakes';
 
@@ -135,8 +135,18 @@ describe('virtio-net headers on the way out', () => {
     // Bytes 2 to the end are summed, the field at 2 + 2 holds the pseudo-header's sum.
     const frame = [...header(1, 0, 2, 2), 0xee, 0xee, 0x12, 0x34, 0x00, 0x10, 0x56];
     const sum = ~(0x1234 + 0x0010 + 0x5600) & 0xffff;
-    expect(send({ vnetWord: false, vnetBytes: 0 }, frame, 10).got).toEqual([0xee, 0xee, 0x12, 0x34, sum >>> 8, sum & 255, 0x56]);
-    expect(send({ vnetWord: false, vnetBytes: 0 }, [...header(0, 0, 2, 2), ...frame.slice(10)], 10).got).toEqual(frame.slice(10));
+    expect(send({ vnetWord: false, vnetBytes: 0 }, frame, 10).got).toEqual([
+      0xee,
+      0xee,
+      0x12,
+      0x34,
+      sum >>> 8,
+      sum & 255,
+      0x56,
+    ]);
+    expect(send({ vnetWord: false, vnetBytes: 0 }, [...header(0, 0, 2, 2), ...frame.slice(10)], 10).got).toEqual(
+      frame.slice(10),
+    );
   });
 
   test('taken off: what only hardware could segment, or a checksum outside the frame, is dropped and counted', () => {
@@ -153,22 +163,36 @@ describe('virtio-net headers on the way out', () => {
 describe('the frame reader', () => {
   const read = (bytes: number[] | Buffer, vnetWord = false) => {
     const frames: string[] = [];
-    const reader = new FrameReader(vnetWord, (buf, off, len, vnet) => frames.push(`${vnet}:${buf.toString('latin1', off, off + len)}`));
+    const reader = new FrameReader(vnetWord, (buf, off, len, vnet) =>
+      frames.push(`${vnet}:${buf.toString('latin1', off, off + len)}`),
+    );
     const buf = Buffer.concat([Buffer.from('xx'), Buffer.from(bytes as number[]), Buffer.from('yy')]);
     return { taken: reader.read(buf, 2, buf.length - 2), frames, fault: reader.fault };
   };
   const word = (n: number) => [n >>> 24, (n >>> 16) & 255, (n >>> 8) & 255, n & 255];
 
   test('takes whole frames and leaves the rest', () => {
-    expect(read([...word(1), 0x61, ...word(2), 0x62, 0x63, ...word(3), 0x64])).toMatchObject({ taken: 11, frames: ['0:a', '0:bc'] });
+    expect(read([...word(1), 0x61, ...word(2), 0x62, 0x63, ...word(3), 0x64])).toMatchObject({
+      taken: 11,
+      frames: ['0:a', '0:bc'],
+    });
     expect(read([0, 0, 0])).toMatchObject({ taken: 0, frames: [] });
-    expect(read([...word(2), ...word(1), 0x61, 0x62, ...word(1), 0, 0], true)).toMatchObject({ taken: 10, frames: ['1:ab'] });
+    expect(read([...word(2), ...word(1), 0x61, 0x62, ...word(1), 0, 0], true)).toMatchObject({
+      taken: 10,
+      frames: ['1:ab'],
+    });
   });
 
   test('lengths of nothing and above the greatest are faults; the frames before them are taken', () => {
-    expect(read([...word(1), 0x61, ...word(0)])).toMatchObject({ taken: BAD_FRAME, frames: ['0:a'], fault: 'a frame of 0 bytes' });
+    expect(read([...word(1), 0x61, ...word(0)])).toMatchObject({
+      taken: BAD_FRAME,
+      frames: ['0:a'],
+      fault: 'a frame of 0 bytes',
+    });
     expect(read(word(MAX_FRAME_BYTES + 1)).taken).toBe(BAD_FRAME);
-    expect(read(Buffer.concat([Buffer.from(word(MAX_FRAME_BYTES)), Buffer.alloc(MAX_FRAME_BYTES)])).taken).toBe(MAX_FRAME_BYTES + 4);
+    expect(read(Buffer.concat([Buffer.from(word(MAX_FRAME_BYTES)), Buffer.alloc(MAX_FRAME_BYTES)])).taken).toBe(
+      MAX_FRAME_BYTES + 4,
+    );
     expect(read([...word(30), ...word(21)], true).taken).toBe(BAD_FRAME);
     expect(read([...word(3), ...word(4)], true).taken).toBe(BAD_FRAME);
   });

@@ -25,7 +25,11 @@ test('every option, and QEMU’s own way to write it', () => {
     ...{ type: 'redirector', id: 'r0', queue: 'rx', indev: 'a', outdev: 'b', on: false },
     ...{ place: { position: { id: 'rew0' }, insert: 'before' }, vnetHdrSupport: true, failOpen: true },
   });
-  expect(parse('rewriter,id=w,state=/a,,b,max_flows=7,position=head')).toMatchObject({ state: '/a,b', maxFlows: 7, place: { position: 'head' } });
+  expect(parse('rewriter,id=w,state=/a,,b,max_flows=7,position=head')).toMatchObject({
+    state: '/a,b',
+    maxFlows: 7,
+    place: { position: 'head' },
+  });
 });
 
 // The texts of an installed QEMU 7.2 for the same mistakes.

@@ -70,7 +70,10 @@ class Bench {
 
   clientOpens(over: Partial<Segment> = {}, wrap: Wrap = {}): void {
     this.peer({ flags: 'S', seq: CLIENT_ISN, ts: [900, 0], wscale: 7, ...over }, wrap);
-    this.guest({ flags: 'SA', seq: SVM_ISN, ack: CLIENT_ISN + 1, ts: [SVM_TS, 900], wscale: 7, window: 0xffff, ...over }, wrap);
+    this.guest(
+      { flags: 'SA', seq: SVM_ISN, ack: CLIENT_ISN + 1, ts: [SVM_TS, 900], wscale: 7, window: 0xffff, ...over },
+      wrap,
+    );
     this.peer({ seq: CLIENT_ISN + 1, ack: PVM_ISN + 1, ts: [901, PVM_TS], ...over }, wrap);
     this.guest({ seq: SVM_ISN + 1, ack: CLIENT_ISN + 1, ts: [SVM_TS + 1, 901], ...over }, wrap);
   }
@@ -94,7 +97,14 @@ describe.each(WRAPS)('%s', (_name, wrap) => {
       const t = new Bench();
       t.clientOpens({ family }, wrap);
       const up = t.peer(
-        { family, seq: CLIENT_ISN + 1, ack: w(PVM_ISN + 100), ts: [950, PVM_TS + 9], sack: [[w(PVM_ISN + 200), w(PVM_ISN + 300)]], data: 'x' },
+        {
+          family,
+          seq: CLIENT_ISN + 1,
+          ack: w(PVM_ISN + 100),
+          ts: [950, PVM_TS + 9],
+          sack: [[w(PVM_ISN + 200), w(PVM_ISN + 300)]],
+          data: 'x',
+        },
         wrap,
       );
       expect([up.seq, up.ack, up.ts, up.sack]).toEqual([
@@ -103,9 +113,17 @@ describe.each(WRAPS)('%s', (_name, wrap) => {
         [950, w(SVM_TS + 9)],
         [[SVM_ISN + 200, SVM_ISN + 300]],
       ]);
-      const down = t.guest({ family, seq: SVM_ISN + 1, ack: CLIENT_ISN + 2, ts: [w(SVM_TS + 20), 950], data: 'answer' }, wrap);
+      const down = t.guest(
+        { family, seq: SVM_ISN + 1, ack: CLIENT_ISN + 2, ts: [w(SVM_TS + 20), 950], data: 'answer' },
+        wrap,
+      );
       // Before any failover: the comparison at the other end wants the primary's numbers.
-      expect([down.seq, down.ack, down.ts, down.data]).toEqual([w(PVM_ISN + 1), CLIENT_ISN + 2, [PVM_TS + 20, 950], 'answer']);
+      expect([down.seq, down.ack, down.ts, down.data]).toEqual([
+        w(PVM_ISN + 1),
+        CLIENT_ISN + 2,
+        [PVM_TS + 20, 950],
+        'answer',
+      ]);
     });
 
     test('a connection that the guest opened', () => {
@@ -188,7 +206,10 @@ describe('a full table', () => {
     t.guest({ ...client(1).from, flags: 'FA', seq: 1, ack: 1 });
     t.peer({ ...client(1).at, flags: 'FA', seq: 1, ack: 1003 });
     t.guest({ ...client(1).from, seq: 2, ack: 2 });
-    for (let s = 0; s < 130; s++) t.engine.tick((t.clock.nowMs += 1000));
+    for (let s = 0; s < 130; s++) {
+      t.clock.nowMs += 1000;
+      t.engine.tick(t.clock.nowMs);
+    }
     expect([t.engine.status().flows, lives(t, 0)]).toEqual([1, true]);
   });
 });
@@ -216,7 +237,17 @@ describe('other frames', () => {
   test('fragments: the first is translated where it has the TCP header, the others pass', () => {
     const t = new Bench();
     t.clientOpens();
-    const whole = build(segment({ src: GUEST, dst: PEER, sport: 80, dport: 40000, seq: SVM_ISN + 1, ack: CLIENT_ISN + 1, data: 'abcdefgh' }));
+    const whole = build(
+      segment({
+        src: GUEST,
+        dst: PEER,
+        sport: 80,
+        dport: 40000,
+        seq: SVM_ISN + 1,
+        ack: CLIENT_ISN + 1,
+        data: 'abcdefgh',
+      }),
+    );
     const first = Buffer.concat([Buffer.from([...MACS, 8, 0]), whole]);
     first[14 + 6] = 0x20; // more to come
     const later = Buffer.from(first);

@@ -7,7 +7,7 @@
 // and the tail, on rx between itself and the head, and with queue=all both.
 
 import { OperatorError } from '../core/errors';
-import { MAX_FRAME_BYTES } from './frame';
+import { type FrameHandler, MAX_FRAME_BYTES } from './frame';
 
 /** The names are QEMU's, from the netdev's point of view. */
 export const Direction = {
@@ -28,17 +28,15 @@ export const Verdict = {
 } as const;
 export type Verdict = (typeof Verdict)[keyof typeof Verdict];
 
-/**
- * A frame is buf[off, off + len), of which the first vnetBytes (often 0) are a virtio-net header. A filter may change it in
- * place but not its length; the bytes are the filter's during the call only.
- */
-export type FrameHandler = (buf: Buffer, off: number, len: number, vnetBytes: number) => void;
-
 export interface Filter {
   readonly id: string;
   /** `mirror`, `redirector`, `rewriter` */
   readonly type: string;
   readonly queue: Queue;
+  /**
+   * A frame is buf[off, off + len), of which the first vnetBytes (often 0) are a virtio-net header. A filter may change it in
+   * place but not its length; the bytes are the filter's during the call only.
+   */
   frame(direction: Direction, buf: Buffer, off: number, len: number, vnetBytes: number): Verdict;
   /** State and counters for a status reply. */
   report(): Record<string, unknown>;

@@ -11,7 +11,7 @@ import type { SecondaryEngine } from '../seccolo/engine';
 import { SecondaryVerdict } from '../seccolo/engine';
 import { Direction, type Filter, type Queue, Verdict } from './filter-chain';
 import { vlanZone } from './vlan-zone';
-import { checksumIsPartial } from './vnet-header';
+import { isPartial } from './vnet-offload';
 
 /** The time of the present batch. */
 export interface BatchClock {
@@ -34,7 +34,7 @@ export class RewriterFilter implements Filter {
     if (parseFrame(view, buf, off + vnetBytes, len - vnetBytes) !== FRAME_OK) return Verdict.Pass;
     if (view.type !== ETH_P_IP && view.type !== ETH_P_IPV6) return Verdict.Pass;
     const bytes = off + len - view.network;
-    const partial = checksumIsPartial(buf, off, vnetBytes);
+    const partial = isPartial(buf, off, vnetBytes);
     const { nowMs } = this.clock;
     const verdict =
       direction === Direction.Tx

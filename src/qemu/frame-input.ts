@@ -3,8 +3,7 @@
 
 import type { ChardevEvents } from '../io/stream-socket';
 import type { Batch } from './batch';
-import type { FrameHandler } from './filter-chain';
-import { BAD_FRAME, FrameReader } from './frame';
+import { BAD_FRAME, type FrameHandler, FrameReader } from './frame';
 import type { Log } from './log';
 
 export class FrameInput implements ChardevEvents {

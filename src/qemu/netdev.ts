@@ -16,7 +16,7 @@ import { FrameInput } from './frame-input';
 import { FrameOutput } from './frame-output';
 import type { Log } from './log';
 import type { NetdevConfig } from './netdev-config';
-import { NoPort, type Port, type PortSpec, SocketPort } from './port';
+import { NoPort, type Port, type PortSpec, SocketPort, TapPort } from './port';
 
 export interface NetdevParts {
   openStream?: StreamFactory;
@@ -163,7 +163,7 @@ export class Netdev {
   ): Port {
     const { batch, log, config } = this;
     if (spec.kind === 'none') return new NoPort();
-    if (spec.kind === 'tap') throw new OperatorError('EPORT', 'no taps yet');
+    if (spec.kind === 'tap') return new TapPort(spec.name, tapHeaderBytes(config.vnetHeaderBytes), onFrame, batch, log);
     return new SocketPort(name, spec.endpoint, config.vnetHeaderBytes, onFrame, batch, log, this.openStream);
   }
 
@@ -225,4 +225,9 @@ export class Netdev {
       this.log.info({ filter: id, state, origin, flows, failedOver, damagedRecords }, 'offsets loaded');
     return engine;
   }
+}
+
+function tapHeaderBytes(bytes: number): 0 | 10 | 12 {
+  if (bytes === 0 || bytes === 10 || bytes === 12) return bytes;
+  throw new OperatorError('EPORT', `a tap has no virtio-net header of ${bytes} bytes`, 'it is one of 0, 10, 12');
 }

@@ -2,12 +2,14 @@
 // `-netdev stream`, a tap, or nothing. A full or absent port drops and counts, as a network card does.
 
 import { type Endpoint, formatEndpoint } from '../io/stream-socket';
+import { Tap } from '../io/tap';
 import type { Batch } from './batch';
 import type { StreamFactory } from './device';
-import type { FrameHandler } from './filter-chain';
+import { type FrameHandler, MAX_FRAME_BYTES, MAX_VNET_BYTES } from './frame';
 import { FrameInput } from './frame-input';
 import { FrameOutput } from './frame-output';
 import type { Log } from './log';
+import { bytesWithHeader, copyWithHeader } from './vnet-header';
 
 export type PortSpec = { kind: 'none' } | { kind: 'tap'; name: string } | { kind: 'socket'; endpoint: Endpoint };
 
@@ -81,6 +83,66 @@ export class SocketPort implements Port {
 
   close(): void {
     this.stream.close();
+  }
+}
+
+/** The machine's own network stack, or a bridge. A device that is deleted takes the port with it: it is not made again. */
+export class TapPort implements Port {
+  private tap: Tap | undefined;
+  private droppedOffload = 0;
+  private droppedGone = 0;
+  /** Frames whose virtio-net header is of another size are put together here. */
+  private readonly scratch = Buffer.allocUnsafeSlow(MAX_FRAME_BYTES + MAX_VNET_BYTES);
+
+  constructor(
+    private readonly name: string,
+    private readonly vnetBytes: 0 | 10 | 12,
+    private readonly onFrame: FrameHandler,
+    private readonly batch: Batch,
+    private readonly log: Log,
+  ) {}
+
+  async open(): Promise<void> {
+    const { vnetBytes, onFrame, batch } = this;
+    const tap = new Tap(
+      { name: this.name, vnetHeaderBytes: vnetBytes },
+      {
+        onFrames: (count) => {
+          batch.begin();
+          for (let i = 0; i < count; i++) onFrame(tap.arena, tap.offset(i), tap.bytes(i), vnetBytes);
+          batch.end();
+        },
+        onClose: (error) => this.log.error({ tap: this.name, error: error.message }, 'the tap device is gone'),
+      },
+    );
+    this.tap = tap;
+  }
+
+  send(buf: Buffer, off: number, len: number, vnetBytes: number): void {
+    const { tap, scratch } = this;
+    if (tap === undefined || tap.closed) {
+      this.droppedGone++;
+    } else if (vnetBytes === this.vnetBytes) {
+      tap.write(buf, off, len);
+    } else if (copyWithHeader(scratch, 0, this.vnetBytes, buf, off, len, vnetBytes)) {
+      tap.write(scratch, 0, bytesWithHeader(len, vnetBytes, this.vnetBytes));
+    } else {
+      this.droppedOffload++;
+    }
+  }
+
+  pause(paused: boolean): void {
+    this.tap?.pause(paused);
+  }
+
+  report(): Record<string, unknown> {
+    const { droppedGone, droppedOffload } = this;
+    const connected = this.tap !== undefined && !this.tap.closed;
+    return { kind: 'tap', name: this.name, connected, ...this.tap?.counters, droppedGone, droppedOffload };
+  }
+
+  close(): void {
+    this.tap?.close();
   }
 }
 

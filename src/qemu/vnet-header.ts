@@ -1,4 +1,4 @@
-// The virtio-net header that may stand before a frame (virtio 1.2, 5.1.6; linux/virtio_net.h): what of it concerns us, and how a
+// The virtio-net header that may stand before a frame (virtio 1.2, 5.1.6; linux/virtio_net.h): how a
 // frame gets from a place with a header of one size to a place with another, or with none.
 
 import { sumBytes } from '../packet/checksum';
@@ -13,11 +13,6 @@ const CSUM_OFFSET = 8;
 const LEAST_BYTES = 10;
 const NEEDS_CSUM = 1; // VIRTIO_NET_HDR_F_NEEDS_CSUM
 const GSO_ECN = 0x80; // VIRTIO_NET_HDR_GSO_ECN
-
-/** The transport checksum holds only the pseudo-header's sum. */
-export function checksumIsPartial(buf: Uint8Array, off: number, vnetBytes: number): boolean {
-  return vnetBytes >= LEAST_BYTES && (buf[off + FLAGS]! & NEEDS_CSUM) !== 0;
-}
 
 /** Bytes that the frame takes up with a header of `wanted` bytes. */
 export function bytesWithHeader(len: number, vnetBytes: number, wanted: number): number {

@@ -2,11 +2,12 @@
 // filter mirror, filter redirector), told anew: what enters where, and where it must come out.
 
 import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { sleep, until } from '../netns/support/wait';
 import { GUEST, PEER } from '../unit/seccolo/bench';
 import { build, read, type Segment, segment } from '../unit/seccolo/wire';
-import { colo, NetdevProcess } from './support/netdev-process';
 import type { FramePeer } from './support/frame-peer';
+import { colo, NetdevProcess } from './support/netdev-process';
 
 let net: NetdevProcess;
 beforeEach(() => {
@@ -106,7 +107,16 @@ describe('a filter whose peer is slow or gone', () => {
   });
 
   test('a redirector holds back what it cannot hand over, and the other direction goes on', async () => {
-    await net.start(['redirector', ...ports(), '--queue', 'rx', '--outdev', net.at('out', ',server'), '--indev', net.at('in', ',server')]);
+    await net.start([
+      'redirector',
+      ...ports(),
+      '--queue',
+      'rx',
+      '--outdev',
+      net.at('out', ',server'),
+      '--indev',
+      net.at('in', ',server'),
+    ]);
     const [host, guest] = [await net.connect('host'), await net.connect('guest')];
     guest.send('nobody is there');
     await until('held frame', async () => (await net.filter('redirector0')).held === 1);
@@ -124,14 +134,23 @@ describe('a filter whose peer is slow or gone', () => {
   });
 
   test('with fail_open=on it lets them pass', async () => {
-    await net.start(['redirector', ...ports(), '--queue', 'rx', '--outdev', net.at('out', ',server'), '--fail-open', 'on']);
+    await net.start([
+      'redirector',
+      ...ports(),
+      '--queue',
+      'rx',
+      '--outdev',
+      net.at('out', ',server'),
+      '--fail-open',
+      'on',
+    ]);
     const [host, guest] = [await net.connect('host'), await net.connect('guest')];
     guest.send('unverified');
     await gets(host, 'unverified');
     expect(await net.filter('redirector0')).toMatchObject({ failedOpen: 1, held: 0 });
   });
 
-  test('a guest that does not read loses frames as a network card does, and mirrors none', async () => {
+  test('a guest that does not read loses frames as a network card does, and the mirror none', async () => {
     await net.start(['mirror', ...ports(), '--queue', 'tx', '--outdev', net.at('m', ',server')]);
     const [host, guest, mirror] = [await net.connect('host'), await net.connect('guest'), await net.connect('m')];
     guest.stall();
@@ -182,7 +201,13 @@ describe('indev', () => {
     const large = Buffer.alloc(69632, 7);
     const head = Buffer.alloc(4);
     head.writeUInt32BE(large.length, 0);
-    for (const piece of [head.subarray(0, 1), head.subarray(1, 3), head.subarray(3), large.subarray(0, 5), large.subarray(5)]) {
+    for (const piece of [
+      head.subarray(0, 1),
+      head.subarray(1, 3),
+      head.subarray(3),
+      large.subarray(0, 5),
+      large.subarray(5),
+    ]) {
       input.raw(piece);
       await sleep(5);
     }
@@ -208,7 +233,16 @@ test('virtio-net headers: with vnet_hdr_support they travel along, and come off 
 });
 
 test('--vnet-header-bytes: both ports have one, and the rewriter looks behind it', async () => {
-  await net.start(['mirror', ...ports(), '--vnet-header-bytes', '10', '--queue', 'rx', '--outdev', net.at('m', ',server')]);
+  await net.start([
+    'mirror',
+    ...ports(),
+    '--vnet-header-bytes',
+    '10',
+    '--queue',
+    'rx',
+    '--outdev',
+    net.at('m', ',server'),
+  ]);
   const [host, guest, mirror] = [await net.connect('host'), await net.connect('guest'), await net.connect('m')];
   guest.send(Buffer.concat([Buffer.alloc(10), Buffer.from('frame')]));
   await gets(host, `${'\0'.repeat(10)}frame`);
@@ -263,19 +297,36 @@ describe('the rewriter', () => {
     expect((await t.peer({ seq: 101, ack: PVM + 2 })).ack).toBe(SVM + 2);
     expect((await net.ctl('checkpoint')).status).toBe(0);
     expect((await t.svm({ seq: PVM + 2, ack: 101, data: 'y' })).seq).toBe(PVM + 2);
-    expect(await net.filter('rewriter0')).toMatchObject({ checkpoints_done: 1, learned_client_opened: 1, mode: 'always' });
+    expect(await net.filter('rewriter0')).toMatchObject({
+      checkpoints_done: 1,
+      learned_client_opened: 1,
+      mode: 'always',
+    });
   });
 
-  test('what the guest sent before a checkpoint is translated by the old offsets, even if nobody had read it', async () => {
+  test('what the guest sent before a checkpoint is translated by the old offsets, even if nobody has read it yet', async () => {
     await net.start(['rewriter', ...ports()]);
     const t = await talk();
     await t.open();
+    const control = connect(net.path('control'));
+    await new Promise((resolve) => control.once('connect', resolve));
     const before = t.host.frames.length;
-    const frame = Buffer.concat([MACS, build(segment({ src: GUEST, dst: PEER, sport: 80, dport: 40000, seq: SVM + 1, ack: 101, data: 'x' }))]);
-    for (let i = 0; i < 200; i++) t.guest.send(frame);
-    expect((await net.ctl('checkpoint')).status).toBe(0);
+    const x = segment({ src: GUEST, dst: PEER, sport: 80, dport: 40000, seq: SVM + 1, ack: 101, data: 'x' });
+    // All of it, and the request, waits for the process when it goes on.
+    process.kill(net.pid, 'SIGSTOP');
+    try {
+      control.write('{"execute":"checkpoint"}\n');
+      for (let i = 0; i < 200; i++) t.guest.send(Buffer.concat([MACS, build(x)]));
+      await until('written', () => t.guest.socket.writableLength === 0);
+    } finally {
+      process.kill(net.pid, 'SIGCONT');
+    }
+    const reply = await new Promise((resolve) => control.once('data', (text) => resolve(text.toString())));
+    control.destroy();
+    expect(reply).toBe('{"return":{}}\n');
     await until('all of them', () => t.host.frames.length === before + 200);
     expect(new Set(t.host.frames.slice(before).map((f) => read(f.subarray(14)).seq))).toEqual(new Set([PVM + 1]));
+    expect((await t.svm({ seq: PVM + 2, ack: 101 })).seq).toBe(PVM + 2);
   });
 
   test('at a failover offsets in use stay, new connections get none, and all other filters are off', async () => {
@@ -297,7 +348,10 @@ describe('the rewriter', () => {
     await secondary.peer({ seq: 101, ack: PVM + 1 });
     await toPrimary.svm({ seq: SVM + 1, ack: 101 });
     expect((await net.ctl('failover')).status).toBe(0);
-    expect(await net.ctl('failover')).toMatchObject({ status: 2, stderr: 'colo: COLO failover is already activated\n' });
+    expect(await net.ctl('failover')).toMatchObject({
+      status: 2,
+      stderr: 'colo: COLO failover is already activated\n',
+    });
     const alone = new Talk(await net.connect('host'), secondary.guest);
     expect((await alone.svm({ seq: SVM + 1, ack: 101, data: 'x' })).seq).toBe(PVM + 1);
     expect((await alone.peer({ seq: 101, ack: PVM + 2 })).ack).toBe(SVM + 2);
@@ -317,7 +371,16 @@ describe('the rewriter', () => {
 
 describe('control', () => {
   test('filter-set switches at run time; the socket is its owner’s alone', async () => {
-    await net.start(['redirector', ...ports(), '--queue', 'rx', '--outdev', net.at('out', ',server'), '--status', 'off']);
+    await net.start([
+      'redirector',
+      ...ports(),
+      '--queue',
+      'rx',
+      '--outdev',
+      net.at('out', ',server'),
+      '--status',
+      'off',
+    ]);
     expect(statSync(net.path('control')).mode & 0o777).toBe(0o600);
     const [host, guest, out] = [await net.connect('host'), await net.connect('guest'), await net.connect('out')];
     guest.send('off');
@@ -325,7 +388,10 @@ describe('control', () => {
     expect(await net.ctl('filter-set', 'redirector0', 'status=on')).toMatchObject({ status: 0 });
     guest.send('on');
     await gets(out, 'on');
-    expect(await net.ctl('filter-set', 'zz', 'status=on')).toMatchObject({ status: 2, stderr: "colo: filter 'zz' not found\n" });
+    expect(await net.ctl('filter-set', 'zz', 'status=on')).toMatchObject({
+      status: 2,
+      stderr: "colo: filter 'zz' not found\n",
+    });
     expect((await net.ctl('filter-set', 'redirector0', 'status=maybe')).stderr).toContain("should be 'on' or 'off'");
     expect((await net.ctl('failover')).stderr).toContain('no rewriter');
     expect((await net.ctl('frobnicate')).status).toBe(2);
@@ -343,10 +409,22 @@ describe('what an operator writes', () => {
   test.each([
     [['netdev', '--host', 'none'], '--guest is missing'],
     [['netdev', '--guest', 'none', '--host', 'none', '--filter', 'mirror,id=m0,outdev=x'], "Device 'x' not found"],
-    [['netdev', '--guest', 'none', '--host', 'none', '--filter', 'redirector,id=m0,outdev=x'], "OUT Device 'x' not found"],
-    [['netdev', '--guest', 'none', '--host', 'none', '--filter', 'redirector,id=m0,indev=x'], "IN Device 'x' not found"],
-    [['netdev', '--guest', 'none', '--host', 'none', '--filter', 'rewriter,id=m0,position=id=zz'], "filter 'zz' not found"],
-    [['netdev', '--guest', 'none', '--host', 'none', '--filter', 'rewriter,id=a', '--filter', 'rewriter,id=a'], "Duplicate ID 'a' for object"],
+    [
+      ['netdev', '--guest', 'none', '--host', 'none', '--filter', 'redirector,id=m0,outdev=x'],
+      "OUT Device 'x' not found",
+    ],
+    [
+      ['netdev', '--guest', 'none', '--host', 'none', '--filter', 'redirector,id=m0,indev=x'],
+      "IN Device 'x' not found",
+    ],
+    [
+      ['netdev', '--guest', 'none', '--host', 'none', '--filter', 'rewriter,id=m0,position=id=zz'],
+      "filter 'zz' not found",
+    ],
+    [
+      ['netdev', '--guest', 'none', '--host', 'none', '--filter', 'rewriter,id=a', '--filter', 'rewriter,id=a'],
+      "Duplicate ID 'a' for object",
+    ],
     [['netdev', '--guest', 'nothing', '--host', 'none'], 'neither unix: nor tcp:'],
     [['netdev', '--guest', 'none', '--host', 'none', '--chardev', 'null,id=x'], 'is no character device'],
     [['redirector', '--guest', 'none', '--host', 'none'], "needs 'indev' or 'outdev' at least one"],
@@ -381,16 +459,25 @@ filters:
   - { type: rewriter, id: rew0, position: head, max_flows: 10 }
 `,
     );
-    await net.start(['netdev', '--config', file], []).catch((error: Error) => {
-      // --control is in the file; the helper gives it too.
-      expect(error.message).toContain('say it in the file');
-    });
+    await net.start(['netdev', '--config', file]);
+    const [host, guest, mirror] = [await net.connect('host'), await net.connect('guest'), await net.connect('mirror0')];
+    host.send('frame');
+    await gets(mirror, 'frame');
+    await gets(guest, 'frame');
+    const { filters } = await net.query();
+    expect(filters.map((f) => [f.id, f.status, f.maxFlows])).toEqual([
+      ['rew0', 'on', 10],
+      ['m0', 'on', undefined],
+    ]);
   });
 
   test('a wrong key of a file is named with its line and the right one', async () => {
     const file = net.path('netdev.yaml');
     writeFileSync(file, 'guest: none\nhost: none\nfilters:\n  - { type: mirror, id: m0,\n      outdv: x }\n');
     const { status, stderr } = await colo('qemu', 'netdev', '--config', file);
-    expect([status, stderr]).toEqual([2, expect.stringContaining(`${file}:5: filters[0].outdv is not a key (did you mean outdev?)`)]);
+    expect([status, stderr]).toEqual([
+      2,
+      expect.stringContaining(`${file}:5: filters[0].outdv is not a key (did you mean outdev?)`),
+    ]);
   });
 });

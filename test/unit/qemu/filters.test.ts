@@ -187,13 +187,13 @@ describe('the frame reader', () => {
     expect(read([...word(1), 0x61, ...word(0)])).toMatchObject({
       taken: BAD_FRAME,
       frames: ['0:a'],
-      fault: 'a frame of 0 bytes',
+      fault: expect.stringContaining('a frame of 0 bytes'),
     });
     expect(read(word(MAX_FRAME_BYTES + 1)).taken).toBe(BAD_FRAME);
     expect(read(Buffer.concat([Buffer.from(word(MAX_FRAME_BYTES)), Buffer.alloc(MAX_FRAME_BYTES)])).taken).toBe(
       MAX_FRAME_BYTES + 4,
     );
-    expect(read([...word(30), ...word(21)], true).taken).toBe(BAD_FRAME);
+    expect(read([...word(30), ...word(25)], true).taken).toBe(BAD_FRAME);
     expect(read([...word(3), ...word(4)], true).taken).toBe(BAD_FRAME);
   });
 });

@@ -309,7 +309,9 @@ describe('the rewriter', () => {
     const t = await talk();
     await t.open();
     const control = connect(net.path('control'));
-    await new Promise((resolve) => control.once('connect', resolve));
+    const reply = () => new Promise((resolve) => control.once('data', (text) => resolve(text.toString())));
+    control.write('{"execute":"nothing"}\n');
+    expect(await reply()).toContain('CommandNotFound');
     const before = t.host.frames.length;
     const x = segment({ src: GUEST, dst: PEER, sport: 80, dport: 40000, seq: SVM + 1, ack: 101, data: 'x' });
     // All of it, and the request, waits for the process when it goes on.
@@ -321,11 +323,10 @@ describe('the rewriter', () => {
     } finally {
       process.kill(net.pid, 'SIGCONT');
     }
-    const reply = await new Promise((resolve) => control.once('data', (text) => resolve(text.toString())));
-    control.destroy();
-    expect(reply).toBe('{"return":{}}\n');
+    expect(await reply()).toBe('{"return":{}}\n');
     await until('all of them', () => t.host.frames.length === before + 200);
     expect(new Set(t.host.frames.slice(before).map((f) => read(f.subarray(14)).seq))).toEqual(new Set([PVM + 1]));
+    control.destroy();
     expect((await t.svm({ seq: PVM + 2, ack: 101 })).seq).toBe(PVM + 2);
   });
 

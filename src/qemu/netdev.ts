@@ -114,9 +114,13 @@ export class Netdev {
     return true;
   }
 
-  /** While paused nothing that the guest says is read. */
+  /** While paused nothing that the guest says is read, whether it comes by the port or, without one, by an indev. */
   pauseGuest(paused: boolean): void {
     this.guest.pause(paused);
+    if (this.config.guest.kind !== 'none') return;
+    for (const { indev, queue } of this.config.filters) {
+      if (indev !== undefined && queue !== 'tx') this.device(indev, '').stream.pause(paused);
+    }
   }
 
   report(): Record<string, unknown> {

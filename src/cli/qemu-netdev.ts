@@ -182,10 +182,10 @@ function watchSecondary(qmp: Endpoint, netdev: Netdev, log: Log): ColoWatch {
     'secondary',
     qmp,
     {
-      onStopped: () => netdev.pauseGuest(true),
+      onStopped: () => netdev.holdGuest(),
       onCheckpoint: () => netdev.checkpointNow(),
       onFailover: () => netdev.failover(),
-      onRunning: () => netdev.pauseGuest(false),
+      onRunning: () => netdev.resumeGuest(),
     },
     log,
   );

@@ -6,7 +6,8 @@ import { ColoWatch } from './colo-watch';
 /** The watch of a primary, with requests. */
 export class PrimaryWatch extends ColoWatch {
   requests = 0;
-  private asking = false;
+  /** A request is under way. */
+  asking = false;
 
   /** Requests while one is under way are part of it. False: QEMU is not connected. */
   request(): boolean {

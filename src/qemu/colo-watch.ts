@@ -8,8 +8,8 @@
 //                        +-------------------------------> onFailover ----> running
 //
 // What the guest says after RESUME belongs to the time after the checkpoint, but it may arrive before the event or the answer to
-// the query. So the handler is told to read nothing more of the guest from onStopped (when all of before has been read) to
-// onRunning; then the order is exact, as QEMU sends STOP after the guest's last frame, and RESUME before its next.
+// the query. So the handler reads at onStopped what has arrived of the guest, and nothing more until onRunning; then the order is
+// exact, as QEMU sends STOP after the guest's last frame, and RESUME before its next.
 
 import type { Endpoint } from '../io/stream-socket';
 import { openChardev, type StreamFactory } from './device';
@@ -19,7 +19,7 @@ import { QmpClient } from './qmp';
 export type Role = 'primary' | 'secondary';
 
 export interface WatchHandler {
-  /** The guest stands still, and all that had arrived of it has been read: read nothing more until onRunning. */
+  /** The guest stands still: read what has arrived of it, and nothing more until onRunning. */
   onStopped(): void;
   /** This guest and the other are equal. Comes before onRunning; also without a STOP, when one may have been missed. */
   onCheckpoint(): void;
@@ -90,13 +90,10 @@ export class ColoWatch {
   }
 
   private stop(): void {
-    const turn = ++this.turn;
-    // One turn of the event loop reads what arrived before the event did.
-    setImmediate(() => {
-      if (turn !== this.turn || this.stopped) return;
-      this.stopped = true;
-      this.handler.onStopped();
-    });
+    this.turn++;
+    if (this.stopped) return;
+    this.stopped = true;
+    this.handler.onStopped();
   }
 
   /** `resumed`: the guest has been stopped and goes on, or may have. */

@@ -175,8 +175,6 @@ describe('the watch', () => {
     t.took();
     for (let i = 0; i < 2; i++) {
       t.event('STOP');
-      expect(t.took()).toEqual([]); // what has arrived is read first
-      await settle();
       expect(t.took()).toEqual(['stopped']);
       t.event('RESUME');
       await settle();
@@ -192,7 +190,7 @@ describe('the watch', () => {
     t.event('STOP');
     t.event('RESUME');
     await t.answers();
-    expect(t.took()).toEqual(['checkpoint']);
+    expect(t.took()).toEqual(['stopped', 'checkpoint', 'running']);
     t.event('RESUME');
     await t.answers();
     expect(t.took()).toEqual(['checkpoint']);

@@ -147,10 +147,10 @@ test('a checkpoint covers what was in the sockets before it', async () => {
   const c = await Instance.start();
   const frames = Array.from({ length: 60 }, (_, i) => big(i));
   for (let round = 1; round <= 20; round++) {
-    // All of it is in the kernel when the device wakes up, and it is the kernel's choice which socket comes first.
-    c.p.write(...frames);
-    c.s.write(udp('something else'));
+    // All of it is in the kernel when the device wakes up, for the controller's word first.
     c.n.say('COLO_CHECKPOINT');
+    c.s.write(udp('something else'));
+    c.p.write(...frames);
     expect(await c.left(60 * round)).toHaveLength(60 * round);
     await until(() => c.count('checkpoints_done') === round, 'the checkpoint');
     expect(c.held).toBe(0);
@@ -247,6 +247,26 @@ test('a slow peer at outdev loses nothing, and stops the reading of primary_in',
   const left = await c.left(frames.length);
   expect(left.every((frame, i) => frame.equals(frames[i]!))).toBe(true);
   expect([c.count('released_without_room'), c.count('dropped_packets')]).toEqual([0, 0]);
+  expect(c.count('outdev_backlogs')).toBeGreaterThan(0);
+  expect(c.n.frames()).toEqual([]);
+});
+
+test('a peer at outdev that goes takes with it what waited for it, and that is counted', async () => {
+  const c = await Instance.start();
+  c.o.socket.pause();
+  const frames = Array.from({ length: 6000 }, (_, i) => big(i));
+  c.p.write(...frames);
+  c.s.write(...frames);
+  await until(() => c.count('outdev_backlogs') === 1, 'a backlog');
+  await c.o.end();
+  await until(() => c.count('primary_frames') === frames.length, 'the rest of the primary');
+  await until(
+    () => c.count('released_without_peer') + c.count('released_frames') === frames.length,
+    'all of the secondary',
+  );
+  const lost = c.count('outdev_lost_bytes');
+  expect(lost).toBeGreaterThan(1 << 20);
+  expect(lost).toBe(c.count('outdev_written_bytes') - c.count('outdev_bytes_out'));
 });
 
 test('it dials what has no server, over TCP as well, and dials again', async () => {

@@ -1,0 +1,241 @@
+// Feeds one device through its sockets, step by step, and writes down what it lets out and when it asks for a checkpoint.
+// Nothing here waits by the clock: markers (see markers.ts) say when a step has been handled.
+
+import { createConnection, type Socket } from 'node:net';
+import { join } from 'node:path';
+import type { Device } from './device';
+import { barrierFrame, markerFrame, readMarker } from './markers';
+import { encodeFrames, FrameReader } from './wire';
+
+export const INIT = 'COLO_USERSPACE_PROXY_INIT';
+export const INIT_REPLY = 'COLO_COMPARE_GET_XEN_INIT';
+export const DO_CHECKPOINT = 'DO_CHECKPOINT';
+export const CHECKPOINT = 'COLO_CHECKPOINT';
+
+/** Only ends a wait for what never comes. */
+const GIVE_UP_MS = 30_000;
+
+/** What came of one step. */
+export interface Observed {
+  /** Frames in the order they came out, virtio-net header included. */
+  out: Buffer[];
+  /** Checkpoint requests. Their count is exact at a checkpoint only: before it some may still be on the way. */
+  asked: number;
+}
+
+export class Driver {
+  private primarySocket!: Socket;
+  private secondarySocket!: Socket;
+  private outSocket!: Socket;
+  private notifySocket!: Socket;
+  private out: Buffer[] = [];
+  private asked = 0;
+  private askedInEpoch = 0;
+  private greeted = false;
+  /** Number of the last barrier and of the last marker seen. */
+  private barrierSeen = 0;
+  private markerSeen = 0;
+  private barriers = 0;
+  private markers = 0;
+  private waiting: (() => void) | undefined;
+  private failure: Error | undefined;
+  private readonly vnetBytes: number | undefined;
+  private readonly vnetHeader: Buffer;
+
+  constructor(readonly device: Device) {
+    this.vnetBytes = device.options.vnetBytes;
+    this.vnetHeader = Buffer.alloc(this.vnetBytes ?? 0);
+  }
+
+  async connect(): Promise<void> {
+    const reader = new FrameReader(this.vnetBytes !== undefined, (frame) => this.onOut(frame));
+    this.outSocket = await this.dial('out', (chunk) => reader.push(chunk));
+    const notes = new FrameReader(false, (frame) => this.onNote(frame.toString('latin1')));
+    this.notifySocket = await this.dial('ntf', (chunk) => notes.push(chunk));
+    this.primarySocket = await this.dial('pri');
+    this.secondarySocket = await this.dial('sec');
+    this.notify(INIT);
+    await this.until(() => this.greeted, 'the reply to the greeting');
+    // What is sent before the device has taken the outgoing connection may be lost: ask until an answer comes.
+    while (this.barrierSeen === 0) {
+      this.send(this.primarySocket, [this.withVnet(barrierFrame(++this.barriers))]);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      this.check('the first barrier');
+    }
+    await this.barrier();
+    this.take();
+  }
+
+  close(): void {
+    for (const socket of [this.primarySocket, this.secondarySocket, this.outSocket, this.notifySocket]) {
+      socket?.destroy();
+    }
+  }
+
+  /** Frames of the primary, in one write; returns when all are handled. */
+  async primary(frames: readonly Buffer[]): Promise<Observed> {
+    const fresh = this.markerSeen === this.markers;
+    this.send(this.primarySocket, fresh ? [...frames, this.withVnet(markerFrame(++this.markers))] : frames);
+    await this.barrier();
+    return this.take();
+  }
+
+  /** Frames of the secondary, in one write; returns when all are handled. */
+  async secondary(frames: readonly Buffer[]): Promise<Observed> {
+    await this.placeMarker();
+    const paused = (): boolean => this.device.pausesOnRequest && this.askedInEpoch > 0;
+    this.send(this.secondarySocket, [...frames, this.withVnet(markerFrame(this.markers))]);
+    await this.until(() => this.markerSeen === this.markers || paused(), 'the secondary to be read');
+    if (this.markerSeen !== this.markers) await this.drainSecondary();
+    await this.settle();
+    return this.take();
+  }
+
+  /** COLO_CHECKPOINT; returns when everything that was held has come out. */
+  async checkpoint(): Promise<Observed> {
+    await this.placeMarker();
+    // Requests may come later than what was let out before them; the answer to another greeting comes behind them.
+    this.greeted = false;
+    this.notify(INIT);
+    this.notify(CHECKPOINT);
+    await this.until(() => this.greeted && this.markerSeen === this.markers, 'the checkpoint to let the held packets go');
+    await this.barrier();
+    this.askedInEpoch = 0;
+    return this.take();
+  }
+
+  /** The next frames of the primary, without waiting. */
+  feedPrimary(bytes: Buffer): void {
+    this.primarySocket.write(bytes);
+  }
+
+  feedSecondary(bytes: Buffer): void {
+    this.secondarySocket.write(bytes);
+  }
+
+  notify(text: string): void {
+    // What goes to the device bears the second word, what comes from it does not.
+    this.notifySocket.write(encodeFrames([Buffer.from(text, 'latin1')], this.vnetBytes === undefined ? undefined : 0));
+  }
+
+  /** Everything since the last call. */
+  take(): Observed {
+    const observed = { out: this.out, asked: this.asked };
+    this.out = [];
+    this.asked = 0;
+    return observed;
+  }
+
+  /** Waits until the device has asked for a checkpoint since the last take(). */
+  async untilAsked(): Promise<void> {
+    await this.until(() => this.asked > 0, 'a checkpoint request');
+  }
+
+  /** Waits until all frames of the primary so far were handled. */
+  async barrier(): Promise<void> {
+    const n = ++this.barriers;
+    this.send(this.primarySocket, [this.withVnet(barrierFrame(n))]);
+    await this.until(() => this.barrierSeen >= n, 'the primary to be read');
+    await this.settle();
+  }
+
+  /** Connects a socket anew. */
+  async redial(which: 'pri' | 'sec'): Promise<void> {
+    const socket = which === 'pri' ? this.primarySocket : this.secondarySocket;
+    socket.destroy();
+    const next = await this.dial(which);
+    if (which === 'pri') this.primarySocket = next;
+    else this.secondarySocket = next;
+  }
+
+  /** One marker of the primary is under way, held by the device. */
+  private async placeMarker(): Promise<void> {
+    if (this.markerSeen !== this.markers) return;
+    this.markers++;
+    this.send(this.primarySocket, [this.withVnet(markerFrame(this.markers))]);
+    await this.barrier();
+  }
+
+  /** Hangs up: the device sees the end behind all that it has still to read, and hangs up in turn. */
+  private async drainSecondary(): Promise<void> {
+    const socket = this.secondarySocket;
+    const gone = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+    socket.end();
+    await gone;
+    this.secondarySocket = await this.dial('sec');
+    await this.barrier();
+  }
+
+  /** What was written on another socket before that which was waited for has been read after this. */
+  private settle(): Promise<void> {
+    return new Promise((resolve) => setImmediate(resolve));
+  }
+
+  private withVnet(frame: Buffer): Buffer {
+    return this.vnetBytes === undefined ? frame : Buffer.concat([this.vnetHeader, frame]);
+  }
+
+  private send(socket: Socket, frames: readonly Buffer[]): void {
+    if (frames.length > 0) socket.write(encodeFrames(frames, this.vnetBytes));
+  }
+
+  private onOut(frame: Buffer): void {
+    const marker = readMarker(this.vnetBytes === undefined ? frame : frame.subarray(this.vnetBytes));
+    if (marker === undefined) this.out.push(frame);
+    else if (marker.kind === 'barrier') this.barrierSeen = marker.n;
+    else this.markerSeen = marker.n;
+    this.waiting?.();
+  }
+
+  private onNote(text: string): void {
+    if (text === INIT_REPLY) this.greeted = true;
+    else if (text === DO_CHECKPOINT) {
+      this.asked++;
+      this.askedInEpoch++;
+    } else this.failure = new Error(`${this.device.name} says ${JSON.stringify(text)} on notify_dev`);
+    this.waiting?.();
+  }
+
+  private dial(name: string, onData?: (chunk: Buffer) => void): Promise<Socket> {
+    return new Promise((resolve, reject) => {
+      const socket = createConnection(join(this.device.dir, name));
+      socket.once('connect', () => resolve(socket));
+      socket.once('error', reject);
+      socket.on('error', () => {});
+      // The program's own end is known a little later than that of its sockets.
+      socket.on('close', () => setTimeout(() => this.waiting?.(), 100).unref());
+      if (onData) socket.on('data', onData);
+      else socket.resume();
+    });
+  }
+
+  private check(what: string): void {
+    if (this.failure) throw this.failure;
+    const ended = this.device.ended();
+    if (ended !== undefined) throw new Error(`${this.device.name} ended (${ended}) before ${what}: ${this.device.stderr()}`);
+  }
+
+  private async until(done: () => boolean, what: string): Promise<void> {
+    if (done()) return;
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.waiting = undefined;
+        reject(new Error(`${this.device.name} never came to ${what}: ${this.device.stderr().slice(-2000)}`));
+      }, GIVE_UP_MS);
+      this.waiting = () => {
+        try {
+          this.check(what);
+          if (!done()) return;
+        } catch (error) {
+          clearTimeout(timer);
+          this.waiting = undefined;
+          reject(error as Error);
+          return;
+        }
+        clearTimeout(timer);
+        this.waiting = undefined;
+        resolve();
+      };
+    });
+  }
+}

@@ -17,17 +17,21 @@ export interface SafeResult {
   replaced: Set<number>;
   /** May leave before the checkpoint or with it, or not at all. */
   uncertain: Set<number>;
+  /** Checkpoint steps before which asking is as good as waiting. */
+  uncertainAsked: Set<number>;
 }
 
 export function safeResult(flow: Flow): SafeResult {
   const model = new SafeModel();
-  const steps = flow.steps.map((step): SafeStep => {
+  const uncertainAsked = new Set<number>();
+  const steps = flow.steps.map((step, i): SafeStep => {
+    if (model.tcp.reachedBack) uncertainAsked.add(flow.steps.findIndex((s, at) => at >= i && s.side === 'checkpoint'));
     if (step.side === 'checkpoint') return { out: model.checkpoint(), asked: false };
     const askedBefore = model.asked;
     for (const packet of step.packets) model.take(step.side, packet);
     return { out: model.takeOut(), asked: model.asked && !askedBefore };
   });
-  return { steps, replaced: model.tcp.replaced, uncertain: model.tcp.uncertain };
+  return { steps, replaced: model.tcp.replaced, uncertain: model.tcp.uncertain, uncertainAsked };
 }
 
 class SafeModel {

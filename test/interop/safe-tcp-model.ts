@@ -40,10 +40,13 @@ export class SafeTcpModel {
   private content: Packet[] = [];
   private acks: Packet[] = [];
   private disorder = false;
+  /** The primary went back behind its first segment: whether the secondary's word on that is still at hand is not said here. */
+  reachedBack = false;
 
   primary(packet: Packet, paused: boolean): Verdict {
     const a = packet.about as TcpAbout;
     this.adopt(a);
+    if (this.reachedBack) this.uncertain.add(packet.n);
     if (a.syn) return this.takePrimarySyn(packet, a, paused);
     const noted = this.notePrimary(a);
     if (paused) {
@@ -70,6 +73,8 @@ export class SafeTcpModel {
         this.base = a.pos;
         this.verified = a.pos;
         this.disorder = true;
+        this.reachedBack = true;
+        for (const waiting of [packet, ...this.content, ...this.acks]) this.uncertain.add(waiting.n);
       }
       repeats = this.repeatsPending(a);
       if (!this.sayPrimary(a) || !this.advance()) return this.keepDiverged(packet, a);
@@ -80,11 +85,15 @@ export class SafeTcpModel {
       this.releaseReady();
       return 'fine';
     }
-    const tail = this.content[this.content.length - 1];
-    const behind = tail !== undefined && a.pos < endOf(tail.about as TcpAbout);
+    const behind = this.content.some((held) => a.pos < endOf(held.about as TcpAbout));
     if (!whole && behind && repeats && !a.fin && !a.rst && this.secondaryAck !== undefined) {
-      this.replaced.add(packet.n);
-      return 'fine';
+      const tails = [this.content.at(-1), this.content.filter((held) => !this.uncertain.has(held.n)).at(-1)];
+      if (a.pos >= this.verified && tails.every((tail) => tail && a.pos < endOf(tail.about as TcpAbout))) {
+        this.replaced.add(packet.n);
+        return 'fine';
+      }
+      // Its beginning is known, so it may tell that and wait with the rest, or wait as a whole.
+      this.uncertain.add(packet.n);
     }
     this.keep(packet, a);
     this.releaseReady();
@@ -140,6 +149,7 @@ export class SafeTcpModel {
     this.secondaryFin = this.primaryFin;
     this.secondaryRst = this.primaryRst;
     this.disorder = false;
+    this.reachedBack = false;
     return held;
   }
 
@@ -150,8 +160,8 @@ export class SafeTcpModel {
   }
 
   private takePrimarySyn(packet: Packet, a: TcpAbout, paused: boolean): Verdict {
-    const known = this.primaryLife === undefined ? this.matched || this.based : this.primaryLife !== a.life;
-    if (known) this.reopenPrimary();
+    const begun = this.matched || this.based || this.primaryAck !== undefined || this.primaryRst !== undefined;
+    if (this.primaryLife === undefined ? begun : this.primaryLife !== a.life) this.reopenPrimary();
     const first = this.primaryLife === undefined;
     if (first) {
       this.primaryLife = a.life;

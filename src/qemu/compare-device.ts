@@ -58,6 +58,9 @@ const DIFFERENCES: ReadonlySet<CheckpointCause> = new Set([
   CheckpointCause.RETRANSMISSION,
 ]);
 
+/** As the other counters are written. */
+const SOCKET_COUNTERS: Record<string, string> = { bytesIn: 'bytes_in', bytesOut: 'bytes_out' };
+
 export class CompareDevice {
   readonly comparison: FrameComparison;
   private readonly counters = new CompareCounters();
@@ -164,6 +167,11 @@ export class CompareDevice {
     this.flush();
   }
 
+  /** Where a TCP server listens whose endpoint left that open. */
+  port(name: string): number {
+    return this.sockets().find((socket) => socket.name === name)!.stream.port;
+  }
+
   /** Present values, for metrics and status. */
   gauges(): Record<string, number> {
     const { engine } = this.comparison;
@@ -180,7 +188,9 @@ export class CompareDevice {
   /** Everything counted: by the engine, by the frames' way to it and back, and by the sockets. */
   counts(): Record<string, number> {
     const sockets = this.sockets().flatMap(({ name, stream }) =>
-      Object.entries(stream.counters).map(([what, value]) => [`${name}_${what}`, value] as const),
+      Object.entries(stream.counters).map(
+        ([what, value]) => [`${name}_${SOCKET_COUNTERS[what] ?? what}`, value] as const,
+      ),
     );
     return {
       ...this.comparison.engine.counters.snapshot(),

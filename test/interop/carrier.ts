@@ -23,7 +23,17 @@ const CARRIERS: readonly (readonly [number, Carrier])[] = [
   [4, { name: '802.1Q', family: 4, tags: [[0x8100, 0x2007]] }],
   [2, { name: '802.1Q IPv6', family: 6, tags: [[0x8100, 5]] }],
   [4, { name: '802.1ad', family: 4, tags: [[0x88a8, 9]] }],
-  [3, { name: '802.1ad 802.1Q', family: 4, tags: [[0x88a8, 9], [0x8100, 3]] }],
+  [
+    3,
+    {
+      name: '802.1ad 802.1Q',
+      family: 4,
+      tags: [
+        [0x88a8, 9],
+        [0x8100, 3],
+      ],
+    },
+  ],
 ];
 
 export function pickCarrier(prng: Prng): Carrier {

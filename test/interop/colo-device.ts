@@ -1,7 +1,6 @@
 // Ours: `colo qemu compare` on the same four sockets.
 
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Child, type Device, type DeviceOptions, NEVER_MS, socketDir } from './device';
 
@@ -19,10 +18,6 @@ export async function startColo(options: DeviceOptions = {}): Promise<Device> {
   if (options.vnetBytes !== undefined) args.push('--vnet_hdr_support', 'on');
   const child = new Child(spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] }), dir);
   child.process.stdout!.resume();
-  while (!['pri', 'sec', 'out', 'ntf'].every((name) => existsSync(join(dir, name)))) {
-    if (child.ended() !== undefined) throw new Error(`colo qemu compare ended (${child.ended()}): ${child.stderr()}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
   return {
     name: 'colo',
     options,

@@ -36,7 +36,8 @@ export function differences(flow: Flow, stock: Result, ours: Result): Difference
 }
 
 export function describeDifference(d: Difference): string {
-  if (d.kind === 'asked') return `checkpoint asked for: QEMU ${d.stock}, ours ${d.ours} (epoch up to step ${d.epoch.checkpoint})`;
+  if (d.kind === 'asked')
+    return `checkpoint asked for: QEMU ${d.stock}, ours ${d.ours} (epoch up to step ${d.epoch.checkpoint})`;
   if (d.kind === 'order') return `order of those that were ${d.when} (epoch up to step ${d.epoch.checkpoint})`;
   return `packet ${d.packet.n}: QEMU ${d.stock}, ours ${d.ours}`;
 }

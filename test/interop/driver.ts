@@ -14,10 +14,11 @@ export const CHECKPOINT = 'COLO_CHECKPOINT';
 
 /** Only ends a wait for what never comes. */
 const GIVE_UP_MS = 30_000;
+const DIAL_AGAIN_MS = 10;
 
 /** What came of one step. */
 export interface Observed {
-  /** Frames in the order they came out, virtio-net header included. */
+  /** Ethernet frames in the order they came out. */
   out: Buffer[];
   /** Checkpoint requests. Their count is exact at a checkpoint only: before it some may still be on the way. */
   asked: number;
@@ -40,15 +41,17 @@ export class Driver {
   private waiting: (() => void) | undefined;
   private failure: Error | undefined;
   private readonly vnetBytes: number | undefined;
-  private readonly vnetHeader: Buffer;
+  /** What stands before the frames of either side: no flag is set, and the rest is nonsense of each side's own. */
+  private readonly vnetHeaders: { p: Buffer; s: Buffer };
 
   constructor(readonly device: Device) {
     this.vnetBytes = device.options.vnetBytes;
-    this.vnetHeader = Buffer.alloc(this.vnetBytes ?? 0);
+    const header = (fill: number): Buffer => Buffer.alloc(this.vnetBytes ?? 0, fill).fill(0, 0, 2);
+    this.vnetHeaders = { p: header(0xa5), s: header(0x3c) };
   }
 
   async connect(): Promise<void> {
-    const reader = new FrameReader(this.vnetBytes !== undefined, (frame) => this.onOut(frame));
+    const reader = new FrameReader(this.vnetBytes !== undefined, (bytes, vnetBytes) => this.onOut(bytes, vnetBytes));
     this.outSocket = await this.dial('out', (chunk) => reader.push(chunk));
     const notes = new FrameReader(false, (frame) => this.onNote(frame.toString('latin1')));
     this.notifySocket = await this.dial('ntf', (chunk) => notes.push(chunk));
@@ -58,7 +61,7 @@ export class Driver {
     await this.until(() => this.greeted, 'the reply to the greeting');
     // What is sent before the device has taken the outgoing connection may be lost: ask until an answer comes.
     while (this.barrierSeen === 0) {
-      this.send(this.primarySocket, [this.withVnet(barrierFrame(++this.barriers))]);
+      this.sendPrimary([barrierFrame(++this.barriers)]);
       await new Promise((resolve) => setTimeout(resolve, 5));
       this.check('the first barrier');
     }
@@ -75,7 +78,7 @@ export class Driver {
   /** Frames of the primary, in one write; returns when all are handled. */
   async primary(frames: readonly Buffer[]): Promise<Observed> {
     const fresh = this.markerSeen === this.markers;
-    this.send(this.primarySocket, fresh ? [...frames, this.withVnet(markerFrame(++this.markers))] : frames);
+    this.sendPrimary(fresh ? [...frames, markerFrame(++this.markers)] : frames);
     await this.barrier();
     return this.take();
   }
@@ -84,7 +87,7 @@ export class Driver {
   async secondary(frames: readonly Buffer[]): Promise<Observed> {
     await this.placeMarker();
     const paused = (): boolean => this.device.pausesOnRequest && this.askedInEpoch > 0;
-    this.send(this.secondarySocket, [...frames, this.withVnet(markerFrame(this.markers))]);
+    this.sendSecondary([...frames, markerFrame(this.markers)]);
     await this.until(() => this.markerSeen === this.markers || paused(), 'the secondary to be read');
     if (this.markerSeen !== this.markers) await this.drainSecondary();
     await this.settle();
@@ -98,19 +101,30 @@ export class Driver {
     this.greeted = false;
     this.notify(INIT);
     this.notify(CHECKPOINT);
-    await this.until(() => this.greeted && this.markerSeen === this.markers, 'the checkpoint to let the held packets go');
+    await this.until(
+      () => this.greeted && this.markerSeen === this.markers,
+      'the checkpoint to let the held packets go',
+    );
     await this.barrier();
     this.askedInEpoch = 0;
     return this.take();
   }
 
-  /** The next frames of the primary, without waiting. */
-  feedPrimary(bytes: Buffer): void {
-    this.primarySocket.write(bytes);
+  /** Bytes as they are, whole frames or not; waits for nothing. */
+  raw(which: 'pri' | 'sec', bytes: Buffer): void {
+    (which === 'pri' ? this.primarySocket : this.secondarySocket).write(bytes);
   }
 
-  feedSecondary(bytes: Buffer): void {
-    this.secondarySocket.write(bytes);
+  /** Waits until the device has hung up. */
+  async untilHungUp(which: 'pri' | 'sec'): Promise<void> {
+    const socket = which === 'pri' ? this.primarySocket : this.secondarySocket;
+    await this.until(() => socket.destroyed, `hanging up on ${which}`);
+  }
+
+  /** Nothing is read of outdev: the device gets rid of no more than the socket holds. */
+  pauseOut(paused: boolean): void {
+    if (paused) this.outSocket.pause();
+    else this.outSocket.resume();
   }
 
   notify(text: string): void {
@@ -134,7 +148,7 @@ export class Driver {
   /** Waits until all frames of the primary so far were handled. */
   async barrier(): Promise<void> {
     const n = ++this.barriers;
-    this.send(this.primarySocket, [this.withVnet(barrierFrame(n))]);
+    this.sendPrimary([barrierFrame(n)]);
     await this.until(() => this.barrierSeen >= n, 'the primary to be read');
     await this.settle();
   }
@@ -152,7 +166,7 @@ export class Driver {
   private async placeMarker(): Promise<void> {
     if (this.markerSeen !== this.markers) return;
     this.markers++;
-    this.send(this.primarySocket, [this.withVnet(markerFrame(this.markers))]);
+    this.sendPrimary([markerFrame(this.markers)]);
     await this.barrier();
   }
 
@@ -171,16 +185,31 @@ export class Driver {
     return new Promise((resolve) => setImmediate(resolve));
   }
 
-  private withVnet(frame: Buffer): Buffer {
-    return this.vnetBytes === undefined ? frame : Buffer.concat([this.vnetHeader, frame]);
+  private sendPrimary(frames: readonly Buffer[]): void {
+    if (frames.length > 0) this.primarySocket.write(this.encode(frames, this.vnetHeaders.p));
   }
 
-  private send(socket: Socket, frames: readonly Buffer[]): void {
-    if (frames.length > 0) socket.write(encodeFrames(frames, this.vnetBytes));
+  private sendSecondary(frames: readonly Buffer[]): void {
+    this.secondarySocket.write(this.encode(frames, this.vnetHeaders.s));
   }
 
-  private onOut(frame: Buffer): void {
-    const marker = readMarker(this.vnetBytes === undefined ? frame : frame.subarray(this.vnetBytes));
+  private encode(frames: readonly Buffer[], header: Buffer): Buffer {
+    if (this.vnetBytes === undefined) return encodeFrames(frames);
+    return encodeFrames(
+      frames.map((frame) => Buffer.concat([header, frame])),
+      this.vnetBytes,
+    );
+  }
+
+  private onOut(bytes: Buffer, vnetBytes: number): void {
+    const { p } = this.vnetHeaders;
+    if (vnetBytes !== p.length || !bytes.subarray(0, p.length).equals(p)) {
+      this.failure = new Error(
+        `a virtio-net header came out that never went in: ${bytes.toString('hex', 0, vnetBytes)}`,
+      );
+    }
+    const frame = bytes.subarray(vnetBytes);
+    const marker = readMarker(frame);
     if (marker === undefined) this.out.push(frame);
     else if (marker.kind === 'barrier') this.barrierSeen = marker.n;
     else this.markerSeen = marker.n;
@@ -196,7 +225,20 @@ export class Driver {
     this.waiting?.();
   }
 
-  private dial(name: string, onData?: (chunk: Buffer) => void): Promise<Socket> {
+  /** Connects as soon as the device listens. */
+  private async dial(name: string, onData?: (chunk: Buffer) => void): Promise<Socket> {
+    for (let left = GIVE_UP_MS / DIAL_AGAIN_MS; ; left--) {
+      try {
+        return await this.dialOnce(name, onData);
+      } catch (error) {
+        this.check(`listening on ${name}`);
+        if (left <= 0) throw error;
+        await new Promise((resolve) => setTimeout(resolve, DIAL_AGAIN_MS));
+      }
+    }
+  }
+
+  private dialOnce(name: string, onData?: (chunk: Buffer) => void): Promise<Socket> {
     return new Promise((resolve, reject) => {
       const socket = createConnection(join(this.device.dir, name));
       socket.once('connect', () => resolve(socket));
@@ -212,7 +254,8 @@ export class Driver {
   private check(what: string): void {
     if (this.failure) throw this.failure;
     const ended = this.device.ended();
-    if (ended !== undefined) throw new Error(`${this.device.name} ended (${ended}) before ${what}: ${this.device.stderr()}`);
+    if (ended !== undefined)
+      throw new Error(`${this.device.name} ended (${ended}) before ${what}: ${this.device.stderr()}`);
   }
 
   private async until(done: () => boolean, what: string): Promise<void> {

@@ -16,6 +16,8 @@ export class FlowBuilder {
     flowNumber: number,
     readonly kind: string,
     readonly carrier: Carrier = pickCarrier(prng),
+    /** Without any feature that is drawn. */
+    private readonly plain = false,
   ) {
     if (carrier.tags.length > 0 || carrier.family === 6) this.features.add(carrier.name);
     this.ends = endsOf(flowNumber, carrier, prng);
@@ -23,7 +25,12 @@ export class FlowBuilder {
 
   /** What surrounds the next packet of that side. */
   outside(side: Side, padding: Outside['padding'] = 'none'): Outside {
-    return { carrier: this.carrier, ends: this.ends, id: (side === 'p' ? 0x4000 : 0x9000) + this.packets.length, padding };
+    return {
+      carrier: this.carrier,
+      ends: this.ends,
+      id: (side === 'p' ? 0x4000 : 0x9000) + this.packets.length,
+      padding,
+    };
   }
 
   packet(side: Side, frame: Buffer, about: About): Packet {
@@ -33,7 +40,7 @@ export class FlowBuilder {
   }
 
   feature(name: string, probability: number): boolean {
-    const has = this.prng.chance(probability);
+    const has = !this.plain && this.prng.chance(probability);
     if (has) this.features.add(name);
     return has;
   }
@@ -66,7 +73,8 @@ export class FlowBuilder {
       p += np;
       const left = primary.length - p;
       // In turns neither side gets far ahead.
-      const ns = left === 0 ? secondary.length - s : Math.min(secondary.length - s, prng.range(style === 3 ? 0 : 1, run));
+      const ns =
+        left === 0 ? secondary.length - s : Math.min(secondary.length - s, prng.range(style === 3 ? 0 : 1, run));
       this.deliver('s', secondary.slice(s, s + ns));
       s += ns;
     }

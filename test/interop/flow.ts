@@ -28,15 +28,14 @@ export interface DatagramAbout {
   compared: Buffer;
 }
 
-/** A piece of a datagram. */
+/** A piece of a datagram, which is compared when all of it is there. */
 export interface FragmentAbout {
   kind: 'fragment';
-  /** Which datagram of this side, from 0. */
+  /** Which datagram of this side, from 0, and which of how many pieces. */
   datagram: number;
-  first: number;
-  /** Behind the last byte of this piece. */
-  end: number;
-  last: boolean;
+  index: number;
+  count: number;
+  /** Of the whole. */
   compared: Buffer;
 }
 
@@ -79,7 +78,8 @@ export function describePacket(p: Packet): string {
     text = `tcp #${a.life} ${flags} ${a.pos}+${a.data.length} ack ${a.ack} win ${a.window}${a.offer ? ` (${a.offer})` : ''}`;
     if (a.data.length > 0) text += ` ${shorten(a.data)}`;
   } else if (a.kind === 'datagram') text = `datagram ${shorten(a.compared)}`;
-  else if (a.kind === 'fragment') text = `fragment of ${a.datagram} ${a.first}..${a.end}${a.last ? ' last' : ''} ${shorten(a.compared)}`;
+  else if (a.kind === 'fragment')
+    text = `fragment ${a.index + 1} of ${a.count} of datagram ${a.datagram} ${shorten(a.compared)}`;
   else text = a.asksAddress ? 'asks for an address' : 'passes';
   return `${p.n}: ${text} [${p.frame.length} bytes]`;
 }
@@ -94,7 +94,9 @@ export function describeFlow(flow: Flow): string {
   const lines = [`seed ${flow.seed}, ${flow.kind}: ${flow.features.join(', ') || 'plain'}`];
   for (const step of flow.steps) {
     if (step.side === 'checkpoint') lines.push('  checkpoint');
-    else for (const p of step.packets) lines.push(`  ${step.side === 'p' ? 'primary  ' : 'secondary'} ${describePacket(p)}`);
+    else
+      for (const p of step.packets)
+        lines.push(`  ${step.side === 'p' ? 'primary  ' : 'secondary'} ${describePacket(p)}`);
   }
   return lines.join('\n');
 }

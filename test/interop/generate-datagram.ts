@@ -46,7 +46,10 @@ function contents(b: FlowBuilder): Record<Side, Buffer[]> {
   return { p, s };
 }
 
-function flowOf(b: FlowBuilder, make: (side: Side, o: Outside, content: Buffer) => { frame: Buffer; compared: Buffer }): Flow {
+function flowOf(
+  b: FlowBuilder,
+  make: (side: Side, o: Outside, content: Buffer) => { frame: Buffer; compared: Buffer },
+): Flow {
   const { prng } = b;
   const said = contents(b);
   const padded = b.feature('padding', 0.15);

@@ -7,19 +7,21 @@ import type { Flow, Packet, Side, TcpAbout } from './flow';
 import { FlowBuilder } from './flow-builder';
 import type { Prng } from '../../src/sim/prng';
 
-interface Piece {
+export interface Piece {
   pos: number;
   bytes: number;
   ack: number;
   fin?: boolean;
   rst?: boolean;
-  /** Bytes that are not what the stream has there. */
+  /** One of its bytes is not what the stream has there. */
   changed?: boolean;
+  /** In place of what the stream has there. */
+  data?: Buffer;
 }
 
 const MSS = 1448;
 
-class Connection {
+export class Connection {
   readonly streams: Record<Side, Buffer>;
   readonly isn: number;
   readonly secondaryIsn: number;
@@ -56,7 +58,7 @@ class Connection {
 
   segment(side: Side, piece: Piece, syn?: { ack: boolean; offer: string; options: number[] }): Packet {
     const { b } = this;
-    let data: Buffer = Buffer.from(this.streams[side].subarray(piece.pos, piece.pos + piece.bytes));
+    let data: Buffer = piece.data ?? Buffer.from(this.streams[side].subarray(piece.pos, piece.pos + piece.bytes));
     if (piece.changed) {
       const at = b.prng.below(data.length);
       data[at] = data[at]! ^ (1 + b.prng.below(255));
@@ -164,7 +166,15 @@ function open(b: FlowBuilder, c: Connection): void {
   if (active) b.merge([c.segment('p', { pos: 0, bytes: 0, ack: 0 })], [c.segment('s', { pos: 0, bytes: 0, ack: 0 })]);
 }
 
-function exchange(b: FlowBuilder, c: Connection, from: number, to: number, before: number, ack: number, last: boolean): void {
+function exchange(
+  b: FlowBuilder,
+  c: Connection,
+  from: number,
+  to: number,
+  before: number,
+  ack: number,
+  last: boolean,
+): void {
   const { prng } = b;
   // Up to a dozen pieces or so: a long flow takes time and says no more.
   const most = pieceBytes(prng, to - from);
@@ -176,9 +186,11 @@ function exchange(b: FlowBuilder, c: Connection, from: number, to: number, befor
   if (b.feature('acknowledgements differ', 0.06)) {
     spreadAcks(prng, pieces.p, before, ack);
     spreadAcks(prng, pieces.s, before, ack);
-  } else if (b.feature('secondary acknowledges less', 0.03)) for (const piece of pieces.s) piece.ack = prng.range(before, ack);
+  } else if (b.feature('secondary acknowledges less', 0.03))
+    for (const piece of pieces.s) piece.ack = prng.range(before, ack);
   if (last && b.feature('secondary falls silent', 0.04)) pieces.s.splice(prng.below(pieces.s.length + 1));
-  if (b.feature('secondary lacks a piece', 0.02) && pieces.s.length > 0) pieces.s.splice(prng.below(pieces.s.length), 1);
+  if (b.feature('secondary lacks a piece', 0.02) && pieces.s.length > 0)
+    pieces.s.splice(prng.below(pieces.s.length), 1);
   if (b.feature('primary lacks a piece', 0.02) && pieces.p.length > 0) pieces.p.splice(prng.below(pieces.p.length), 1);
   pieces = { p: disturb(b, 'p', pieces.p, to), s: disturb(b, 's', pieces.s, to) };
   if (pieces.p.length > 0 && b.feature('primary contradicts itself', 0.03)) {

@@ -52,7 +52,8 @@ export async function observe(flow: Flow, driver: Driver): Promise<Result> {
     const released = seen.out.map((frame) => readRelease(frame, primary, driver.device.name === 'colo'));
     for (const one of released) {
       if (!one.whole) continue;
-      if (result.fates.get(one.packet.n) !== 'replaced') throw new Error(`came out twice: ${describePacket(one.packet)}`);
+      if (result.fates.get(one.packet.n) !== 'replaced')
+        throw new Error(`came out twice: ${describePacket(one.packet)}`);
       result.fates.set(one.packet.n, step.side === 'checkpoint' ? 'flushed' : 'early');
     }
     result.out.push(released);

@@ -23,7 +23,8 @@ export function readRelease(frame: Buffer, primary: readonly Packet[], mayRewrit
   const packet = primary.find((p) => p.about.kind === 'tcp' && idOf(p.frame, at) === id);
   if (packet === undefined) throw wrong('a frame came out that never went in');
   const complaint = complaintOf(frame, packet, at);
-  if (complaint !== undefined) throw wrong(`${complaint}, of ${describePacket(packet)} (${packet.frame.toString('hex')})`);
+  if (complaint !== undefined)
+    throw wrong(`${complaint}, of ${describePacket(packet)} (${packet.frame.toString('hex')})`);
   return { packet, whole: ipEnd(frame, at) === ipEnd(packet.frame, at), frame };
 }
 
@@ -46,7 +47,8 @@ function complaintOf(frame: Buffer, packet: Packet, at: number): string | undefi
   const expected = Buffer.from(before);
   const cut = end < ipEnd(before, at);
   if (cut) frame.copy(expected, at, at, at + (v4 ? 12 : 6));
-  if (cut && frame.readUInt32BE(l4 + 4) === (before.readUInt32BE(l4 + 4) - 1) >>> 0) frame.copy(expected, l4 + 4, l4 + 4, l4 + 8);
+  if (cut && frame.readUInt32BE(l4 + 4) === (before.readUInt32BE(l4 + 4) - 1) >>> 0)
+    frame.copy(expected, l4 + 4, l4 + 4, l4 + 8);
   if (cut) expected[l4 + 13] = FLAG_ACK;
   const ack = frame.readUInt32BE(l4 + 8);
   if (((before.readUInt32BE(l4 + 8) - ack) | 0) < 0) return 'the acknowledgement was raised';

@@ -1,7 +1,7 @@
 // What a safe comparer does with a flow: which packets of the primary leave in which step, and whether a checkpoint is
 // asked for. Once it is, nothing more is compared until the checkpoint: the secondary is about to be replaced.
 
-import type { DatagramAbout, Flow, Packet, Side } from './flow';
+import type { Flow, FragmentAbout, Packet, Side } from './flow';
 import { SafeTcpModel } from './safe-tcp-model';
 
 export interface SafeStep {
@@ -34,12 +34,19 @@ export function safeResult(flow: Flow): SafeResult {
   return { steps, replaced: model.tcp.replaced, uncertain: model.tcp.uncertain, uncertainAsked };
 }
 
+/** A whole datagram, with the packets that it came in. */
+interface Datagram {
+  compared: Buffer;
+  packets: Packet[];
+}
+
 class SafeModel {
   readonly tcp = new SafeTcpModel();
   asked = false;
   private paused = false;
-  private primary: Packet[] = [];
-  private secondary: Packet[] = [];
+  private readonly whole: Record<Side, Datagram[]> = { p: [], s: [] };
+  /** Fragments of datagrams that are not whole yet. */
+  private readonly parts: Record<Side, Map<number, Packet[]>> = { p: new Map(), s: new Map() };
   private out: number[] = [];
 
   take(side: Side, packet: Packet): void {
@@ -49,6 +56,10 @@ class SafeModel {
       else if (about.asksAddress) this.asked = true;
       return;
     }
+    if (about.kind === 'fragment') {
+      this.takeFragment(side, packet, about);
+      return;
+    }
     if (side === 's' && this.paused) return;
     if (about.kind === 'tcp') {
       const verdict = side === 'p' ? this.tcp.primary(packet, this.paused) : this.tcp.secondary(packet);
@@ -56,8 +67,7 @@ class SafeModel {
       if (verdict === 'diverged') this.pause();
       return;
     }
-    (side === 'p' ? this.primary : this.secondary).push(packet);
-    if (!this.paused) this.compareDatagrams();
+    this.takeDatagram(side, { compared: about.compared, packets: [packet] });
   }
 
   takeOut(): number[] {
@@ -65,24 +75,39 @@ class SafeModel {
   }
 
   checkpoint(): number[] {
-    const held = [...this.primary, ...this.tcp.checkpoint()].sort((a, b) => a.n - b.n);
-    this.primary = [];
-    this.secondary = [];
+    const datagrams = this.whole.p.flatMap((one) => one.packets);
+    const held = [...datagrams, ...this.tcp.checkpoint()].sort((a, b) => a.n - b.n);
+    this.whole.p = [];
+    this.whole.s = [];
     this.asked = false;
     this.paused = false;
     return held.map((packet) => packet.n);
   }
 
+  private takeFragment(side: Side, packet: Packet, about: FragmentAbout): void {
+    const parts = this.parts[side].get(about.datagram) ?? [];
+    parts.push(packet);
+    this.parts[side].set(about.datagram, parts);
+    if (parts.length < about.count) return;
+    this.parts[side].delete(about.datagram);
+    this.takeDatagram(side, { compared: about.compared, packets: parts });
+  }
+
+  private takeDatagram(side: Side, datagram: Datagram): void {
+    if (side === 's' && this.paused) return;
+    this.whole[side].push(datagram);
+    if (!this.paused) this.compareDatagrams();
+  }
+
   private compareDatagrams(): void {
-    while (this.primary.length > 0 && this.secondary.length > 0) {
-      const p = this.primary[0]!.about as DatagramAbout;
-      const s = this.secondary[0]!.about as DatagramAbout;
-      if (!p.compared.equals(s.compared)) {
+    const { p, s } = this.whole;
+    while (p.length > 0 && s.length > 0) {
+      if (!p[0]!.compared.equals(s[0]!.compared)) {
         this.pause();
         return;
       }
-      this.out.push(this.primary.shift()!.n);
-      this.secondary.shift();
+      this.out.push(...p.shift()!.packets.map((packet) => packet.n));
+      s.shift();
     }
   }
 

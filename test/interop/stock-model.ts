@@ -160,7 +160,9 @@ export class StockModel {
   private compareDatagrams(c: Connection, cause: number): void {
     while (c.primary.length > 0 && c.secondary.length > 0) {
       const p = c.primary[c.primary.length - 1]!;
-      const i = c.secondary.findIndex((s) => s.packet.frame.length === p.packet.frame.length && s.payload.equals(p.payload));
+      const i = c.secondary.findIndex(
+        (s) => s.packet.frame.length === p.packet.frame.length && s.payload.equals(p.payload),
+      );
       if (i < 0) {
         this.ask(cause, 'no equal datagram');
         return;

@@ -38,7 +38,8 @@ export class Context {
 
   reasons(epoch: Epoch): Set<StockReason> {
     const reasons = new Set<StockReason>();
-    for (let i = epoch.first; i <= epoch.checkpoint; i++) for (const one of this.stock[i]!.asked) reasons.add(one.reason);
+    for (let i = epoch.first; i <= epoch.checkpoint; i++)
+      for (const one of this.stock[i]!.asked) reasons.add(one.reason);
     return reasons;
   }
 
@@ -54,7 +55,9 @@ export class Context {
   }
 
   packets(epoch: Epoch): Packet[] {
-    return this.flow.steps.slice(epoch.first, epoch.checkpoint).flatMap((s) => (s.side === 'checkpoint' ? [] : s.packets));
+    return this.flow.steps
+      .slice(epoch.first, epoch.checkpoint)
+      .flatMap((s) => (s.side === 'checkpoint' ? [] : s.packets));
   }
 
   /** All packets that were handed in before the end of this epoch. */
@@ -103,9 +106,16 @@ function outside(what: 'checksum' | 'padding' | 'header', d: Difference, c: Cont
     for (const s of packets) {
       if (s.side !== 's' || s.about.kind !== 'datagram' || !s.about.compared.equals(p.about.compared)) continue;
       const [pAt, sAt] = [networkAt(p.frame), networkAt(s.frame)];
-      const [pPadding, sPadding] = [paddingBytes(p), paddingBytes(s)].map((n, i) => [p, s][i]!.frame.subarray([p, s][i]!.frame.length - n));
+      const [pPadding, sPadding] = [paddingBytes(p), paddingBytes(s)].map((n, i) =>
+        [p, s][i]!.frame.subarray([p, s][i]!.frame.length - n),
+      );
       if (what === 'padding' && !pPadding!.equals(sPadding!)) return true;
-      if (what === 'checksum' && c.flow.kind === 'udp' && p.frame.compare(s.frame, sAt + 26, sAt + 28, pAt + 26, pAt + 28) !== 0) return true;
+      if (
+        what === 'checksum' &&
+        c.flow.kind === 'udp' &&
+        p.frame.compare(s.frame, sAt + 26, sAt + 28, pAt + 26, pAt + 28) !== 0
+      )
+        return true;
       if (what === 'header' && whole && p.frame.compare(s.frame, 0, sAt + 20, 0, pAt + 20) !== 0) return true;
     }
   }
@@ -154,7 +164,8 @@ function repeats(p: Packet, d: Difference, c: Context): boolean {
   const said = new Set<number>();
   for (const q of c.before(d.epoch)) {
     const b = tcp(q);
-    if (q.n !== p.n && q.side === 'p' && b?.life === a.life) for (let i = 0; i < b.data.length; i++) said.add(b.pos + i);
+    if (q.n !== p.n && q.side === 'p' && b?.life === a.life)
+      for (let i = 0; i < b.data.length; i++) said.add(b.pos + i);
   }
   for (let i = 0; i < a.data.length; i++) if (!said.has(a.pos + i)) return false;
   return true;
@@ -162,15 +173,36 @@ function repeats(p: Packet, d: Difference, c: Context): boolean {
 
 export const TABLE: readonly Row[] = [
   {
-    name: 'VLAN tags and IPv6 pass uncompared',
-    qemu: 'lets everything with an 802.1Q tag or of IPv6 out at once and drops what the secondary says of it',
+    name: 'what is no untagged IPv4 passes uncompared',
+    qemu: 'lets everything with an 802.1Q tag, of IPv6 or of another protocol out at once and drops what the secondary says of it',
     ours: 'compares it as all else',
     why: 'nothing leaves that the secondary has not said too',
     covers: (d, c) => {
       const p = released(d);
       if (p !== undefined) return c.rule(p) === 'uncompared';
-      return d.kind === 'asked' && d.ours && isUncompared(c);
+      return d.kind === 'asked' && d.ours && c.flow.kind !== 'arp' && isUncompared(c);
     },
+  },
+  {
+    name: 'a question of the secondary for an address',
+    qemu: 'drops what the secondary says of ARP',
+    ours: 'asks for a checkpoint: the secondary has lost an address that the primary knows',
+    why: 'asking is always safe',
+    covers: (d, c) => d.kind === 'asked' && d.ours && c.flow.kind === 'arp',
+  },
+  {
+    name: 'group membership',
+    qemu: 'compares IGMP frames with all their headers, and asks for a checkpoint as the two guests report at different times',
+    ours: "lets it out: it keeps a host's place on its network, and bears no service",
+    why: 'the secondary reports for itself after a failover',
+    covers: (d, c) => c.flow.kind === 'igmp' && (d.kind === 'asked' ? d.stock : heldBack(d) !== undefined),
+  },
+  {
+    name: 'fragments are compared one by one',
+    qemu: 'compares each fragment as if it were a datagram, and lets the first ones out though the rest is not the same',
+    ours: 'compares the datagram when it is whole, however it was cut, and then lets out all its fragments',
+    why: 'a receiver takes the datagram or nothing',
+    covers: (d, c) => c.flow.kind === 'fragments' && d.kind !== 'order',
   },
   // Datagrams
   {
@@ -236,13 +268,15 @@ export const TABLE: readonly Row[] = [
   },
   {
     name: 'the ports are used again',
-    qemu: 'never forgets where it compared last: a new connection with lower numbers goes out unseen up to there, or waits when the secondary\'s was thrown away as old',
+    qemu: "never forgets where it compared last: a new connection with lower numbers goes out unseen up to there, or waits when the secondary's was thrown away as old",
     ours: 'begins anew at the SYN',
     why: 'the secondary has to say it',
     covers: (d, c) => {
       const p = released(d) ?? heldBack(d);
       if (p === undefined || tcp(p) === undefined || tcp(p)!.life === 0) return false;
-      return released(d) !== undefined ? c.rule(p) === 'repetition' : c.reasons(d.epoch).size === 0 && !isBareAck(tcp(p)!);
+      return released(d) !== undefined
+        ? c.rule(p) === 'repetition'
+        : c.reasons(d.epoch).size === 0 && !isBareAck(tcp(p)!);
     },
   },
   {
@@ -253,14 +287,17 @@ export const TABLE: readonly Row[] = [
     covers: (d, c) =>
       d.kind === 'fate' &&
       d.ours === 'replaced' &&
-      c.packets(d.epoch).some((q) => q.side === 'p' && tcp(q)?.syn === true && tcp(q)!.life > (tcp(d.packet)?.life ?? 0)),
+      c
+        .packets(d.epoch)
+        .some((q) => q.side === 'p' && tcp(q)?.syn === true && tcp(q)!.life > (tcp(d.packet)?.life ?? 0)),
   },
   {
     name: 'a repetition of what is held',
     qemu: 'lets every copy out when the first is equal',
     ours: 'lets one out, and of the other what is needed to hear the peer: a probe without the bytes that are not verified',
     why: 'a repetition brings nothing, and less than it says leaves',
-    covers: (d) => d.kind === 'fate' && d.ours === 'replaced' && tcp(d.packet) !== undefined && tcp(d.packet)!.data.length > 0,
+    covers: (d) =>
+      d.kind === 'fate' && d.ours === 'replaced' && tcp(d.packet) !== undefined && tcp(d.packet)!.data.length > 0,
   },
   {
     name: 'a gap counts as compared',
@@ -282,7 +319,11 @@ export const TABLE: readonly Row[] = [
     covers: (d, c) => {
       const p = released(d);
       if (p !== undefined) return c.rule(p) === 'no payload' && !isBareAck(tcp(p)!);
-      return d.kind === 'asked' && d.ours && c.packets(d.epoch).some((q) => tcp(q) && (tcp(q)!.syn || tcp(q)!.fin || tcp(q)!.rst));
+      return (
+        d.kind === 'asked' &&
+        d.ours &&
+        c.packets(d.epoch).some((q) => tcp(q) && (tcp(q)!.syn || tcp(q)!.fin || tcp(q)!.rst))
+      );
     },
   },
   {
@@ -322,9 +363,9 @@ export const TABLE: readonly Row[] = [
     covers: (d, c) => because('places differ', d, c),
   },
   {
-    name: 'an acknowledgement ahead of the secondary\'s',
+    name: "an acknowledgement ahead of the secondary's",
     qemu: 'asks for a checkpoint when a segment that is equal acknowledges more than the secondary has',
-    ours: 'lets it out with the acknowledgement lowered to the secondary\'s',
+    ours: "lets it out with the acknowledgement lowered to the secondary's",
     why: 'no more is acknowledged than both have',
     covers: (d, c) => because('acknowledges more', d, c),
   },

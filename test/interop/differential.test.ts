@@ -1,0 +1,69 @@
+// The same flows through QEMU's own colo-compare and through ours, by the same four sockets. Where the two differ, a row of
+// the table (table.ts) has to say why; where they agree, both must be right.
+//
+//   COLO_SEED=N     the first flow (default 1)
+//   COLO_FLOWS=N    how many (default 10000)
+
+import { requires } from '../netns/requires';
+import { EXAMPLES } from './cases';
+import { generateFlow } from './generate';
+import { judge, report } from './judge';
+import { Pair } from './run-flows';
+import { TABLE } from './table';
+
+const FIRST = Number(process.env.COLO_SEED ?? 1);
+const FLOWS = Number(process.env.COLO_FLOWS ?? 10_000);
+
+/** QEMU throws all connections away when it has 16,384; a fresh one begins before that. */
+const FLOWS_PER_PAIR = 4000;
+const FLOWS_AT_ONCE = 250;
+/** The rest of a run that has gone wrong says nothing new. */
+const MOST_REPORTS = 3;
+
+requires('qemu', 'addon')('QEMU and ours', () => {
+  test('every row of the table has its example', () => {
+    expect(EXAMPLES.map(([row]) => row)).toEqual(TABLE.map((row) => row.name));
+  });
+
+  describe('the table', () => {
+    let pair: Pair;
+    beforeAll(async () => {
+      pair = await Pair.start();
+    });
+    afterAll(() => pair?.stop());
+
+    test.each(EXAMPLES)('%s', async (row, make) => {
+      const flow = make();
+      const [both] = await pair.run([flow]);
+      const { complaints, rows } = judge(flow, both!.stock, both!.ours);
+      if (complaints.length > 0) throw new Error(report(flow, complaints));
+      expect(rows).toContain(row);
+    });
+  });
+
+  test(`${FLOWS} flows from seed ${FIRST}`, async () => {
+    const reports: string[] = [];
+    let agreed = 0;
+    const needed = new Map<string, number>();
+    for (let from = FIRST; from < FIRST + FLOWS && reports.length < MOST_REPORTS; from += FLOWS_PER_PAIR) {
+      const to = Math.min(from + FLOWS_PER_PAIR, FIRST + FLOWS);
+      const pair = await Pair.start();
+      try {
+        for (let at = from; at < to && reports.length < MOST_REPORTS; at += FLOWS_AT_ONCE) {
+          const flows = Array.from({ length: Math.min(FLOWS_AT_ONCE, to - at) }, (_, i) => generateFlow(at + i));
+          for (const [i, both] of (await pair.run(flows)).entries()) {
+            const { complaints, rows, agree } = judge(flows[i]!, both.stock, both.ours);
+            if (complaints.length > 0) reports.push(report(flows[i]!, complaints));
+            if (agree) agreed++;
+            for (const row of new Set(rows)) needed.set(row, (needed.get(row) ?? 0) + 1);
+          }
+        }
+      } finally {
+        await pair.stop();
+      }
+    }
+    if (reports.length > 0) throw new Error(reports.slice(0, MOST_REPORTS).join('\n\n'));
+    // More than half of what is generated is nothing that QEMU does wrong: there the two have to agree outright.
+    if (FLOWS >= 1000) expect(agreed / FLOWS).toBeGreaterThan(0.5);
+  }, 600_000);
+});

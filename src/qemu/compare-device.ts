@@ -195,6 +195,7 @@ export class CompareDevice {
     return {
       ...this.comparison.engine.counters.snapshot(),
       ...this.counters.snapshot(),
+      ...this.comparison.fragmentCounts(),
       ...Object.fromEntries(sockets),
     };
   }

@@ -147,10 +147,10 @@ test('a checkpoint covers what was in the sockets before it', async () => {
   const c = await Instance.start();
   const frames = Array.from({ length: 60 }, (_, i) => big(i));
   for (let round = 1; round <= 20; round++) {
-    // All of it is in the kernel when the device wakes up, and it is the kernel's choice which socket comes first.
-    c.p.write(...frames);
-    c.s.write(udp('something else'));
+    // All of it is in the kernel when the device wakes up, for the controller's word first.
     c.n.say('COLO_CHECKPOINT');
+    c.s.write(udp('something else'));
+    c.p.write(...frames);
     expect(await c.left(60 * round)).toHaveLength(60 * round);
     await until(() => c.count('checkpoints_done') === round, 'the checkpoint');
     expect(c.held).toBe(0);

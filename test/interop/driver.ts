@@ -46,7 +46,7 @@ export class Driver {
 
   constructor(readonly device: Device) {
     this.vnetBytes = device.options.vnetBytes;
-    const header = (fill: number): Buffer => Buffer.alloc(this.vnetBytes ?? 0, fill).fill(0, 0, 2);
+    const header = (fill: number): Buffer => Buffer.alloc(this.vnetBytes ?? 0).fill(fill, 2);
     this.vnetHeaders = { p: header(0xa5), s: header(0x3c) };
   }
 

@@ -29,20 +29,29 @@ export function fragments(b: FlowBuilder, side: Side, datagram: number, payload:
   });
 }
 
+/**
+ * So many that there are a few pieces. None ends up shorter than the four bytes that QEMU takes for ports: it would read them from
+ * behind the frame, and do one thing or another.
+ */
+function payloadBytes(prng: Prng, sizes: Record<Side, number>): number {
+  for (;;) {
+    const bytes = prng.range(sizes.p, Math.min(1400, sizes.p * 6));
+    const last = [sizes.p, sizes.s].map((size) => (size === 0 ? 0 : (bytes + 8) % size));
+    if (last.every((n) => n === 0 || n >= 4)) return bytes;
+  }
+}
+
 export function fragmentFlow(prng: Prng, seed: number, flowNumber: number): Flow {
   const b = new FlowBuilder(prng, seed, flowNumber, 'fragments', PLAIN4);
-  const sizes: Record<Side, number> = { p: 8 * prng.range(1, 60), s: 0 };
-  sizes.s = b.feature('cut elsewhere', 0.2)
-    ? 8 * prng.range(1, 60)
-    : b.feature('only one side in pieces', 0.1)
-      ? 0
-      : sizes.p;
+  const least = 8 * prng.range(1, 60);
+  const sizes: Record<Side, number> = { p: least, s: least };
+  if (b.feature('only one side in pieces', 0.1)) sizes.s = 0;
+  else if (b.feature('cut elsewhere', 0.2)) sizes.s = least + 8 * prng.range(1, 20);
   const said: Record<Side, Packet[]> = { p: [], s: [] };
   const count = prng.range(1, 3);
   const wrong = b.feature('bytes differ', 0.1) ? prng.below(count) : -1;
   for (let i = 0; i < count; i++) {
-    // A dozen pieces at most.
-    const payload = noise(prng, prng.range(sizes.p, Math.min(1400, sizes.p * 6)));
+    const payload = noise(prng, payloadBytes(prng, sizes));
     const other = Buffer.from(payload);
     if (i === wrong) other[prng.below(other.length)]! ^= 1 + prng.below(255);
     said.p.push(...fragments(b, 'p', i, payload, sizes.p));

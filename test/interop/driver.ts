@@ -15,6 +15,7 @@ export const CHECKPOINT = 'COLO_CHECKPOINT';
 /** Only ends a wait for what never comes. */
 const GIVE_UP_MS = 30_000;
 const DIAL_AGAIN_MS = 10;
+const WATCH_MS = 200;
 
 /** What came of one step. */
 export interface Observed {
@@ -39,6 +40,8 @@ export class Driver {
   private barriers = 0;
   private markers = 0;
   private waiting: (() => void) | undefined;
+  private waitingSince = 0;
+  private watch: NodeJS.Timeout | undefined;
   private failure: Error | undefined;
   private readonly vnetBytes: number | undefined;
   /** What stands before the frames of either side: no flag is set, and the rest is nonsense of each side's own. */
@@ -51,6 +54,8 @@ export class Driver {
   }
 
   async connect(): Promise<void> {
+    // For what never comes, and for the end of the program.
+    this.watch = setInterval(() => this.waiting?.(), WATCH_MS);
     const reader = new FrameReader(this.vnetBytes !== undefined, (bytes, vnetBytes) => this.onOut(bytes, vnetBytes));
     this.outSocket = await this.dial('out', (chunk) => reader.push(chunk));
     const notes = new FrameReader(false, (frame) => this.onNote(frame.toString('latin1')));
@@ -70,6 +75,7 @@ export class Driver {
   }
 
   close(): void {
+    clearInterval(this.watch);
     for (const socket of [this.primarySocket, this.secondarySocket, this.outSocket, this.notifySocket]) {
       socket?.destroy();
     }
@@ -90,7 +96,6 @@ export class Driver {
     this.sendSecondary([...frames, markerFrame(this.markers)]);
     await this.until(() => this.markerSeen === this.markers || paused(), 'the secondary to be read');
     if (this.markerSeen !== this.markers) await this.drainSecondary();
-    await this.settle();
     return this.take();
   }
 
@@ -150,7 +155,6 @@ export class Driver {
     const n = ++this.barriers;
     this.sendPrimary([barrierFrame(n)]);
     await this.until(() => this.barrierSeen >= n, 'the primary to be read');
-    await this.settle();
   }
 
   /** Connects a socket anew. */
@@ -178,11 +182,6 @@ export class Driver {
     await gone;
     this.secondarySocket = await this.dial('sec');
     await this.barrier();
-  }
-
-  /** What was written on another socket before that which was waited for has been read after this. */
-  private settle(): Promise<void> {
-    return new Promise((resolve) => setImmediate(resolve));
   }
 
   private sendPrimary(frames: readonly Buffer[]): void {
@@ -244,8 +243,7 @@ export class Driver {
       socket.once('connect', () => resolve(socket));
       socket.once('error', reject);
       socket.on('error', () => {});
-      // The program's own end is known a little later than that of its sockets.
-      socket.on('close', () => setTimeout(() => this.waiting?.(), 100).unref());
+      socket.on('close', () => this.waiting?.());
       if (onData) socket.on('data', onData);
       else socket.resume();
     });
@@ -260,24 +258,23 @@ export class Driver {
 
   private async until(done: () => boolean, what: string): Promise<void> {
     if (done()) return;
+    this.waitingSince = Date.now();
     await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const finish = (error?: Error): void => {
         this.waiting = undefined;
-        reject(new Error(`${this.device.name} never came to ${what}: ${this.device.stderr().slice(-2000)}`));
-      }, GIVE_UP_MS);
+        if (error) reject(error);
+        else resolve();
+      };
       this.waiting = () => {
         try {
           this.check(what);
-          if (!done()) return;
+          if (done()) finish();
+          else if (Date.now() - this.waitingSince > GIVE_UP_MS) {
+            finish(new Error(`${this.device.name} never came to ${what}: ${this.device.stderr().slice(-2000)}`));
+          }
         } catch (error) {
-          clearTimeout(timer);
-          this.waiting = undefined;
-          reject(error as Error);
-          return;
+          finish(error as Error);
         }
-        clearTimeout(timer);
-        this.waiting = undefined;
-        resolve();
       };
     });
   }

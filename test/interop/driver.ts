@@ -43,6 +43,7 @@ export class Driver {
   private waitingSince = 0;
   private watch: NodeJS.Timeout | undefined;
   private failure: Error | undefined;
+  private endExpected = false;
   private readonly vnetBytes: number | undefined;
   /** What stands before the frames of either side: no flag is set, and the rest is nonsense of each side's own. */
   private readonly vnetHeaders: { p: Buffer; s: Buffer };
@@ -106,13 +107,16 @@ export class Driver {
     this.greeted = false;
     this.notify(INIT);
     this.notify(CHECKPOINT);
-    await this.until(
-      () => this.greeted && this.markerSeen === this.markers,
-      'the checkpoint to let the held packets go',
-    );
+    const flushed = (): boolean => this.greeted && this.markerSeen === this.markers;
+    await this.until(flushed, 'the checkpoint to let the held packets go');
     await this.barrier();
     this.askedInEpoch = 0;
     return this.take();
+  }
+
+  /** The device has lost the marker that it held: the next step places another. */
+  forgetMarker(): void {
+    this.markerSeen = this.markers;
   }
 
   /** Bytes as they are, whole frames or not; waits for nothing. */
@@ -145,9 +149,25 @@ export class Driver {
     return observed;
   }
 
-  /** Waits until the device has asked for a checkpoint since the last take(). */
-  async untilAsked(): Promise<void> {
-    await this.until(() => this.asked > 0, 'a checkpoint request');
+  /** Waits until the device has asked for a checkpoint so many times since the last take(). */
+  async untilAsked(times: number): Promise<void> {
+    await this.until(() => this.asked >= times, 'asking for a checkpoint');
+  }
+
+  /** Waits until so many frames have come out since the last take(). */
+  async untilOut(frames: number): Promise<void> {
+    await this.until(() => this.out.length >= frames, `letting out ${frames} frames`);
+  }
+
+  async untilStderr(text: string): Promise<void> {
+    await this.until(() => this.device.stderr().includes(text), `complaining of ${text}`);
+  }
+
+  /** Waits for the end of the program; it need not be a good one. */
+  async untilEnded(): Promise<string> {
+    this.endExpected = true;
+    await this.until(() => this.device.ended() !== undefined, 'its end');
+    return this.device.ended()!;
   }
 
   /** Waits until all frames of the primary so far were handled. */
@@ -252,7 +272,7 @@ export class Driver {
   private check(what: string): void {
     if (this.failure) throw this.failure;
     const ended = this.device.ended();
-    if (ended !== undefined)
+    if (ended !== undefined && !this.endExpected)
       throw new Error(`${this.device.name} ended (${ended}) before ${what}: ${this.device.stderr()}`);
   }
 

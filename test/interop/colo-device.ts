@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { Child, type Device, type DeviceOptions, NEVER_MS, socketDir } from './device';
 
-const COLO = join(__dirname, '../../bin/colo');
+const COLO = join(process.env.COLO_ROOT ?? join(__dirname, '..', '..'), 'bin/colo');
 
 export async function startColo(options: DeviceOptions = {}): Promise<Device> {
   const dir = socketDir('colo');

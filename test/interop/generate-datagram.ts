@@ -1,10 +1,10 @@
 // UDP, ICMP, GRE and what else of IP belongs to no stream: the same packets from both sides, or nearly.
 
 import type { Prng } from '../../src/sim/prng';
+import { onesComplementSum } from '../lib/build-packet';
 import { ipFrame, type Outside, udpFrame } from './carrier';
 import type { Flow, Packet, Side } from './flow';
 import { FlowBuilder } from './flow-builder';
-import { onesComplementSum } from '../lib/build-packet';
 
 interface Kind {
   name: string;

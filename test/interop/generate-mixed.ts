@@ -63,8 +63,10 @@ export function fragmentFlow(prng: Prng, seed: number, flowNumber: number): Flow
 
 const LINK_CARRIER: Carrier = { name: 'Ethernet', family: 4, tags: [] };
 
-function linkFrame(prng: Prng, type: number, content: Buffer): Buffer {
+/** The flow is told by its MAC address. */
+function linkFrame(prng: Prng, flowNumber: number, type: number, content: Buffer): Buffer {
   const head = Buffer.from('0200000000a20200000000a10000', 'hex');
+  head.writeUIntBE(flowNumber, 8, 3);
   head.writeUInt16BE(type, 12);
   const frame = Buffer.concat([head, content]);
   return frame.length >= 60 ? frame : Buffer.concat([frame, noise(prng, 60 - frame.length)]);
@@ -105,8 +107,9 @@ export function linkFlow(prng: Prng, seed: number, flowNumber: number): Flow {
     const content = noise(prng, prng.range(50, 300));
     const other = Buffer.from(content);
     if (b.feature('bytes differ', 0.05)) other[prng.below(other.length)]! ^= 1 + prng.below(255);
-    said.p.push(b.packet('p', linkFrame(prng, type, content), { kind: 'datagram', compared: content }));
-    if (!silent) said.s.push(b.packet('s', linkFrame(prng, type, other), { kind: 'datagram', compared: other }));
+    said.p.push(b.packet('p', linkFrame(prng, flowNumber, type, content), { kind: 'datagram', compared: content }));
+    if (!silent)
+      said.s.push(b.packet('s', linkFrame(prng, flowNumber, type, other), { kind: 'datagram', compared: other }));
   }
   b.merge(said.p, said.s);
   return b.finish();

@@ -1,11 +1,11 @@
 // TCP connections of every kind: both sides send the same stream, cut and repeated each in its own way, or a stream with a
 // deliberate difference. The secondary is behind a rewriter: its data bears the primary's numbers, only its SYN its own.
 
+import type { Prng } from '../../src/sim/prng';
 import type { TcpFields } from '../lib/build-packet';
 import { tcpFrame } from './carrier';
 import type { Flow, Packet, Side, TcpAbout } from './flow';
 import { FlowBuilder } from './flow-builder';
-import type { Prng } from '../../src/sim/prng';
 
 export interface Piece {
   pos: number;
@@ -78,7 +78,8 @@ export class Connection {
       offer: syn ? `${syn.offer}${withAck ? ' ack' : ''}` : '',
     };
     const options = syn ? [...syn.options] : [];
-    if (this.timestamps) options.push(1, 1, 8, 10, ...word((this.clock[side] += b.prng.below(100))), 0, 0, 0, 1);
+    this.clock[side] += b.prng.below(100);
+    if (this.timestamps) options.push(1, 1, 8, 10, ...word(this.clock[side]), 0, 0, 0, 1);
     if (this.sack && !syn && data.length === 0 && b.prng.chance(0.5)) {
       const left = (this.peerIsn + 1 + piece.ack + 500) >>> 0;
       options.push(1, 1, 5, 10, ...word(left), ...word((left + 500) >>> 0));

@@ -3,8 +3,8 @@
 import { describeDifference, differences } from './differences';
 import { describeFlow, type Flow } from './flow';
 import { epochsOf, type Result } from './observe';
-import { breaches } from './safety';
 import { type SafeResult, safeResult } from './safe-model';
+import { breaches } from './safety';
 import { StockModel, type StockStep } from './stock-model';
 import { Context, TABLE } from './table';
 

@@ -14,13 +14,15 @@ export interface Released {
 const FLAG_ACK = 0x10;
 
 export function readRelease(frame: Buffer, primary: readonly Packet[], mayRewrite: boolean): Released {
-  const exact = primary.find((p) => p.frame.equals(frame));
+  const exact = primary.find((p) => p.side === 'p' && p.frame.equals(frame));
   if (exact !== undefined) return { packet: exact, whole: true, frame };
   const wrong = (why: string): Error => new Error(`${why}: ${frame.toString('hex')}`);
   if (!mayRewrite) throw wrong('a frame came out that never went in');
   const at = networkAt(frame);
   const id = idOf(frame, at);
-  const packet = primary.find((p) => p.about.kind === 'tcp' && idOf(p.frame, at) === id);
+  const packet = primary.find(
+    (p) => p.side === 'p' && p.about.kind === 'tcp' && networkAt(p.frame) === at && idOf(p.frame, at) === id,
+  );
   if (packet === undefined) throw wrong('a frame came out that never went in');
   const complaint = complaintOf(frame, packet, at);
   if (complaint !== undefined)
@@ -28,8 +30,11 @@ export function readRelease(frame: Buffer, primary: readonly Packet[], mayRewrit
   return { packet, whole: ipEnd(frame, at) === ipEnd(packet.frame, at), frame };
 }
 
-function idOf(frame: Buffer, at: number): number {
-  return frame[at]! >> 4 === 4 ? frame.readUInt16BE(at + 4) : frame.readUInt32BE(at) & 0xfffff;
+/** Which packet of which flow. */
+function idOf(frame: Buffer, at: number): string {
+  const v4 = frame[at]! >> 4 === 4;
+  const id = v4 ? frame.readUInt16BE(at + 4) : frame.readUInt32BE(at) & 0xfffff;
+  return `${frame.toString('hex', at + (v4 ? 12 : 8), at + (v4 ? 20 : 40))} ${id}`;
 }
 
 function ipEnd(frame: Buffer, at: number): number {

@@ -1,10 +1,11 @@
 // Runs flows on both devices at once.
 
+import { Prng } from '../../src/sim/prng';
 import { startColo } from './colo-device';
 import type { Device, DeviceOptions } from './device';
 import { Driver } from './driver';
 import type { Flow } from './flow';
-import { observe, type Result } from './observe';
+import { observe, observeTogether, type Result } from './observe';
 import { startQemu } from './qemu-device';
 
 export interface Both {
@@ -34,6 +35,13 @@ export class Pair {
   /** Each device takes the flows in turn; neither waits for the other. */
   async run(flows: readonly Flow[]): Promise<Both[]> {
     const [stock, ours] = await Promise.all([this.stock, this.ours].map((driver) => runAll(flows, driver)));
+    return flows.map((_, i) => ({ stock: stock![i]!, ours: ours![i]! }));
+  }
+
+  /** As run(), but all flows in among each other; both devices get them in the same order. */
+  async runTogether(flows: readonly Flow[], seed: number): Promise<Both[]> {
+    const drivers = [this.stock, this.ours];
+    const [stock, ours] = await Promise.all(drivers.map((driver) => observeTogether(flows, new Prng(seed), driver)));
     return flows.map((_, i) => ({ stock: stock![i]!, ours: ours![i]! }));
   }
 

@@ -4,13 +4,13 @@
 // What QEMU does in each case is asserted too: in every flow it must do exactly what the model of it does (stock-model.ts), and
 // ours exactly what is safe (safe-model.ts). The rows speak of the model's own reasons, so they cannot excuse anything else.
 
+import { networkAt } from './carrier';
 import type { Difference } from './differences';
 import type { Flow, Packet, TcpAbout } from './flow';
 import type { Epoch } from './observe';
 import type { SafeResult } from './safe-model';
 import { isBareAck } from './safe-tcp-model';
 import type { StockReason, StockRule, StockStep } from './stock-model';
-import { networkAt } from './carrier';
 
 export interface Row {
   name: string;

@@ -241,6 +241,24 @@ requires('qemu', 'addon')('what breaks QEMU', () => {
     });
   });
 
+  describe('the same addresses in two VLANs', () => {
+    const inVlan = (vlan: number): Buffer => {
+      const carrier = { name: '802.1ad', family: 4 as const, tags: [[0x88a8, vlan]] as const };
+      const ends = { src: [10, 8, 0, 1], dst: [198, 51, 100, 1], sport: 53, dport: 4000 };
+      return udpFrame({ carrier, ends, id: 1, padding: 'none' }, Buffer.from('same'));
+    };
+
+    test.each([
+      ['qemu', 'are one flow for QEMU, which looks behind an 802.1ad tag without reading it', 1],
+      ['colo', 'are two for ours', 0],
+    ] as const)('%s: %s', async (which, _what, released) => {
+      const d = await start(which);
+      await d.primary([inVlan(9)]);
+      expect((await d.secondary([inVlan(10)])).out).toHaveLength(released);
+      expect((await d.checkpoint()).out).toHaveLength(1 - released);
+    });
+  });
+
   test.each(['qemu', 'colo'] as const)('an instruction that is none is ignored: %s', async (which) => {
     const d = await start(which);
     d.notify('COLO_NONSENSE');

@@ -690,10 +690,10 @@ export class StreamComparator {
     const w = this.flows.words;
     const lw = this.log.words;
     let end = seqAdd(seq, bytes);
-    // A partly verified head is not history yet.
-    let head = w[flow + X_PRIMARY_HEAD]!;
-    if (head === 0) head = this.secondaryAt(flow, w[flow + X_VERIFIED]!);
-    if (head !== 0) {
+    // A partly verified head is not history yet. It is the SVM's where the PVM's lies behind a gap.
+    for (let side = 0; side < 2; side++) {
+      const head = side === 0 ? w[flow + X_PRIMARY_HEAD]! : this.secondaryAt(flow, w[flow + X_VERIFIED]!);
+      if (head === 0) continue;
       const part = this.checkRecord(flow, head, seq, end, buf, off);
       if (part === HISTORY_DIFFERS) return HISTORY_DIFFERS;
       if (part === HISTORY_EQUAL) end = lw[this.log.recordIndex(head) + R_SEQ]!;

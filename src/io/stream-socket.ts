@@ -22,6 +22,11 @@ export interface ChardevEvents {
    * again with more, or when a pause has ended.
    */
   onData(buf: Buffer, from: number, to: number): number;
+  /**
+   * Instead of reading and onData: there is something to read, and the consumer takes it by read() and consume(), perhaps together
+   * with what another device has.
+   */
+  onReadable?(): void;
   /** The peer is gone. A server goes on listening, a client with `reconnect` dials again. Not called after close(). */
   onClose(why: string): void;
   /** A client could not reach its server; it dials again. For a log line: it may come every `reconnectMs`. */
@@ -156,9 +161,89 @@ export class Chardev {
       this.counters.bytesOut += n;
       ring.consume(n);
     }
+    this.waitForRoom();
+  }
+
+  private waitForRoom(): void {
     this.blocked = true;
     this.wantsDrain = true;
     this.peer!.watchWritable(true);
+  }
+
+  /** For a consumer with onReadable: reads once. False: there was nothing (yet), or the peer has gone. */
+  fill(): boolean {
+    if (!this.isOpen || this.paused || this.to === this.input.length) return false;
+    const n = this.native.streamReceive(this.peer!.fd, this.input, this.to, this.input.length - this.to);
+    if (n === -EAGAIN) return false;
+    this.counters.reads++;
+    if (n <= 0) {
+      this.drop(n === 0 ? 'the peer has closed the connection' : `receiving: ${errnoText(n)} (${errnoName(n)})`);
+      return false;
+    }
+    this.counters.bytesIn += n;
+    this.to += n;
+    return true;
+  }
+
+  /** For a consumer with onReadable: what is unread is unread[unreadFrom, unreadTo). */
+  get unread(): Buffer {
+    return this.input;
+  }
+
+  get unreadFrom(): number {
+    return this.from;
+  }
+
+  get unreadTo(): number {
+    return this.to;
+  }
+
+  consume(bytes: number): void {
+    const { input } = this;
+    invariant(bytes <= this.to - this.from, 'a consumer takes no more than there is');
+    this.from += bytes;
+    if (this.from === this.to) {
+      this.from = 0;
+      this.to = 0;
+    } else if (input.length - this.to < input.length >>> 2) {
+      input.copyWithin(0, this.from, this.to);
+      this.to -= this.from;
+      this.from = 0;
+    }
+  }
+
+  /**
+   * Sends bytes from elsewhere as they stand there, without a copy where the socket takes them at once. They may be as many as the
+   * send buffer holds. False: not connected, or there is no room for all of them; then none was taken.
+   */
+  write(buf: Buffer, off: number, bytes: number): boolean {
+    const { ring } = this;
+    if (!this.connected) return false;
+    invariant(bytes <= ring.buf.length, 'what is written fits into the send buffer');
+    this.flush();
+    if (ring.waiting === 0 && !this.blocked && this.connected) {
+      const n = this.native.streamSend(this.peer!.fd, buf, off, bytes, 0);
+      this.counters.writes++;
+      if (n < 0 && n !== -EAGAIN) {
+        this.sendFailed(n);
+        return false;
+      }
+      if (n > 0) {
+        this.counters.bytesOut += n;
+        if (n === bytes) return true;
+        off += n;
+        bytes -= n;
+      }
+      this.waitForRoom();
+    }
+    const at = this.connected ? ring.reserve(bytes) : -1;
+    if (at < 0) {
+      this.wantsDrain = true;
+      return false;
+    }
+    buf.copy(ring.buf, at, off, off + bytes);
+    ring.commit(bytes);
+    return true;
   }
 
   get backlogBytes(): number {
@@ -324,6 +409,10 @@ export class Chardev {
   }
 
   private readable(): void {
+    if (this.events.onReadable !== undefined) {
+      this.events.onReadable();
+      return;
+    }
     const peer = this.peer;
     for (let i = 0; i < READS_PER_TURN && this.peer === peer && !this.paused; i++) {
       // What a pause has left comes before more is read.

@@ -1,0 +1,9 @@
+// `colo qemu ...`: QEMU's COLO proxy on character devices, outside QEMU.
+
+import type { Command } from 'commander';
+import { addQemuCompareCommand } from './qemu-compare';
+
+export function addQemuCommands(program: Command): void {
+  const group = program.command('qemu').description("QEMU's COLO proxy on sockets: compare");
+  addQemuCompareCommand(group);
+}

@@ -22,11 +22,6 @@ export interface ChardevEvents {
    * again with more, or when a pause has ended.
    */
   onData(buf: Buffer, from: number, to: number): number;
-  /**
-   * Instead of reading and onData: there is something to read, and the consumer takes it by read() and consume(), perhaps together
-   * with what another device has.
-   */
-  onReadable?(): void;
   /** The peer is gone. A server goes on listening, a client with `reconnect` dials again. Not called after close(). */
   onClose(why: string): void;
   /** A client could not reach its server; it dials again. For a log line: it may come every `reconnectMs`. */
@@ -170,22 +165,22 @@ export class Chardev {
     this.peer!.watchWritable(true);
   }
 
-  /** For a consumer with onReadable: reads once. False: there was nothing (yet), or the peer has gone. */
+  /**
+   * Reads once, for a consumer who wants more than onData brought: it is found in `unread`. False: there was nothing, or nothing may
+   * be read. Within this device's own onData the bytes are behind those that it was called with, and may be taken with them.
+   */
   fill(): boolean {
-    if (!this.isOpen || this.paused || this.to === this.input.length) return false;
+    if (!this.connected || this.paused || this.to === this.input.length) return false;
     const n = this.native.streamReceive(this.peer!.fd, this.input, this.to, this.input.length - this.to);
-    if (n === -EAGAIN) return false;
+    // The end of the stream is met again by the next read from the event loop.
+    if (n <= 0) return false;
     this.counters.reads++;
-    if (n <= 0) {
-      this.drop(n === 0 ? 'the peer has closed the connection' : `receiving: ${errnoText(n)} (${errnoName(n)})`);
-      return false;
-    }
     this.counters.bytesIn += n;
     this.to += n;
     return true;
   }
 
-  /** For a consumer with onReadable: what is unread is unread[unreadFrom, unreadTo). */
+  /** The receive buffer; unread[unreadFrom, unreadTo) is what was read and not consumed. */
   get unread(): Buffer {
     return this.input;
   }
@@ -198,9 +193,10 @@ export class Chardev {
     return this.to;
   }
 
+  /** Takes so many unread bytes. Not from within this device's own onData, which says so by what it returns. */
   consume(bytes: number): void {
     const { input } = this;
-    invariant(bytes <= this.to - this.from, 'a consumer takes no more than there is');
+    invariant(bytes >= 0 && bytes <= this.to - this.from, 'a consumer takes no more than there is');
     this.from += bytes;
     if (this.from === this.to) {
       this.from = 0;
@@ -210,6 +206,11 @@ export class Chardev {
       this.to -= this.from;
       this.from = 0;
     }
+  }
+
+  /** Hands what is unread to onData. Not from within this device's own. */
+  deliverUnread(): void {
+    if (this.isOpen && !this.paused && this.from < this.to) this.deliver();
   }
 
   /**
@@ -428,10 +429,6 @@ export class Chardev {
   }
 
   private readable(): void {
-    if (this.events.onReadable !== undefined) {
-      this.events.onReadable();
-      return;
-    }
     const peer = this.peer;
     for (let i = 0; i < READS_PER_TURN && this.peer === peer && !this.paused; i++) {
       // What a pause has left comes before more is read.
@@ -461,16 +458,7 @@ export class Chardev {
     this.again = false;
     const consumed = this.events.onData(input, this.from, this.to);
     if (this.peer !== peer) return false;
-    invariant(consumed >= 0 && consumed <= this.to - this.from, 'a consumer takes no more than there is');
-    this.from += consumed;
-    if (this.from === this.to) {
-      this.from = 0;
-      this.to = 0;
-    } else if (input.length - this.to < input.length >>> 2) {
-      input.copyWithin(0, this.from, this.to);
-      this.to -= this.from;
-      this.from = 0;
-    }
+    this.consume(consumed);
     if (this.paused) return false;
     invariant(this.to < input.length, 'a consumer leaves less unread than the receive buffer holds');
     return true;

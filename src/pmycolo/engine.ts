@@ -75,7 +75,6 @@ export interface PrimaryConfig {
 }
 
 export type { PrimaryActions } from './context';
-export { PAIR_BOTH, PAIR_PRIMARY, PAIR_RELEASED, PAIR_SECONDARY, type PairResult } from './pair-intake';
 
 export class PrimaryEngine {
   readonly counters: PrimaryCounters;

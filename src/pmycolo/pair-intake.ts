@@ -47,13 +47,7 @@ export type PairResult = typeof PAIR_RELEASED | typeof PAIR_BOTH | typeof PAIR_S
 
 /** Flags of a flow with which a segment of content is not simply the next. */
 const XF_SPECIAL =
-  XF_PRIMARY_SYN |
-  XF_SECONDARY_SYN |
-  XF_PRIMARY_FIN |
-  XF_SECONDARY_FIN |
-  XF_PRIMARY_RST |
-  XF_SECONDARY_RST |
-  XF_AHEAD;
+  XF_PRIMARY_SYN | XF_SECONDARY_SYN | XF_PRIMARY_FIN | XF_SECONDARY_FIN | XF_PRIMARY_RST | XF_SECONDARY_RST | XF_AHEAD;
 const XF_PLAIN = XF_MATCHED | XF_SECONDARY_ACK;
 
 /** Options that are just NOP NOP TIMESTAMP, in a header of 32 bytes; without any it has 20. */

@@ -22,10 +22,12 @@ import {
   C_SECONDARY_BAD,
   CompareCounters,
 } from './compare-counters';
-import { type FrameHandler, FrameReader } from './frame';
+import { type FrameHandler, FrameReader, type FrameSource } from './frame';
 import { FrameSocket } from './frame-socket';
+import { Lockstep } from './lockstep';
 import type { Log } from './log';
 import { NotifyProtocol } from './notify';
+import { PairReader } from './pair-reader';
 
 /** QEMU's properties in our spelling. */
 export interface CompareSettings {
@@ -106,19 +108,31 @@ export class CompareDevice {
       this.counters,
     );
     const { comparison } = this;
+    const pairs = new PairReader(
+      new Lockstep(settings.vnetHeaders, comparison, this.outdev.stream),
+      {
+        primary: this.reader((buf, off, len, vnetBytes) => comparison.primary(buf, off, len, vnetBytes, this.nowMs)),
+        secondary: this.reader((buf, off, len, vnetBytes) =>
+          comparison.secondary(buf, off, len, vnetBytes, this.nowMs),
+        ),
+      },
+      () => this.nowMs,
+      () => this.outdev.stream.backlogBytes > BACKLOG_BYTES,
+    );
     this.primaryIn = this.socket('primary_in', settings.primaryIn, C_PRIMARY_BAD, {
-      onFrame: (buf, off, len, vnetBytes) => comparison.primary(buf, off, len, vnetBytes, this.nowMs),
+      source: pairs.primarySource,
       onClose: () => this.primaryGone(),
     });
     this.secondaryIn = this.socket('secondary_in', settings.secondaryIn, C_SECONDARY_BAD, {
-      onFrame: (buf, off, len, vnetBytes) => comparison.secondary(buf, off, len, vnetBytes, this.nowMs),
+      source: pairs.secondarySource,
       onClose: () =>
         this.log.error(this.held(), 'the secondary is gone: what is held waits, the timeouts ask for checkpoints'),
     });
+    pairs.connect(this.primaryIn.stream, this.secondaryIn.stream);
     this.outdev.stream.onDrain = () => this.primaryIn.stream.pause(false);
     if (settings.notifyDev === undefined) return;
     this.notifyDev = this.socket('notify_dev', settings.notifyDev, C_NOTIFY_BAD, {
-      onFrame: (buf, off, len, vnetBytes) => this.notify!.frame(buf, off + vnetBytes, len - vnetBytes),
+      source: this.reader((buf, off, len, vnetBytes) => this.notify!.frame(buf, off + vnetBytes, len - vnetBytes)),
       onOpen: () => {
         if (this.notify!.awaited) this.ask();
       },
@@ -183,7 +197,9 @@ export class CompareDevice {
   /** Everything counted: by the engine, by the frames' way to it and back, and by the sockets. */
   counts(): Record<string, number> {
     const sockets = this.sockets().flatMap(({ name, stream }) =>
-      Object.entries(stream.counters).map(([what, value]) => [`${name}_${SOCKET_COUNTERS[what] ?? what}`, value] as const),
+      Object.entries(stream.counters).map(
+        ([what, value]) => [`${name}_${SOCKET_COUNTERS[what] ?? what}`, value] as const,
+      ),
     );
     return {
       ...this.comparison.engine.counters.snapshot(),
@@ -197,16 +213,20 @@ export class CompareDevice {
     return this.notifyDev === undefined ? all : [...all, this.notifyDev];
   }
 
+  private reader(onFrame: FrameHandler): FrameReader {
+    return new FrameReader(this.settings.vnetHeaders, onFrame);
+  }
+
   private socket(
     name: string,
     endpoint: Endpoint,
     badCounter: number,
-    on: { onFrame?: FrameHandler; onOpen?: () => void; onClose: () => void; sendBytes?: number },
+    on: { source?: FrameSource; onOpen?: () => void; onClose: () => void; sendBytes?: number },
   ): FrameSocket {
     return new FrameSocket(
       name,
       endpoint,
-      on.onFrame === undefined ? undefined : new FrameReader(this.settings.vnetHeaders, on.onFrame),
+      on.source,
       {
         begin: () => {
           this.nowMs = this.clock();

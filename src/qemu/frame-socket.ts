@@ -1,7 +1,7 @@
 // A character device that brings frames: log lines as its peers come and go, and the end of a connection whose stream makes no sense.
 
 import { Chardev, type ChardevOptions, type Endpoint, formatEndpoint } from '../io/stream-socket';
-import { BAD_FRAME, type FrameReader } from './frame';
+import { BAD_FRAME, type FrameSource } from './frame';
 import type { Log } from './log';
 
 export interface FrameSocketEvents {
@@ -23,7 +23,7 @@ export class FrameSocket {
     readonly name: string,
     readonly endpoint: Endpoint,
     /** Without one, what the peer says is thrown away. */
-    private readonly reader: FrameReader | undefined,
+    private readonly reader: FrameSource | undefined,
     private readonly events: FrameSocketEvents,
     private readonly log: Log,
     options: ChardevOptions = {},

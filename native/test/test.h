@@ -22,6 +22,7 @@ void test_nfq_verdict(void);
 void test_nfq_kernel(void);
 void test_sockets(void);
 void test_mapfile(void);
+void test_tails(void);
 void test_capabilities(const char *own_path);
 int capabilities_child(int argc, char **argv);
 

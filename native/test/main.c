@@ -79,6 +79,8 @@ int main(int argc, char **argv)
 	test_nfq_verdict();
 	test_sockets();
 	test_tails();
+	test_stream();
+	test_tap();
 	test_mapfile();
 	test_capabilities(argv[0]);
 	test_nfq_kernel();

@@ -78,6 +78,11 @@ export interface Addon {
     differing: Uint32Array,
   ): number;
 
+  tapOpen(name: string, netns: string | undefined, vnetHeaderBytes: number, outName: Uint8Array): number;
+  /** Frames, whose [offset, bytes] are in the table. */
+  tapRead(fd: number, arena: Uint8Array, table: Uint32Array): number;
+  tapWrite(fd: number, buffer: Uint8Array, off: number, bytes: number): number;
+
   /** Removes a server's path, if it still is the file that xxxListen() made. */
   unixUnlink(path: string, file: Float64Array): void;
   closeDescriptor(fd: number): number;

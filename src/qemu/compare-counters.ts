@@ -14,6 +14,7 @@ export const COMPARE_COUNTER_NAMES = [
   'secondary_runts',
   'zones_exhausted',
   'offloads_cleared',
+  'fragments_cut',
   'released_without_peer',
   'released_without_room',
   'primary_bad_frames',
@@ -38,6 +39,8 @@ export const C_PRIMARY_RUNTS = at('primary_runts');
 export const C_SECONDARY_RUNTS = at('secondary_runts');
 export const C_ZONES_EXHAUSTED = at('zones_exhausted');
 export const C_OFFLOADS_CLEARED = at('offloads_cleared');
+/** A repetition in fragments that was to leave cut short: it is dropped, another repetition follows. */
+export const C_FRAGMENTS_CUT = at('fragments_cut');
 /** Verified, but nobody was at outdev: gone, as on a network without a cable. */
 export const C_WITHOUT_PEER = at('released_without_peer');
 /** Verified, but the peer at outdev reads too slowly. */

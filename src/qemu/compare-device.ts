@@ -181,6 +181,11 @@ export class CompareDevice {
     this.flush();
   }
 
+  /** Where a TCP server listens whose endpoint left that open. */
+  port(name: string): number {
+    return this.sockets().find((socket) => socket.name === name)!.stream.port;
+  }
+
   /** Present values, for metrics and status. */
   gauges(): Record<string, number> {
     const { engine } = this.comparison;
@@ -204,6 +209,7 @@ export class CompareDevice {
     return {
       ...this.comparison.engine.counters.snapshot(),
       ...this.counters.snapshot(),
+      ...this.comparison.fragmentCounts(),
       ...Object.fromEntries(sockets),
     };
   }

@@ -21,7 +21,7 @@ export function buildFrame(payload: Buffer, f: FrameFields = {}): Buffer {
   const vlans = f.vlans ?? [];
   const tags = vlans.flatMap((vlan, i) => [i === 0 && vlans.length > 1 ? 0x88a8 : 0x8100, vlan]);
   const words = Buffer.alloc(2 * tags.length + 2);
-  [...tags, type].forEach((word, i) => words.writeUInt16BE(word, 2 * i));
+  for (const [i, word] of [...tags, type].entries()) words.writeUInt16BE(word, 2 * i);
   const frame = Buffer.concat([Buffer.from((f.dst ?? PEER_MAC) + (f.src ?? GUEST_MAC), 'hex'), words, payload]);
   const padded = Buffer.concat([frame, Buffer.alloc(Math.max(0, (f.padTo ?? 0) - frame.length))]);
   return Buffer.concat([f.vnet ?? Buffer.alloc(0), padded]);

@@ -6,14 +6,14 @@ import { Lockstep } from '../../src/qemu/lockstep';
 import { fromTheWire, onTheWire } from './build-frame';
 
 class Sink {
-  out = Buffer.alloc(1 << 20, 0xa5);
+  out = Buffer.alloc(1 << 14, 0xa5);
   written = 0;
   connected = true;
   full = false;
 
   reserve(bytes: number): number {
     if (!this.connected || this.full) return -1;
-    if (this.written + bytes > this.out.length) this.out = Buffer.concat([this.out, Buffer.alloc(this.out.length)]);
+    while (this.written + bytes > this.out.length) this.out = Buffer.concat([this.out, Buffer.alloc(this.out.length)]);
     return this.written;
   }
 
@@ -59,7 +59,8 @@ export class FrameHarness {
         vnetHeaders,
         seed: [1, 2],
         ...options,
-        limits: { maxFlows: 1024, logBytes: 1 << 21, maxHeldBytes: 1 << 20, logRecords: 1 << 12, ...options.limits },
+        limits: { maxFlows: 256, logBytes: 1 << 19, maxHeldBytes: 1 << 18, logRecords: 1 << 10, ...options.limits },
+        reassembly: { maxDatagrams: 64, maxFragments: 512, bytesLog2: 18, ...options.reassembly },
       },
       this.sink,
       (cause) => this.requests.push(cause),
@@ -129,6 +130,7 @@ export class FrameHarness {
     const all: Record<string, number> = {
       ...this.comparison.engine.counters.snapshot(),
       ...this.comparison.counters.snapshot(),
+      ...this.comparison.fragmentCounts(),
     };
     return all[name]!;
   }

@@ -22,6 +22,8 @@ export interface ChardevEvents {
    * again with more, or when a pause has ended.
    */
   onData(buf: Buffer, from: number, to: number): number;
+  /** The peer will say no more: what is unread is taken now, by deliverUnread() or consume(), or lost. onClose follows. */
+  onEnd?(): void;
   /** The peer is gone. A server goes on listening, a client with `reconnect` dials again. Not called after close(). */
   onClose(why: string): void;
   /** A client could not reach its server; it dials again. For a log line: it may come every `reconnectMs`. */
@@ -444,6 +446,9 @@ export class Chardev {
     if (n === -EAGAIN) return false;
     this.counters.reads++;
     if (n <= 0) {
+      const { peer } = this;
+      if (this.from < this.to) this.events.onEnd?.();
+      if (this.peer !== peer) return false;
       this.drop(n === 0 ? 'the peer has closed the connection' : `receiving: ${errnoText(n)} (${errnoName(n)})`);
       return false;
     }

@@ -68,6 +68,7 @@ export class CompareDevice {
   private readonly counters = new CompareCounters();
   private readonly primaryIn: FrameSocket;
   private readonly secondaryIn: FrameSocket;
+  private readonly pairs: PairReader;
   private readonly outdev: FrameSocket;
   private readonly notifyDev: FrameSocket | undefined;
   private readonly notify: NotifyProtocol | undefined;
@@ -108,7 +109,7 @@ export class CompareDevice {
       this.counters,
     );
     const { comparison } = this;
-    const pairs = new PairReader(
+    this.pairs = new PairReader(
       new Lockstep(settings.vnetHeaders, comparison, this.outdev.stream),
       {
         primary: this.reader((buf, off, len, vnetBytes) => comparison.primary(buf, off, len, vnetBytes, this.nowMs)),
@@ -120,15 +121,15 @@ export class CompareDevice {
       () => this.outdev.stream.backlogBytes > BACKLOG_BYTES,
     );
     this.primaryIn = this.socket('primary_in', settings.primaryIn, C_PRIMARY_BAD, {
-      source: pairs.primarySource,
+      source: this.pairs.primarySource,
       onClose: () => this.primaryGone(),
     });
     this.secondaryIn = this.socket('secondary_in', settings.secondaryIn, C_SECONDARY_BAD, {
-      source: pairs.secondarySource,
+      source: this.pairs.secondarySource,
       onClose: () =>
         this.log.error(this.held(), 'the secondary is gone: what is held waits, the timeouts ask for checkpoints'),
     });
-    pairs.connect(this.primaryIn.stream, this.secondaryIn.stream);
+    this.pairs.connect(this.primaryIn.stream, this.secondaryIn.stream);
     this.outdev.stream.onDrain = () => this.primaryIn.stream.pause(false);
     if (settings.notifyDev === undefined) return;
     this.notifyDev = this.socket('notify_dev', settings.notifyDev, C_NOTIFY_BAD, {
@@ -174,6 +175,7 @@ export class CompareDevice {
     this.draining = true;
     this.primaryIn.stream.drain(DRAIN_BYTES);
     this.secondaryIn.stream.drain(DRAIN_BYTES);
+    this.pairs.settle();
     this.draining = false;
     this.nowMs = this.clock();
     this.comparison.checkpoint(this.nowMs);
@@ -239,6 +241,7 @@ export class CompareDevice {
         },
         end: () => this.flush(),
         onOpen: on.onOpen ?? (() => {}),
+        onEnd: () => this.pairs.settle(),
         onClose: on.onClose,
         onBadFrame: () => this.counters.values[badCounter]!++,
       },

@@ -9,6 +9,8 @@ export interface FrameSocketEvents {
   begin(): void;
   end(): void;
   onOpen(): void;
+  /** As ChardevEvents has it. */
+  onEnd(): void;
   /** The peer is gone; `why` was logged. */
   onClose(): void;
   /** A length that cannot be; the connection ends for it. */
@@ -37,6 +39,7 @@ export class FrameSocket {
           events.onOpen();
         },
         onData: (buf, from, to) => this.read(buf, from, to),
+        onEnd: () => events.onEnd(),
         onClose: (why) => {
           const forGood = !endpoint.server && endpoint.reconnectMs === 0;
           log.warn(

@@ -1,5 +1,7 @@
 // What one guest's socket has brought is looked at together with what the other's has: the two are read in turns for as long as
-// there is something to compare at once. Frames that are left without a counterpart go to the comparison alone.
+// there is something to compare at once. What is left without a counterpart goes to the comparison alone: a few frames at once, many
+// when their counterparts have not come within a moment. What waits could not leave without them anyway, but for the few packets that
+// may leave on the primary's word.
 
 import type { Chardev } from '../io/stream-socket';
 import { BAD_FRAME, type FrameReader, type FrameSource } from './frame';
@@ -7,6 +9,12 @@ import type { Lockstep } from './lockstep';
 
 /** Reads in one turn of the event loop, so that two talkers cannot starve the rest. */
 const READS_PER_TURN = 16;
+
+/** So many bytes without a counterpart are many. */
+const DEFERRED_BYTES = 8192;
+const DEFERRED_MS = 1;
+/** What is put off must leave room in the receive buffer. */
+const MOST_DEFERRED_BYTES = 1 << 19;
 
 interface Side {
   /** For frames without a counterpart. */
@@ -19,6 +27,11 @@ export class PairReader {
   private readonly secondary: Side;
   /** Within a call: what the other side's socket hands over now goes to the comparison alone. */
   private busy = false;
+  /** A look at what was put off is due. */
+  private due = false;
+  /** What has no counterpart now waits no longer. */
+  private patient = true;
+  private progress = 0;
 
   constructor(
     private readonly lockstep: Lockstep,
@@ -80,9 +93,47 @@ export class PairReader {
         to = own.stream.unreadTo;
       }
     }
-    const rest = own.reader.read(buf, at, to);
-    stream.deliverUnread();
+    this.progress += at - from;
+    let taken = at - from;
+    if (!this.putOff(to - at)) {
+      const rest = own.reader.read(buf, at, to);
+      taken = rest === BAD_FRAME ? BAD_FRAME : taken + rest;
+    }
+    if (!this.putOff(unreadBytes(stream))) stream.deliverUnread();
     this.busy = false;
-    return rest === BAD_FRAME ? BAD_FRAME : at - from + rest;
+    return taken;
   }
+
+  /** All that was read goes to the comparison now. Not from within read(). */
+  settle(): void {
+    this.patient = false;
+    this.secondary.stream?.deliverUnread();
+    this.primary.stream?.deliverUnread();
+    this.patient = true;
+  }
+
+  /** Shall so many unread bytes stay where they are for a moment? */
+  private putOff(bytes: number): boolean {
+    if (!this.patient || bytes < DEFERRED_BYTES || bytes > MOST_DEFERRED_BYTES) return false;
+    if (!this.due) {
+      this.due = true;
+      const { progress } = this;
+      setTimeout(() => this.late(progress), DEFERRED_MS);
+    }
+    return true;
+  }
+
+  private late(progress: number): void {
+    this.due = false;
+    if (this.progress === progress) {
+      this.settle();
+      return;
+    }
+    const waiting = Math.max(unreadBytes(this.primary.stream!), unreadBytes(this.secondary.stream!));
+    if (!this.putOff(waiting)) this.settle();
+  }
+}
+
+function unreadBytes(stream: Chardev): number {
+  return stream.unreadTo - stream.unreadFrom;
 }

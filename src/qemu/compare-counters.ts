@@ -17,6 +17,9 @@ export const COMPARE_COUNTER_NAMES = [
   'fragments_cut',
   'released_without_peer',
   'released_without_room',
+  'outdev_written_bytes',
+  'outdev_lost_bytes',
+  'outdev_backlogs',
   'primary_bad_frames',
   'secondary_bad_frames',
   'notify_bad_frames',
@@ -45,6 +48,12 @@ export const C_FRAGMENTS_CUT = at('fragments_cut');
 export const C_WITHOUT_PEER = at('released_without_peer');
 /** Verified, but the peer at outdev reads too slowly. */
 export const C_WITHOUT_ROOM = at('released_without_room');
+/** Put into outdev's send buffer, with the words before every frame. */
+export const C_WRITTEN_BYTES = at('outdev_written_bytes');
+/** Of these, what had not been sent when outdev's peer went away. */
+export const C_LOST_BYTES = at('outdev_lost_bytes');
+/** How often primary_in was not read because outdev was slow. */
+export const C_BACKLOGS = at('outdev_backlogs');
 export const C_PRIMARY_BAD = at('primary_bad_frames');
 export const C_SECONDARY_BAD = at('secondary_bad_frames');
 export const C_NOTIFY_BAD = at('notify_bad_frames');

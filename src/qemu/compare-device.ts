@@ -4,7 +4,8 @@
 //   secondary_in gone   what is held stays held; the timeouts ask for checkpoints
 //   notify_dev gone     what is held stays held, and nobody can release it but a controller that comes back
 //   outdev gone         what is verified meanwhile is dropped and counted, as on a network without a cable; nothing else takes it
-//   outdev slow         primary_in is not read until the backlog is gone; what was read before fits into the send buffer
+//   outdev slow         primary_in is not read until the backlog is gone; what was read before fits into the send buffer. Nobody
+//                       is called silent meanwhile: it is the network that is slow, not a guest
 //   a length that cannot be, on any of them: that connection ends, the next one starts afresh
 
 import { randomBytes } from 'node:crypto';
@@ -14,12 +15,15 @@ import type { Endpoint } from '../io/stream-socket';
 import { describeDifference } from '../pmycolo/difference-text';
 import { FrameComparison } from './compare';
 import {
+  C_BACKLOGS,
+  C_LOST_BYTES,
   C_NOTIFY_BAD,
   C_NOTIFY_REFUSED,
   C_NOTIFY_REQUESTS,
   C_NOTIFY_UNKNOWN,
   C_PRIMARY_BAD,
   C_SECONDARY_BAD,
+  C_WRITTEN_BYTES,
   CompareCounters,
 } from './compare-counters';
 import { type FrameHandler, FrameReader, type FrameSource } from './frame';
@@ -47,6 +51,8 @@ export interface CompareSettings {
 const TICK_MS = 100;
 /** With so much on its way to outdev no more of the primary is read. */
 const BACKLOG_BYTES = 1 << 20;
+/** After that no guest is called silent before what has waited in its socket was read. */
+const BACKLOG_GRACE_MS = 500;
 /** What is read of each socket before a checkpoint: more than sockets hold of a guest that is stopped. */
 const DRAIN_BYTES = 8 << 20;
 
@@ -76,6 +82,12 @@ export class CompareDevice {
   private nowMs: number;
   /** A checkpoint is being made: what differs now is covered by it. */
   private draining = false;
+  /** primary_in is not read. */
+  private backlogged = false;
+  /** No timeouts before. */
+  private graceUntilMs = 0;
+  /** Of what was written for outdev: lost with its peers. */
+  private lostBytes = 0;
   private timer: NodeJS.Timeout | undefined;
 
   constructor(
@@ -91,7 +103,7 @@ export class CompareDevice {
     const counted = this.counters.values;
     const maxHeldBytes = limits?.maxHeldBytes ?? DEFAULT_LIMITS.maxHeldBytes;
     this.outdev = this.socket('outdev', settings.outdev, -1, {
-      onClose: () => this.primaryIn.stream.pause(false),
+      onClose: () => this.outdevGone(),
       // A checkpoint releases all that is held, on top of what waits already and of what comes before it.
       sendBytes: maxHeldBytes + 2 * (BACKLOG_BYTES + DRAIN_BYTES),
     });
@@ -130,7 +142,7 @@ export class CompareDevice {
         this.log.error(this.held(), 'the secondary is gone: what is held waits, the timeouts ask for checkpoints'),
     });
     this.pairs.connect(this.primaryIn.stream, this.secondaryIn.stream);
-    this.outdev.stream.onDrain = () => this.primaryIn.stream.pause(false);
+    this.outdev.stream.onDrain = () => this.backlogGone();
     if (settings.notifyDev === undefined) return;
     this.notifyDev = this.socket('notify_dev', settings.notifyDev, C_NOTIFY_BAD, {
       source: this.reader((buf, off, len, vnetBytes) => this.notify!.frame(buf, off + vnetBytes, len - vnetBytes)),
@@ -253,13 +265,17 @@ export class CompareDevice {
   private flush(): void {
     const { stream } = this.outdev;
     stream.flush();
-    if (stream.backlogBytes > BACKLOG_BYTES) this.primaryIn.stream.pause(true);
+    if (stream.backlogBytes > BACKLOG_BYTES && !this.backlogged) {
+      this.backlogged = true;
+      this.counters.values[C_BACKLOGS]!++;
+      this.primaryIn.stream.pause(true);
+    }
     this.notifyDev?.stream.flush();
   }
 
   private tick(): void {
     this.nowMs = this.clock();
-    this.comparison.tick(this.nowMs);
+    if (!this.backlogged && this.nowMs >= this.graceUntilMs) this.comparison.tick(this.nowMs);
     if (this.notify?.isDue(this.nowMs, this.settings.expiredScanCycleMs)) this.ask();
     this.flush();
   }
@@ -278,6 +294,22 @@ export class CompareDevice {
   private ask(): void {
     this.counters.values[this.notify!.ask(this.nowMs) ? C_NOTIFY_REQUESTS : C_NOTIFY_REFUSED]!++;
     this.notifyDev!.stream.flush();
+  }
+
+  private backlogGone(): void {
+    if (!this.backlogged) return;
+    this.backlogged = false;
+    this.graceUntilMs = this.clock() + BACKLOG_GRACE_MS;
+    this.primaryIn.stream.pause(false);
+  }
+
+  private outdevGone(): void {
+    const counted = this.counters.values;
+    const lost = counted[C_WRITTEN_BYTES]! - this.outdev.stream.counters.bytesOut - this.lostBytes;
+    this.lostBytes += lost;
+    counted[C_LOST_BYTES] = this.lostBytes;
+    if (lost > 0) this.log.warn({ bytes: lost }, 'what was on its way to outdev is lost');
+    this.backlogGone();
   }
 
   private primaryGone(): void {

@@ -50,6 +50,7 @@ import {
   C_SECONDARY_RUNTS,
   C_WITHOUT_PEER,
   C_WITHOUT_ROOM,
+  C_WRITTEN_BYTES,
   C_ZONES_EXHAUSTED,
   CompareCounters,
 } from './compare-counters';
@@ -99,6 +100,7 @@ export class FrameComparison {
   private readonly arp = new ArpView();
   private readonly zones = new Zones();
   private readonly vnetWord: boolean;
+  private readonly wordBytes: number;
   private readonly view = new PacketView();
   private readonly primaryFragments: Reassembler;
   private readonly secondaryFragments: Reassembler;
@@ -111,6 +113,7 @@ export class FrameComparison {
     readonly counters = new CompareCounters(),
   ) {
     this.vnetWord = options.vnetHeaders;
+    this.wordBytes = options.vnetHeaders ? 8 : 4;
     this.primaryFragments = new Reassembler(options.reassembly, ...options.seed);
     this.secondaryFragments = new Reassembler(options.reassembly, ...options.seed);
     this.held = new HeldFragments(this.primaryFragments);
@@ -371,8 +374,12 @@ export class FrameComparison {
   private write(vnetBytes: number, buf: Buffer, off: number, len: number): number {
     const c = this.counters.values;
     const at = writeFrame(this.sink, this.vnetWord, vnetBytes, buf, off, len);
-    if (at >= 0) c[C_RELEASED_FRAMES]!++;
-    else c[this.sink.connected ? C_WITHOUT_ROOM : C_WITHOUT_PEER]!++;
+    if (at < 0) {
+      c[this.sink.connected ? C_WITHOUT_ROOM : C_WITHOUT_PEER]!++;
+      return -1;
+    }
+    c[C_RELEASED_FRAMES]!++;
+    c[C_WRITTEN_BYTES]! += len + this.wordBytes;
     return at;
   }
 }

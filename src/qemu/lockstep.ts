@@ -5,7 +5,7 @@
 import { addon } from '../native/addon';
 import { PAIR_BOTH, PAIR_PRIMARY, PAIR_RELEASED, PAIR_SECONDARY, type PairResult } from '../pmycolo/pair-intake';
 import type { FrameComparison } from './compare';
-import { C_RELEASED_FRAMES, C_WITHOUT_PEER, C_WITHOUT_ROOM } from './compare-counters';
+import { C_RELEASED_FRAMES, C_WITHOUT_PEER, C_WITHOUT_ROOM, C_WRITTEN_BYTES } from './compare-counters';
 import { MAX_FRAME_BYTES, MAX_VNET_BYTES } from './frame';
 
 /** Frames that one call of the native code compares. */
@@ -96,8 +96,11 @@ export class Lockstep {
   private release(p: Buffer): void {
     if (this.runFrames === 0) return;
     const c = this.comparison.counters.values;
-    if (this.sink.write(p, this.runFrom, this.runTo - this.runFrom)) c[C_RELEASED_FRAMES]! += this.runFrames;
-    else c[this.sink.connected ? C_WITHOUT_ROOM : C_WITHOUT_PEER]! += this.runFrames;
+    const bytes = this.runTo - this.runFrom;
+    if (this.sink.write(p, this.runFrom, bytes)) {
+      c[C_RELEASED_FRAMES]! += this.runFrames;
+      c[C_WRITTEN_BYTES]! += bytes;
+    } else c[this.sink.connected ? C_WITHOUT_ROOM : C_WITHOUT_PEER]! += this.runFrames;
     this.runFrom = this.runTo;
     this.runFrames = 0;
   }

@@ -56,7 +56,7 @@ extras: build
 demo: setup extras
 	node build/bench/demo/demo.js
 
-# make bench [ONLY="nfqueue engine e2e"]
+# make bench [ONLY="nfqueue engine e2e chardev"]
 bench: setup extras
 	bench/nfqueue/setup.sh
 	node build/bench/bench/run.js $(ONLY)

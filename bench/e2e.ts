@@ -51,9 +51,15 @@ class BenchPair {
     if (!isProtected) return new BenchPair(lab, undefined, cpuOf);
     const controller = new Controller(1);
     let primaryLog = (): string => '';
-    for (const [role, ns] of [['primary', 'pn'], ['secondary', 'sn']] as const) {
+    for (const [role, ns] of [
+      ['primary', 'pn'],
+      ['secondary', 'sn'],
+    ] as const) {
       const config = join(lab.dir, `${role}.yaml`);
-      writeFileSync(config, `role: ${role}\nstateDir: ${lab.dir}/${role}\nnodes: [{ index: 1, guestPort: tap0, forwardPort: fwd0 }]\n`);
+      writeFileSync(
+        config,
+        `role: ${role}\nstateDir: ${lab.dir}/${role}\nnodes: [{ index: 1, guestPort: tap0, forwardPort: fwd0 }]\n`,
+      );
       await lab.exec(ns, COLO, ['rules', 'apply', '--config', config]);
       const daemon = lab.spawn(ns, COLO, [role, '--config', config]);
       await daemon.waitFor(/"msg":"ready"/);
@@ -70,7 +76,13 @@ class BenchPair {
 
   /** Gbit/s of one bulk download. */
   async download(): Promise<number> {
-    const { stdout } = await this.lab.exec('client', process.execPath, [LOAD, 'download', GUEST_IP, String(PORT), String(SECONDS)]);
+    const { stdout } = await this.lab.exec('client', process.execPath, [
+      LOAD,
+      'download',
+      GUEST_IP,
+      String(PORT),
+      String(SECONDS),
+    ]);
     return Number(stdout);
   }
 
@@ -84,7 +96,8 @@ class BenchPair {
   }
 
   private pin(on: boolean): void {
-    for (const [pid, cpu] of this.cpuOf) execFileSync('taskset', ['-acp', on ? cpu : `0-${cpus().length - 1}`, String(pid)], { stdio: 'ignore' });
+    for (const [pid, cpu] of this.cpuOf)
+      execFileSync('taskset', ['-acp', on ? cpu : `0-${cpus().length - 1}`, String(pid)], { stdio: 'ignore' });
   }
 
   async destroy(): Promise<void> {
@@ -93,7 +106,8 @@ class BenchPair {
   }
 }
 
-const at = (sorted: readonly number[], q: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))]!;
+const at = (sorted: readonly number[], q: number): number =>
+  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))]!;
 
 export async function runE2eBench(log: (line: string) => void): Promise<E2eResult> {
   const pairs: BenchPair[] = [];

@@ -58,7 +58,14 @@ class Flows {
   private readonly seqs: Uint32Array;
 
   private packet(flow: number, seq: number, payload: Buffer, flags = 'A'): Buffer {
-    return buildTcp({ seq, ack: 1, payload, flags, dst: [10, 1 + (flow >> 14), (flow >> 7) & 127, flow & 127], options: flags === 'A' ? [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 1] : [] });
+    return buildTcp({
+      seq,
+      ack: 1,
+      payload,
+      flags,
+      dst: [10, 1 + (flow >> 14), (flow >> 7) & 127, flow & 127],
+      options: flags === 'A' ? [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 1] : [],
+    });
   }
 
   private aim(at: number, flow: number, seq: number): void {

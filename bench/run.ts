@@ -1,11 +1,12 @@
 // All benchmarks: writes bench/results/latest.json and a table with what must be reached.
-// node build/bench/bench/run.js [nfqueue] [engine] [e2e]   (default: all)
+// node build/bench/bench/run.js [nfqueue] [engine] [e2e] [chardev]   (default: all)
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { join } from 'node:path';
 import Table from 'cli-table3';
+import { type ChardevResult, runChardevBench } from './chardev/run';
 import { type E2eResult, runE2eBench } from './e2e';
 import type { EngineResult } from './engine';
 import { runNfqueueBench } from './nfqueue/run';
@@ -19,6 +20,7 @@ interface Results {
   nfqueue?: { ours_pps: number; c_pps: number; npm_pps: number };
   engine?: EngineResult;
   e2e?: E2eResult;
+  chardev?: ChardevResult;
 }
 
 function previous(): Partial<Results> {
@@ -41,7 +43,10 @@ async function main(): Promise<void> {
   if (want('engine')) {
     console.log('engine ...');
     results.engine = JSON.parse(
-      execFileSync(process.execPath, [join(__dirname, 'engine.js'), '--json'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }),
+      execFileSync(process.execPath, [join(__dirname, 'engine.js'), '--json'], {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'inherit'],
+      }),
     ) as EngineResult;
   }
   if (want('nfqueue')) {
@@ -51,6 +56,10 @@ async function main(): Promise<void> {
   if (want('e2e')) {
     console.log('end to end ...');
     results.e2e = await runE2eBench((line) => console.log(line));
+  }
+  if (want('chardev')) {
+    console.log('chardev ...');
+    results.chardev = await runChardevBench((line) => console.log(line));
   }
   mkdirSync(join(ROOT, 'bench/results'), { recursive: true });
   writeFileSync(FILE, `${JSON.stringify(results, null, 2)}\n`);
@@ -65,8 +74,18 @@ function print(r: Results): void {
   const n = (x: number): string => Math.round(x).toLocaleString('en');
   if (r.nfqueue !== undefined) {
     const { ours_pps, c_pps, npm_pps } = r.nfqueue;
-    row('NFQUEUE rewrite, ours / C', `${n(ours_pps)} / ${n(c_pps)} = ${(ours_pps / c_pps).toFixed(2)}`, '>= 0.9', ours_pps >= 0.9 * c_pps);
-    row('NFQUEUE rewrite, ours / npm nfqueue', `${n(ours_pps)} / ${n(npm_pps)} = ${(ours_pps / npm_pps).toFixed(1)}`, '>= 4', ours_pps >= 4 * npm_pps);
+    row(
+      'NFQUEUE rewrite, ours / C',
+      `${n(ours_pps)} / ${n(c_pps)} = ${(ours_pps / c_pps).toFixed(2)}`,
+      '>= 0.9',
+      ours_pps >= 0.9 * c_pps,
+    );
+    row(
+      'NFQUEUE rewrite, ours / npm nfqueue',
+      `${n(ours_pps)} / ${n(npm_pps)} = ${(ours_pps / npm_pps).toFixed(1)}`,
+      '>= 4',
+      ours_pps >= 4 * npm_pps,
+    );
   }
   if (r.engine !== undefined) {
     const e = r.engine;
@@ -83,7 +102,35 @@ function print(r: Results): void {
       '>= 0.5',
       e.protected_gbps >= 0.5 * e.two_pairs_gbps,
     );
-    row('1-byte request, added us p50 (p99)', `${n(e.added_us_p50)} (${n(e.added_us_p99)}), ${e.cpus}`, 'p50 <= 150', e.added_us_p50 <= 150);
+    row(
+      '1-byte request, added us p50 (p99)',
+      `${n(e.added_us_p50)} (${n(e.added_us_p99)}), ${e.cpus}`,
+      'p50 <= 150',
+      e.added_us_p50 <= 150,
+    );
+  }
+  if (r.chardev !== undefined) {
+    const c = r.chardev;
+    for (const [name, what] of [
+      ['1400', 'TCP 1400 B'],
+      ['10', 'TCP 10 B'],
+      ['udp18', 'UDP 18 B, 1,000 flows'],
+    ] as const) {
+      const rates = `${n(c[`ours_pps_${name}`])} / ${n(c[`qemu_pps_${name}`])} = ${c[`ratio_${name}`].toFixed(1)} (generator ${n(c[`generator_pps_${name}`])})`;
+      row(`chardev, pairs/s, ${what}: ours / QEMU`, rates, '>= 5', c[`ratio_${name}`] >= 5);
+    }
+    row(
+      'chardev, ping-pong p50 us: ours / QEMU',
+      `${n(c.ours_p50_us)} / ${n(c.qemu_p50_us)} = ${c.latency_ratio.toFixed(2)}`,
+      '<= 1',
+      c.latency_ratio <= 1,
+    );
+    const cpu = `${c.ours_cpu_us_1400.toFixed(2)} / ${c.qemu_cpu_us_1400.toFixed(2)} = ${c.cpu_ratio_1400.toFixed(2)}`;
+    row('chardev, CPU us per pair, 1400 B: ours / QEMU', cpu, '<= 0.3', c.cpu_ratio_1400 <= 0.3);
+    const calls = `${c.syscalls_per_packet.toFixed(3)} (${c.qemu_syscalls_per_packet.toFixed(1)})`;
+    row('chardev, system calls per released packet (QEMU)', calls, '<= 0.2', c.syscalls_per_packet <= 0.2);
+    const connections = `${n(c.ours_conn_per_s_100000)} / ${n(c.ours_conn_per_s_100)} = ${c.conn_growth.toFixed(2)}`;
+    row('chardev, new connections/s with 100,000 open / 100', connections, '>= 0.7', c.conn_growth >= 0.7);
   }
   console.log(table.toString());
 }

@@ -2,6 +2,7 @@
 #include "binding.h"
 
 #include "stream.h"
+#include "tails.h"
 
 #include <errno.h>
 #include <string.h>
@@ -121,6 +122,23 @@ static napi_value send_js(napi_env env, napi_callback_info info)
 	return a.bad ? 0 : number(env, stream_send(fd, buf + off, bytes, buf, more));
 }
 
+/* frameTails(a, aFrom, aTo, b, bFrom, bTo, wordBytes, differing: Uint32Array): frames compared, see tails.h. */
+static napi_value tails_js(napi_env env, napi_callback_info info)
+{
+	struct args a = args_get(env, info);
+	size_t first_length, second_length, room;
+	const uint8_t *first = arg_bytes(&a, 0, &first_length), *second = arg_bytes(&a, 3, &second_length);
+	uint32_t from = arg_u32(&a, 1), to = arg_u32(&a, 2), other_from = arg_u32(&a, 4), other_to = arg_u32(&a, 5);
+	uint32_t word_bytes = arg_u32(&a, 6);
+	uint32_t *out = arg_words(&a, 7, 1);
+
+	arg_bytes(&a, 7, &room);
+	if (!a.bad && (from > to || to > first_length || other_from > other_to || other_to > second_length || word_bytes < 4))
+		fail_type(&a, "the ranges do not lie in the buffers");
+	return a.bad ? 0 : number(env, (double)tails_compare(first + from, to - from, second + other_from, other_to - other_from,
+							      word_bytes, out, room / sizeof(*out)));
+}
+
 void register_streams(napi_env env, napi_value exports)
 {
 	static const struct function list[] = {
@@ -133,6 +151,7 @@ void register_streams(napi_env env, napi_value exports)
 		{ "streamPort", port_js },
 		{ "streamReceive", receive_js },
 		{ "streamSend", send_js },
+		{ "frameTails", tails_js },
 	};
 
 	add_functions(env, exports, list, sizeof(list) / sizeof(list[0]));

@@ -78,6 +78,7 @@ int main(int argc, char **argv)
 	test_nfq_parse();
 	test_nfq_verdict();
 	test_sockets();
+	test_tails();
 	test_stream();
 	test_tap();
 	test_mapfile();

@@ -101,6 +101,35 @@ export class PacketLog {
     return id;
   }
 
+  /**
+   * Room for a run of that many bytes and up to so many records, which runRecord() makes and closeRun() fills: many packets that
+   * stand one behind the other are copied at once. Nothing else may be appended before the run is closed. Returns where it begins.
+   */
+  openRun(bytes: number, records: number): number {
+    for (;;) {
+      while (this.usedRecords + 2 + records > this.mask) this.dropTail();
+      const at = this.place((bytes + 8) & ~7);
+      if (at < 0) this.dropTail();
+      else if (this.displaced.length > 0) this.placeDisplaced();
+      else return at;
+    }
+  }
+
+  /** A record that nobody needs, history from the start: bytes [at, at+bytes) of the data, within the open run. */
+  runRecord(flow: number, at: number, bytes: number, seq: number): number {
+    const id = this.makeRecord(flow, at, bytes, 0);
+    const r = this.recordIndex(id);
+    this.words[r + R_SEQ] = seq;
+    this.words[r + R_BYTES] = bytes;
+    return id;
+  }
+
+  /** Copies what the run's records speak of: [off, off+bytes) of buf to the run's beginning. */
+  closeRun(at: number, buf: Buffer, off: number, bytes: number): void {
+    copyBytes(buf, off, this.data, at, bytes);
+    this.headAt = at + ((bytes + 8) & ~7);
+  }
+
   need(id: number, flag: number): void {
     const r = this.recordIndex(id);
     const flags = this.words[r + R_FLAGS]!;

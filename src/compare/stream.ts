@@ -230,6 +230,24 @@ export class StreamComparator {
     return w[flow + X_SECONDARY_HEAD] !== 0 ? this.advance(flow) : WAIT;
   }
 
+  /** Does nothing of either side wait, and would a segment of both at seq be simply the next? */
+  isEven(flow: number, seq: number): boolean {
+    const w = this.flows.words;
+    return (
+      (w[flow + X_FLAGS]! & (XF_BASED | XF_DISORDER | XF_FAR)) === XF_BASED &&
+      w[flow + X_VERIFIED] === seq &&
+      w[flow + X_PRIMARY_HEAD] === 0 &&
+      w[flow + X_SECONDARY_HEAD] === 0 &&
+      w[flow + X_ISLAND] === w[flow + X_ISLAND_END]
+    );
+  }
+
+  /** Both sides have said the same at seq, where the stream is even; the bytes will stand at `at` of the log, in its open run. */
+  agreed(flow: number, seq: number, at: number, bytes: number): void {
+    this.pushHistory(flow, this.log.runRecord(flow, at, bytes, seq));
+    this.setVerified(flow, seqAdd(seq, bytes));
+  }
+
   /**
    * Does what the last primary() call could not verify (rest*, in buf) repeat, byte for byte, what the PVM has pending already?
    * Looks at a bounded part of the list. Not the whole segment: its beginning may be verified, and then is not in the list.

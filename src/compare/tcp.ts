@@ -272,6 +272,27 @@ export class TcpComparator {
     return this.compareEnds(flow);
   }
 
+  /**
+   * A segment of content without SYN, FIN or RST that both sides have sent, the next of an even stream (StreamComparator.isEven):
+   * what notePrimary and noteSecondary would note.
+   */
+  noteAgreed(flow: number, v: PacketView, secondaryAck: number, secondaryWindow: number): void {
+    const w = this.flows.words;
+    const flags = w[flow + X_FLAGS]!;
+    if ((flags & XF_PRIMARY_ACK) === 0 || seqDiff(v.ack, w[flow + X_PRIMARY_ACK]!) >= 0) {
+      w[flow + X_PRIMARY_ACK] = v.ack;
+      w[flow + X_PRIMARY_WINDOW] = v.window;
+    }
+    if ((flags & XF_SECONDARY_ACK) === 0 || seqDiff(secondaryAck, w[flow + X_SECONDARY_ACK]!) >= 0) {
+      w[flow + X_SECONDARY_ACK] = secondaryAck;
+      w[flow + X_SECONDARY_WINDOW] = secondaryWindow;
+    }
+    w[flow + X_FLAGS] = flags | XF_PRIMARY_ACK | XF_SECONDARY_ACK;
+    const end = seqAdd(v.seq, v.payloadBytes);
+    if (seqDiff(end, w[flow + X_PRIMARY_NEXT]!) > 0) w[flow + X_PRIMARY_NEXT] = end;
+    w[flow + X_SECONDARY_NEXT] = end;
+  }
+
   /** May a PVM packet with this content leave, as far as content goes? `end` is behind its payload. */
   isVerified(flow: number, seq: number, end: number, tcpFlags: number): boolean {
     const w = this.flows.words;

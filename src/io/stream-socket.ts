@@ -22,6 +22,8 @@ export interface ChardevEvents {
    * again with more, or when a pause has ended.
    */
   onData(buf: Buffer, from: number, to: number): number;
+  /** The peer will say no more: what is unread is taken now, by deliverUnread() or consume(), or lost. onClose follows. */
+  onEnd?(): void;
   /** The peer is gone. A server goes on listening, a client with `reconnect` dials again. Not called after close(). */
   onClose(why: string): void;
   /** A client could not reach its server; it dials again. For a log line: it may come every `reconnectMs`. */
@@ -156,9 +158,95 @@ export class Chardev {
       this.counters.bytesOut += n;
       ring.consume(n);
     }
+    this.waitForRoom();
+  }
+
+  private waitForRoom(): void {
     this.blocked = true;
     this.wantsDrain = true;
     this.peer!.watchWritable(true);
+  }
+
+  /**
+   * Reads once, for a consumer who wants more than onData brought: it is found in `unread`. False: there was nothing, or nothing may
+   * be read. Within this device's own onData the bytes are behind those that it was called with, and may be taken with them.
+   */
+  fill(): boolean {
+    if (!this.connected || this.paused || this.to === this.input.length) return false;
+    const n = this.native.streamReceive(this.peer!.fd, this.input, this.to, this.input.length - this.to);
+    // The end of the stream is met again by the next read from the event loop.
+    if (n <= 0) return false;
+    this.counters.reads++;
+    this.counters.bytesIn += n;
+    this.to += n;
+    return true;
+  }
+
+  /** The receive buffer; unread[unreadFrom, unreadTo) is what was read and not consumed. */
+  get unread(): Buffer {
+    return this.input;
+  }
+
+  get unreadFrom(): number {
+    return this.from;
+  }
+
+  get unreadTo(): number {
+    return this.to;
+  }
+
+  /** Takes so many unread bytes. Not from within this device's own onData, which says so by what it returns. */
+  consume(bytes: number): void {
+    const { input } = this;
+    invariant(bytes >= 0 && bytes <= this.to - this.from, 'a consumer takes no more than there is');
+    this.from += bytes;
+    if (this.from === this.to) {
+      this.from = 0;
+      this.to = 0;
+    } else if (input.length - this.to < input.length >>> 2) {
+      input.copyWithin(0, this.from, this.to);
+      this.to -= this.from;
+      this.from = 0;
+    }
+  }
+
+  /** Hands what is unread to onData. Not from within this device's own. */
+  deliverUnread(): void {
+    if (this.isOpen && !this.paused && this.from < this.to) this.deliver();
+  }
+
+  /**
+   * Sends bytes from elsewhere as they stand there, without a copy where the socket takes them at once. They may be as many as the
+   * send buffer holds. False: not connected, or there is no room for all of them; then none was taken.
+   */
+  write(buf: Buffer, off: number, bytes: number): boolean {
+    const { ring } = this;
+    if (!this.connected) return false;
+    invariant(bytes <= ring.buf.length, 'what is written fits into the send buffer');
+    this.flush();
+    if (ring.waiting === 0 && !this.blocked && this.connected) {
+      const n = this.native.streamSend(this.peer!.fd, buf, off, bytes, 0);
+      this.counters.writes++;
+      if (n < 0 && n !== -EAGAIN) {
+        this.sendFailed(n);
+        return false;
+      }
+      if (n > 0) {
+        this.counters.bytesOut += n;
+        if (n === bytes) return true;
+        off += n;
+        bytes -= n;
+      }
+      this.waitForRoom();
+    }
+    const at = this.connected ? ring.reserve(bytes) : -1;
+    if (at < 0) {
+      this.wantsDrain = true;
+      return false;
+    }
+    buf.copy(ring.buf, at, off, off + bytes);
+    ring.commit(bytes);
+    return true;
   }
 
   get backlogBytes(): number {
@@ -358,6 +446,9 @@ export class Chardev {
     if (n === -EAGAIN) return false;
     this.counters.reads++;
     if (n <= 0) {
+      const { peer } = this;
+      if (this.from < this.to) this.events.onEnd?.();
+      if (this.peer !== peer) return false;
       this.drop(n === 0 ? 'the peer has closed the connection' : `receiving: ${errnoText(n)} (${errnoName(n)})`);
       return false;
     }
@@ -372,16 +463,7 @@ export class Chardev {
     this.again = false;
     const consumed = this.events.onData(input, this.from, this.to);
     if (this.peer !== peer) return false;
-    invariant(consumed >= 0 && consumed <= this.to - this.from, 'a consumer takes no more than there is');
-    this.from += consumed;
-    if (this.from === this.to) {
-      this.from = 0;
-      this.to = 0;
-    } else if (input.length - this.to < input.length >>> 2) {
-      input.copyWithin(0, this.from, this.to);
-      this.to -= this.from;
-      this.from = 0;
-    }
+    this.consume(consumed);
     if (this.paused) return false;
     invariant(this.to < input.length, 'a consumer leaves less unread than the receive buffer holds');
     return true;

@@ -63,6 +63,20 @@ export interface Addon {
   streamReceive(fd: number, buffer: Uint8Array, off: number, room: number): number;
   /** Sends [off, off + bytes) and then [0, more) in one call. */
   streamSend(fd: number, buffer: Uint8Array, off: number, bytes: number, more: number): number;
+  /**
+   * Compares length-prefixed frames of a[aFrom, aTo) and b[bFrom, bTo) in turn: differing[i] is how many bytes of frame i, from its
+   * start, reach behind the last that differs (native/core/tails.h). Returns how many frames it has compared.
+   */
+  frameTails(
+    a: Uint8Array,
+    aFrom: number,
+    aTo: number,
+    b: Uint8Array,
+    bFrom: number,
+    bTo: number,
+    wordBytes: number,
+    differing: Uint32Array,
+  ): number;
 
   tapOpen(name: string, netns: string | undefined, vnetHeaderBytes: number, outName: Uint8Array): number;
   /** Frames, whose [offset, bytes] are in the table. */

@@ -64,6 +64,7 @@ import {
   HF_TCP,
   NO_FLOW,
 } from './holds';
+import { PairIntake, type PairResult } from './pair-intake';
 import { TcpIntake } from './tcp-intake';
 
 export interface PrimaryConfig {
@@ -92,6 +93,7 @@ export class PrimaryEngine {
   private readonly x: PrimaryContext;
   private readonly tcp: TcpIntake;
   private readonly datagrams: DatagramIntake;
+  private readonly pairs: PairIntake;
   private readonly ahead: AheadList;
   private readonly expiry: Expiry;
   private readonly view = new PacketView();
@@ -119,6 +121,7 @@ export class PrimaryEngine {
     this.ahead = new AheadList(this.x.flows);
     this.expiry = new Expiry(this.x, this.ahead);
     this.datagrams = new DatagramIntake(this.x, this.expiry);
+    this.pairs = new PairIntake(this.x, this.expiry);
   }
 
   /**
@@ -248,6 +251,41 @@ export class PrimaryEngine {
     const outcome =
       v.protocol === IPPROTO_TCP ? this.tcp.secondary(v, buf, nowMs) : this.datagrams.secondary(v, buf, nowMs);
     this.conclude(outcome, nowMs);
+  }
+
+  /**
+   * Before a row of pair() calls for PVM packets that stand in buf[from, to), in this order and at most `packets` of them. False:
+   * the long way is the only one now. Between it and endPairs() nothing but pair() may be called.
+   */
+  beginPairs(from: number, to: number, packets: number, nowMs: number): boolean {
+    if (!this.protectedNow || this.paused || nowMs < this.settleUntil || this.bypass.length > 0) return false;
+    this.pairs.openRun(from, to, packets);
+    return true;
+  }
+
+  /** Ends the row; what was said of the PVM's buffer must still stand there. */
+  endPairs(buf: Buffer): void {
+    this.pairs.closeRun(buf);
+  }
+
+  /**
+   * The next packet of either side at once: p[pOff, pOff+pLen) and s[sOff, sOff+sLen), from their IP headers to their frames'
+   * ends; when the lengths are equal, so are they from `differing` bytes on. RELEASED: the PVM's packet leaves, as it now stands there; both are settled
+   * without a verdict by the actions. Any other result: nothing has happened, and says what to hand in the long way.
+   */
+  pair(
+    p: Buffer,
+    pOff: number,
+    pLen: number,
+    s: Buffer,
+    sOff: number,
+    sLen: number,
+    differing: number,
+    partialChecksum: boolean,
+    nowMs: number,
+    zone: number,
+  ): PairResult {
+    return this.pairs.pair(p, pOff, pLen, s, sOff, sLen, differing, partialChecksum, zone, nowMs);
   }
 
   /** DO_CHECKPOINT: the guests are stopped and equal. Everything the PVM has said is released, in order of arrival. */

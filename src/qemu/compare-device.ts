@@ -26,10 +26,12 @@ import {
   C_WRITTEN_BYTES,
   CompareCounters,
 } from './compare-counters';
-import { type FrameHandler, FrameReader } from './frame';
+import { type FrameHandler, FrameReader, type FrameSource } from './frame';
 import { FrameSocket } from './frame-socket';
+import { Lockstep } from './lockstep';
 import type { Log } from './log';
 import { NotifyProtocol } from './notify';
+import { PairReader } from './pair-reader';
 
 /** QEMU's properties in our spelling. */
 export interface CompareSettings {
@@ -72,6 +74,7 @@ export class CompareDevice {
   private readonly counters = new CompareCounters();
   private readonly primaryIn: FrameSocket;
   private readonly secondaryIn: FrameSocket;
+  private readonly pairs: PairReader;
   private readonly outdev: FrameSocket;
   private readonly notifyDev: FrameSocket | undefined;
   private readonly notify: NotifyProtocol | undefined;
@@ -118,19 +121,31 @@ export class CompareDevice {
       this.counters,
     );
     const { comparison } = this;
+    this.pairs = new PairReader(
+      new Lockstep(settings.vnetHeaders, comparison, this.outdev.stream),
+      {
+        primary: this.reader((buf, off, len, vnetBytes) => comparison.primary(buf, off, len, vnetBytes, this.nowMs)),
+        secondary: this.reader((buf, off, len, vnetBytes) =>
+          comparison.secondary(buf, off, len, vnetBytes, this.nowMs),
+        ),
+      },
+      () => this.nowMs,
+      () => this.outdev.stream.backlogBytes > BACKLOG_BYTES,
+    );
     this.primaryIn = this.socket('primary_in', settings.primaryIn, C_PRIMARY_BAD, {
-      onFrame: (buf, off, len, vnetBytes) => comparison.primary(buf, off, len, vnetBytes, this.nowMs),
+      source: this.pairs.primarySource,
       onClose: () => this.primaryGone(),
     });
     this.secondaryIn = this.socket('secondary_in', settings.secondaryIn, C_SECONDARY_BAD, {
-      onFrame: (buf, off, len, vnetBytes) => comparison.secondary(buf, off, len, vnetBytes, this.nowMs),
+      source: this.pairs.secondarySource,
       onClose: () =>
         this.log.error(this.held(), 'the secondary is gone: what is held waits, the timeouts ask for checkpoints'),
     });
+    this.pairs.connect(this.primaryIn.stream, this.secondaryIn.stream);
     this.outdev.stream.onDrain = () => this.backlogGone();
     if (settings.notifyDev === undefined) return;
     this.notifyDev = this.socket('notify_dev', settings.notifyDev, C_NOTIFY_BAD, {
-      onFrame: (buf, off, len, vnetBytes) => this.notify!.frame(buf, off + vnetBytes, len - vnetBytes),
+      source: this.reader((buf, off, len, vnetBytes) => this.notify!.frame(buf, off + vnetBytes, len - vnetBytes)),
       onOpen: () => {
         if (this.notify!.awaited) this.ask();
       },
@@ -172,6 +187,7 @@ export class CompareDevice {
     this.draining = true;
     this.primaryIn.stream.drain(DRAIN_BYTES);
     this.secondaryIn.stream.drain(DRAIN_BYTES);
+    this.pairs.settle();
     this.draining = false;
     this.nowMs = this.clock();
     this.comparison.checkpoint(this.nowMs);
@@ -217,22 +233,27 @@ export class CompareDevice {
     return this.notifyDev === undefined ? all : [...all, this.notifyDev];
   }
 
+  private reader(onFrame: FrameHandler): FrameReader {
+    return new FrameReader(this.settings.vnetHeaders, onFrame);
+  }
+
   private socket(
     name: string,
     endpoint: Endpoint,
     badCounter: number,
-    on: { onFrame?: FrameHandler; onOpen?: () => void; onClose: () => void; sendBytes?: number },
+    on: { source?: FrameSource; onOpen?: () => void; onClose: () => void; sendBytes?: number },
   ): FrameSocket {
     return new FrameSocket(
       name,
       endpoint,
-      on.onFrame === undefined ? undefined : new FrameReader(this.settings.vnetHeaders, on.onFrame),
+      on.source,
       {
         begin: () => {
           this.nowMs = this.clock();
         },
         end: () => this.flush(),
         onOpen: on.onOpen ?? (() => {}),
+        onEnd: () => this.pairs.settle(),
         onClose: on.onClose,
         onBadFrame: () => this.counters.values[badCounter]!++,
       },

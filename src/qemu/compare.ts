@@ -15,6 +15,7 @@ import type { CheckpointCause } from '../compare/outcome';
 import { DEFAULT_LIMITS, type EngineLimits } from '../core/limits';
 import { ARPOP_REQUEST, ArpView, parseArp } from '../packet/arp';
 import {
+  ETH_ALEN,
   ETH_HLEN,
   ETH_P_ARP,
   ETH_P_IP,
@@ -34,6 +35,7 @@ import {
 } from '../packet/reassembly';
 import { PacketView } from '../packet/view';
 import { type PrimaryActions, PrimaryEngine } from '../pmycolo/engine';
+import { PAIR_BOTH, PAIR_RELEASED, type PairResult } from '../pmycolo/pair-intake';
 import {
   C_FRAGMENTS_CUT,
   C_OFFLOADS_CLEARED,
@@ -192,6 +194,47 @@ export class FrameComparison {
       c[C_SECONDARY_LINK]!++;
       this.engine.secondaryLink(buf, frame, end, nowMs, zone);
     }
+  }
+
+  /**
+   * The next frame of either side at once (PrimaryEngine.pair): p[pOff, pOff+pLen) and s[sOff, sOff+sLen), with virtio-net headers of
+   * the same size. When RELEASED, the caller lets the primary's frame out from where it stands.
+   */
+  pair(
+    p: Buffer,
+    pOff: number,
+    pLen: number,
+    s: Buffer,
+    sOff: number,
+    sLen: number,
+    vnetBytes: number,
+    differing: number,
+    nowMs: number,
+  ): PairResult {
+    const end = pOff + pLen;
+    const zone = this.takeApart(p, pOff + vnetBytes, end);
+    if (zone < 0 || !this.isIp(p, end)) return PAIR_BOTH;
+    const head = this.frame.network - pOff;
+    // Tags and type must be the same; MAC addresses are not compared.
+    for (let i = vnetBytes + 2 * ETH_ALEN; i < head && i < differing; i++)
+      if (p[pOff + i] !== s[sOff + i]) return PAIR_BOTH;
+    const result = this.engine.pair(
+      p,
+      pOff + head,
+      pLen - head,
+      s,
+      sOff + head,
+      sLen - head,
+      differing - head,
+      isPartial(p, pOff, vnetBytes),
+      nowMs,
+      zone,
+    );
+    if (result !== PAIR_RELEASED) return result;
+    const c = this.counters.values;
+    c[C_PRIMARY_FRAMES]!++;
+    c[C_SECONDARY_FRAMES]!++;
+    return result;
   }
 
   /** Both guests are stopped and equal, and all that they had said before was handed in. */

@@ -1,7 +1,7 @@
 // A character device that brings frames: log lines as its peers come and go, and the end of a connection whose stream makes no sense.
 
 import { Chardev, type ChardevOptions, type Endpoint, formatEndpoint } from '../io/stream-socket';
-import { BAD_FRAME, type FrameReader } from './frame';
+import { BAD_FRAME, type FrameSource } from './frame';
 import type { Log } from './log';
 
 export interface FrameSocketEvents {
@@ -9,6 +9,8 @@ export interface FrameSocketEvents {
   begin(): void;
   end(): void;
   onOpen(): void;
+  /** As ChardevEvents has it. */
+  onEnd(): void;
   /** The peer is gone; `why` was logged. */
   onClose(): void;
   /** A length that cannot be; the connection ends for it. */
@@ -23,7 +25,7 @@ export class FrameSocket {
     readonly name: string,
     readonly endpoint: Endpoint,
     /** Without one, what the peer says is thrown away. */
-    private readonly reader: FrameReader | undefined,
+    private readonly reader: FrameSource | undefined,
     private readonly events: FrameSocketEvents,
     private readonly log: Log,
     options: ChardevOptions = {},
@@ -37,6 +39,7 @@ export class FrameSocket {
           events.onOpen();
         },
         onData: (buf, from, to) => this.read(buf, from, to),
+        onEnd: () => events.onEnd(),
         onClose: (why) => {
           const forGood = !endpoint.server && endpoint.reconnectMs === 0;
           log.warn(

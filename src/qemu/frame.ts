@@ -11,12 +11,19 @@ export const BAD_FRAME = -1;
 
 export type FrameHandler = (buf: Buffer, off: number, len: number, vnetBytes: number) => void;
 
+/** Takes frames off a stream. */
+export interface FrameSource {
+  /** Why read() gave BAD_FRAME. */
+  readonly fault: string;
+  /** The bytes that it has taken of buf[from, to), in whole frames, or BAD_FRAME. */
+  read(buf: Buffer, from: number, to: number): number;
+}
+
 /**
  * Takes frames out of a receive buffer, in place. It keeps no state of the stream: what a read leaves comes again with more, so
  * a peer that dies within a frame costs that frame only.
  */
-export class FrameReader {
-  /** Why read() gave BAD_FRAME. */
+export class FrameReader implements FrameSource {
   fault = '';
   private readonly wordBytes: number;
 
@@ -26,6 +33,11 @@ export class FrameReader {
     private readonly onFrame: FrameHandler,
   ) {
     this.wordBytes = vnetWord ? 8 : 4;
+  }
+
+  /** Does a whole frame stand at the front of buf[from, to)? One of an impossible length does not. */
+  hasFrame(buf: Buffer, from: number, to: number): boolean {
+    return to - from > this.wordBytes && read32(buf, from) <= Math.min(to - from - this.wordBytes, MAX_FRAME_BYTES);
   }
 
   /** Hands over every whole frame in buf[from, to); the bytes it has taken, or BAD_FRAME. */

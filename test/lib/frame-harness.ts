@@ -2,6 +2,7 @@
 
 import { type CompareOptions, FrameComparison } from '../../src/qemu/compare';
 import { BAD_FRAME, FrameReader } from '../../src/qemu/frame';
+import { Lockstep } from '../../src/qemu/lockstep';
 import { fromTheWire, onTheWire } from './build-frame';
 
 class Sink {
@@ -20,6 +21,14 @@ class Sink {
     this.written += bytes;
   }
 
+  write(buf: Buffer, off: number, bytes: number): boolean {
+    const at = this.reserve(bytes);
+    if (at < 0) return false;
+    buf.copy(this.out, at, off, off + bytes);
+    this.commit(bytes);
+    return true;
+  }
+
   take(): Buffer {
     const bytes = Buffer.from(this.out.subarray(0, this.written));
     this.out.fill(0xa5, 0, this.written);
@@ -36,6 +45,7 @@ export class FrameHarness {
   readonly requests: string[] = [];
   now = 1000;
   private readonly readers: Record<Side, FrameReader>;
+  private readonly lockstep: Lockstep;
   private readonly rest: Record<Side, Buffer> = { p: Buffer.alloc(0), s: Buffer.alloc(0) };
 
   constructor(
@@ -56,10 +66,30 @@ export class FrameHarness {
       (cause) => this.requests.push(cause),
     );
     const { comparison } = this;
+    this.lockstep = new Lockstep(vnetHeaders, comparison, this.sink);
     this.readers = {
       p: new FrameReader(vnetHeaders, (buf, off, len, vnet) => comparison.primary(buf, off, len, vnet, this.now)),
       s: new FrameReader(vnetHeaders, (buf, off, len, vnet) => comparison.secondary(buf, off, len, vnet, this.now)),
     };
+  }
+
+  /** Bytes of both sides' streams, which are looked at together; what has no counterpart goes in alone, the secondary's first. */
+  together(p: Buffer, s: Buffer): void {
+    const [pBuf, sBuf] = [
+      { side: 'p' as const, bytes: p },
+      { side: 's' as const, bytes: s },
+    ].map(({ side, bytes }) => Buffer.concat([Buffer.alloc(5), this.rest[side], bytes, Buffer.alloc(5)])) as [
+      Buffer,
+      Buffer,
+    ];
+    this.lockstep.run(pBuf, 5, pBuf.length - 5, sBuf, 5, sBuf.length - 5, this.now);
+    const { primaryTaken, secondaryTaken } = this.lockstep;
+    this.rest.p = Buffer.from(pBuf.subarray(5 + primaryTaken, pBuf.length - 5));
+    this.rest.s = Buffer.from(sBuf.subarray(5 + secondaryTaken, sBuf.length - 5));
+    pBuf.fill(0x5a);
+    sBuf.fill(0x5a);
+    this.feed('s', Buffer.alloc(0));
+    this.feed('p', Buffer.alloc(0));
   }
 
   /** Bytes of one side's stream. The buffer is poisoned afterwards. False: the connection would end. */

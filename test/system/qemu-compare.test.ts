@@ -101,6 +101,39 @@ test('what both say leaves, in one piece and in many', async () => {
   expect(c.n.frames()).toEqual([]);
 });
 
+test.each([
+  ['primary', 'p', 's'],
+  ['secondary', 's', 'p'],
+] as const)('many frames of the %s first: none is lost, whenever the others come', async (_name, first, then) => {
+  const c = await Instance.start();
+  const frames = Array.from({ length: 400 }, (_, i) => big(i));
+  for (let round = 1; round <= 4; round++) {
+    c[first].write(...frames);
+    // At once, within the moment that many frames are given, or after it, when they wait one by one.
+    if (round % 2 === 0)
+      await until(
+        () => c.count(`${first === 'p' ? 'primary' : 'secondary'}_packets`) === 400 * round,
+        'all of them alone',
+      );
+    c[then].write(...frames);
+    expect(await c.left(400 * round)).toHaveLength(400 * round);
+    expect(c.held).toBe(0);
+  }
+  expect(c.count('released_frames')).toBe(1600);
+  expect(c.n.texts()).toEqual([]);
+});
+
+test('what the secondary said before it went counts, though it was not looked at yet', async () => {
+  const c = await Instance.start();
+  const frames = Array.from({ length: 100 }, (_, i) => big(i));
+  c.s.write(...frames);
+  await c.s.end();
+  await until(() => c.said('the secondary is gone'), 'its end');
+  expect(c.count('secondary_packets')).toBe(100);
+  c.p.write(...frames);
+  expect(await c.left(100)).toEqual(frames);
+});
+
 test('a controller is answered, told of a difference, and its checkpoint releases', async () => {
   const c = await Instance.start();
   c.n.say('COLO_USERSPACE_PROXY_INIT');

@@ -27,6 +27,7 @@ class Station {
   unreachable: string[] = [];
   /** How many of so many bytes are taken. */
   take: (buf: Buffer, from: number, to: number) => number = (_buf, from, to) => to - from;
+  onEnd: () => void = () => {};
 
   constructor(text: string, options?: ChardevOptions) {
     const events = {
@@ -37,6 +38,7 @@ class Station {
         return n;
       },
       onClose: (why: string) => void this.happened.push(`close: ${why}`),
+      onEnd: () => this.onEnd(),
       onUnreachable: (why: string) => void this.unreachable.push(why),
     };
     this.device = new Chardev(parseEndpoint(text), events, options);
@@ -192,6 +194,82 @@ describe.each(['unix', 'tcp'])('%s', (kind) => {
       await until(() => server.device.counters.bytesIn === stream.length);
       expect(Buffer.concat(server.heard).equals(stream)).toBe(true);
       expect(incomplete).toBeGreaterThan(20);
+    });
+
+    test('a consumer reads more than it was called with, and takes it along', async () => {
+      const { server, client } = await pair();
+      let calls = 0;
+      server.take = (_buf, from, to) => {
+        calls++;
+        client.send('more');
+        while (!server.device.fill());
+        server.heard.push(Buffer.from(server.device.unread.subarray(to, server.device.unreadTo)));
+        server.take = (_b, f, t) => t - f;
+        return server.device.unreadTo - from;
+      };
+      client.send('some');
+      await until(() => calls === 1);
+      // The station writes down what it was called with after it has answered.
+      expect([...server.heard].map(String).sort()).toEqual(['more', 'somemore']);
+      expect([server.device.unreadFrom, server.device.unreadTo]).toEqual([0, 0]);
+    });
+
+    test('what is left unread is taken from outside, or comes again when asked for', async () => {
+      const { server, client } = await pair();
+      server.take = () => 0;
+      client.send('abcdef');
+      await until(() => server.device.unreadTo === 6);
+      expect(server.device.unread.toString('latin1', 0, 6)).toBe('abcdef');
+      server.device.consume(4);
+      server.take = (_buf, from, to) => to - from;
+      expect(server.text).toBe('');
+      server.device.deliverUnread();
+      expect(server.text).toBe('ef');
+      server.device.deliverUnread();
+      expect(server.text).toBe('ef');
+      server.device.pause(true);
+      client.send('ghi');
+      expect(server.device.fill()).toBe(false);
+    });
+
+    test('what is unread when the peer ends can still be taken', async () => {
+      const { server, client } = await pair();
+      let ends = 0;
+      server.take = () => 0;
+      server.onEnd = () => {
+        ends++;
+        server.take = (_buf, from, to) => to - from;
+        server.device.deliverUnread();
+      };
+      client.send('last words');
+      await until(() => server.device.unreadTo === 10);
+      client.device.close();
+      await until(() => server.closed === 1);
+      expect([server.text, ends]).toEqual(['last words', 1]);
+    });
+
+    test('write() sends bytes from elsewhere, in order with the others, all of them or none', async () => {
+      const { server, client } = await pair({}, { sendBytes: 1 << 20 });
+      const big = pattern(1 << 20, 5);
+      expect(client.device.write(Buffer.from('abcdef'), 1, 3)).toBe(true);
+      expect(client.device.counters).toMatchObject({ bytesOut: 3, writes: 1 });
+      client.write('-');
+      expect(client.device.write(Buffer.from('xy'), 0, 2)).toBe(true);
+      await until(() => server.text === 'bcd-xy');
+      server.device.pause(true);
+      let wrote = 0;
+      for (let i = 0; i < 40 && client.device.write(big, 0, big.length); i++) wrote++;
+      expect([wrote > 0, client.device.backlogBytes > 0]).toEqual([true, true]);
+      expect(client.device.write(big, 0, big.length)).toBe(false);
+      server.device.pause(false);
+      await until(() => server.device.counters.bytesIn === 6 + wrote * big.length);
+      const heard = Buffer.concat(server.heard).subarray(6);
+      for (let i = 0; i < wrote; i++)
+        expect(heard.subarray(i * big.length, (i + 1) * big.length).equals(big)).toBe(true);
+      expect(client.device.counters.bytesOut).toBe(server.device.counters.bytesIn);
+      server.device.disconnect('enough');
+      await until(() => client.closed === 1);
+      expect(client.device.write(big, 0, 1)).toBe(false);
     });
 
     test('a slow reader: the backlog is bounded, and onDrain tells when it has gone', async () => {

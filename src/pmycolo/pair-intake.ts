@@ -1,0 +1,235 @@
+// The short way: the next packet of either side at once. Where both have said the same at the same place and nothing waits, that is
+// all there is to know, and the PVM's packet leaves as it stands, without being held or looked up twice. Everything else goes the
+// long way, one packet at a time; which of the two comes first there decides how soon the sides are in step again.
+
+import {
+  X_ACKS_HEAD,
+  X_DELTA,
+  X_FLAGS,
+  X_HELD_HEAD,
+  X_PRIMARY_NEXT,
+  X_SECONDARY_HEAD,
+  XF_AHEAD,
+  XF_MATCHED,
+  XF_PRIMARY_FIN,
+  XF_PRIMARY_RST,
+  XF_PRIMARY_SYN,
+  XF_SECONDARY_ACK,
+  XF_SECONDARY_FIN,
+  XF_SECONDARY_RST,
+  XF_SECONDARY_SYN,
+} from '../conntrack/colo-extension';
+import { FLOW_GUEST, FLOW_META, FLOW_PEER, FLOW_PORTS, flowMeta } from '../conntrack/flow-table';
+import { seqAdd } from '../core/seq32';
+import { PARSE_OK, parseIp } from '../packet/parse';
+import { IPPROTO_TCP, IPPROTO_UDP, PacketView, TCP_ACK, TCP_PSH } from '../packet/view';
+import type { PrimaryContext } from './context';
+import {
+  C_COMPARED,
+  C_PRIMARY_BYTES,
+  C_PRIMARY_PACKETS,
+  C_RELEASED_BYTES,
+  C_RELEASED_PACKETS,
+  C_REWRITTEN,
+  C_SECONDARY_BYTES,
+  C_SECONDARY_PACKETS,
+} from './counters';
+import type { Expiry } from './expiry';
+
+/** Both are settled: the PVM's packet leaves as it now stands in its buffer, where acknowledgement and window may have been lowered. */
+export const PAIR_RELEASED = 0;
+/** Nothing was done. Hand the SVM's to secondary(), then the PVM's to primary(). */
+export const PAIR_BOTH = 1;
+/** Nothing was done. Hand in the SVM's only: it answers what is held. */
+export const PAIR_SECONDARY = 2;
+/** Nothing was done. Hand in the PVM's only: it says what the SVM has said before. */
+export const PAIR_PRIMARY = 3;
+export type PairResult = typeof PAIR_RELEASED | typeof PAIR_BOTH | typeof PAIR_SECONDARY | typeof PAIR_PRIMARY;
+
+/** Flags of a flow with which a segment of content is not simply the next. */
+const XF_SPECIAL =
+  XF_PRIMARY_SYN | XF_SECONDARY_SYN | XF_PRIMARY_FIN | XF_SECONDARY_FIN | XF_PRIMARY_RST | XF_SECONDARY_RST | XF_AHEAD;
+const XF_PLAIN = XF_MATCHED | XF_SECONDARY_ACK;
+
+/** Options that are just NOP NOP TIMESTAMP, in a header of 32 bytes; without any it has 20. */
+const ONLY_TIMESTAMP = 0x0101080a;
+const HEADER_WITH_TIMESTAMP = 32;
+const HEADER_BYTES = 20;
+
+export class PairIntake {
+  /** Where the open run of the log begins, and which byte of the PVM's buffer stands there; -1: none is open. */
+  private runAt = -1;
+  private runFrom = 0;
+  /** Behind the last byte that a record of the run speaks of. */
+  private runTo = 0;
+  /** The flow found last. Its record may be another's by now, or nobody's. */
+  private last = 0;
+  private readonly v = new PacketView();
+  private readonly other = new PacketView();
+
+  constructor(
+    private readonly x: PrimaryContext,
+    private readonly expiry: Expiry,
+  ) {}
+
+  /**
+   * Opens a run for packets that stand in [from, to) of the PVM's buffer, at most `packets` of them. closeRun() must come before
+   * anything else is asked of the engine.
+   */
+  openRun(from: number, to: number, packets: number): void {
+    this.runAt = this.x.log.openRun(to - from, packets);
+    this.runFrom = from;
+    this.runTo = from;
+  }
+
+  /** buf is the PVM's buffer. */
+  closeRun(buf: Buffer): void {
+    if (this.runTo > this.runFrom) this.x.log.closeRun(this.runAt, buf, this.runFrom, this.runTo - this.runFrom);
+    this.runAt = -1;
+  }
+
+  /**
+   * p[pOff, pOff+pLen) and s[sOff, sOff+sLen) are the packets from their IP headers to their frames' ends. When the lengths are
+   * equal, so are they from `differing` bytes on.
+   */
+  pair(
+    p: Buffer,
+    pOff: number,
+    pLen: number,
+    s: Buffer,
+    sOff: number,
+    sLen: number,
+    differing: number,
+    partial: boolean,
+    zone: number,
+    nowMs: number,
+  ): PairResult {
+    const { x, v } = this;
+    v.zone = zone;
+    if (parseIp(v, p, pOff, pLen) !== PARSE_OK || v.fragment) return PAIR_BOTH;
+    const tcp = v.protocol === IPPROTO_TCP;
+    if (!tcp && v.protocol !== IPPROTO_UDP) return PAIR_BOTH;
+    const flow = this.flowOf(v);
+    if (flow < 0 || x.isStale(flow)) return PAIR_BOTH;
+    if (!sameAddresses(v, p, s, sOff, differing)) return this.whichFirst(flow, s, sOff, sLen, zone);
+    const w = x.flows.words;
+    if (w[flow + X_HELD_HEAD] !== 0 || w[flow + X_ACKS_HEAD] !== 0) return PAIR_SECONDARY;
+    if (pLen !== sLen || v.payload - pOff < differing) return PAIR_BOTH;
+    if (tcp) {
+      const result = this.tcp(flow, v, p, s, sOff + (v.l4 - pOff), differing - (v.l4 - pOff), partial, nowMs);
+      if (result !== PAIR_RELEASED) return result;
+    } else {
+      if (w[flow + X_SECONDARY_HEAD] !== 0) return PAIR_PRIMARY;
+      if ((w[flow + X_FLAGS]! & XF_AHEAD) !== 0) return PAIR_BOTH;
+      this.expiry.touch(flow, IPPROTO_UDP, false, nowMs);
+    }
+    const c = x.counters.values;
+    c[C_PRIMARY_PACKETS]!++;
+    c[C_PRIMARY_BYTES]! += pLen;
+    c[C_SECONDARY_PACKETS]!++;
+    c[C_SECONDARY_BYTES]! += pLen;
+    c[C_COMPARED]!++;
+    c[C_RELEASED_PACKETS]!++;
+    c[C_RELEASED_BYTES]! += pLen;
+    return PAIR_RELEASED;
+  }
+
+  private tcp(
+    flow: number,
+    v: PacketView,
+    p: Buffer,
+    s: Buffer,
+    sL4: number,
+    differing: number,
+    partial: boolean,
+    nowMs: number,
+  ): PairResult {
+    const { x } = this;
+    const w = x.flows.words;
+    const flags = w[flow + X_FLAGS]!;
+    if (v.payloadBytes === 0 || (v.flags | TCP_PSH) !== (TCP_ACK | TCP_PSH)) return PAIR_BOTH;
+    const headerBytes = v.payload - v.l4;
+    if (headerBytes !== HEADER_BYTES) {
+      if (headerBytes !== HEADER_WITH_TIMESTAMP || read32(p, v.l4 + HEADER_BYTES) !== ONLY_TIMESTAMP) return PAIR_BOTH;
+    }
+    let { seq, ack, window } = v;
+    if (differing > 0) {
+      // Flags and lengths alike is what makes the rest of the header comparable.
+      if (p[v.l4 + 12] !== s[sL4 + 12] || ((p[v.l4 + 13]! ^ s[sL4 + 13]!) & ~TCP_PSH) !== 0) return PAIR_BOTH;
+      seq = read32(s, sL4 + 4);
+      ack = read32(s, sL4 + 8);
+      window = (s[sL4 + 14]! << 8) | s[sL4 + 15]!;
+    }
+    if ((flags & XF_PLAIN) !== XF_PLAIN || (flags & XF_SPECIAL) !== 0) {
+      return w[flow + X_SECONDARY_HEAD] !== 0 ? PAIR_PRIMARY : PAIR_BOTH;
+    }
+    if (!x.stream.isEven(flow, v.seq) || w[flow + X_PRIMARY_NEXT] !== v.seq) {
+      return w[flow + X_SECONDARY_HEAD] !== 0 ? PAIR_PRIMARY : PAIR_BOTH;
+    }
+    if (seqAdd(seq, w[flow + X_DELTA]!) !== v.seq) return PAIR_BOTH;
+    x.tracker.packet(flow, false, v.flags, v.seq, nowMs);
+    x.tcp.noteAgreed(flow, v, ack, window);
+    x.stream.agreed(flow, v.seq, this.runAt + (v.payload - this.runFrom), v.payloadBytes);
+    this.runTo = v.end;
+    if (x.release.lower(flow, p, v.l4, v.flags, partial)) x.counters.values[C_REWRITTEN]!++;
+    return PAIR_RELEASED;
+  }
+
+  /** Many packets of one flow often follow one another. */
+  private flowOf(v: PacketView): number {
+    const { flows } = this.x;
+    const { last } = this;
+    const w = flows.words;
+    if (
+      v.family === 4 &&
+      w[last + FLOW_GUEST] === v.src0 &&
+      w[last + FLOW_PEER] === v.dst0 &&
+      w[last + FLOW_PORTS] === ((v.srcPort << 16) | v.dstPort) >>> 0 &&
+      w[last + FLOW_META] === flowMeta(v.zone, 4, v.protocol)
+    ) {
+      return last;
+    }
+    const flow = flows.find(v, false);
+    if (flow >= 0) this.last = flow;
+    return flow;
+  }
+
+  /** The two packets belong to different flows, and `flow` is the PVM's. */
+  private whichFirst(flow: number, s: Buffer, sOff: number, len: number, zone: number): PairResult {
+    const { x, other } = this;
+    const w = x.flows.words;
+    other.zone = zone;
+    if (parseIp(other, s, sOff, len) === PARSE_OK && !other.fragment) {
+      const its = x.flows.find(other, false);
+      if (its >= 0 && (w[its + X_HELD_HEAD] !== 0 || w[its + X_ACKS_HEAD] !== 0)) return PAIR_SECONDARY;
+    }
+    return w[flow + X_SECONDARY_HEAD] !== 0 ? PAIR_PRIMARY : PAIR_BOTH;
+  }
+}
+
+/** Has the SVM's packet the same addresses, ports, protocol and lengths, and no fragmentation? */
+function sameAddresses(v: PacketView, p: Buffer, s: Buffer, sOff: number, differing: number): boolean {
+  if (differing <= 0) return true;
+  const pOff = v.start;
+  const headerBytes = v.l4 - pOff;
+  if (v.family === 4) {
+    // Not compared: type of service, identification, time to live, checksum.
+    if (p[pOff] !== s[sOff] || p[pOff + 2] !== s[sOff + 2] || p[pOff + 3] !== s[sOff + 3]) return false;
+    if (((s[sOff + 6]! & 0x3f) | s[sOff + 7]!) !== 0 || p[pOff + 9] !== s[sOff + 9]) return false;
+    if (!sameBytes(p, pOff + 12, s, sOff + 12, 8)) return false;
+  } else {
+    // Not compared: traffic class, flow label, hop limit. Extension headers are read the long way.
+    if (headerBytes !== 40 || s[sOff]! >>> 4 !== 6 || !sameBytes(p, pOff + 4, s, sOff + 4, 3)) return false;
+    if (!sameBytes(p, pOff + 8, s, sOff + 8, 32)) return false;
+  }
+  return differing <= headerBytes || sameBytes(p, v.l4, s, sOff + headerBytes, 4);
+}
+
+function sameBytes(a: Buffer, aOff: number, b: Buffer, bOff: number, n: number): boolean {
+  for (let i = 0; i < n; i++) if (a[aOff + i] !== b[bOff + i]) return false;
+  return true;
+}
+
+function read32(buf: Buffer, at: number): number {
+  return ((buf[at]! << 24) | (buf[at + 1]! << 16) | (buf[at + 2]! << 8) | buf[at + 3]!) >>> 0;
+}

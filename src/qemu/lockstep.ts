@@ -1,0 +1,115 @@
+// Both guests' streams of frames walked together, as long as they say the same. In step, a frame of the primary is released as it
+// stands in the receive buffer, in one piece with its neighbours; out of step, frames go to the comparison one by one until the two
+// meet again. Which side's socket is read first is chance, so any order between the two sides is right.
+
+import { addon } from '../native/addon';
+import { PAIR_BOTH, PAIR_PRIMARY, PAIR_RELEASED, PAIR_SECONDARY, type PairResult } from '../pmycolo/pair-intake';
+import type { FrameComparison } from './compare';
+import { C_RELEASED_FRAMES, C_WITHOUT_PEER, C_WITHOUT_ROOM, C_WRITTEN_BYTES } from './compare-counters';
+import { MAX_FRAME_BYTES, MAX_VNET_BYTES } from './frame';
+
+/** Frames that one call of the native code compares. */
+const BATCH_FRAMES = 128;
+
+/** Where frames go that stand one behind the other: the Chardev of outdev. */
+export interface RunSink {
+  readonly connected: boolean;
+  /** False: none was taken. */
+  write(buf: Buffer, off: number, bytes: number): boolean;
+}
+
+export class Lockstep {
+  /** Bytes that run() has taken of either side. */
+  primaryTaken = 0;
+  secondaryTaken = 0;
+  private readonly native = addon();
+  private readonly differing = new Uint32Array(BATCH_FRAMES);
+  private readonly wordBytes: number;
+  /** Verified frames that have not left yet: [runFrom, runTo) of the primary's buffer. */
+  private runFrom = 0;
+  private runTo = 0;
+  private runFrames = 0;
+
+  constructor(
+    private readonly vnetWord: boolean,
+    private readonly comparison: FrameComparison,
+    private readonly sink: RunSink,
+  ) {
+    this.wordBytes = vnetWord ? 8 : 4;
+  }
+
+  /** Takes whole frames of p[pFrom, pTo) and s[sFrom, sTo) while both have one. A length that cannot be is left to the reader. */
+  run(p: Buffer, pFrom: number, pTo: number, s: Buffer, sFrom: number, sTo: number, nowMs: number): void {
+    const { comparison, differing, vnetWord, wordBytes } = this;
+    const { engine } = comparison;
+    let pAt = pFrom;
+    let sAt = sFrom;
+    this.runFrom = pFrom;
+    this.runTo = pFrom;
+    this.runFrames = 0;
+    for (;;) {
+      const n = this.native.frameTails(p, pAt, pTo, s, sAt, sTo, wordBytes, differing);
+      if (n === 0) break;
+      const inStep = engine.beginPairs(pAt, pTo, n, nowMs);
+      let result: PairResult = PAIR_RELEASED;
+      let bad = false;
+      for (let i = 0; i < n; i++) {
+        const pLen = read32(p, pAt);
+        const sLen = read32(s, sAt);
+        const pVnet = vnetWord ? read32(p, pAt + 4) : 0;
+        const sVnet = vnetWord ? read32(s, sAt + 4) : 0;
+        bad = cannotBe(pLen, pVnet) || cannotBe(sLen, sVnet);
+        if (bad) break;
+        result =
+          inStep && pVnet === sVnet
+            ? comparison.pair(p, pAt + wordBytes, pLen, s, sAt + wordBytes, sLen, pVnet, differing[i]!, nowMs)
+            : PAIR_BOTH;
+        if (result !== PAIR_RELEASED) break;
+        pAt += wordBytes + pLen;
+        sAt += wordBytes + sLen;
+        this.runTo = pAt;
+        this.runFrames++;
+      }
+      if (inStep) engine.endPairs(p);
+      if (bad) break;
+      if (result === PAIR_RELEASED) continue;
+      // What the comparison lets out now comes behind what was released so far.
+      this.release(p);
+      if (result !== PAIR_PRIMARY) {
+        const len = read32(s, sAt);
+        comparison.secondary(s, sAt + wordBytes, len, vnetWord ? read32(s, sAt + 4) : 0, nowMs);
+        sAt += wordBytes + len;
+      }
+      if (result !== PAIR_SECONDARY) {
+        const len = read32(p, pAt);
+        comparison.primary(p, pAt + wordBytes, len, vnetWord ? read32(p, pAt + 4) : 0, nowMs);
+        pAt += wordBytes + len;
+      }
+      this.runFrom = pAt;
+      this.runTo = pAt;
+    }
+    this.release(p);
+    this.primaryTaken = pAt - pFrom;
+    this.secondaryTaken = sAt - sFrom;
+  }
+
+  private release(p: Buffer): void {
+    if (this.runFrames === 0) return;
+    const c = this.comparison.counters.values;
+    const bytes = this.runTo - this.runFrom;
+    if (this.sink.write(p, this.runFrom, bytes)) {
+      c[C_RELEASED_FRAMES]! += this.runFrames;
+      c[C_WRITTEN_BYTES]! += bytes;
+    } else c[this.sink.connected ? C_WITHOUT_ROOM : C_WITHOUT_PEER]! += this.runFrames;
+    this.runFrom = this.runTo;
+    this.runFrames = 0;
+  }
+}
+
+function cannotBe(len: number, vnetBytes: number): boolean {
+  return len > MAX_FRAME_BYTES || vnetBytes > MAX_VNET_BYTES || vnetBytes > len;
+}
+
+function read32(buf: Buffer, at: number): number {
+  return ((buf[at]! << 24) | (buf[at + 1]! << 16) | (buf[at + 2]! << 8) | buf[at + 3]!) >>> 0;
+}

@@ -190,6 +190,11 @@ const CASES: readonly Case[] = [
     play: (t) => t.open().p(3, 'def').s(3, 'def'),
   },
   {
+    row: 'equal bytes at different places',
+    kind: 'tcp',
+    play: (t) => t.open().p(0, 'a').s(1, 'abc'),
+  },
+  {
     row: 'segments without payload are not compared',
     kind: 'tcp',
     play: (t) => t.p(0, 'a').s(0, 'a').s(1, '').p(1, '', { fin: true }),

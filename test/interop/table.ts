@@ -129,6 +129,20 @@ function wasGranted(p: Packet, c: Context): boolean {
   return steps.some((s) => tcp(s)?.life === a.life && tcp(s)!.ack >= a.ack);
 }
 
+/** Had the secondary said every byte of it, at its place, when QEMU let it out? */
+function wasSaid(p: Packet, c: Context): boolean {
+  const a = tcp(p)!;
+  const said = new Map<number, number>();
+  for (const step of c.flow.steps.slice(0, c.leftAt(p) + 1)) {
+    if (step.side !== 's') continue;
+    for (const q of step.packets) {
+      const b = tcp(q);
+      if (b?.life === a.life) for (let i = 0; i < b.data.length; i++) said.set(b.pos + i, b.data[i]!);
+    }
+  }
+  return a.data.every((byte, i) => said.get(a.pos + i) === byte);
+}
+
 /** Has this packet a byte that another one of the primary before it has otherwise? */
 function contradicts(p: Packet, d: Difference, c: Context): boolean {
   const a = tcp(p)!;
@@ -247,7 +261,8 @@ export const TABLE: readonly Row[] = [
     why: 'asking and waiting are always safe',
     covers: (d, c) => {
       const p = released(d);
-      if (p !== undefined) return c.rule(p) === 'datagram' && c.oursAskedAt(d.epoch) === undefined;
+      const at = c.oursAskedAt(d.epoch);
+      if (p !== undefined) return c.rule(p) === 'datagram' && (at === undefined || c.leftAt(p) < at);
       // Of two with the same content the newest is gone, and an older one waits in its stead.
       const held = heldBack(d);
       if (held !== undefined) return c.flow.kind !== 'tcp' && c.reasons(d.epoch).size === 0;
@@ -301,14 +316,28 @@ export const TABLE: readonly Row[] = [
   },
   {
     name: 'a gap counts as compared',
-    qemu: 'compares whatever two segments are oldest; what comes later for the place before them is let out unseen',
+    qemu: 'compares whatever two segments are oldest; what comes later for the place before them is let out unseen, and a difference behind the gap is told at once',
     ours: 'compares in the order of the stream',
     why: 'each byte has to be said by both',
     covers: (d, c) => {
       const p = released(d);
-      if (p === undefined) return false;
+      if (p === undefined) {
+        const behind = (q: Packet): boolean => tcp(q) !== undefined && hasGapBelow(q, d, c);
+        return because('bytes differ', d, c) && d.epoch.packets.some(behind);
+      }
       const rule = c.rule(p)!;
       return rule === 'repetition' || (COMPARED.includes(rule) && hasGapBelow(p, d, c));
+    },
+  },
+  {
+    name: 'equal bytes at different places',
+    qemu: 'compares the two oldest segments of different lengths without looking where they begin, and lets one out for bytes that the secondary has elsewhere',
+    ours: 'compares bytes of the same place',
+    why: 'each byte has to be said by both, at its place',
+    covers: (d, c) => {
+      const p = released(d);
+      const rule = p && c.rule(p);
+      return p !== undefined && (rule === 'part of secondary' || rule === 'rest of primary') && !wasSaid(p, c);
     },
   },
   {

@@ -9,6 +9,8 @@ export type Host = 'pn' | 'sn';
 export interface GuestOptions {
   /** What the guest's /who says. */
   who: string;
+  /** More for the guest's own kernel command line. */
+  append?: string;
   /** Options from -netdev to the last -object. */
   network: readonly string[];
 }
@@ -23,8 +25,8 @@ export class Guest {
   private constructor(readonly process: LabProcess) {}
 
   static start(lab: Lab, host: Host, options: GuestOptions): Guest {
-    const { who, network } = options;
-    const append = `console=ttyS0 quiet panic=-1 ipv6.disable=1 who=${who} ip=${GUEST_IP}/24 neigh=${CLIENT_IP},${CLIENT_MAC}`;
+    const { who, network, append: more = '' } = options;
+    const append = `console=ttyS0 quiet panic=-1 ipv6.disable=1 who=${who} ip=${GUEST_IP}/24 neigh=${CLIENT_IP},${CLIENT_MAC} ${more}`;
     const device = ['-device', `virtio-net-pci,id=e0,netdev=hn0,mac=${GUEST_MAC},romfile=`];
     const args = [...MACHINE, '-append', append, ...network, ...device];
     return new Guest(lab.spawn(host, 'qemu-system-x86_64', args, { stdio: ['pipe', 'pipe', 'pipe'] }));
@@ -69,12 +71,12 @@ export function primaryNetwork(wire: WireOptions): string[] {
 }
 
 /** What the stock primary has besides: its own comparison, and a socket for the checkpoints, as with Xen. */
-export function stockCompare(wire: WireOptions): string[] {
+export function stockCompare(wire: WireOptions, notifyPath: string): string[] {
   return [
     ...chardev('id=compare1,host=0.0.0.0,port=9004,server=on,wait=off'),
     ...chardev('id=compare0-0,host=127.0.0.1,port=9001'),
     ...chardev('id=compare_out0,host=127.0.0.1,port=9005'),
-    ...chardev('id=notify0,host=127.0.0.1,port=9009,server=on,wait=off'),
+    ...chardev(`id=notify0,path=${notifyPath},server=on,wait=off`),
     ...object('iothread,id=iothread1'),
     ...object(
       `colo-compare,id=comp0,primary_in=compare0-0,secondary_in=compare1,outdev=compare_out0,notify_dev=notify0,iothread=iothread1${support(wire)}`,

@@ -1,4 +1,4 @@
-/* pollStart(fd, onReady(events)): the general watcher for sockets whose messages JavaScript reads one by one. */
+/* pollStart(fd, onReady(events), deadly): the general watcher for descriptors that JavaScript reads itself. */
 #include "poller.h"
 
 #include <stdlib.h>
@@ -7,15 +7,23 @@
 struct watcher {
 	struct poller poller;
 	int fd;
+	int events;
+	int deadly; /* an exception ends the process, whatever handlers it has */
 };
 
 static void on_ready(struct poller *p, int status, int events)
 {
+	struct watcher *w = (struct watcher *)p;
 	/* An error shows itself at the next read, which names it. */
 	napi_value arg = number(p->env, status < 0 ? UV_READABLE : events);
 	bool pending = false;
 
+	/* libuv stops watching at an error, but not every error is the end: data may come before it, and a lossy socket goes on. */
+	if (status < 0)
+		poller_events(p, w->events);
 	poller_call(p, 1, &arg);
+	if (w->deadly)
+		die_if_thrown(p->env, "the handler of a connection");
 	napi_is_exception_pending(p->env, &pending);
 	if (pending) {
 		napi_value error;
@@ -36,7 +44,7 @@ static void on_closed(struct poller *p)
 static napi_value poll_start(napi_env env, napi_callback_info info)
 {
 	struct args a = args_get(env, info);
-	int fd = arg_i32(&a, 0), err;
+	int fd = arg_i32(&a, 0), deadly = arg_i32(&a, 2), err;
 	struct watcher *w;
 	napi_value out;
 
@@ -46,6 +54,8 @@ static napi_value poll_start(napi_env env, napi_callback_info info)
 	if (!w)
 		return number(env, UV_ENOMEM);
 	w->fd = fd;
+	w->events = UV_READABLE;
+	w->deadly = deadly;
 	w->poller.on_ready = on_ready;
 	w->poller.on_closed = on_closed;
 	err = poller_start(&w->poller, env, fd, UV_READABLE, a.v[1]);
@@ -57,14 +67,17 @@ static napi_value poll_start(napi_env env, napi_callback_info info)
 	return out;
 }
 
-/* pollEvents(handle, events): bits 1 readable, 2 writable, as libuv has them. */
+/* pollEvents(handle, events): bits 1 readable, 2 writable, as libuv has them; 0 watches nothing. */
 static napi_value poll_events(napi_env env, napi_callback_info info)
 {
 	struct args a = args_get(env, info);
 	struct watcher *w = arg_external(&a, 0);
 	int events = arg_i32(&a, 1);
 
-	return a.bad ? 0 : number(env, poller_events(&w->poller, events));
+	if (a.bad)
+		return 0;
+	w->events = events;
+	return number(env, poller_events(&w->poller, events));
 }
 
 /* pollClose(handle): the handle must not be used again. */

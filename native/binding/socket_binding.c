@@ -116,7 +116,7 @@ static napi_value seqpacket_listen_js(napi_env env, napi_callback_info info)
 	int backlog = arg_i32(&a, 2), fd;
 	size_t bytes;
 	uint8_t *out = arg_bytes(&a, 3, &bytes);
-	struct seqpacket_file file = { 0 };
+	struct unixpath_file file = { 0 };
 
 	arg_string(&a, 0, path, sizeof(path));
 	if (!a.bad && bytes < sizeof(file))
@@ -128,13 +128,14 @@ static napi_value seqpacket_listen_js(napi_env env, napi_callback_info info)
 	return number(env, fd);
 }
 
-static napi_value seqpacket_unlink_js(napi_env env, napi_callback_info info)
+/* unixUnlink(path, file): removes a server's path, if it still is the file that was made. */
+static napi_value unix_unlink_js(napi_env env, napi_callback_info info)
 {
 	struct args a = args_get(env, info);
 	char path[512];
 	size_t bytes;
 	uint8_t *in = arg_bytes(&a, 1, &bytes);
-	struct seqpacket_file file;
+	struct unixpath_file file;
 
 	arg_string(&a, 0, path, sizeof(path));
 	if (!a.bad && bytes < sizeof(file))
@@ -142,7 +143,7 @@ static napi_value seqpacket_unlink_js(napi_env env, napi_callback_info info)
 	if (a.bad)
 		return 0;
 	memcpy(&file, in, sizeof(file));
-	seqpacket_unlink(path, &file);
+	unixpath_unlink(path, &file);
 	return 0;
 }
 
@@ -219,7 +220,7 @@ void register_sockets(napi_env env, napi_value exports)
 		{ "netlinkListOpen", netlink_list_open_js },
 		{ "netlinkPortBound", netlink_port_bound_js },
 		{ "seqpacketListen", seqpacket_listen_js },
-		{ "seqpacketUnlink", seqpacket_unlink_js },
+		{ "unixUnlink", unix_unlink_js },
 		{ "seqpacketConnect", seqpacket_connect_js },
 		{ "seqpacketAccept", seqpacket_accept_js },
 		{ "seqpacketReceive", seqpacket_receive_js },

@@ -4,21 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
-
-static int address(const char *path, struct sockaddr_un *a)
-{
-	memset(a, 0, sizeof(*a));
-	a->sun_family = AF_UNIX;
-	if (!*path)
-		return -EINVAL;
-	if (strlen(path) >= sizeof(a->sun_path))
-		return -ENAMETOOLONG;
-	strcpy(a->sun_path, path);
-	return 0;
-}
 
 static int pass_credentials(int fd)
 {
@@ -29,17 +15,13 @@ static int pass_credentials(int fd)
 
 int seqpacket_connect(const char *path)
 {
-	struct sockaddr_un a;
-	int err = address(path, &a), fd;
+	int err, fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	if (err)
-		return err;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
 	err = pass_credentials(fd);
-	if (!err && connect(fd, (struct sockaddr *)&a, sizeof(a)))
-		err = -errno;
+	if (!err)
+		err = unixpath_connect(fd, path);
 	if (err) {
 		close(fd);
 		return err;
@@ -47,68 +29,24 @@ int seqpacket_connect(const char *path)
 	return fd;
 }
 
-/* Removes what a killed server has left. Only a refused connection proves that nobody listens. */
-static int remove_stale(const char *path)
+int seqpacket_listen(const char *path, mode_t mode, int backlog, struct unixpath_file *file)
 {
-	struct stat st;
-	int fd;
+	int err, fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	if (lstat(path, &st))
-		return errno == ENOENT ? 0 : -errno;
-	if (!S_ISSOCK(st.st_mode))
-		return -EEXIST;
-	fd = seqpacket_connect(path);
-	if (fd >= 0)
-		close(fd);
-	if (fd != -ECONNREFUSED)
-		return fd == -ENOENT ? 0 : -EADDRINUSE;
-	return unlink(path) && errno != ENOENT ? -errno : 0;
-}
-
-int seqpacket_listen(const char *path, mode_t mode, int backlog, struct seqpacket_file *file)
-{
-	struct sockaddr_un a;
-	struct stat st;
-	int fd, err = address(path, &a);
-
-	if (!err)
-		err = remove_stale(path);
-	if (err)
-		return err;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	/* The file takes the socket's own mode, less the umask, so that it never stands open wider than asked. */
-	err = fchmod(fd, mode) ? -errno : pass_credentials(fd);
-	if (!err && bind(fd, (struct sockaddr *)&a, sizeof(a)))
+	err = pass_credentials(fd);
+	if (!err)
+		err = unixpath_bind(fd, path, mode, file);
+	if (!err && listen(fd, backlog)) {
 		err = -errno;
+		unixpath_unlink(path, file);
+	}
 	if (err) {
 		close(fd);
 		return err;
 	}
-	/* Nobody can connect before listen(2). */
-	if (lstat(path, &st))
-		err = -errno;
-	else if ((st.st_mode & 07777) != mode && chmod(path, mode))
-		err = -errno;
-	if (!err && listen(fd, backlog))
-		err = -errno;
-	if (err) {
-		unlink(path);
-		close(fd);
-		return err;
-	}
-	file->device = st.st_dev;
-	file->inode = st.st_ino;
 	return fd;
-}
-
-void seqpacket_unlink(const char *path, const struct seqpacket_file *file)
-{
-	struct stat st;
-
-	if (!lstat(path, &st) && st.st_dev == file->device && st.st_ino == file->inode)
-		unlink(path);
 }
 
 int seqpacket_accept(int fd, struct message_sender *peer)

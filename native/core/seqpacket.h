@@ -3,20 +3,10 @@
 #define COLO_SEQPACKET_H
 
 #include "message.h"
+#include "unixpath.h"
 
-#include <sys/types.h>
-
-/* Which file a server has made, so that it removes no other. */
-struct seqpacket_file {
-	dev_t device;
-	ino_t inode;
-};
-
-/* Listens at `path`, made with `mode`. A socket file that nobody serves any more is replaced; -EADDRINUSE: somebody does;
- * -EEXIST: something stands there that is no socket. The descriptor or -errno. */
-int seqpacket_listen(const char *path, mode_t mode, int backlog, struct seqpacket_file *file);
-/* Removes the file if it is still the one that was made. */
-void seqpacket_unlink(const char *path, const struct seqpacket_file *file);
+/* Listens at `path`; see unixpath_bind() for what becomes of the file, which unixpath_unlink() removes. The descriptor or -errno. */
+int seqpacket_listen(const char *path, mode_t mode, int backlog, struct unixpath_file *file);
 int seqpacket_connect(const char *path);
 /* -EAGAIN when nobody waits. `peer` gets pid, uid and gid as they were at connect(2) (SO_PEERCRED). */
 int seqpacket_accept(int fd, struct message_sender *peer);

@@ -78,6 +78,8 @@ int main(int argc, char **argv)
 	test_nfq_parse();
 	test_nfq_verdict();
 	test_sockets();
+	test_stream();
+	test_tap();
 	test_mapfile();
 	test_capabilities(argv[0]);
 	test_nfq_kernel();

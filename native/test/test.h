@@ -21,6 +21,8 @@ void test_nfq_parse(void);
 void test_nfq_verdict(void);
 void test_nfq_kernel(void);
 void test_sockets(void);
+void test_stream(void);
+void test_tap(void);
 void test_mapfile(void);
 void test_capabilities(const char *own_path);
 int capabilities_child(int argc, char **argv);

@@ -1,6 +1,6 @@
 // The first look at two captures: which flows there are, how large each is, and whose packets the guest's are.
 
-import { FLOW_GUEST, FLOW_META, FLOW_PEER, FLOW_USER, FlowTable } from '../conntrack/flow-table';
+import { FLOW_GUEST, FLOW_META, FLOW_PEER, FLOW_USER, FlowTable, metaFamily } from '../conntrack/flow-table';
 import { OperatorError } from '../core/errors';
 import { seqDiff } from '../core/seq32';
 import { formatAddress } from '../packet/address';
@@ -107,7 +107,7 @@ export class Survey {
     const texts = new Map<AddressKey, string>();
     const peers = new Map<AddressKey, Set<AddressKey>>();
     for (let flow = this.flows.next(-1); flow >= 0; flow = this.flows.next(flow)) {
-      const family = w[flow + FLOW_META]! >>> 8 === 4 ? 4 : 6;
+      const family = metaFamily(w[flow + FLOW_META]!) === 4 ? 4 : 6;
       const from = addressKey(family, w, flow + FLOW_GUEST);
       const to = addressKey(family, w, flow + FLOW_PEER);
       const seen = (w[flow + S_PACKETS] !== 0 ? 1 : 0) | (w[flow + S_PACKETS + SECONDARY] !== 0 ? 2 : 0);

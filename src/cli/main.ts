@@ -7,6 +7,7 @@ import { addCompareCommand } from './compare';
 import { addCtlCommand, addStatusCommand } from './ctl';
 import { addPrimaryCommand, addSecondaryCommand } from './daemon';
 import { addDoctorCommand } from './doctor';
+import { addQemuCommands } from './qemu';
 import { addRulesCommand } from './rules';
 import { addSimulateCommand } from './simulate';
 import { VERSION } from './version';
@@ -28,6 +29,7 @@ function program(): Command {
   addStatusCommand(colo);
   addDoctorCommand(colo);
   addCompareCommand(colo);
+  addQemuCommands(colo);
   addSimulateCommand(colo);
   throwInsteadOfExit(colo);
   return colo;

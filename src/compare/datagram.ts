@@ -53,12 +53,12 @@ export class DatagramComparator {
     return this.compare(flow, v.protocol, this.log.data, lw[r + R_AT]!, lw[r + R_BYTES]!, buf, from, v.end - from);
   }
 
-  /** Marks in a logged PVM packet (a copy that began at v.start) what is to be compared. */
+  /** Marks in a logged PVM packet (a copy that began with its frame's headers) what is to be compared. */
   markPrimary(record: number, v: PacketView): void {
     const r = this.log.recordIndex(record);
     const lw = this.log.words;
     const from = comparedFrom(v);
-    lw[r + R_AT] = lw[r + R_COPY]! + (from - v.start);
+    lw[r + R_AT] = lw[r + R_COPY]! + (from - v.start + v.head);
     lw[r + R_BYTES] = v.end - from;
   }
 

@@ -65,6 +65,8 @@ export class TcpComparator {
     private readonly flows: FlowTable,
     readonly stream: StreamComparator,
     private readonly difference: Difference,
+    /** Somebody on the way translates the SVM's numbers into the PVM's, but for those of its SYNs. */
+    private readonly translated: boolean,
   ) {}
 
   /** A connection first seen without SYN: its numbers are the same on both sides, or differ by a remembered delta. */
@@ -307,7 +309,7 @@ export class TcpComparator {
     }
     if (primary !== secondary) return this.diverge(CheckpointCause.SYN_OPTIONS, flow, w[flow + X_PRIMARY_ISN]!);
     const delta = seqDiff(w[flow + X_PRIMARY_ISN]!, w[flow + X_SECONDARY_ISN]!) >>> 0;
-    w[flow + X_DELTA] = delta;
+    w[flow + X_DELTA] = this.translated ? 0 : delta;
     w[flow + X_FLAGS] = (flags & ~both) | XF_MATCHED;
     this.stream.start(flow, seqAdd(w[flow + X_PRIMARY_ISN]!, 1));
     this.stream.renumberSecondary(flow, delta);

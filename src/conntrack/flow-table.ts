@@ -12,13 +12,22 @@ import type { PacketView } from '../packet/view';
 export const FLOW_GUEST = 0; // four words; an IPv4 address stands in the first, the others are 0
 export const FLOW_PEER = 4; // four words
 export const FLOW_PORTS = 8; // guestPort << 16 | peerPort
-export const FLOW_META = 9; // family << 8 | protocol; 0 = the record is free
+export const FLOW_META = 9; // zone << 16 | family << 8 | protocol; 0 = the record is free
 export const FLOW_HASH = 10;
 export const FLOW_LINK = 11; // base + 1 of the next record in the bucket, or of the next free record; 0 ends
 export const FLOW_DEADLINE = 12; // ms modulo 2^32: when the flow has been idle for too long
 export const FLOW_TCP_STATE = 13; // tcp-track.ts
 export const FLOW_GUEST_ISN = 14; // tcp-track.ts
 export const FLOW_PEER_ISN = 15; // tcp-track.ts
+/** Zone 0 is all that the kernel's conntrack and the offset table know of. */
+export function flowMeta(zone: number, family: number, protocol: number): number {
+  return ((zone << 16) | (family << 8) | protocol) >>> 0;
+}
+
+export function metaFamily(meta: number): number {
+  return (meta >>> 8) & 0xff;
+}
+
 /** First word that is free for the engine that owns the table. */
 export const FLOW_USER = 16;
 
@@ -61,7 +70,7 @@ export class FlowTable {
 
   /** Base (word offset) of the packet's flow, or -1. `fromPeer`: the packet's source is the peer, not the guest. */
   find(view: PacketView, fromPeer: boolean): number {
-    const meta = (view.family << 8) | view.protocol;
+    const meta = flowMeta(view.zone, view.family, view.protocol);
     if (view.family === 4) {
       if (fromPeer) return this.find4(view.dst0, view.src0, ((view.dstPort << 16) | view.srcPort) >>> 0, meta);
       return this.find4(view.src0, view.dst0, ((view.srcPort << 16) | view.dstPort) >>> 0, meta);
@@ -72,7 +81,7 @@ export class FlowTable {
 
   /** Base of the flow with exactly this key (FLOW_KEY_WORDS words as in a record), or -1. */
   findKey(key: Uint32Array): number {
-    if (key[FLOW_META]! >>> 8 === 4) return this.find4(key[0]!, key[4]!, key[8]!, key[9]!);
+    if (metaFamily(key[FLOW_META]!) === 4) return this.find4(key[0]!, key[4]!, key[8]!, key[9]!);
     const { words } = this;
     const hash = hashWords(this.seed0, this.seed1, key, 0, FLOW_KEY_WORDS);
     let link = this.heads[this.bucketOf(hash)]!;
@@ -90,7 +99,7 @@ export class FlowTable {
 
   /** A new record for the packet's flow, all words after the key zero; -1 when the table is full. The flow must not be in the table. */
   insert(view: PacketView, fromPeer: boolean): number {
-    this.loadKey(view, fromPeer, (view.family << 8) | view.protocol);
+    this.loadKey(view, fromPeer, flowMeta(view.zone, view.family, view.protocol));
     return this.insertKey(this.key);
   }
 
@@ -101,7 +110,7 @@ export class FlowTable {
     words.fill(0, base + FLOW_KEY_WORDS, base + this.recordWords);
     for (let i = 0; i < FLOW_KEY_WORDS; i++) words[base + i] = key[i]!;
     const hash =
-      key[FLOW_META]! >>> 8 === 4
+      metaFamily(key[FLOW_META]!) === 4
         ? hash4(this.seed0, this.seed1, key[0]!, key[4]!, key[8]!, key[9]!)
         : hashWords(this.seed0, this.seed1, key, 0, FLOW_KEY_WORDS);
     words[base + FLOW_HASH] = hash;

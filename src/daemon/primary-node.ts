@@ -13,13 +13,13 @@ import {
   NFQ_D_WORDS,
   NFQA_SKB_CSUMNOTREADY,
 } from '../native/layout';
-import { type BypassRule } from '../pmycolo/bypass';
+import type { BypassRule } from '../pmycolo/bypass';
 import { StoredDeltas } from '../pmycolo/deltas';
+import { describeDifference } from '../pmycolo/difference-text';
 import { PrimaryEngine } from '../pmycolo/engine';
 import { watchAddressRequests } from './address-requests';
 import { nowMs } from './clock';
 import { ControllerLoss, LossDecision } from './controller-loss';
-import { describeDifference } from './difference-text';
 import type { Logger } from './log';
 import type { NodeMetrics } from './metrics';
 import type { NodeSettings } from './node-config';
@@ -246,18 +246,27 @@ export class PrimaryNode {
         this.guestDead = true;
         this.guest.drain();
         this.engine.dropAll();
-        this.log.error({ held, port: this.settings.guestPort }, 'the controller and the guest are gone: what was held is dropped');
+        this.log.error(
+          { held, port: this.settings.guestPort },
+          'the controller and the guest are gone: what was held is dropped',
+        );
         break;
       case LossDecision.RELEASE:
         this.guest.drain();
         this.engine.releaseAll(nowMs());
         this.engine.setProtected(false);
-        this.log.error({ held }, 'UNPROTECTED: the controller is gone, what was held is released, the guest runs without a secondary');
+        this.log.error(
+          { held },
+          'UNPROTECTED: the controller is gone, what was held is released, the guest runs without a secondary',
+        );
         break;
       case LossDecision.DROP:
         this.dropping = true;
         this.engine.dropAll();
-        this.log.error({ held }, 'the controller is gone: what was held is dropped, what differs from now on is dropped, too');
+        this.log.error(
+          { held },
+          'the controller is gone: what was held is dropped, what differs from now on is dropped, too',
+        );
         break;
       default:
         this.log.error({ held }, 'the controller is gone: what is held stays held until one comes back');

@@ -12,18 +12,24 @@ export const MESSAGES_PER_TURN = 64;
 export class Descriptor {
   readonly native: Addon = addon();
   private handle: Handle | undefined;
-  private wantsWritable = false;
+  private watched = READABLE;
 
-  /** Takes over `fd`. `onReadable` and `onWritable` come from the event loop. */
+  /**
+   * Takes over `fd`. `onReadable` and `onWritable` come from the event loop; at first it watches for readable only. What goes
+   * wrong with a descriptor shows itself as readable, whatever is watched. `deadly`: a callback that throws ends the process, as
+   * nobody knows which packets are settled then; otherwise it is an uncaught exception like any other.
+   */
   constructor(
     readonly fd: number,
     onReadable: () => void,
     onWritable?: () => void,
+    deadly = false,
   ) {
-    const handle = this.native.pollStart(fd, (events) => {
+    const onReady = (events: number) => {
       if (events & WRITABLE && this.handle !== undefined) onWritable?.();
       if (events & READABLE && this.handle !== undefined) onReadable();
-    });
+    };
+    const handle = this.native.pollStart(fd, onReady, deadly ? 1 : 0);
     if (typeof handle === 'number') {
       this.native.closeDescriptor(fd);
       throw systemError(handle, `watching descriptor ${fd}`);
@@ -37,9 +43,12 @@ export class Descriptor {
 
   /** Asks for onWritable, or no longer. */
   watchWritable(wanted: boolean): void {
-    if (this.handle === undefined || wanted === this.wantsWritable) return;
-    this.wantsWritable = wanted;
-    this.native.pollEvents(this.handle, wanted ? READABLE | WRITABLE : READABLE);
+    this.watch(wanted ? this.watched | WRITABLE : this.watched & ~WRITABLE);
+  }
+
+  /** Asks for onReadable, or no longer; it does at first. */
+  watchReadable(wanted: boolean): void {
+    this.watch(wanted ? this.watched | READABLE : this.watched & ~READABLE);
   }
 
   /** Whether it keeps the process alive; it does at first. */
@@ -53,5 +62,11 @@ export class Descriptor {
     const handle = this.handle;
     this.handle = undefined;
     this.native.pollClose(handle);
+  }
+
+  private watch(events: number): void {
+    if (this.handle === undefined || events === this.watched) return;
+    this.watched = events;
+    this.native.pollEvents(this.handle, events);
   }
 }

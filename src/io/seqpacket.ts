@@ -158,7 +158,7 @@ export class SeqpacketServer {
   /** Closes the connections too, without their onClose, and removes the socket file. Idempotent. */
   close(): void {
     if (this.descriptor.closed) return;
-    this.descriptor.native.seqpacketUnlink(this.path, this.file);
+    this.descriptor.native.unixUnlink(this.path, this.file);
     this.descriptor.close();
     for (const connection of this.connections) connection.close();
     this.connections.clear();

@@ -43,7 +43,6 @@ export interface Addon {
   netlinkPortBound(listFd: number, protocol: number, portId: number): number;
 
   seqpacketListen(path: string, mode: number, backlog: number, file: Float64Array): number;
-  seqpacketUnlink(path: string, file: Float64Array): void;
   seqpacketConnect(path: string): number;
   seqpacketAccept(fd: number, sender: Uint32Array): number;
   seqpacketReceive(fd: number, buffer: Uint8Array, sender: Uint32Array): number;
@@ -52,9 +51,29 @@ export interface Addon {
   packetOpen(name: string, ethertype: number, netns: string | undefined, out: Uint32Array): number;
   packetReceive(fd: number, buffer: Uint8Array, sender: Uint32Array): number;
 
+  streamListenUnix(path: string, mode: number, backlog: number, file: Float64Array): number;
+  streamListenTcp(address: string, port: number, backlog: number): number;
+  streamConnectUnix(path: string): number;
+  streamConnectTcp(address: string, port: number): number;
+  /** 0 connected, -EINPROGRESS not yet, or why not. */
+  streamConnected(fd: number): number;
+  streamAccept(fd: number): number;
+  streamPort(fd: number): number;
+  /** Bytes, 0 at the end. */
+  streamReceive(fd: number, buffer: Uint8Array, off: number, room: number): number;
+  /** Sends [off, off + bytes) and then [0, more) in one call. */
+  streamSend(fd: number, buffer: Uint8Array, off: number, bytes: number, more: number): number;
+
+  tapOpen(name: string, netns: string | undefined, vnetHeaderBytes: number, outName: Uint8Array): number;
+  /** Frames, whose [offset, bytes] are in the table. */
+  tapRead(fd: number, arena: Uint8Array, table: Uint32Array): number;
+  tapWrite(fd: number, buffer: Uint8Array, off: number, bytes: number): number;
+
+  /** Removes a server's path, if it still is the file that xxxListen() made. */
+  unixUnlink(path: string, file: Float64Array): void;
   closeDescriptor(fd: number): number;
-  /** Events: bit 1 readable, 2 writable. Owns the descriptor from now on. */
-  pollStart(fd: number, onReady: (events: number) => void): Handle | number;
+  /** Events: bit 1 readable, 2 writable. Owns the descriptor from now on. `deadly` 1: an exception ends the process (exit code 70). */
+  pollStart(fd: number, onReady: (events: number) => void, deadly: number): Handle | number;
   pollEvents(handle: Handle, events: number): number;
   pollClose(handle: Handle): void;
   pollReference(handle: Handle, keep: number): void;

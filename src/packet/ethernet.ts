@@ -1,5 +1,7 @@
 // Ethernet frames and their VLAN tags (IEEE 802.3, 802.1Q, 802.1ad; linux/if_ether.h): where the network layer begins.
 
+import { FAMILY_LINK, type PacketView } from './view';
+
 export const ETH_P_IP = 0x0800; // ETH_P_IP
 export const ETH_P_ARP = 0x0806; // ETH_P_ARP
 export const ETH_P_RARP = 0x8035; // ETH_P_RARP
@@ -43,6 +45,43 @@ export function parseFrame(view: FrameView, buf: Uint8Array, off: number, len: n
   view.destination = off;
   view.source = off + ETH_ALEN;
   return parseFromType(view, buf, off + 2 * ETH_ALEN, off + len);
+}
+
+/**
+ * Fills a packet's view from a frame that is no IP packet: the MAC addresses stand for the IP addresses, the EtherType for the
+ * ports, and all that lies behind the header up to `end` is content. Which part of that is padding only its protocol knows.
+ */
+export function viewLinkFrame(view: PacketView, buf: Uint8Array, frame: FrameView, end: number): void {
+  view.buf = buf;
+  view.start = frame.network;
+  view.end = end;
+  view.family = FAMILY_LINK;
+  view.protocol = 0;
+  view.fragment = false;
+  view.src0 = read32(buf, frame.source);
+  view.src1 = read16(buf, frame.source + 4);
+  view.src2 = 0;
+  view.src3 = 0;
+  view.dst0 = read32(buf, frame.destination);
+  view.dst1 = read16(buf, frame.destination + 4);
+  view.dst2 = 0;
+  view.dst3 = 0;
+  view.srcPort = frame.type;
+  view.dstPort = frame.type;
+  view.flags = 0;
+  view.icmpType = 0;
+  view.icmpCode = 0;
+  view.l4 = frame.network;
+  view.payload = frame.network;
+  view.payloadBytes = end - frame.network;
+}
+
+function read16(buf: Uint8Array, at: number): number {
+  return (buf[at]! << 8) | buf[at + 1]!;
+}
+
+function read32(buf: Uint8Array, at: number): number {
+  return ((read16(buf, at) << 16) | read16(buf, at + 2)) >>> 0;
 }
 
 /** From an EtherType at `at` on: other link layers end in one too, and tags may follow it there as well. */

@@ -2,6 +2,7 @@
 
 import { formatAddress } from './address';
 import {
+  FAMILY_LINK,
   IPPROTO_ICMP,
   IPPROTO_ICMPV6,
   IPPROTO_IGMP,
@@ -51,6 +52,7 @@ export function formatEndpoint(
 
 /** `tcp 10.0.0.1:80 > 10.0.0.2:40000`; echoes show their id. */
 export function formatTuple(v: PacketView): string {
+  if (v.family === FAMILY_LINK) return `ethertype 0x${v.srcPort.toString(16).padStart(4, '0')}`;
   // A fragment tells no ports.
   const ported = v.fragment ? -1 : v.protocol;
   const src = formatEndpoint(v.family, [v.src0, v.src1, v.src2, v.src3], 0, ported, v.srcPort);

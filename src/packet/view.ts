@@ -7,6 +7,9 @@ export const IPPROTO_TCP = 6; // IPPROTO_TCP
 export const IPPROTO_UDP = 17; // IPPROTO_UDP
 export const IPPROTO_ICMPV6 = 58; // IPPROTO_ICMPV6
 
+/** A frame that is no IP packet, told by its MAC addresses and its EtherType (ethernet.ts, viewLinkFrame). */
+export const FAMILY_LINK = 2;
+
 export const TCP_FIN = 0x01;
 export const TCP_SYN = 0x02;
 export const TCP_RST = 0x04;
@@ -20,7 +23,13 @@ export class PacketView {
   start = 0;
   /** Offset after the last byte of the packet, by the IP header's own length. */
   end = 0;
-  family: 4 | 6 = 4;
+  /** Bytes of the frame's own headers directly before start that are kept with the packet. This and the next two are the caller's. */
+  head = 0;
+  /** Offset after the frame's last byte: its padding lies between end and limit. */
+  limit = 0;
+  /** Which network: packets of different zones belong to different flows. Below 2^16. */
+  zone = 0;
+  family: 4 | 6 | typeof FAMILY_LINK = 4;
   /** Upper-layer protocol number, after IPv6 extension headers. */
   protocol = 0;
   /** Source and destination as four words; an IPv4 address stands in word 0, the others are 0. */

@@ -1,6 +1,6 @@
 // Bypass rules: traffic that the operator takes out of the comparison, because it never agrees and need not survive.
 
-import type { PacketView } from '../packet/view';
+import { FAMILY_LINK, type PacketView } from '../packet/view';
 
 /** Which end's port (and address) a rule speaks of. */
 export type BypassEnd = 'guest' | 'peer' | 'either';
@@ -23,6 +23,7 @@ export const MAX_BYPASS_RULES = 256;
 
 /** Does one of the rules take this packet (sent by the guest) out of the comparison? */
 export function bypasses(rules: readonly BypassRule[], v: PacketView): boolean {
+  if (v.family === FAMILY_LINK) return false;
   for (let i = 0; i < rules.length; i++) {
     const rule = rules[i]!;
     if (rule.protocol !== undefined && rule.protocol !== v.protocol) continue;

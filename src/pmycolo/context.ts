@@ -20,14 +20,17 @@ import {
   C_REWRITTEN,
   PrimaryCounters,
 } from './counters';
-import { H_ID, Holds, NO_FLOW } from './holds';
+import { H_ID, HF_HEAD_SHIFT, Holds, NO_FLOW } from './holds';
 import { TcpRelease } from './tcp-release';
 
 /** What the engine asks of its surroundings. Each PVM packet gets exactly one of the three verdicts. */
 export interface PrimaryActions {
-  /** The kernel's own copy leaves. */
-  accept(id: number): void;
-  /** These bytes leave instead; they are valid only during the call. A partial checksum is to be completed. */
+  /**
+   * The packet leaves as it came. Its bytes are buf[off, off+len), from the IP header to the frame's end, and the frame's own
+   * headers lie directly before off; valid only during the call. Who has kept the packet (the kernel) needs none of them.
+   */
+  accept(id: number, buf: Buffer, off: number, len: number): void;
+  /** These bytes leave instead, with the frame's headers before them as above. A partial checksum is to be completed. */
   acceptRewritten(id: number, buf: Buffer, off: number, len: number, partialChecksum: boolean): void;
   drop(id: number): void;
   /** At most once an epoch. */
@@ -66,12 +69,13 @@ export class PrimaryContext {
     readonly actions: PrimaryActions,
     readonly deltas: DeltaTable,
     seed: readonly [number, number],
+    translated: boolean,
   ) {
     this.flows = new FlowTable(limits.maxFlows, PRIMARY_RECORD_WORDS, seed[0], seed[1]);
     this.log = new PacketLog(limits.logBytes, limits.logRecords, limits.maxHeldBytes);
     this.holds = new Holds(limits.maxHeldPackets, this.flows, this.log);
     this.stream = new StreamComparator(this.flows, this.log, this.difference);
-    this.tcp = new TcpComparator(this.flows, this.stream, this.difference);
+    this.tcp = new TcpComparator(this.flows, this.stream, this.difference, translated);
     this.release = new TcpRelease(this.flows, this.counters);
     this.wheel = new TimerWheel(this.flows.words, PRIMARY_RECORD_WORDS, FLOW_DEADLINE);
     this.tracker = new TcpTracker(this.flows, this.wheel);
@@ -90,7 +94,7 @@ export class PrimaryContext {
   }
 
   /**
-   * Logs a PVM packet and enters it among the held. Returns the record's id, or 0 when a bound is exhausted (then the
+   * Logs a PVM packet with its frame's headers and padding, and enters it among the held. Returns the record's id, or 0 when a bound is exhausted (then the
    * packet is dropped here: its sender repeats it).
    */
   hold(
@@ -103,24 +107,25 @@ export class PrimaryContext {
     flags: number,
     nowMs: number,
   ): number {
-    const bytes = v.end - v.start;
+    const from = v.start - v.head;
+    const bytes = v.limit - from;
     const full = this.holds.full ? C_HELD_FULL : this.log.hasRoom(bytes) ? -1 : C_PRIMARY_LOG_FULL;
     if (full >= 0) {
       this.counters.values[full]!++;
       this.drop(id);
       return 0;
     }
-    const record = this.log.append(flow, buf, v.start, bytes, LOG_HELD);
-    this.holds.add(id, flow, record, seq, end, flags, v.l4 - v.start, nowMs);
+    const record = this.log.append(flow, buf, from, bytes, LOG_HELD);
+    this.holds.add(id, flow, record, seq, end, flags | (v.head << HF_HEAD_SHIFT), v.l4 - from, nowMs);
     this.counters.values[C_HELD_TOTAL]!++;
     return record;
   }
 
-  accept(id: number, bytes: number): void {
+  accept(id: number, buf: Buffer, off: number, bytes: number): void {
     const c = this.counters.values;
     c[C_RELEASED_PACKETS]!++;
     c[C_RELEASED_BYTES]! += bytes;
-    this.actions.accept(id);
+    this.actions.accept(id, buf, off, bytes);
   }
 
   acceptRewritten(id: number, buf: Buffer, off: number, bytes: number, partial: boolean): void {

@@ -1,14 +1,14 @@
-// UDP, ICMP and every other protocol: packets of a flow are compared one by one, in order.
+// UDP, ICMP, every other protocol, and frames that are no IP packets: packets of a flow are compared one by one, in order.
 
 import { comparedFrom, DatagramComparator } from '../compare/datagram';
 import { DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';
-import { R_COPY_BYTES } from '../compare/packet-log';
+import { R_COPY, R_COPY_BYTES } from '../compare/packet-log';
 import { X_EPOCH, X_FLAGS, X_HELD_HEAD, X_SECONDARY_HEAD, X_SECONDARY_TAIL } from '../conntrack/colo-extension';
 import type { PacketView } from '../packet/view';
 import type { PrimaryContext } from './context';
 import { C_COMPARED, C_PRIMARY_FLOWS_FULL, C_SECONDARY_FLOWS_FULL, C_SECONDARY_LOG_FULL } from './counters';
 import type { Expiry } from './expiry';
-import { H_ID, H_RECORD, H_TIME, HF_PARTIAL } from './holds';
+import { H_FLAGS, H_ID, H_RECORD, H_TIME, HF_HEAD_SHIFT, HF_PARTIAL } from './holds';
 
 export class DatagramIntake {
   private readonly comparator: DatagramComparator;
@@ -33,7 +33,7 @@ export class DatagramIntake {
       outcome = this.comparator.primary(flow, v, buf);
       if (outcome === EQUAL) {
         x.counters.values[C_COMPARED]!++;
-        x.accept(id, v.end - v.start);
+        x.accept(id, buf, v.start, v.limit - v.start);
         return EQUAL;
       }
     }
@@ -64,7 +64,9 @@ export class DatagramIntake {
     if (outcome === EQUAL) {
       x.counters.values[C_COMPARED]!++;
       x.counters.noteHold((nowMs - hw[h + H_TIME]!) | 0);
-      x.accept(hw[h + H_ID]!, x.log.words[x.log.recordIndex(record) + R_COPY_BYTES]!);
+      const r = x.log.recordIndex(record);
+      const head = (hw[h + H_FLAGS]! >>> HF_HEAD_SHIFT) & 0xff;
+      x.accept(hw[h + H_ID]!, x.log.data, x.log.words[r + R_COPY]! + head, x.log.words[r + R_COPY_BYTES]! - head);
       x.holds.remove(slot);
     }
     return outcome;

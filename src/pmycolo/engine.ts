@@ -22,6 +22,7 @@ import {
 } from '../conntrack/colo-extension';
 import { FLOW_META } from '../conntrack/flow-table';
 import { DEFAULT_LIMITS, type EngineLimits } from '../core/limits';
+import { type FrameView, viewLinkFrame } from '../packet/ethernet';
 import { isInfrastructure, isNeighbourRequest } from '../packet/infrastructure';
 import { PARSE_OK, parseIp } from '../packet/parse';
 import { IPPROTO_TCP, PacketView } from '../packet/view';
@@ -50,7 +51,7 @@ import {
 } from './counters';
 import { DatagramIntake } from './datagram-intake';
 import { Expiry } from './expiry';
-import { H_FLAGS, H_FLOW, H_ID, H_RECORD, H_TIME, HF_DIRTY, HF_PARTIAL, NO_FLOW } from './holds';
+import { H_FLAGS, H_FLOW, H_ID, H_RECORD, H_TIME, HF_DIRTY, HF_HEAD_SHIFT, HF_PARTIAL, NO_FLOW } from './holds';
 import { TcpIntake } from './tcp-intake';
 
 export interface PrimaryConfig {
@@ -65,6 +66,11 @@ export interface PrimaryConfig {
   /** 64 random bits for the flow table's hash, so that a peer cannot aim at one bucket. */
   seed?: readonly [number, number];
   deltas?: DeltaTable;
+  /**
+   * How the SVM's TCP packets are numbered when they come. `own`: by the SVM itself, what that differs by is learnt from both
+   * SYNs. `translated`: as the PVM numbers, but for the sequence number of the SVM's SYNs (behind filter-rewriter). Default own.
+   */
+  secondaryNumbers?: 'own' | 'translated';
 }
 
 export type { PrimaryActions } from './context';
@@ -89,7 +95,13 @@ export class PrimaryEngine {
     const limits = { ...DEFAULT_LIMITS, ...config.limits };
     this.compareTimeoutMs = config.compareTimeoutMs ?? 3000;
     this.forwardSettleMs = config.forwardSettleMs ?? 0;
-    this.x = new PrimaryContext(limits, actions, config.deltas ?? NO_DELTAS, config.seed ?? [0, 0]);
+    this.x = new PrimaryContext(
+      limits,
+      actions,
+      config.deltas ?? NO_DELTAS,
+      config.seed ?? [0, 0],
+      config.secondaryNumbers === 'translated',
+    );
     this.counters = this.x.counters;
     this.tcp = new TcpIntake(this.x);
     this.ahead = new AheadList(this.x.flows);
@@ -97,17 +109,33 @@ export class PrimaryEngine {
     this.datagrams = new DatagramIntake(this.x, this.expiry);
   }
 
-  /** A packet of the PVM, its IP header at off. `id` gets exactly one verdict, now or later. */
-  primary(id: number, buf: Buffer, off: number, len: number, partialChecksum: boolean, nowMs: number): void {
+  /**
+   * A packet of the PVM, its IP header at off. `id` gets exactly one verdict, now or later. With headBytes the frame's own
+   * headers lie directly before off, and are there again when the packet is released. Packets of different zones (VLANs) are
+   * strangers to each other.
+   */
+  primary(
+    id: number,
+    buf: Buffer,
+    off: number,
+    len: number,
+    partialChecksum: boolean,
+    nowMs: number,
+    headBytes = 0,
+    zone = 0,
+  ): void {
     const c = this.counters.values;
     c[C_PRIMARY_PACKETS]!++;
     c[C_PRIMARY_BYTES]! += len;
     if (!this.protectedNow) {
       c[C_UNPROTECTED]!++;
-      this.x.accept(id, len);
+      this.x.accept(id, buf, off, len);
       return;
     }
     const v = this.view;
+    v.head = headBytes;
+    v.limit = off + len;
+    v.zone = zone;
     if (parseIp(v, buf, off, len) !== PARSE_OK) {
       c[C_PRIMARY_MALFORMED]!++;
       this.x.drop(id);
@@ -115,7 +143,7 @@ export class PrimaryEngine {
     }
     if (this.bypass.length > 0 && bypasses(this.bypass, v)) {
       c[C_PRIMARY_BYPASSED]!++;
-      this.x.accept(id, len);
+      this.x.accept(id, buf, off, len);
       return;
     }
     if (v.fragment) {
@@ -131,7 +159,7 @@ export class PrimaryEngine {
       outcome = this.tcp.primary(id, v, buf, partialChecksum, comparing, nowMs);
     } else if (isInfrastructure(v)) {
       c[C_PRIMARY_INFRASTRUCTURE]!++;
-      this.x.accept(id, len);
+      this.x.accept(id, buf, off, len);
       return;
     } else {
       outcome = this.datagrams.primary(id, v, buf, partialChecksum, comparing, nowMs);
@@ -139,13 +167,54 @@ export class PrimaryEngine {
     if (comparing) this.conclude(outcome, nowMs);
   }
 
+  /** A frame of the PVM that is no IP packet, its content at frame.network: compared with the SVM's next of the same header. */
+  primaryLink(
+    id: number,
+    buf: Buffer,
+    frame: FrameView,
+    end: number,
+    nowMs: number,
+    headBytes: number,
+    zone: number,
+  ): void {
+    const c = this.counters.values;
+    c[C_PRIMARY_PACKETS]!++;
+    c[C_PRIMARY_BYTES]! += end - frame.network;
+    if (!this.protectedNow) {
+      c[C_UNPROTECTED]!++;
+      this.x.accept(id, buf, frame.network, end - frame.network);
+      return;
+    }
+    const v = this.view;
+    v.head = headBytes;
+    v.limit = end;
+    v.zone = zone;
+    viewLinkFrame(v, buf, frame, end);
+    const comparing = !this.paused;
+    const outcome = this.datagrams.primary(id, v, buf, false, comparing, nowMs);
+    if (comparing) this.conclude(outcome, nowMs);
+  }
+
+  /** Such a frame of the SVM. */
+  secondaryLink(buf: Buffer, frame: FrameView, end: number, nowMs: number, zone: number): void {
+    const c = this.counters.values;
+    c[C_SECONDARY_PACKETS]!++;
+    c[C_SECONDARY_BYTES]! += end - frame.network;
+    if (!this.protectedNow || !this.listensToSecondary(nowMs)) return;
+    const v = this.view;
+    v.zone = zone;
+    viewLinkFrame(v, buf, frame, end);
+    this.conclude(this.datagrams.secondary(v, buf, nowMs), nowMs);
+  }
+
   /** A packet of the SVM. What is needed of it is copied; the caller drops the original always. */
-  secondary(buf: Buffer, off: number, len: number, nowMs: number): void {
+  secondary(buf: Buffer, off: number, len: number, nowMs: number, zone = 0): void {
     const c = this.counters.values;
     c[C_SECONDARY_PACKETS]!++;
     c[C_SECONDARY_BYTES]! += len;
     if (!this.protectedNow) return;
     const v = this.view;
+    v.zone = zone;
     if (parseIp(v, buf, off, len) !== PARSE_OK) {
       c[C_SECONDARY_MALFORMED]!++;
       return;
@@ -163,15 +232,7 @@ export class PrimaryEngine {
       if (isNeighbourRequest(v)) this.secondaryAddressRequest();
       return;
     }
-    if (this.paused) {
-      // The checkpoint that is awaited makes the SVM forget what it says now.
-      c[C_SECONDARY_PAUSED]!++;
-      return;
-    }
-    if (nowMs < this.settleUntil) {
-      c[C_SECONDARY_SETTLING]!++;
-      return;
-    }
+    if (!this.listensToSecondary(nowMs)) return;
     const outcome =
       v.protocol === IPPROTO_TCP ? this.tcp.secondary(v, buf, nowMs) : this.datagrams.secondary(v, buf, nowMs);
     this.conclude(outcome, nowMs);
@@ -284,6 +345,19 @@ export class PrimaryEngine {
     return this.x;
   }
 
+  private listensToSecondary(nowMs: number): boolean {
+    if (this.paused) {
+      // The checkpoint that is awaited makes the SVM forget what it says now.
+      this.counters.values[C_SECONDARY_PAUSED]!++;
+      return false;
+    }
+    if (nowMs < this.settleUntil) {
+      this.counters.values[C_SECONDARY_SETTLING]!++;
+      return false;
+    }
+    return true;
+  }
+
   private conclude(outcome: Outcome, nowMs: number): void {
     if (outcome === DIVERGED) {
       this.counters.values[C_DIVERGENCES]!++;
@@ -332,12 +406,14 @@ export class PrimaryEngine {
       const h = holds.index(slot);
       const flags = hw[h + H_FLAGS]!;
       const r = log.recordIndex(hw[h + H_RECORD]!);
-      const bytes = log.words[r + R_COPY_BYTES]!;
+      const head = (flags >>> HF_HEAD_SHIFT) & 0xff;
+      const at = log.words[r + R_COPY]! + head;
+      const bytes = log.words[r + R_COPY_BYTES]! - head;
       this.counters.noteHold((nowMs - hw[h + H_TIME]!) | 0);
       if ((flags & HF_DIRTY) !== 0) {
-        this.x.acceptRewritten(hw[h + H_ID]!, log.data, log.words[r + R_COPY]!, bytes, (flags & HF_PARTIAL) !== 0);
+        this.x.acceptRewritten(hw[h + H_ID]!, log.data, at, bytes, (flags & HF_PARTIAL) !== 0);
       } else {
-        this.x.accept(hw[h + H_ID]!, bytes);
+        this.x.accept(hw[h + H_ID]!, log.data, at, bytes);
       }
       holds.remove(slot);
     }

@@ -30,6 +30,8 @@ export const HF_DIRTY = 1 << 9;
 /** A pure acknowledgement. */
 export const HF_ACK_ONLY = 1 << 10;
 export const HF_TCP = 1 << 11;
+/** Bytes of the frame's headers before the packet in the copy; the eight bits from here on. */
+export const HF_HEAD_SHIFT = 16;
 
 /** No flow: fragments and the like wait for a checkpoint only. */
 export const NO_FLOW = 0xffffffff;

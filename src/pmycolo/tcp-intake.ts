@@ -23,7 +23,6 @@ import { seqAdd, seqDiff } from '../core/seq32';
 import { nopOut, nopOutKind, parseTcpOptions, TcpOptionKind, TcpOptions } from '../packet/tcp-options';
 import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
 import type { PrimaryContext } from './context';
-import { leaveAsProbe } from './probe';
 import {
   C_COMPARED,
   C_MPTCP_REMOVED,
@@ -41,6 +40,7 @@ import {
 import {
   H_END,
   H_FLAGS,
+  H_FLOW,
   H_FLOW_NEXT,
   H_ID,
   H_L4,
@@ -49,9 +49,11 @@ import {
   H_TIME,
   HF_ACK_ONLY,
   HF_DIRTY,
+  HF_HEAD_SHIFT,
   HF_PARTIAL,
   HF_TCP,
 } from './holds';
+import { leaveAsProbe } from './probe';
 
 /** Options that are just NOP NOP TIMESTAMP: nearly every segment of an open connection. */
 const ONLY_TIMESTAMP = 0x0101080a;
@@ -100,12 +102,12 @@ export class TcpIntake {
     if (noted === DIVERGED) return this.holdDiverged(id, flow, v, buf, hold, nowMs);
     if (v.payloadBytes === 0 && (v.flags & (TCP_FIN | TCP_RST)) === 0) {
       if (x.flows.words[flow + X_ACKS_HEAD] === 0 && x.release.ackMayLeave(flow, v.ack, v.window)) {
-        this.leave(id, flow, buf, v.start, v.end - v.start, v.l4, hold);
+        this.leave(id, flow, buf, v.start, v.limit - v.start, v.l4, hold);
         return EQUAL;
       }
       // The peer has sent again what the PVM has, because it was not told what the SVM has: this one tells it, the first waits.
       if (this.repeatsHeldAck(flow, v.ack) && x.release.ackBringsNews(flow, v.window)) {
-        this.leave(id, flow, buf, v.start, v.end - v.start, v.l4, hold);
+        this.leave(id, flow, buf, v.start, v.limit - v.start, v.l4, hold);
         return EQUAL;
       }
       return this.keep(id, flow, v, buf, hold | HF_ACK_ONLY, nowMs) === 0 ? EXHAUSTED : WAIT;
@@ -119,7 +121,7 @@ export class TcpIntake {
     }
     const end = seqAdd(v.seq, v.payloadBytes);
     if (outcome === EQUAL && x.tcp.isVerified(flow, v.seq, end, v.flags) && x.release.contentMayLeave(flow, v.flags)) {
-      this.leave(id, flow, buf, v.start, v.end - v.start, v.l4, hold);
+      this.leave(id, flow, buf, v.start, v.limit - v.start, v.l4, hold);
       // What this packet brought (a FIN, an end) may have been all that others waited for.
       if (x.flows.words[flow + X_HELD_HEAD] !== 0) this.releaseReady(flow, nowMs);
       return EQUAL;
@@ -138,7 +140,7 @@ export class TcpIntake {
     const record = this.keep(id, flow, v, buf, hold, nowMs);
     if (record === 0) return EXHAUSTED;
     if (outcome === WAIT) {
-      const stored = x.stream.storePrimary(flow, record, buf, v.start);
+      const stored = x.stream.storePrimary(flow, record, buf, v.start - v.head);
       if (stored !== WAIT) return stored;
       this.releaseReady(flow, nowMs);
     }
@@ -274,13 +276,13 @@ export class TcpIntake {
         if (content === DIVERGED) return this.holdDiverged(id, flow, v, buf, hold, nowMs);
       }
       if (content === EQUAL && x.release.contentMayLeave(flow, v.flags)) {
-        this.leave(id, flow, buf, v.start, v.end - v.start, v.l4, hold);
+        this.leave(id, flow, buf, v.start, v.limit - v.start, v.l4, hold);
         if (x.flows.words[flow + X_HELD_HEAD] !== 0) this.releaseReady(flow, nowMs);
         return EQUAL;
       }
       const record = this.keep(id, flow, v, buf, hold, nowMs);
       if (record === 0) return EXHAUSTED;
-      return content === WAIT ? x.stream.storePrimary(flow, record, buf, v.start) : WAIT;
+      return content === WAIT ? x.stream.storePrimary(flow, record, buf, v.start - v.head) : WAIT;
     }
     return this.keep(id, flow, v, buf, hold, nowMs) === 0 ? EXHAUSTED : WAIT;
   }
@@ -334,7 +336,8 @@ export class TcpIntake {
       const record = hw[h + H_RECORD]!;
       const r = x.log.recordIndex(record);
       const copy = x.log.words[r + R_COPY]!;
-      const at = copy + x.log.words[r + R_COPY_BYTES]! - bytes;
+      const l4 = copy + hw[h + H_L4]!;
+      const at = l4 + ((x.log.data[l4 + 12]! >>> 4) << 2);
       let outcome = x.stream.primary(flow, seqAdd(hw[h + H_SEQ]!, syn), x.log.data, at, bytes);
       if (outcome === WAIT) outcome = x.stream.storePrimary(flow, record, x.log.data, copy);
       if (outcome === DIVERGED || outcome === EXHAUSTED) return outcome;
@@ -391,12 +394,12 @@ export class TcpIntake {
     return DIVERGED;
   }
 
-  /** Lets a packet out now. buf holds the whole packet at [off, off+len), its TCP header at l4. */
+  /** Lets a packet out now. buf holds it and its frame's padding at [off, off+len), its TCP header at l4. */
   private leave(id: number, flow: number, buf: Buffer, off: number, len: number, l4: number, hold: number): void {
     const partial = (hold & HF_PARTIAL) !== 0;
     const lowered = this.x.release.lower(flow, buf, l4, hold & 0xff, partial);
     if (lowered || (hold & HF_DIRTY) !== 0) this.x.acceptRewritten(id, buf, off, len, partial);
-    else this.x.accept(id, len);
+    else this.x.accept(id, buf, off, len);
   }
 
   private leaveHeld(slot: number, nowMs: number): void {
@@ -405,14 +408,15 @@ export class TcpIntake {
     const hw = x.holds.words;
     const r = x.log.recordIndex(hw[h + H_RECORD]!);
     const copy = x.log.words[r + R_COPY]!;
-    const flow = hw[h + 1]!;
+    const head = (hw[h + H_FLAGS]! >>> HF_HEAD_SHIFT) & 0xff;
+    const flow = hw[h + H_FLOW]!;
     x.counters.noteHold((nowMs - hw[h + H_TIME]!) | 0);
     this.leave(
       hw[h + H_ID]!,
       flow,
       x.log.data,
-      copy,
-      x.log.words[r + R_COPY_BYTES]!,
+      copy + head,
+      x.log.words[r + R_COPY_BYTES]! - head,
       copy + hw[h + H_L4]!,
       hw[h + H_FLAGS]!,
     );

@@ -144,10 +144,21 @@ export class SecondaryEngine {
     return this.addresses.list();
   }
 
-  /** A packet on its way to the guest: the IP header at off, len bytes at hand. */
-  fromPeer(buf: Uint8Array, off: number, len: number, partialChecksum: boolean, nowMs: number): SecondaryVerdict {
+  /**
+   * A packet on its way to the guest: the IP header at off, len bytes at hand. Packets of different zones (VLANs) are of
+   * different connections.
+   */
+  fromPeer(
+    buf: Uint8Array,
+    off: number,
+    len: number,
+    partialChecksum: boolean,
+    nowMs: number,
+    zone = 0,
+  ): SecondaryVerdict {
     const c = this.counters.values;
     const v = this.view;
+    v.zone = zone;
     c[C_PEER_PACKETS]!++;
     let changed = false;
     if (parseIp(v, buf, off, len) !== PARSE_OK) {
@@ -168,9 +179,17 @@ export class SecondaryEngine {
   }
 
   /** A packet that the guest sent. */
-  fromGuest(buf: Uint8Array, off: number, len: number, partialChecksum: boolean, nowMs: number): SecondaryVerdict {
+  fromGuest(
+    buf: Uint8Array,
+    off: number,
+    len: number,
+    partialChecksum: boolean,
+    nowMs: number,
+    zone = 0,
+  ): SecondaryVerdict {
     const c = this.counters.values;
     const v = this.view;
+    v.zone = zone;
     c[C_GUEST_PACKETS]!++;
     if (parseIp(v, buf, off, len) !== PARSE_OK) {
       c[C_GUEST_MALFORMED]!++;

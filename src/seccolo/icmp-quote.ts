@@ -1,7 +1,7 @@
 // The TCP segment that an ICMP error quotes (RFC 792, RFC 1191, RFC 4443): whose it is, and where its numbers stand. At least its
 // ports and its sequence number are there; the rest may be cut off.
 
-import { FLOW_GUEST, FLOW_KEY_WORDS, FLOW_META, FLOW_PEER, FLOW_PORTS } from '../conntrack/flow-table';
+import { FLOW_GUEST, FLOW_KEY_WORDS, FLOW_META, FLOW_PEER, FLOW_PORTS, flowMeta } from '../conntrack/flow-table';
 import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, type PacketView } from '../packet/view';
 
 const ICMP_DEST_UNREACH = 3; // ICMP_DEST_UNREACH
@@ -42,7 +42,7 @@ export class QuotedSegment {
       this.key.fill(0);
       this.key[src] = read32(buf, ip + 12);
       this.key[dst] = read32(buf, ip + 16);
-      this.key[FLOW_META] = (4 << 8) | IPPROTO_TCP;
+      this.key[FLOW_META] = flowMeta(v.zone, 4, IPPROTO_TCP);
     } else {
       if (ip + 40 > v.end || buf[ip]! >>> 4 !== 6) return Quote.Unreadable;
       // Extension headers between the two are not followed: hosts do not send TCP that way.
@@ -52,7 +52,7 @@ export class QuotedSegment {
         this.key[src + i] = read32(buf, ip + 8 + i * 4);
         this.key[dst + i] = read32(buf, ip + 24 + i * 4);
       }
-      this.key[FLOW_META] = (6 << 8) | IPPROTO_TCP;
+      this.key[FLOW_META] = flowMeta(v.zone, 6, IPPROTO_TCP);
     }
     this.end = v.end;
     if (this.tcp + LEAST_TCP_BYTES > v.end) return Quote.Unreadable;

@@ -100,8 +100,8 @@ class ReleasesUnseen extends Primary {
   ) {
     super(inner);
   }
-  override primary(id: number): void {
-    this.actions.accept(id);
+  override primary(id: number, buf: Buffer, off: number, len: number): void {
+    this.actions.accept(id, buf, off, len);
   }
 }
 
@@ -154,7 +154,7 @@ function restoring(fields: readonly number[], bytesOf: (at: number) => number) {
   ) => {
     const originals = new Map<number, Buffer>();
     const wrapped: PrimaryActions = {
-      accept: (id) => actions.accept(id),
+      accept: (id, buf, off, len) => actions.accept(id, buf, off, len),
       drop: (id) => actions.drop(id),
       requestCheckpoint: (cause) => actions.requestCheckpoint(cause),
       acceptRewritten: (id, buf, off, len, partial) => {
@@ -326,7 +326,10 @@ export const MUTATIONS: readonly Mutation[] = [
     make: (right) => ({
       ...right,
       primary: (plan, files, actions) =>
-        right.primary(plan, files, { ...bound(actions), accept: (id) => void (id % 50 !== 0 && actions.accept(id)) }),
+        right.primary(plan, files, {
+          ...bound(actions),
+          accept: (id, buf, off, len) => void (id % 50 !== 0 && actions.accept(id, buf, off, len)),
+        }),
     }),
   },
   {
@@ -336,9 +339,9 @@ export const MUTATIONS: readonly Mutation[] = [
       primary: (plan, files, actions) =>
         right.primary(plan, files, {
           ...bound(actions),
-          accept: (id) => {
-            actions.accept(id);
-            if (id % 50 === 0) actions.accept(id);
+          accept: (id, buf, off, len) => {
+            actions.accept(id, buf, off, len);
+            if (id % 50 === 0) actions.accept(id, buf, off, len);
           },
         }),
     }),
@@ -347,7 +350,7 @@ export const MUTATIONS: readonly Mutation[] = [
 
 function bound(actions: PrimaryActions): PrimaryActions {
   return {
-    accept: (id) => actions.accept(id),
+    accept: (id, buf, off, len) => actions.accept(id, buf, off, len),
     acceptRewritten: (id, buf, off, len, partial) => actions.acceptRewritten(id, buf, off, len, partial),
     drop: (id) => actions.drop(id),
     requestCheckpoint: (cause) => actions.requestCheckpoint(cause),

@@ -6,7 +6,7 @@ import type { PrimaryActions } from '../pmycolo/engine';
 import { ACCEPT, type EngineMakers, type PrimaryPlan, type PrimaryPort, type SecondaryPort } from './engine-port';
 
 class HoldEverything implements PrimaryPort {
-  private held: { id: number; bytes: number; sinceMs: number }[] = [];
+  private held: { id: number; packet: Buffer; sinceMs: number }[] = [];
   private bytes = 0;
   private on = true;
   private asked = false;
@@ -16,9 +16,9 @@ class HoldEverything implements PrimaryPort {
     private readonly actions: PrimaryActions,
   ) {}
 
-  primary(id: number, _buf: Buffer, _off: number, len: number, _partial: boolean, nowMs: number): void {
+  primary(id: number, buf: Buffer, off: number, len: number, _partial: boolean, nowMs: number): void {
     if (!this.on) {
-      this.actions.accept(id);
+      this.actions.accept(id, buf, off, len);
       return;
     }
     const { limits } = this.plan;
@@ -27,7 +27,7 @@ class HoldEverything implements PrimaryPort {
       this.ask(CheckpointCause.EXHAUSTED);
       return;
     }
-    this.held.push({ id, bytes: len, sinceMs: nowMs });
+    this.held.push({ id, packet: Buffer.from(buf.subarray(off, off + len)), sinceMs: nowMs });
     this.bytes += len;
   }
 
@@ -42,7 +42,7 @@ class HoldEverything implements PrimaryPort {
     const { held } = this;
     this.held = [];
     this.bytes = 0;
-    for (const packet of held) this.actions.accept(packet.id);
+    for (const { id, packet } of held) this.actions.accept(id, packet, 0, packet.length);
   }
 
   dropAll(): void {

@@ -2,6 +2,9 @@
 
 import { type PrimaryConfig, PrimaryEngine } from '../../src/pmycolo/engine';
 
+const HEAD_BYTE = 0xe7;
+const PADDING_BYTE = 0x3c;
+
 export class PrimaryHarness {
   readonly engine: PrimaryEngine;
   /** id -> verdict, in the order of Map insertion. */
@@ -11,6 +14,10 @@ export class PrimaryHarness {
   readonly probes: Buffer[] = [];
   readonly sent = new Map<number, Buffer>();
   now = 1000;
+  /** Bytes of frame headers before, and of padding behind every packet; both must come back unchanged. */
+  head = 0;
+  padding = 0;
+  zone = 0;
   private id = 0;
 
   constructor(config: PrimaryConfig = {}) {
@@ -18,21 +25,41 @@ export class PrimaryHarness {
       if (this.verdicts.has(id)) throw new Error(`second verdict for packet ${id}`);
     };
     this.engine = new PrimaryEngine(
-      { ...config, limits: { maxFlows: 1024, maxHeldPackets: 64, logBytes: 1 << 20, maxHeldBytes: 1 << 18, logRecords: 1 << 10, ...config.limits } },
       {
-        accept: (id) => {
+        ...config,
+        limits: {
+          maxFlows: 1024,
+          maxHeldPackets: 64,
+          logBytes: 1 << 20,
+          maxHeldBytes: 1 << 18,
+          logRecords: 1 << 10,
+          ...config.limits,
+        },
+      },
+      {
+        accept: (id, buf, off, len) => {
           once(id);
+          const packet = this.sent.get(id)!;
+          if (len !== packet.length + this.padding || !buf.subarray(off, off + packet.length).equals(packet)) {
+            throw new Error(`packet ${id} was accepted with other bytes`);
+          }
+          this.checkFrame(id, buf, off, packet.length);
           this.verdicts.set(id, { kind: 'accept' });
         },
         acceptRewritten: (id, buf, off, len, partial) => {
           once(id);
           // A probe bears none of the packet's payload: as far as that goes, it was dropped.
+          this.checkFrame(id, buf, off, len < this.sent.get(id)!.length ? -1 : this.sent.get(id)!.length);
           if (len < this.sent.get(id)!.length) {
             this.probes.push(Buffer.from(buf.subarray(off, off + len)));
             this.verdicts.set(id, { kind: 'drop' });
             return;
           }
-          this.verdicts.set(id, { kind: 'rewrite', bytes: Buffer.from(buf.subarray(off, off + len)), partial });
+          this.verdicts.set(id, {
+            kind: 'rewrite',
+            bytes: Buffer.from(buf.subarray(off, off + len - this.padding)),
+            partial,
+          });
         },
         drop: (id) => {
           once(id);
@@ -47,9 +74,12 @@ export class PrimaryHarness {
   p(packet: Buffer, partial = false): number {
     const id = ++this.id;
     this.sent.set(id, Buffer.from(packet));
-    const arena = Buffer.alloc(packet.length + 24, 0xa5);
-    packet.copy(arena, 8);
-    this.engine.primary(id, arena, 8, packet.length, partial, this.now);
+    const off = 8 + this.head;
+    const arena = Buffer.alloc(packet.length + this.head + this.padding + 24, 0xa5);
+    arena.fill(HEAD_BYTE, 8, off);
+    packet.copy(arena, off);
+    arena.fill(PADDING_BYTE, off + packet.length, off + packet.length + this.padding);
+    this.engine.primary(id, arena, off, packet.length + this.padding, partial, this.now, this.head, this.zone);
     arena.fill(0x5a);
     return id;
   }
@@ -57,8 +87,20 @@ export class PrimaryHarness {
   s(packet: Buffer): void {
     const arena = Buffer.alloc(packet.length + 24, 0xa5);
     packet.copy(arena, 8);
-    this.engine.secondary(arena, 8, packet.length, this.now);
+    this.engine.secondary(arena, 8, packet.length, this.now, this.zone);
     arena.fill(0x5a);
+  }
+
+  /** What belongs to the frame is there as it came; packetBytes -1: the packet was cut, and its padding with it. */
+  private checkFrame(id: number, buf: Buffer, off: number, packetBytes: number): void {
+    const padding = packetBytes < 0 ? [] : [...buf.subarray(off + packetBytes, off + packetBytes + this.padding)];
+    if (
+      buf.subarray(off - this.head, off).some((b) => b !== HEAD_BYTE) ||
+      padding.some((b) => b !== PADDING_BYTE) ||
+      padding.length !== (packetBytes < 0 ? 0 : this.padding)
+    ) {
+      throw new Error(`packet ${id} left without its frame`);
+    }
   }
 
   /** 'accept' | 'rewrite' | 'drop' | 'held' */

@@ -18,9 +18,10 @@ const ALLOWED: Record<string, readonly string[]> = {
   native: ['core'],
   // The control channel's carriers are adapters: they know whom they carry for.
   io: ['native', 'netlink', 'packet', 'core', 'nfnetlink-colo'],
+  qemu: ['conntrack', 'compare', 'core', 'io', 'native', 'packet', 'pmycolo', 'seccolo'],
   sim: PURE,
   daemon: [...PURE, 'native', 'io'],
-  cli: [...PURE, 'native', 'io', 'daemon', 'sim'],
+  cli: [...PURE, 'native', 'io', 'daemon', 'qemu', 'sim'],
 };
 
 function sources(dir: string): string[] {

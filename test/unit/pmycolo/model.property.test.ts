@@ -150,8 +150,10 @@ class Model {
   private seen = 0;
   private readonly unfollowed: Command[][] = [[], [], []];
 
-  constructor(limits: object, settle: number) {
+  constructor(limits: object, settle: number, head: number, padding: number) {
     this.h = new PrimaryHarness({ limits, forwardSettleMs: settle });
+    this.h.head = head;
+    this.h.padding = padding;
     this.flows.forEach((f, i) => {
       f.isn = f.secondaryIsn = [0xffff_ff80, 5000, 0x7fff_ff00][i]!;
     });
@@ -473,14 +475,16 @@ function checkAccounts(h: PrimaryHarness): void {
 const TINY = { logBytes: 8192, logRecords: 128, maxHeldBytes: 4096, maxHeldPackets: 24 };
 
 test.each([
-  ['a roomy log', {}, 0],
-  ['a tiny log', TINY, 0],
+  ['a roomy log', {}, 0, 0, 0],
+  ['a tiny log', TINY, 0, 0, 0],
+  ['packets in frames', {}, 0, 26, 6],
+  ['frames in a tiny log', TINY, 0, 14, 0],
 ])(
   'nothing leaves that was not given, every packet has one verdict, and the accounts are right: %s',
-  (_name, limits, settle) => {
+  (_name, limits, settle, head, padding) => {
     fc.assert(
       fc.property(fc.array(command, { minLength: 20, maxLength: 120 }), (commands) => {
-        const m = new Model(limits, settle);
+        const m = new Model(limits, settle, head, padding);
         for (const c of commands) m.run(c);
         const { h } = m;
         h.engine.checkpoint(h.now);

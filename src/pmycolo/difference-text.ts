@@ -1,20 +1,27 @@
 // What differed, in words and hex, for the log: never more than a line's worth of the guests' data.
 
-import { X_PRIMARY_ISN, X_FLAGS, XF_PRIMARY_ISN } from '../conntrack/colo-extension';
-import { FLOW_GUEST, FLOW_META, FLOW_PEER, FLOW_PORTS } from '../conntrack/flow-table';
-import { formatAddress } from '../packet/address';
-import type { PrimaryEngine } from '../pmycolo/engine';
+import { X_FLAGS, X_PRIMARY_ISN, XF_PRIMARY_ISN } from '../conntrack/colo-extension';
+import { FLOW_GUEST, FLOW_META, FLOW_PEER, FLOW_PORTS, metaFamily } from '../conntrack/flow-table';
+import { formatAddress, formatMac } from '../packet/address';
+import { FAMILY_LINK } from '../packet/view';
+import type { PrimaryEngine } from './engine';
 
 const SHOWN_BYTES = 16;
 
+/** `tcp 10.0.0.1:80 > 10.0.0.2:40000`, `ethertype 0x88cc 52:54:00:00:00:01 > 01:80:c2:00:00:0e`; with ` vlan 5` in zone 5. */
 export function describeFlow(words: Uint32Array, flow: number): string {
   const meta = words[flow + FLOW_META]!;
-  const family = meta >>> 8 === 4 ? 4 : 6;
+  const zone = meta >>> 16 === 0 ? '' : ` vlan ${meta >>> 16}`;
   const ports = words[flow + FLOW_PORTS]!;
+  if (metaFamily(meta) === FAMILY_LINK) {
+    const type = (ports >>> 16).toString(16).padStart(4, '0');
+    return `ethertype 0x${type} ${macAt(words, flow + FLOW_GUEST)} > ${macAt(words, flow + FLOW_PEER)}${zone}`;
+  }
+  const family = metaFamily(meta) === 4 ? 4 : 6;
   const guest = formatAddress(family, words, flow + FLOW_GUEST);
   const peer = formatAddress(family, words, flow + FLOW_PEER);
   const end = (address: string, port: number): string => (family === 4 ? `${address}:${port}` : `[${address}]:${port}`);
-  return `${PROTOCOLS[meta & 0xff] ?? `proto ${meta & 0xff}`} ${end(guest, ports >>> 16)} > ${end(peer, ports & 0xffff)}`;
+  return `${PROTOCOLS[meta & 0xff] ?? `proto ${meta & 0xff}`} ${end(guest, ports >>> 16)} > ${end(peer, ports & 0xffff)}${zone}`;
 }
 
 const PROTOCOLS: Record<number, string> = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'icmpv6' };
@@ -32,6 +39,14 @@ export function describeDifference(engine: PrimaryEngine): Record<string, unknow
   if (d.primary !== undefined) out.primary = hex(d.primary, d.primaryOffset, d.primaryBytes);
   if (d.secondary !== undefined) out.secondary = hex(d.secondary, d.secondaryOffset, d.secondaryBytes);
   return out;
+}
+
+/** A MAC address stands in the first word and the lower half of the second. */
+function macAt(words: Uint32Array, at: number): string {
+  const mac = Buffer.alloc(6);
+  mac.writeUInt32BE(words[at]!, 0);
+  mac.writeUInt16BE(words[at + 1]!, 4);
+  return formatMac(mac);
 }
 
 function hex(buf: Buffer, off: number, bytes: number): string {

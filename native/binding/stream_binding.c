@@ -1,0 +1,139 @@
+/* Stream sockets for JavaScript: descriptors as numbers, bytes in ranges of the caller's buffers. */
+#include "binding.h"
+
+#include "stream.h"
+
+#include <errno.h>
+#include <string.h>
+
+static uint16_t arg_port(struct args *a, size_t i)
+{
+	uint32_t port = arg_u32(a, i);
+
+	if (!a->bad && port > 65535)
+		fail_type(a, "a port has 16 bits");
+	return (uint16_t)port;
+}
+
+/* streamListenUnix(path, mode, backlog, file: Float64Array [device, inode]): fd or -errno. */
+static napi_value listen_unix_js(napi_env env, napi_callback_info info)
+{
+	struct args a = args_get(env, info);
+	char path[512];
+	uint32_t mode = arg_u32(&a, 1);
+	int backlog = arg_i32(&a, 2), fd;
+	size_t bytes;
+	uint8_t *out = arg_bytes(&a, 3, &bytes);
+	struct unixpath_file file = { 0 };
+
+	arg_string(&a, 0, path, sizeof(path));
+	if (!a.bad && bytes < sizeof(file))
+		fail_type(&a, "the file's identity needs 16 bytes");
+	if (a.bad)
+		return 0;
+	fd = stream_listen_unix(path, (mode_t)mode, backlog, &file);
+	memcpy(out, &file, sizeof(file));
+	return number(env, fd);
+}
+
+/* streamListenTcp(address, port, backlog): fd or -errno. */
+static napi_value listen_tcp_js(napi_env env, napi_callback_info info)
+{
+	struct args a = args_get(env, info);
+	char address[256];
+	uint16_t port = arg_port(&a, 1);
+	int backlog = arg_i32(&a, 2);
+
+	arg_string(&a, 0, address, sizeof(address));
+	return a.bad ? 0 : number(env, stream_listen_tcp(address, port, backlog));
+}
+
+/* streamConnectUnix(path): fd or -errno. */
+static napi_value connect_unix_js(napi_env env, napi_callback_info info)
+{
+	struct args a = args_get(env, info);
+	char path[512];
+
+	arg_string(&a, 0, path, sizeof(path));
+	return a.bad ? 0 : number(env, stream_connect_unix(path));
+}
+
+/* streamConnectTcp(address, port): fd or -errno. */
+static napi_value connect_tcp_js(napi_env env, napi_callback_info info)
+{
+	struct args a = args_get(env, info);
+	char address[256];
+	uint16_t port = arg_port(&a, 1);
+
+	arg_string(&a, 0, address, sizeof(address));
+	return a.bad ? 0 : number(env, stream_connect_tcp(address, port));
+}
+
+/* streamConnected(fd), streamAccept(fd), streamPort(fd): see stream.h. */
+static napi_value of_descriptor(napi_env env, napi_callback_info info, int (*call)(int fd))
+{
+	struct args a = args_get(env, info);
+	int fd = arg_i32(&a, 0);
+
+	return a.bad ? 0 : number(env, call(fd));
+}
+
+static napi_value connected_js(napi_env env, napi_callback_info info)
+{
+	return of_descriptor(env, info, stream_connected);
+}
+
+static napi_value accept_js(napi_env env, napi_callback_info info)
+{
+	return of_descriptor(env, info, stream_accept);
+}
+
+static napi_value port_js(napi_env env, napi_callback_info info)
+{
+	return of_descriptor(env, info, stream_port);
+}
+
+/* streamReceive(fd, buffer, off, room): bytes, 0 at the end, or -errno. */
+static napi_value receive_js(napi_env env, napi_callback_info info)
+{
+	struct args a = args_get(env, info);
+	int fd = arg_i32(&a, 0);
+	size_t length;
+	uint8_t *buf = arg_bytes(&a, 1, &length);
+	uint32_t off = arg_u32(&a, 2), room = arg_u32(&a, 3);
+
+	if (!a.bad && (off > length || room > length - off))
+		fail_type(&a, "the range does not lie in the buffer");
+	return a.bad ? 0 : number(env, stream_receive(fd, buf + off, room));
+}
+
+/* streamSend(fd, buffer, off, bytes, more): [off, off + bytes) and then [0, more), as a ring lies. Bytes or -errno. */
+static napi_value send_js(napi_env env, napi_callback_info info)
+{
+	struct args a = args_get(env, info);
+	int fd = arg_i32(&a, 0);
+	size_t length;
+	const uint8_t *buf = arg_bytes(&a, 1, &length);
+	uint32_t off = arg_u32(&a, 2), bytes = arg_u32(&a, 3), more = arg_u32(&a, 4);
+
+	if (!a.bad && (off > length || bytes > length - off || more > length))
+		fail_type(&a, "the range does not lie in the buffer");
+	return a.bad ? 0 : number(env, stream_send(fd, buf + off, bytes, buf, more));
+}
+
+void register_streams(napi_env env, napi_value exports)
+{
+	static const struct function list[] = {
+		{ "streamListenUnix", listen_unix_js },
+		{ "streamListenTcp", listen_tcp_js },
+		{ "streamConnectUnix", connect_unix_js },
+		{ "streamConnectTcp", connect_tcp_js },
+		{ "streamConnected", connected_js },
+		{ "streamAccept", accept_js },
+		{ "streamPort", port_js },
+		{ "streamReceive", receive_js },
+		{ "streamSend", send_js },
+	};
+
+	add_functions(env, exports, list, sizeof(list) / sizeof(list[0]));
+}

@@ -1,0 +1,170 @@
+// `colo qemu netdev`: QEMU's filters outside QEMU, between a guest port and a host port. `mirror`, `redirector` and `rewriter` are the
+// same with one filter.
+
+import { type Command, Option } from 'commander';
+import { OperatorError } from '../core/errors';
+import { complaints } from '../daemon/config-errors';
+import { readConfigFile } from '../daemon/config-file';
+import { createLogger } from '../daemon/log';
+import { ControlServer } from '../qemu/control-server';
+import type { FilterType } from '../qemu/filter-options';
+import { Netdev } from '../qemu/netdev';
+import {
+  type NetdevConfig,
+  type NetdevFlags,
+  netdevFromFile,
+  netdevFromFlags,
+  netdevSchema,
+} from '../qemu/netdev-config';
+
+/** A fault in the program itself (sysexits.h, EX_SOFTWARE). */
+const EXIT_SOFTWARE = 70;
+
+const PORTS = 'ENDPOINT (unix:PATH or tcp:HOST:PORT, then ,server or ,reconnect=SECONDS), tap:NAME or none';
+
+const HELP = `
+Filters, with QEMU's names and defaults:
+  mirror,id=ID,outdev=CHARDEV               a copy to outdev; dropped when nobody is there
+  redirector,id=ID,indev=..,outdev=..       to outdev instead of on; held back when nobody is there, unless fail_open=on
+  rewriter,id=ID[,state=FILE][,max_flows=N] the primary's numbers for the guest's TCP connections
+Each takes queue=tx|rx|all, position=head|tail|id=ID, insert=before|behind, status=on|off; the first two vnet_hdr_support=on|off.
+SIGTERM, SIGINT  end`;
+
+type Flags = Partial<NetdevFlags> & { logLevel: string };
+
+export function addQemuNetdevCommands(group: Command): void {
+  const netdev = group
+    .command('netdev')
+    .description('a guest port and a host port with filters between them')
+    .option('--config <file>', 'read it from a YAML file instead')
+    .option('--id <id>', "what filters call it in `netdev=` (default 'hn0')")
+    .option('--chardev <device>', 'id=ID,ENDPOINT, or as for QEMU: socket,id=ID,path=... (again for each)', collect, [])
+    .option('--filter <filter>', 'a filter, see below (again for each)', collect, [])
+    .addHelpText('after', HELP);
+  addCommon(netdev).action(async (flags: Flags & { config?: string }) => {
+    await run(flags.config === undefined ? fromFlags(flags) : fromFile(flags.config, flags), flags.logLevel);
+  });
+  addShorthand(group, 'mirror', 'a netdev that copies its frames to --outdev', ['outdev']);
+  addShorthand(group, 'redirector', 'a netdev whose frames go to --outdev, and come from --indev', ['indev', 'outdev']);
+  addShorthand(group, 'rewriter', "a netdev that gives the guest's TCP connections the primary's numbers", []);
+}
+
+function collect(value: string, before: string[]): string[] {
+  return [...before, value];
+}
+
+function addCommon(command: Command): Command {
+  return command
+    .option('--guest <port>', `the guest's port: ${PORTS}`)
+    .option('--host <port>', `the host's port: ${PORTS}`)
+    .option('--vnet-header-bytes <n>', 'virtio-net header of every frame at both ports: 0, 10, 12 or 20 (default 0)')
+    .option('--control <path>', 'a socket for `colo qemu ctl`')
+    .option('--qmp <endpoint>', "the secondary's QMP, which tells a rewriter of checkpoints and of the failover")
+    .addOption(new Option('--log-level <level>').choices(['debug', 'info', 'warn', 'error']).default('info'));
+}
+
+interface ShorthandFlags extends Flags {
+  queue?: string;
+  indev?: string;
+  outdev?: string;
+  status?: string;
+  vnetHdrSupport?: string;
+  failOpen?: string;
+  state?: string;
+  maxFlows?: string;
+}
+
+function addShorthand(
+  group: Command,
+  type: FilterType,
+  description: string,
+  devices: readonly ('indev' | 'outdev')[],
+): void {
+  const command = group.command(type).description(description);
+  addCommon(command)
+    .addOption(new Option('--queue <queue>', 'which frames: to the guest, from it, both').choices(['tx', 'rx', 'all']))
+    .addOption(new Option('--status <status>', 'whether it begins switched on').choices(['on', 'off']));
+  for (const device of devices) command.option(`--${device} <endpoint>`, 'where frames go to or come from');
+  if (devices.length > 0) command.addOption(new Option('--vnet-hdr-support <on|off>').choices(['on', 'off']));
+  if (type === 'redirector') command.addOption(new Option('--fail-open <on|off>').choices(['on', 'off']));
+  if (type === 'rewriter') {
+    command.option('--state <file>', 'a file in which the offsets outlive the process');
+    command.option('--max-flows <n>', 'connections at once');
+  }
+  command.action(async (flags: ShorthandFlags) => {
+    const options: [string, string | undefined][] = [
+      ['queue', flags.queue],
+      ['status', flags.status],
+      ['vnet_hdr_support', flags.vnetHdrSupport],
+      ['fail_open', flags.failOpen],
+      ['state', flags.state],
+      ['max_flows', flags.maxFlows],
+    ];
+    const chardev: string[] = [];
+    for (const device of devices) {
+      if (flags[device] === undefined) continue;
+      chardev.push(`id=${device},${flags[device]}`);
+      options.push([device, device]);
+    }
+    const given = options.filter(([, value]) => value !== undefined);
+    const filter = [
+      type,
+      `id=${type}0`,
+      ...given.map(([name, value]) => `${name}=${value!.replaceAll(',', ',,')}`),
+    ].join(',');
+    await run(fromFlags({ ...flags, chardev, filter: [filter] }), flags.logLevel);
+  });
+}
+
+function fromFlags(flags: Flags): NetdevConfig {
+  const { guest, host } = flags;
+  if (guest === undefined || host === undefined) {
+    throw new OperatorError('EUSAGE', `--${guest === undefined ? 'guest' : 'host'} is missing`, `it is ${PORTS}`);
+  }
+  return netdevFromFlags({ ...flags, guest, host, chardev: flags.chardev ?? [], filter: flags.filter ?? [] });
+}
+
+function fromFile(path: string, flags: Flags): NetdevConfig {
+  for (const name of ['guest', 'host', 'id', 'control', 'qmp', 'vnetHeaderBytes'] as const) {
+    if (flags[name] !== undefined) throw new OperatorError('EUSAGE', `--${name} and --config: say it in the file`);
+  }
+  if (flags.chardev!.length + flags.filter!.length > 0) {
+    throw new OperatorError('EUSAGE', '--chardev, --filter and --config: say it in the file');
+  }
+  const source = readConfigFile(path);
+  const parsed = netdevSchema.safeParse(source.value);
+  if (parsed.success) return netdevFromFile(parsed.data);
+  const lines = complaints(netdevSchema, parsed.error.issues, source.value).map(
+    (c) => `${source.place(c.path)}: ${c.text}`,
+  );
+  throw new OperatorError('ECONFIG', lines.join('\n'), 'see docs/examples/netdev.yaml');
+}
+
+async function run(config: NetdevConfig, logLevel: string): Promise<void> {
+  const log = createLogger(logLevel);
+  process.on('uncaughtException', (error) => {
+    log.fatal({ error: error.stack ?? String(error) }, 'internal error: ending, frames on their way are lost');
+    process.exit(EXIT_SOFTWARE);
+  });
+  const netdev = new Netdev(config, log);
+  const control = config.control === undefined ? undefined : new ControlServer(config.control, netdev);
+  try {
+    await control?.open();
+    await netdev.open();
+  } catch (error) {
+    control?.close();
+    throw error;
+  }
+  log.info({ netdev: config.id, filters: config.filters.map(({ id }) => id) }, 'ready');
+  await new Promise<void>((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.once(signal, () => {
+        log.info({ signal }, 'ending');
+        resolve();
+      });
+    }
+  });
+  control?.close();
+  netdev.close();
+  log.info({}, 'ended');
+}

@@ -1,0 +1,90 @@
+// The control socket of a netdev: a Unix stream socket of mode 0600, one JSON object a line, answered in order.
+
+import { existsSync, unlinkSync } from 'node:fs';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { OperatorError } from '../core/errors';
+import { type Controlled, execute } from './control-commands';
+
+/** A longer line ends the connection. */
+export const MAX_LINE_BYTES = 64 << 10;
+/** Lines that wait for their turn on one connection; more end it. */
+const MAX_WAITING = 64;
+const MAX_CONNECTIONS = 16;
+
+export class ControlServer {
+  private readonly server: Server;
+  private readonly sockets = new Set<Socket>();
+
+  constructor(
+    private readonly path: string,
+    private readonly netdev: Controlled,
+  ) {
+    this.server = createServer((socket) => this.serve(socket));
+    this.server.maxConnections = MAX_CONNECTIONS;
+  }
+
+  /** Throws OperatorError. A socket file left by a dead server is replaced. */
+  async open(): Promise<void> {
+    if (existsSync(this.path) && !(await isServed(this.path))) unlinkSync(this.path);
+    // The file is made by bind(), within this call: nobody else can ever open it.
+    const mask = process.umask(0o177);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.server.once('error', reject);
+        this.server.listen(this.path, () => resolve());
+      });
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      throw new OperatorError(
+        code ?? 'EBIND',
+        `listening at ${this.path}: ${message}`,
+        'end who serves it, or choose another path',
+        {
+          cause: error,
+        },
+      );
+    } finally {
+      process.umask(mask);
+    }
+  }
+
+  /** Idempotent; removes the path. */
+  close(): void {
+    this.server.close();
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  private serve(socket: Socket): void {
+    this.sockets.add(socket);
+    socket.on('close', () => this.sockets.delete(socket));
+    socket.on('error', () => socket.destroy());
+    let rest = '';
+    let waiting = 0;
+    let turn: Promise<void> = Promise.resolve();
+    socket.setEncoding('utf8').on('data', (piece) => {
+      const lines = (rest + String(piece)).split('\n');
+      rest = lines.pop()!;
+      for (const line of lines) {
+        if (line.trim() === '') continue;
+        waiting++;
+        turn = turn.then(async () => {
+          const reply = await execute(this.netdev, line);
+          waiting--;
+          if (!socket.destroyed) socket.write(`${JSON.stringify(reply)}\n`);
+        });
+      }
+      if (rest.length > MAX_LINE_BYTES || waiting > MAX_WAITING) socket.destroy();
+    });
+  }
+}
+
+function isServed(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(path);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'ECONNREFUSED'));
+  });
+}

@@ -1,0 +1,103 @@
+// The wire format of QEMU's socket character devices and of its socket netdevs: a big-endian length before every frame, with
+// vnet_hdr_support a second one that tells how many of the bytes are a virtio-net header, then the frame.
+
+/** More is an error of the stream; QEMU's own bound (NET_BUFSIZE). */
+export const MAX_FRAME_BYTES = 4096 + 65536;
+/** sizeof(struct virtio_net_hdr_v1_hash_tunnel); all others are smaller. */
+export const MAX_VNET_BYTES = 24;
+
+/** What FrameReader.read() answers for a length that cannot be: the connection must be given up. */
+export const BAD_FRAME = -1;
+
+export type FrameHandler = (buf: Buffer, off: number, len: number, vnetBytes: number) => void;
+
+/**
+ * Takes frames out of a receive buffer, in place. It keeps no state of the stream: what a read leaves comes again with more, so
+ * a peer that dies within a frame costs that frame only.
+ */
+export class FrameReader {
+  /** Why read() gave BAD_FRAME. */
+  fault = '';
+  private readonly wordBytes: number;
+
+  constructor(
+    private readonly vnetWord: boolean,
+    /** A frame is buf[off, off+len), of which the first vnetBytes are a virtio-net header. Never of no bytes. */
+    private readonly onFrame: FrameHandler,
+  ) {
+    this.wordBytes = vnetWord ? 8 : 4;
+  }
+
+  /** Hands over every whole frame in buf[from, to); the bytes it has taken, or BAD_FRAME. */
+  read(buf: Buffer, from: number, to: number): number {
+    const { wordBytes, vnetWord } = this;
+    let at = from;
+    while (to - at >= 4) {
+      const len = read32(buf, at);
+      if (len === 0 || len > MAX_FRAME_BYTES) {
+        this.fault = `a frame of ${len} bytes, which is none between 1 and ${MAX_FRAME_BYTES}`;
+        return BAD_FRAME;
+      }
+      const off = at + wordBytes;
+      if (to < off) break;
+      let vnetBytes = 0;
+      if (vnetWord) {
+        vnetBytes = read32(buf, at + 4);
+        if (vnetBytes > MAX_VNET_BYTES || vnetBytes > len) {
+          this.fault = `a virtio-net header of ${vnetBytes} bytes in a frame of ${len}: do both ends have the same vnet_hdr_support?`;
+          return BAD_FRAME;
+        }
+      }
+      if (to - off < len) break;
+      this.onFrame(buf, off, len, vnetBytes);
+      at = off + len;
+    }
+    return at - from;
+  }
+}
+
+/** Where frames are written to: the send buffer of a Chardev. */
+export interface FrameSink {
+  readonly out: Buffer;
+  /** Offset in `out` where so many contiguous bytes may be written, or -1. */
+  reserve(bytes: number): number;
+  commit(bytes: number): void;
+}
+
+/** Writes what goes before a frame of len bytes; returns the offset behind it. */
+export function writeFrameHead(out: Buffer, at: number, len: number, vnetWord: boolean, vnetBytes: number): number {
+  write32(out, at, len);
+  if (!vnetWord) return at + 4;
+  write32(out, at + 4, vnetBytes);
+  return at + 8;
+}
+
+/** Copies a frame and its words into the sink. Returns the offset of the copy in sink.out, or -1: the sink takes nothing. */
+export function writeFrame(
+  sink: FrameSink,
+  vnetWord: boolean,
+  vnetBytes: number,
+  buf: Buffer,
+  off: number,
+  len: number,
+): number {
+  const bytes = (vnetWord ? 8 : 4) + len;
+  const at = sink.reserve(bytes);
+  if (at < 0) return -1;
+  const { out } = sink;
+  const body = writeFrameHead(out, at, len, vnetWord, vnetBytes);
+  buf.copy(out, body, off, off + len);
+  sink.commit(bytes);
+  return body;
+}
+
+function read32(buf: Buffer, at: number): number {
+  return ((buf[at]! << 24) | (buf[at + 1]! << 16) | (buf[at + 2]! << 8) | buf[at + 3]!) >>> 0;
+}
+
+function write32(buf: Buffer, at: number, value: number): void {
+  buf[at] = value >>> 24;
+  buf[at + 1] = (value >>> 16) & 0xff;
+  buf[at + 2] = (value >>> 8) & 0xff;
+  buf[at + 3] = value & 0xff;
+}

@@ -1,0 +1,82 @@
+// notify_dev: how a comparison and the controller of its pair (libxl, or whoever takes a guest's checkpoints) speak. Frames of text
+// without a NUL. Those that come carry the second length word with vnet_hdr_support, those that go never do.
+//
+//   controller -> compare   COLO_USERSPACE_PROXY_INIT    hello
+//   compare -> controller   COLO_COMPARE_GET_XEN_INIT    the answer; libxl waits 500 ms for it
+//   compare -> controller   DO_CHECKPOINT                the guests differ, one of them is silent, or a bound is exhausted
+//   controller -> compare   COLO_CHECKPOINT              both guests are stopped and equal; no answer
+//
+// Length and text go out in one piece: a client that times out between the two would lose its place in the stream. DO_CHECKPOINT is
+// said once an epoch, and while it goes unheeded again from time to time, and to every controller that comes meanwhile: a
+// controller may have lost it with its connection, and saying it twice costs at most a checkpoint.
+
+import { FrameReader, type FrameSink, writeFrame } from './frame';
+
+export const PROXY_INIT = 'COLO_USERSPACE_PROXY_INIT';
+export const PROXY_INIT_REPLY = 'COLO_COMPARE_GET_XEN_INIT';
+export const DO_CHECKPOINT = 'DO_CHECKPOINT';
+export const CHECKPOINT = 'COLO_CHECKPOINT';
+
+const INIT_REPLY_BYTES = Buffer.from(PROXY_INIT_REPLY, 'latin1');
+const DO_CHECKPOINT_BYTES = Buffer.from(DO_CHECKPOINT, 'latin1');
+/** Of what is not understood, for the log. */
+const SHOWN_BYTES = 64;
+
+export interface NotifyEvents {
+  /** A controller has said hello, and was answered. */
+  onInit(): void;
+  onCheckpoint(): void;
+  /** Text that means nothing; it is ignored. */
+  onUnknown(text: string): void;
+}
+
+export class NotifyProtocol {
+  readonly reader: FrameReader;
+  /** A checkpoint was asked for and has not come. */
+  awaited = false;
+  private askedAtMs = 0;
+
+  constructor(
+    vnetWord: boolean,
+    private readonly sink: FrameSink,
+    private readonly events: NotifyEvents,
+  ) {
+    this.reader = new FrameReader(vnetWord, (buf, off, len, vnetBytes) =>
+      this.frame(buf, off + vnetBytes, len - vnetBytes),
+    );
+  }
+
+  /** The comparison wants a checkpoint. False: nobody could be told. */
+  request(nowMs: number): boolean {
+    this.awaited = true;
+    return this.ask(nowMs);
+  }
+
+  /** True: it is time to say it again. */
+  isDue(nowMs: number, repeatMs: number): boolean {
+    return this.awaited && nowMs - this.askedAtMs >= repeatMs;
+  }
+
+  /** Says it (again). False: nobody could be told. */
+  ask(nowMs: number): boolean {
+    this.askedAtMs = nowMs;
+    return this.send(DO_CHECKPOINT_BYTES);
+  }
+
+  private frame(buf: Buffer, off: number, len: number): void {
+    const text = buf.toString('latin1', off, off + Math.min(len, SHOWN_BYTES));
+    if (len === CHECKPOINT.length && text === CHECKPOINT) {
+      this.events.onCheckpoint();
+      this.awaited = false;
+    } else if (len === PROXY_INIT.length && text === PROXY_INIT) {
+      this.send(INIT_REPLY_BYTES);
+      this.events.onInit();
+    } else {
+      this.events.onUnknown(text);
+    }
+  }
+
+  private send(text: Buffer): boolean {
+    return writeFrame(this.sink, false, 0, text, 0, text.length) >= 0;
+  }
+}

@@ -1,0 +1,110 @@
+// Two network namespaces, whose stacks reach each other only through two netdevs: each has a tap as its host port, and the
+// two guest ports are one socket. So what one filters as tx the other filters as rx, with real TCP in between.
+
+import { execFile, execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { NetdevProcess } from '../system/support/netdev-process';
+import { requires } from './requires';
+import { until } from './support/wait';
+
+const NAMES = { a: `colo-nd-a${process.pid}`, b: `colo-nd-b${process.pid}` };
+const IP = { a: '10.99.0.1', b: '10.99.0.2' };
+
+function ip(...words: string[]): void {
+  execFileSync('ip', words, { stdio: ['ignore', 'ignore', 'pipe'] });
+}
+
+function inside(side: 'a' | 'b', ...words: string[]): Promise<{ status: number; stdout: Buffer }> {
+  return new Promise((resolve) => {
+    execFile(
+      'ip',
+      ['netns', 'exec', NAMES[side], ...words],
+      { encoding: 'buffer', maxBuffer: 1 << 26, timeout: 60_000 },
+      (error, stdout) => resolve({ status: error === null ? 0 : 1, stdout }),
+    );
+  });
+}
+
+requires('root', 'netns', 'addon')('a netdev between a tap and a guest', () => {
+  let a: NetdevProcess;
+  let b: NetdevProcess;
+
+  beforeEach(() => {
+    a = new NetdevProcess();
+    b = new NetdevProcess();
+    for (const name of Object.values(NAMES)) ip('netns', 'add', name);
+  });
+  afterEach(async () => {
+    await a.close();
+    await b.close();
+    for (const name of Object.values(NAMES)) ip('netns', 'del', name);
+  });
+
+  async function start(filters: string[], vnet = '0'): Promise<void> {
+    const within = (side: 'a' | 'b') => ['ip', 'netns', 'exec', NAMES[side]];
+    const common = ['netdev', '--host', 'tap:tap0', '--vnet-header-bytes', vnet];
+    await a.start([...common, '--guest', a.at('guest', ',server'), ...filters], within('a'));
+    await b.start([...common, '--guest', a.at('guest')], within('b'));
+    for (const side of ['a', 'b'] as const) {
+      ip('-n', NAMES[side], 'address', 'add', `${IP[side]}/24`, 'dev', 'tap0');
+      ip('-n', NAMES[side], 'link', 'set', 'tap0', 'up');
+      ip('-n', NAMES[side], 'link', 'set', 'lo', 'up');
+    }
+    await until('ping', async () => (await inside('a', 'busybox', 'ping', '-c', '1', '-W', '1', IP.b)).status === 0);
+  }
+
+  /** A file of `b` as `a` downloads it. */
+  async function download(): Promise<boolean> {
+    const content = randomBytes(3 << 20);
+    writeFileSync(b.path('file'), content);
+    const server = execFile('ip', ['netns', 'exec', NAMES.b, 'busybox', 'httpd', '-f', '-p', '80', '-h', b.dir]);
+    const ended = new Promise((resolve) => server.once('exit', resolve));
+    try {
+      const { stdout } = await until('download', async () => {
+        const got = await inside('a', 'curl', '-s', '-m', '30', `http://${IP.b}/file`);
+        return got.status === 0 && got;
+      });
+      return stdout.equals(content);
+    } finally {
+      server.kill();
+      await ended;
+    }
+  }
+
+  test('real TCP gets through a mirror that nobody reads and a rewriter', async () => {
+    await start([
+      ...['--chardev', `id=m,${a.at('m', ',server')}`],
+      ...['--filter', 'mirror,id=m0,outdev=m', '--filter', 'rewriter,id=rew0'],
+    ]);
+    (await a.connect('m')).stall();
+    expect(await download()).toBe(true);
+    const { host, guest, filters } = await a.query();
+    expect(host.framesOut).toBeGreaterThan(0);
+    expect(guest.framesOut).toBeGreaterThan(0);
+    expect(filters.find((f) => f.id === 'm0')!.droppedFull).toBeGreaterThan(0);
+    const rewriter = filters.find((f) => f.id === 'rew0')!;
+    expect([rewriter.guest_malformed, rewriter.peer_malformed]).toEqual([0, 0]);
+    expect(rewriter.guest_packets).toBeGreaterThan(100);
+  });
+
+  test('and with virtio-net headers on both taps', async () => {
+    await start(['--filter', 'rewriter,id=rew0'], '12');
+    expect(await download()).toBe(true);
+  });
+
+  test('a tap that is deleted is told, and the process lives on', async () => {
+    await start([]);
+    ip('-n', NAMES.a, 'link', 'del', 'tap0');
+    await until('log line', () => a.log.includes('the tap device is gone'));
+    expect((await a.query()).host).toMatchObject({ connected: false });
+  });
+
+  test('a tap that another process has is refused in words', async () => {
+    await start([]);
+    const second = new NetdevProcess();
+    const refused = second.start(['rewriter', '--guest', 'none', '--host', 'tap:tap0'], ['ip', 'netns', 'exec', NAMES.a]);
+    await expect(refused).rejects.toThrow('another process has it');
+    await second.close();
+  });
+});

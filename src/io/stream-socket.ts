@@ -179,6 +179,25 @@ export class Chardev {
     });
   }
 
+  /**
+   * Hands over what the socket holds now, paused or not; `bytes` bounds it where the peer goes on talking. For who has to know all
+   * that was said before something else. Not from within this device's own onData.
+   */
+  drain(bytes: number): void {
+    const { peer, counters } = this;
+    const end = counters.bytesIn + bytes;
+    let wanted = this.paused;
+    for (let before = -1; this.isOpen && this.peer === peer && before < counters.bytesIn && counters.bytesIn < end; ) {
+      // What a pause has left comes before more is read.
+      before = this.again ? -1 : counters.bytesIn;
+      this.paused = false;
+      if (this.again) this.deliver();
+      else this.read();
+      wanted ||= this.paused;
+    }
+    this.paused = wanted;
+  }
+
   /** Drops this peer, with onClose(why): a server accepts the next, a client dials again. Nothing without a peer. */
   disconnect(why: string): void {
     if (this.isOpen) this.drop(why);

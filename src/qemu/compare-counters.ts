@@ -22,7 +22,6 @@ export const COMPARE_COUNTER_NAMES = [
   'notify_unknown',
   'notify_requests',
   'notify_refused',
-  'outdev_discarded_bytes',
 ] as const;
 export type CompareCounterName = (typeof COMPARE_COUNTER_NAMES)[number];
 
@@ -50,7 +49,6 @@ export const C_NOTIFY_UNKNOWN = at('notify_unknown');
 export const C_NOTIFY_REQUESTS = at('notify_requests');
 /** DO_CHECKPOINT could not be sent: no peer, or one that does not read. It is repeated. */
 export const C_NOTIFY_REFUSED = at('notify_refused');
-export const C_OUTDEV_DISCARDED = at('outdev_discarded_bytes');
 
 export class CompareCounters extends Counters<CompareCounterName> {
   constructor() {

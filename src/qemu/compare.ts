@@ -76,7 +76,6 @@ const ID_HEAD_SHIFT = 8;
 
 export class FrameComparison {
   readonly engine: PrimaryEngine;
-  readonly counters = new CompareCounters();
   private readonly frame = new FrameView();
   private readonly arp = new ArpView();
   private readonly zones = new Zones();
@@ -86,6 +85,7 @@ export class FrameComparison {
     options: CompareOptions,
     private readonly sink: OutputSink,
     onRequest: (cause: CheckpointCause) => void,
+    readonly counters = new CompareCounters(),
   ) {
     this.vnetWord = options.vnetHeaders;
     const actions: PrimaryActions = {

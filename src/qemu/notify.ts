@@ -10,7 +10,7 @@
 // said once an epoch, and while it goes unheeded again from time to time, and to every controller that comes meanwhile: a
 // controller may have lost it with its connection, and saying it twice costs at most a checkpoint.
 
-import { FrameReader, type FrameSink, writeFrame } from './frame';
+import { type FrameSink, writeFrame } from './frame';
 
 export const PROXY_INIT = 'COLO_USERSPACE_PROXY_INIT';
 export const PROXY_INIT_REPLY = 'COLO_COMPARE_GET_XEN_INIT';
@@ -31,43 +31,32 @@ export interface NotifyEvents {
 }
 
 export class NotifyProtocol {
-  readonly reader: FrameReader;
   /** A checkpoint was asked for and has not come. */
   awaited = false;
   private askedAtMs = 0;
 
   constructor(
-    vnetWord: boolean,
     private readonly sink: FrameSink,
     private readonly events: NotifyEvents,
-  ) {
-    this.reader = new FrameReader(vnetWord, (buf, off, len, vnetBytes) =>
-      this.frame(buf, off + vnetBytes, len - vnetBytes),
-    );
-  }
-
-  /** The comparison wants a checkpoint. False: nobody could be told. */
-  request(nowMs: number): boolean {
-    this.awaited = true;
-    return this.ask(nowMs);
-  }
+  ) {}
 
   /** True: it is time to say it again. */
   isDue(nowMs: number, repeatMs: number): boolean {
     return this.awaited && nowMs - this.askedAtMs >= repeatMs;
   }
 
-  /** Says it (again). False: nobody could be told. */
+  /** Says that a checkpoint is wanted, for the first time or again. False: nobody could be told. */
   ask(nowMs: number): boolean {
     this.askedAtMs = nowMs;
     return this.send(DO_CHECKPOINT_BYTES);
   }
 
-  private frame(buf: Buffer, off: number, len: number): void {
+  /** What the controller says, without its virtio-net header. */
+  frame(buf: Buffer, off: number, len: number): void {
     const text = buf.toString('latin1', off, off + Math.min(len, SHOWN_BYTES));
     if (len === CHECKPOINT.length && text === CHECKPOINT) {
-      this.events.onCheckpoint();
       this.awaited = false;
+      this.events.onCheckpoint();
     } else if (len === PROXY_INIT.length && text === PROXY_INIT) {
       this.send(INIT_REPLY_BYTES);
       this.events.onInit();

@@ -1,0 +1,166 @@
+// `colo qemu compare`: colo-compare outside QEMU, by QEMU's option names. One instance by options, several by a file.
+
+import type { Server } from 'node:http';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { OperatorError } from '../core/errors';
+import { nowMs } from '../daemon/clock';
+import { complaints } from '../daemon/config-errors';
+import { type ConfigSource, readConfigFile } from '../daemon/config-file';
+import { createLogger, type Logger } from '../daemon/log';
+import { createRegistry, type NodeMetrics, serveMetrics } from '../daemon/metrics';
+import { COMPARE_DEFAULTS, compareFileSchema, compareSettings } from '../qemu/compare-config';
+import { CompareDevice, type CompareSettings } from '../qemu/compare-device';
+import { printJson } from './output';
+
+/** A fault in the program itself (sysexits.h, EX_SOFTWARE). */
+const EXIT_SOFTWARE = 70;
+
+const ENDPOINTS = ['primary_in', 'secondary_in', 'outdev', 'notify_dev'] as const;
+const NUMBERS = ['compare_timeout', 'expired_scan_cycle', 'max_queue_size'] as const;
+
+const DESCRIPTIONS: Record<string, string> = {
+  primary_in: "the primary guest's frames (from its filter-redirector)",
+  secondary_in: "the secondary guest's frames",
+  outdev: 'verified frames of the primary go here',
+  notify_dev: 'the controller: libxl, or who else takes checkpoints',
+  compare_timeout: 'how long one guest may be silent before a checkpoint is asked for, in ms',
+  expired_scan_cycle: 'how often that is looked at, and how often an unheeded request is repeated, in ms',
+  max_queue_size: 'a sixteenth of the packets that are held at most',
+};
+
+const HELP = `
+ENDPOINT is unix:PATH or tcp:HOST:PORT, then ,server or ,reconnect=SECONDS. Options may be written with dashes as well. Instead of
+them, --config FILE names a YAML file whose key \`compare\` is a list of instances with the same keys, and \`id\`.
+
+SIGTERM, SIGINT  end; what is held is not let out`;
+
+type Flags = Record<string, string | number | boolean>;
+
+export function addQemuCompareCommand(group: Command): void {
+  const command = group
+    .command('compare')
+    .description('colo-compare: lets out of the primary what the secondary says too')
+    .addHelpText('after', HELP);
+  addProperty(command, 'id', 'NAME', `for logs and metrics (default ${COMPARE_DEFAULTS.id})`);
+  for (const name of ENDPOINTS) addProperty(command, name, 'ENDPOINT', DESCRIPTIONS[name]!);
+  for (const name of NUMBERS) {
+    addProperty(command, name, 'N', `${DESCRIPTIONS[name]} (default ${COMPARE_DEFAULTS[name]})`, whole);
+  }
+  addProperty(
+    command,
+    'vnet_hdr_support',
+    '[on|off]',
+    'the size of a virtio-net header goes before every frame (default off)',
+  );
+  command
+    .option('--config <file>', 'instances from a YAML file instead')
+    .addOption(new Option('--metrics-port <port>', 'Prometheus metrics on this loopback port').argParser(whole))
+    .option('--log-level <level>', 'trace, debug, info, warn, error, fatal, silent', 'info')
+    .option('--json', 'print the counters as JSON when ending')
+    .action(async (flags: Flags) => {
+      const settings = compareSettings(checked(flags));
+      await run(settings, flags);
+    });
+}
+
+/** By QEMU's name, and the same with dashes. */
+function addProperty(
+  command: Command,
+  name: string,
+  value: string,
+  description: string,
+  parser?: (text: string) => number,
+): void {
+  const argument = value.startsWith('[') ? value : `<${value}>`;
+  const names = name.includes('_') ? [name, name.replaceAll('_', '-')] : [name];
+  names.forEach((spelling, i) => {
+    const option = new Option(`--${spelling} ${argument}`, description).hideHelp(i > 0);
+    command.addOption(parser === undefined ? option : option.argParser(parser));
+  });
+}
+
+function whole(text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('it must be a whole number.');
+  return Number(text);
+}
+
+/** The file's instances, or the one of the options. Throws OperatorError. */
+function checked(flags: Flags) {
+  const given = propertiesOf(flags);
+  const file = typeof flags.config === 'string' ? flags.config : undefined;
+  if (file !== undefined && Object.keys(given).length > 0) {
+    throw new OperatorError('EUSAGE', `--${Object.keys(given)[0]} goes with no --config`, 'say it in the file');
+  }
+  const source: ConfigSource =
+    file === undefined ? { value: { compare: [given] }, place: () => '' } : readConfigFile(file);
+  const parsed = compareFileSchema.safeParse(source.value);
+  if (parsed.success) return parsed.data;
+  const lines = complaints(compareFileSchema, parsed.error.issues, source.value).map(({ path, text }) => {
+    if (file === undefined) return `--${String(path.at(-1))}${text.slice(text.indexOf(' '))}`;
+    return `${source.place(path)}: ${text}`;
+  });
+  throw new OperatorError('ECONFIG', lines.join('\n'), 'see colo qemu compare --help');
+}
+
+/** Options by QEMU's names, whichever way they were written. */
+function propertiesOf(flags: Flags): Record<string, unknown> {
+  const out: Record<string, unknown> = {};
+  for (const name of ['id', ...ENDPOINTS, ...NUMBERS, 'vnet_hdr_support']) {
+    // Commander makes primaryIn of --primary-in.
+    const value = flags[name] ?? flags[name.replace(/_(\w)/g, (_all, letter: string) => letter.toUpperCase())];
+    if (value !== undefined) out[name] = value;
+  }
+  return out;
+}
+
+async function run(settings: readonly CompareSettings[], flags: Flags): Promise<void> {
+  const log = createLogger(String(flags.logLevel));
+  process.on('uncaughtException', (error) => {
+    log.fatal({ error: error.stack ?? String(error) }, 'internal error: ending, what was held is lost');
+    process.exit(EXIT_SOFTWARE);
+  });
+  const devices = settings.map((one) => new CompareDevice(one, log.child({ compare: one.id }), nowMs));
+  let metrics: Server | undefined;
+  try {
+    for (const device of devices) await device.open();
+    if (typeof flags.metricsPort === 'number') metrics = await serveMetrics(flags.metricsPort, registry(devices));
+    log.info({ instances: devices.length, pid: process.pid }, 'ready');
+    await ended(log);
+  } finally {
+    for (const device of devices) device.close();
+    metrics?.close();
+  }
+  if (flags.json === true) {
+    printJson(
+      Object.fromEntries(devices.map((device) => [device.settings.id, { ...device.gauges(), ...device.counts() }])),
+    );
+  }
+  log.info({}, 'ended');
+}
+
+function ended(log: Logger): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.once(signal, () => {
+        log.info({ signal }, 'ending');
+        resolve();
+      });
+    }
+  });
+}
+
+function registry(devices: readonly CompareDevice[]) {
+  return createRegistry((): NodeMetrics[] =>
+    devices.map((device) => {
+      const { counters } = device.comparison.engine;
+      return {
+        labels: { node: device.settings.id, role: 'compare' },
+        counters: device.counts(),
+        requests: counters.requestsByCause(),
+        gauges: device.gauges(),
+        holdBuckets: counters.holdBuckets,
+        holdMsSum: counters.holdMsSum,
+      };
+    }),
+  );
+}

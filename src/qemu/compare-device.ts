@@ -1,0 +1,260 @@
+// One colo-compare: its four sockets, its clock, and what happens when one of the peers is slow or gone.
+//
+//   primary_in gone     what is held of that guest is dropped: a dead guest's output must not appear
+//   secondary_in gone   what is held stays held; the timeouts ask for checkpoints
+//   notify_dev gone     what is held stays held, and nobody can release it but a controller that comes back
+//   outdev gone         what is verified meanwhile is dropped and counted, as on a network without a cable; nothing else takes it
+//   outdev slow         primary_in is not read until the backlog is gone; what was read before fits into the send buffer
+//   a length that cannot be, on any of them: that connection ends, the next one starts afresh
+
+import { randomBytes } from 'node:crypto';
+import { CheckpointCause } from '../compare/outcome';
+import { DEFAULT_LIMITS, type EngineLimits } from '../core/limits';
+import type { Endpoint } from '../io/stream-socket';
+import { describeDifference } from '../pmycolo/difference-text';
+import { FrameComparison } from './compare';
+import {
+  C_NOTIFY_BAD,
+  C_NOTIFY_REFUSED,
+  C_NOTIFY_REQUESTS,
+  C_NOTIFY_UNKNOWN,
+  C_PRIMARY_BAD,
+  C_SECONDARY_BAD,
+  CompareCounters,
+} from './compare-counters';
+import { type FrameHandler, FrameReader } from './frame';
+import { FrameSocket } from './frame-socket';
+import type { Log } from './log';
+import { NotifyProtocol } from './notify';
+
+/** QEMU's properties in our spelling. */
+export interface CompareSettings {
+  id: string;
+  primaryIn: Endpoint;
+  secondaryIn: Endpoint;
+  outdev: Endpoint;
+  notifyDev?: Endpoint | undefined;
+  compareTimeoutMs: number;
+  /** How often an unheeded request is repeated. The timeouts are looked at as often, and at least every TICK_MS. */
+  expiredScanCycleMs: number;
+  maxQueueSize: number;
+  vnetHeaders: boolean;
+  limits?: Partial<EngineLimits> | undefined;
+}
+
+const TICK_MS = 100;
+/** With so much on its way to outdev no more of the primary is read. */
+const BACKLOG_BYTES = 1 << 20;
+/** What is read of each socket before a checkpoint: more than sockets hold of a guest that is stopped. */
+const DRAIN_BYTES = 8 << 20;
+
+/** Causes that come with bytes to show. */
+const DIFFERENCES: ReadonlySet<CheckpointCause> = new Set([
+  CheckpointCause.PAYLOAD,
+  CheckpointCause.LENGTH,
+  CheckpointCause.FIN,
+  CheckpointCause.RST,
+  CheckpointCause.SYN_OPTIONS,
+  CheckpointCause.RETRANSMISSION,
+]);
+
+export class CompareDevice {
+  readonly comparison: FrameComparison;
+  private readonly counters = new CompareCounters();
+  private readonly primaryIn: FrameSocket;
+  private readonly secondaryIn: FrameSocket;
+  private readonly outdev: FrameSocket;
+  private readonly notifyDev: FrameSocket | undefined;
+  private readonly notify: NotifyProtocol | undefined;
+  /** Of the present batch. */
+  private nowMs: number;
+  /** A checkpoint is being made: what differs now is covered by it. */
+  private draining = false;
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    readonly settings: CompareSettings,
+    private readonly log: Log,
+    /** Monotonic ms. */
+    private readonly clock: () => number,
+    /** Told of every request for a checkpoint, whether there is a notify_dev or not. */
+    private readonly onRequest: (cause: CheckpointCause) => void = () => {},
+  ) {
+    this.nowMs = clock();
+    const { limits } = settings;
+    const counted = this.counters.values;
+    const maxHeldBytes = limits?.maxHeldBytes ?? DEFAULT_LIMITS.maxHeldBytes;
+    this.outdev = this.socket('outdev', settings.outdev, -1, {
+      onClose: () => this.primaryIn.stream.pause(false),
+      // A checkpoint releases all that is held, on top of what waits already and of what comes before it.
+      sendBytes: maxHeldBytes + 2 * (BACKLOG_BYTES + DRAIN_BYTES),
+    });
+    const seed = randomBytes(8);
+    this.comparison = new FrameComparison(
+      {
+        compareTimeoutMs: settings.compareTimeoutMs,
+        maxQueueSize: settings.maxQueueSize,
+        vnetHeaders: settings.vnetHeaders,
+        seed: [seed.readUInt32LE(0), seed.readUInt32LE(4)],
+        ...(limits === undefined ? {} : { limits }),
+      },
+      this.outdev.stream,
+      (cause) => this.requestCheckpoint(cause),
+      this.counters,
+    );
+    const { comparison } = this;
+    this.primaryIn = this.socket('primary_in', settings.primaryIn, C_PRIMARY_BAD, {
+      onFrame: (buf, off, len, vnetBytes) => comparison.primary(buf, off, len, vnetBytes, this.nowMs),
+      onClose: () => this.primaryGone(),
+    });
+    this.secondaryIn = this.socket('secondary_in', settings.secondaryIn, C_SECONDARY_BAD, {
+      onFrame: (buf, off, len, vnetBytes) => comparison.secondary(buf, off, len, vnetBytes, this.nowMs),
+      onClose: () =>
+        this.log.error(this.held(), 'the secondary is gone: what is held waits, the timeouts ask for checkpoints'),
+    });
+    this.outdev.stream.onDrain = () => this.primaryIn.stream.pause(false);
+    if (settings.notifyDev === undefined) return;
+    this.notifyDev = this.socket('notify_dev', settings.notifyDev, C_NOTIFY_BAD, {
+      onFrame: (buf, off, len, vnetBytes) => this.notify!.frame(buf, off + vnetBytes, len - vnetBytes),
+      onOpen: () => {
+        if (this.notify!.awaited) this.ask();
+      },
+      onClose: () =>
+        this.log.error(
+          this.held(),
+          'THE CONTROLLER IS GONE: what is held stays held until one comes and makes a checkpoint',
+        ),
+    });
+    this.notify = new NotifyProtocol(this.notifyDev.stream, {
+      onInit: () => this.log.info({}, 'a controller has said hello'),
+      onCheckpoint: () => this.checkpoint(),
+      onUnknown: (text) => {
+        counted[C_NOTIFY_UNKNOWN]!++;
+        this.log.warn({ text }, 'notify_dev: not understood, ignored');
+      },
+    });
+  }
+
+  /** Listens and dials everywhere. Rejects with OperatorError; then everything is closed again. */
+  async open(): Promise<void> {
+    try {
+      await Promise.all(this.sockets().map((socket) => socket.stream.open()));
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+    this.timer = setInterval(() => this.tick(), Math.min(TICK_MS, this.settings.expiredScanCycleMs));
+  }
+
+  /** For good, and nothing more is let out. */
+  close(): void {
+    clearInterval(this.timer);
+    for (const socket of this.sockets()) socket.stream.close();
+  }
+
+  /** The guests are stopped and equal. What they said before is read first: after it they would be asked for the same again. */
+  checkpoint(): void {
+    this.draining = true;
+    this.primaryIn.stream.drain(DRAIN_BYTES);
+    this.secondaryIn.stream.drain(DRAIN_BYTES);
+    this.draining = false;
+    this.nowMs = this.clock();
+    this.comparison.checkpoint(this.nowMs);
+    if (this.notify !== undefined) this.notify.awaited = false;
+    this.flush();
+  }
+
+  /** Present values, for metrics and status. */
+  gauges(): Record<string, number> {
+    const { engine } = this.comparison;
+    return {
+      held_packets: engine.heldPackets,
+      held_bytes: engine.heldBytes,
+      flows: engine.flowCount,
+      paused: engine.isPaused ? 1 : 0,
+      outdev_backlog_bytes: this.outdev.stream.backlogBytes,
+      ...Object.fromEntries(this.sockets().map(({ name, stream }) => [`${name}_connected`, stream.connected ? 1 : 0])),
+    };
+  }
+
+  /** Everything counted: by the engine, by the frames' way to it and back, and by the sockets. */
+  counts(): Record<string, number> {
+    const sockets = this.sockets().flatMap(({ name, stream }) =>
+      Object.entries(stream.counters).map(([what, value]) => [`${name}_${what}`, value] as const),
+    );
+    return {
+      ...this.comparison.engine.counters.snapshot(),
+      ...this.counters.snapshot(),
+      ...Object.fromEntries(sockets),
+    };
+  }
+
+  private sockets(): FrameSocket[] {
+    const all = [this.outdev, this.primaryIn, this.secondaryIn];
+    return this.notifyDev === undefined ? all : [...all, this.notifyDev];
+  }
+
+  private socket(
+    name: string,
+    endpoint: Endpoint,
+    badCounter: number,
+    on: { onFrame?: FrameHandler; onOpen?: () => void; onClose: () => void; sendBytes?: number },
+  ): FrameSocket {
+    return new FrameSocket(
+      name,
+      endpoint,
+      on.onFrame === undefined ? undefined : new FrameReader(this.settings.vnetHeaders, on.onFrame),
+      {
+        begin: () => {
+          this.nowMs = this.clock();
+        },
+        end: () => this.flush(),
+        onOpen: on.onOpen ?? (() => {}),
+        onClose: on.onClose,
+        onBadFrame: () => this.counters.values[badCounter]!++,
+      },
+      this.log,
+      on.sendBytes === undefined ? {} : { sendBytes: on.sendBytes },
+    );
+  }
+
+  private flush(): void {
+    const { stream } = this.outdev;
+    stream.flush();
+    if (stream.backlogBytes > BACKLOG_BYTES) this.primaryIn.stream.pause(true);
+    this.notifyDev?.stream.flush();
+  }
+
+  private tick(): void {
+    this.nowMs = this.clock();
+    this.comparison.tick(this.nowMs);
+    if (this.notify?.isDue(this.nowMs, this.settings.expiredScanCycleMs)) this.ask();
+    this.flush();
+  }
+
+  private requestCheckpoint(cause: CheckpointCause): void {
+    if (this.draining) return;
+    const difference = DIFFERENCES.has(cause) ? describeDifference(this.comparison.engine) : {};
+    this.log.info({ cause, ...difference }, 'asking for a checkpoint');
+    if (this.notify !== undefined) {
+      this.notify.awaited = true;
+      this.ask();
+    }
+    this.onRequest(cause);
+  }
+
+  private ask(): void {
+    this.counters.values[this.notify!.ask(this.nowMs) ? C_NOTIFY_REQUESTS : C_NOTIFY_REFUSED]!++;
+    this.notifyDev!.stream.flush();
+  }
+
+  private primaryGone(): void {
+    this.log.error(this.held(), 'the primary is gone: what was held of it is dropped');
+    this.comparison.forgetPrimary();
+    if (this.notify !== undefined) this.notify.awaited = false;
+  }
+
+  private held(): { held: number } {
+    return { held: this.comparison.engine.heldPackets };
+  }
+}

@@ -22,8 +22,9 @@ export class FramePort {
     });
   }
 
-  send(frame: Buffer): void {
-    const head = Buffer.alloc(4);
+  /** `vnetWord`: the peer has vnet_hdr_support, so a second word says how long the virtio-net header is: here 0. */
+  send(frame: Buffer, vnetWord = false): void {
+    const head = Buffer.alloc(vnetWord ? 8 : 4);
     head.writeUInt32BE(frame.length);
     this.socket.write(Buffer.concat([head, frame]));
   }

@@ -9,8 +9,6 @@ export type Host = 'pn' | 'sn';
 export interface GuestOptions {
   /** What the guest's /who says. */
   who: string;
-  /** More for the guest's own kernel command line. */
-  append?: string;
   /** Options from -netdev to the last -object. */
   network: readonly string[];
 }
@@ -25,8 +23,8 @@ export class Guest {
   private constructor(readonly process: LabProcess) {}
 
   static start(lab: Lab, host: Host, options: GuestOptions): Guest {
-    const { who, network, append: more = '' } = options;
-    const append = `console=ttyS0 quiet panic=-1 ipv6.disable=1 who=${who} ip=${GUEST_IP}/24 neigh=${CLIENT_IP},${CLIENT_MAC} ${more}`;
+    const { who, network } = options;
+    const append = `console=ttyS0 quiet panic=-1 ipv6.disable=1 who=${who} ip=${GUEST_IP}/24 neigh=${CLIENT_IP},${CLIENT_MAC}`;
     const device = ['-device', `virtio-net-pci,id=e0,netdev=hn0,mac=${GUEST_MAC},romfile=`];
     const args = [...MACHINE, '-append', append, ...network, ...device];
     return new Guest(lab.spawn(host, 'qemu-system-x86_64', args, { stdio: ['pipe', 'pipe', 'pipe'] }));
@@ -82,6 +80,11 @@ export function stockCompare(wire: WireOptions, notifyPath: string): string[] {
       `colo-compare,id=comp0,primary_in=compare0-0,secondary_in=compare1,outdev=compare_out0,notify_dev=notify0,iothread=iothread1${support(wire)}`,
     ),
   ];
+}
+
+/** A secondary whose filters are outside: its network is a socket. */
+export function bareNetwork(path: string): string[] {
+  return ['-netdev', `stream,id=hn0,server=off,addr.type=unix,addr.path=${path}`];
 }
 
 /** The secondary's filters, all of them QEMU's own. */

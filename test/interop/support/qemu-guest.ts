@@ -1,8 +1,8 @@
 // One test guest in QEMU, and the stock command lines that make it a primary or a secondary (docs/QEMU.md has them in full).
 
-import { CLIENT_IP, CLIENT_MAC, GUEST_IP, GUEST_MAC, type Lab, type LabProcess } from '../../netns/lab';
+import { CLIENT_MAC, GUEST_IP, GUEST_MAC, type Lab, type LabProcess } from '../../netns/lab';
 import { INITRD, KERNEL } from './guest-files';
-import { PN_FORWARD_IP } from './guest-lab';
+import { CLIENT_IPS, PN_FORWARD_IP } from './guest-lab';
 
 export type Host = 'pn' | 'sn';
 
@@ -24,7 +24,8 @@ export class Guest {
 
   static start(lab: Lab, host: Host, options: GuestOptions): Guest {
     const { who, network } = options;
-    const append = `console=ttyS0 quiet panic=-1 ipv6.disable=1 who=${who} ip=${GUEST_IP}/24 neigh=${CLIENT_IP},${CLIENT_MAC}`;
+    const neighbours = CLIENT_IPS.map((ip) => `neigh=${ip},${CLIENT_MAC}`).join(' ');
+    const append = `console=ttyS0 quiet panic=-1 ipv6.disable=1 who=${who} ip=${GUEST_IP}/24 ${neighbours}`;
     const device = ['-device', `virtio-net-pci,id=e0,netdev=hn0,mac=${GUEST_MAC},romfile=`];
     const args = [...MACHINE, '-append', append, ...network, ...device];
     return new Guest(lab.spawn(host, 'qemu-system-x86_64', args, { stdio: ['pipe', 'pipe', 'pipe'] }));

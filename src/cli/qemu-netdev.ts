@@ -6,8 +6,11 @@ import { OperatorError } from '../core/errors';
 import { complaints } from '../daemon/config-errors';
 import { readConfigFile } from '../daemon/config-file';
 import { createLogger } from '../daemon/log';
+import type { Endpoint } from '../io/stream-socket';
+import { ColoWatch } from '../qemu/colo-watch';
 import { ControlServer } from '../qemu/control-server';
 import type { FilterType } from '../qemu/filter-options';
+import type { Log } from '../qemu/log';
 import { Netdev } from '../qemu/netdev';
 import {
   type NetdevConfig,
@@ -148,11 +151,15 @@ async function run(config: NetdevConfig, logLevel: string): Promise<void> {
   });
   const netdev = new Netdev(config, log);
   const control = config.control === undefined ? undefined : new ControlServer(config.control, netdev);
+  const watch = config.qmp === undefined ? undefined : watchSecondary(config.qmp, netdev, log);
   try {
     await control?.open();
     await netdev.open();
+    await watch?.open();
   } catch (error) {
+    watch?.close();
     control?.close();
+    netdev.close();
     throw error;
   }
   log.info({ netdev: config.id, filters: config.filters.map(({ id }) => id) }, 'ready');
@@ -164,7 +171,22 @@ async function run(config: NetdevConfig, logLevel: string): Promise<void> {
       });
     }
   });
+  watch?.close();
   control?.close();
   netdev.close();
   log.info({}, 'ended');
+}
+
+function watchSecondary(qmp: Endpoint, netdev: Netdev, log: Log): ColoWatch {
+  return new ColoWatch(
+    'secondary',
+    qmp,
+    {
+      onStopped: () => netdev.holdGuest(),
+      onCheckpoint: () => netdev.checkpointNow(),
+      onFailover: () => netdev.failover(),
+      onRunning: () => netdev.resumeGuest(),
+    },
+    log,
+  );
 }

@@ -8,8 +8,8 @@
 
 import { invariant } from '../core/errors';
 import { hashWords } from '../core/hash';
+import { SlotLists } from '../core/slot-lists';
 import { FLOW_KEY_WORDS } from './flow-table';
-import { SlotLists } from './slot-lists';
 
 const MAGIC = 0x434f4c4f;
 /** Of the layout below. A file of another version is not converted: its connections are those of another program. */

@@ -23,6 +23,8 @@ export interface TapEvents {
 
 /** Frames per call, so that timers and other ports get their turn. */
 const BATCH_FRAMES = 256;
+/** More than a queue of the kernel's usual length holds; who goes on talking does not keep a drain from its end. */
+const DRAIN_BATCHES = 16;
 /** A full batch of 1500-byte packets, with as much to spare; it ends earlier when less is left than a largest frame may take. */
 const ARENA_BYTES = 1 << 20;
 
@@ -91,6 +93,11 @@ export class Tap {
     this.descriptor.watchReadable(!paused);
   }
 
+  /** Hands over what the device holds now, paused or not. For who has to know all that was said before something else. */
+  drain(): void {
+    for (let i = 0; i < DRAIN_BATCHES && !this.closed && this.receive(); i++);
+  }
+
   get closed(): boolean {
     return this.descriptor.closed;
   }
@@ -100,7 +107,8 @@ export class Tap {
     this.descriptor.close();
   }
 
-  private receive(): void {
+  /** False: there was nothing. */
+  private receive(): boolean {
     const count = this.descriptor.native.tapRead(this.descriptor.fd, this.arena, this.table);
     if (count > 0) {
       this.counters.batches++;
@@ -111,6 +119,7 @@ export class Tap {
       this.close();
       this.events.onClose?.(systemError(count, `reading from ${this.name}`, { ENODEV: 'the device was deleted' }));
     }
+    return count > 0;
   }
 }
 

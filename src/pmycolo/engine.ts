@@ -292,6 +292,11 @@ export class PrimaryEngine {
     if (this.protectedNow) this.request(CheckpointCause.ADDRESS_REQUEST, false);
   }
 
+  /** Whoever feeds the engine has no room for what is held: a checkpoint has to empty it. */
+  boundExhausted(): void {
+    if (this.protectedNow) this.request(CheckpointCause.EXHAUSTED, true);
+  }
+
   /** The kernel's conntrack has ended the flow with this key (FLOW_KEY_WORDS words). */
   conntrackDestroyed(key: Uint32Array): void {
     this.expiry.destroyed(key);

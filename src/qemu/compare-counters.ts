@@ -14,8 +14,12 @@ export const COMPARE_COUNTER_NAMES = [
   'secondary_runts',
   'zones_exhausted',
   'offloads_cleared',
+  'fragments_cut',
   'released_without_peer',
   'released_without_room',
+  'outdev_written_bytes',
+  'outdev_lost_bytes',
+  'outdev_backlogs',
   'primary_bad_frames',
   'secondary_bad_frames',
   'notify_bad_frames',
@@ -38,10 +42,18 @@ export const C_PRIMARY_RUNTS = at('primary_runts');
 export const C_SECONDARY_RUNTS = at('secondary_runts');
 export const C_ZONES_EXHAUSTED = at('zones_exhausted');
 export const C_OFFLOADS_CLEARED = at('offloads_cleared');
+/** A repetition in fragments that was to leave cut short: it is dropped, another repetition follows. */
+export const C_FRAGMENTS_CUT = at('fragments_cut');
 /** Verified, but nobody was at outdev: gone, as on a network without a cable. */
 export const C_WITHOUT_PEER = at('released_without_peer');
 /** Verified, but the peer at outdev reads too slowly. */
 export const C_WITHOUT_ROOM = at('released_without_room');
+/** Put into outdev's send buffer, with the words before every frame. */
+export const C_WRITTEN_BYTES = at('outdev_written_bytes');
+/** Of these, what had not been sent when outdev's peer went away. */
+export const C_LOST_BYTES = at('outdev_lost_bytes');
+/** How often primary_in was not read because outdev was slow. */
+export const C_BACKLOGS = at('outdev_backlogs');
 export const C_PRIMARY_BAD = at('primary_bad_frames');
 export const C_SECONDARY_BAD = at('secondary_bad_frames');
 export const C_NOTIFY_BAD = at('notify_bad_frames');

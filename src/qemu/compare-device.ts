@@ -4,7 +4,8 @@
 //   secondary_in gone   what is held stays held; the timeouts ask for checkpoints
 //   notify_dev gone     what is held stays held, and nobody can release it but a controller that comes back
 //   outdev gone         what is verified meanwhile is dropped and counted, as on a network without a cable; nothing else takes it
-//   outdev slow         primary_in is not read until the backlog is gone; what was read before fits into the send buffer
+//   outdev slow         primary_in is not read until the backlog is gone; what was read before fits into the send buffer. Nobody
+//                       is called silent meanwhile: it is the network that is slow, not a guest
 //   a length that cannot be, on any of them: that connection ends, the next one starts afresh
 
 import { randomBytes } from 'node:crypto';
@@ -14,12 +15,15 @@ import type { Endpoint } from '../io/stream-socket';
 import { describeDifference } from '../pmycolo/difference-text';
 import { FrameComparison } from './compare';
 import {
+  C_BACKLOGS,
+  C_LOST_BYTES,
   C_NOTIFY_BAD,
   C_NOTIFY_REFUSED,
   C_NOTIFY_REQUESTS,
   C_NOTIFY_UNKNOWN,
   C_PRIMARY_BAD,
   C_SECONDARY_BAD,
+  C_WRITTEN_BYTES,
   CompareCounters,
 } from './compare-counters';
 import { type FrameHandler, FrameReader } from './frame';
@@ -45,6 +49,8 @@ export interface CompareSettings {
 const TICK_MS = 100;
 /** With so much on its way to outdev no more of the primary is read. */
 const BACKLOG_BYTES = 1 << 20;
+/** After that no guest is called silent before what has waited in its socket was read. */
+const BACKLOG_GRACE_MS = 500;
 /** What is read of each socket before a checkpoint: more than sockets hold of a guest that is stopped. */
 const DRAIN_BYTES = 8 << 20;
 
@@ -58,6 +64,9 @@ const DIFFERENCES: ReadonlySet<CheckpointCause> = new Set([
   CheckpointCause.RETRANSMISSION,
 ]);
 
+/** As the other counters are written. */
+const SOCKET_COUNTERS: Record<string, string> = { bytesIn: 'bytes_in', bytesOut: 'bytes_out' };
+
 export class CompareDevice {
   readonly comparison: FrameComparison;
   private readonly counters = new CompareCounters();
@@ -70,6 +79,12 @@ export class CompareDevice {
   private nowMs: number;
   /** A checkpoint is being made: what differs now is covered by it. */
   private draining = false;
+  /** primary_in is not read. */
+  private backlogged = false;
+  /** No timeouts before. */
+  private graceUntilMs = 0;
+  /** Of what was written for outdev: lost with its peers. */
+  private lostBytes = 0;
   private timer: NodeJS.Timeout | undefined;
 
   constructor(
@@ -85,7 +100,7 @@ export class CompareDevice {
     const counted = this.counters.values;
     const maxHeldBytes = limits?.maxHeldBytes ?? DEFAULT_LIMITS.maxHeldBytes;
     this.outdev = this.socket('outdev', settings.outdev, -1, {
-      onClose: () => this.primaryIn.stream.pause(false),
+      onClose: () => this.outdevGone(),
       // A checkpoint releases all that is held, on top of what waits already and of what comes before it.
       sendBytes: maxHeldBytes + 2 * (BACKLOG_BYTES + DRAIN_BYTES),
     });
@@ -112,7 +127,7 @@ export class CompareDevice {
       onClose: () =>
         this.log.error(this.held(), 'the secondary is gone: what is held waits, the timeouts ask for checkpoints'),
     });
-    this.outdev.stream.onDrain = () => this.primaryIn.stream.pause(false);
+    this.outdev.stream.onDrain = () => this.backlogGone();
     if (settings.notifyDev === undefined) return;
     this.notifyDev = this.socket('notify_dev', settings.notifyDev, C_NOTIFY_BAD, {
       onFrame: (buf, off, len, vnetBytes) => this.notify!.frame(buf, off + vnetBytes, len - vnetBytes),
@@ -164,6 +179,11 @@ export class CompareDevice {
     this.flush();
   }
 
+  /** Where a TCP server listens whose endpoint left that open. */
+  port(name: string): number {
+    return this.sockets().find((socket) => socket.name === name)!.stream.port;
+  }
+
   /** Present values, for metrics and status. */
   gauges(): Record<string, number> {
     const { engine } = this.comparison;
@@ -180,11 +200,14 @@ export class CompareDevice {
   /** Everything counted: by the engine, by the frames' way to it and back, and by the sockets. */
   counts(): Record<string, number> {
     const sockets = this.sockets().flatMap(({ name, stream }) =>
-      Object.entries(stream.counters).map(([what, value]) => [`${name}_${what}`, value] as const),
+      Object.entries(stream.counters).map(
+        ([what, value]) => [`${name}_${SOCKET_COUNTERS[what] ?? what}`, value] as const,
+      ),
     );
     return {
       ...this.comparison.engine.counters.snapshot(),
       ...this.counters.snapshot(),
+      ...this.comparison.fragmentCounts(),
       ...Object.fromEntries(sockets),
     };
   }
@@ -221,13 +244,17 @@ export class CompareDevice {
   private flush(): void {
     const { stream } = this.outdev;
     stream.flush();
-    if (stream.backlogBytes > BACKLOG_BYTES) this.primaryIn.stream.pause(true);
+    if (stream.backlogBytes > BACKLOG_BYTES && !this.backlogged) {
+      this.backlogged = true;
+      this.counters.values[C_BACKLOGS]!++;
+      this.primaryIn.stream.pause(true);
+    }
     this.notifyDev?.stream.flush();
   }
 
   private tick(): void {
     this.nowMs = this.clock();
-    this.comparison.tick(this.nowMs);
+    if (!this.backlogged && this.nowMs >= this.graceUntilMs) this.comparison.tick(this.nowMs);
     if (this.notify?.isDue(this.nowMs, this.settings.expiredScanCycleMs)) this.ask();
     this.flush();
   }
@@ -246,6 +273,22 @@ export class CompareDevice {
   private ask(): void {
     this.counters.values[this.notify!.ask(this.nowMs) ? C_NOTIFY_REQUESTS : C_NOTIFY_REFUSED]!++;
     this.notifyDev!.stream.flush();
+  }
+
+  private backlogGone(): void {
+    if (!this.backlogged) return;
+    this.backlogged = false;
+    this.graceUntilMs = this.clock() + BACKLOG_GRACE_MS;
+    this.primaryIn.stream.pause(false);
+  }
+
+  private outdevGone(): void {
+    const counted = this.counters.values;
+    const lost = counted[C_WRITTEN_BYTES]! - this.outdev.stream.counters.bytesOut - this.lostBytes;
+    this.lostBytes += lost;
+    counted[C_LOST_BYTES] = this.lostBytes;
+    if (lost > 0) this.log.warn({ bytes: lost }, 'what was on its way to outdev is lost');
+    this.backlogGone();
   }
 
   private primaryGone(): void {

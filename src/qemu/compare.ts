@@ -2,6 +2,7 @@
 //
 //                   primary                          secondary
 //   IPv4, IPv6      the engine's verdict             the engine's
+//   fragments       are compared as the packet that they make, and leave as they came; parts of one that never gets whole do not leave
 //   ARP, RARP       leaves                           dropped; an ARP request asks for a checkpoint (an address was lost)
 //   anything else   waits for the same frame of the secondary, by VLANs, MAC addresses and EtherType; so LLDP or STP of a guest
 //                   leave late or not at all where the two guests differ, and their timeouts ask for checkpoints as all others do
@@ -23,8 +24,18 @@ import {
   FrameView,
   parseFrame,
 } from '../packet/ethernet';
+import { PARSE_OK, parseIp } from '../packet/parse';
+import {
+  REASSEMBLY_COMPLETE,
+  REASSEMBLY_COUNTER_NAMES,
+  REASSEMBLY_DROPPED,
+  Reassembler,
+  type ReassemblyLimits,
+} from '../packet/reassembly';
+import { PacketView } from '../packet/view';
 import { type PrimaryActions, PrimaryEngine } from '../pmycolo/engine';
 import {
+  C_FRAGMENTS_CUT,
   C_OFFLOADS_CLEARED,
   C_PRIMARY_ARP,
   C_PRIMARY_FRAMES,
@@ -37,10 +48,12 @@ import {
   C_SECONDARY_RUNTS,
   C_WITHOUT_PEER,
   C_WITHOUT_ROOM,
+  C_WRITTEN_BYTES,
   C_ZONES_EXHAUSTED,
   CompareCounters,
 } from './compare-counters';
 import { type FrameSink, writeFrame } from './frame';
+import { fragmentZone, HeldFragments, mayBeFragment } from './held-fragments';
 import { clearOffloads, isPartial } from './vnet-offload';
 import { MAX_ZONE_TAGS, Zones } from './zones';
 
@@ -59,6 +72,8 @@ export interface CompareOptions {
   seed: readonly [number, number];
   /** Bounds of the engine; maxHeldPackets follows from maxQueueSize. */
   limits?: Partial<EngineLimits>;
+  /** Of each side's reassembly. */
+  reassembly?: Partial<ReassemblyLimits>;
 }
 
 /** With QEMU's default of 1024 this is the engine's own default. */
@@ -70,9 +85,12 @@ export interface OutputSink extends FrameSink {
   readonly connected: boolean;
 }
 
-/** What the engine gives back as a packet's id: the size of the virtio-net header, and of all headers before the packet. */
-const ID_VNET_MASK = 0xff;
+/** What the engine gives back as a packet's id: size of the virtio-net header, of all headers before the packet, slot of its fragments. */
+const ID_SIZE_MASK = 0xff;
 const ID_HEAD_SHIFT = 8;
+const ID_SLOT_SHIFT = 16;
+
+const NO_ROOM = REASSEMBLY_COUNTER_NAMES.indexOf('no_room');
 
 export class FrameComparison {
   readonly engine: PrimaryEngine;
@@ -80,6 +98,11 @@ export class FrameComparison {
   private readonly arp = new ArpView();
   private readonly zones = new Zones();
   private readonly vnetWord: boolean;
+  private readonly wordBytes: number;
+  private readonly view = new PacketView();
+  private readonly primaryFragments: Reassembler;
+  private readonly secondaryFragments: Reassembler;
+  private readonly held: HeldFragments;
 
   constructor(
     options: CompareOptions,
@@ -88,13 +111,20 @@ export class FrameComparison {
     readonly counters = new CompareCounters(),
   ) {
     this.vnetWord = options.vnetHeaders;
+    this.wordBytes = options.vnetHeaders ? 8 : 4;
+    this.primaryFragments = new Reassembler(options.reassembly, ...options.seed);
+    this.secondaryFragments = new Reassembler(options.reassembly, ...options.seed);
+    this.held = new HeldFragments(this.primaryFragments);
     const actions: PrimaryActions = {
       accept: (id, buf, off, len) => {
-        const head = id >>> ID_HEAD_SHIFT;
-        this.write(id & ID_VNET_MASK, buf, off - head, head + len);
+        if (id >>> ID_SLOT_SHIFT !== 0) return this.leaveFragments(id);
+        const head = (id >>> ID_HEAD_SHIFT) & ID_SIZE_MASK;
+        this.write(id & ID_SIZE_MASK, buf, off - head, head + len);
       },
       acceptRewritten: (id, buf, off, len, partial) => this.leaveRewritten(id, buf, off, len, partial),
-      drop: () => {},
+      drop: (id) => {
+        if (id >>> ID_SLOT_SHIFT !== 0) this.held.release(id >>> ID_SLOT_SHIFT);
+      },
       requestCheckpoint: onRequest,
     };
     this.engine = new PrimaryEngine(
@@ -123,6 +153,7 @@ export class FrameComparison {
     const head = network - off;
     const id = (head << ID_HEAD_SHIFT) | vnetBytes;
     if (this.isIp(buf, end)) {
+      if (mayBeFragment(buf, network, end) && this.primaryFragment(buf, off, end, vnetBytes, zone, nowMs)) return;
       this.engine.primary(id, buf, network, end - network, isPartial(buf, off, vnetBytes), nowMs, head, zone);
     } else if (frame.type === ETH_P_ARP || frame.type === ETH_P_RARP) {
       c[C_PRIMARY_ARP]!++;
@@ -146,6 +177,7 @@ export class FrameComparison {
     }
     const { network } = frame;
     if (this.isIp(buf, end)) {
+      if (mayBeFragment(buf, network, end) && this.secondaryFragment(buf, off, end, vnetBytes, zone, nowMs)) return;
       this.engine.secondary(buf, network, end - network, nowMs, zone);
     } else if (frame.type === ETH_P_ARP || frame.type === ETH_P_RARP) {
       c[C_SECONDARY_ARP]!++;
@@ -170,10 +202,94 @@ export class FrameComparison {
   /** The primary is gone: what is held of it is dropped, and nothing that was known of its connections holds any more. */
   forgetPrimary(): void {
     this.engine.forgetPair();
+    this.primaryFragments.expire(Number.POSITIVE_INFINITY);
   }
 
   tick(nowMs: number): void {
     this.engine.tick(nowMs);
+    this.primaryFragments.expire(nowMs);
+    this.secondaryFragments.expire(nowMs);
+  }
+
+  /** What both sides' reassembly counted. */
+  fragmentCounts(): Record<string, number> {
+    const out: Record<string, number> = {};
+    const { primaryFragments, secondaryFragments } = this;
+    for (const [side, { counters }] of Object.entries({ primary: primaryFragments, secondary: secondaryFragments })) {
+      for (const [name, value] of Object.entries(counters.snapshot())) out[`${side}_reassembly_${name}`] = value;
+    }
+    return out;
+  }
+
+  /** False: it is none. */
+  private primaryFragment(
+    buf: Buffer,
+    off: number,
+    end: number,
+    vnetBytes: number,
+    zone: number,
+    nowMs: number,
+  ): boolean {
+    const { view, engine, primaryFragments: all } = this;
+    const { network } = this.frame;
+    if (parseIp(view, buf, network, end - network) !== PARSE_OK || !view.fragment) return false;
+    const noRoom = all.counters.values[NO_ROOM];
+    const outcome = all.add(view, off, end, fragmentZone(zone, vnetBytes), nowMs);
+    if (outcome === REASSEMBLY_COMPLETE) {
+      const d = all.complete!;
+      const id = (this.held.hold(d) << ID_SLOT_SHIFT) | (d.headBytes << ID_HEAD_SHIFT) | vnetBytes;
+      const partial = isPartial(all.data, d.offset, vnetBytes);
+      engine.primary(
+        id >>> 0,
+        all.data,
+        d.offset + d.headBytes,
+        d.bytes - d.headBytes,
+        partial,
+        nowMs,
+        d.headBytes,
+        zone,
+      );
+    } else if (outcome === REASSEMBLY_DROPPED && all.counters.values[NO_ROOM] !== noRoom) {
+      // What is held takes all the room, and a checkpoint empties it.
+      engine.boundExhausted();
+    }
+    return true;
+  }
+
+  private secondaryFragment(
+    buf: Buffer,
+    off: number,
+    end: number,
+    vnetBytes: number,
+    zone: number,
+    nowMs: number,
+  ): boolean {
+    const { view, secondaryFragments: all } = this;
+    const { network } = this.frame;
+    if (parseIp(view, buf, network, end - network) !== PARSE_OK || !view.fragment) return false;
+    if (all.add(view, off, end, fragmentZone(zone, vnetBytes), nowMs) === REASSEMBLY_COMPLETE) {
+      const d = all.complete!;
+      this.engine.secondary(all.data, d.offset + d.headBytes, d.bytes - d.headBytes, nowMs, zone);
+      all.free(d);
+    }
+    return true;
+  }
+
+  private rewriteFragments(id: number, buf: Buffer, off: number, len: number): void {
+    const slot = id >>> ID_SLOT_SHIFT;
+    if (this.held.change(slot, buf, off, len)) {
+      this.leaveFragments(id);
+    } else {
+      this.counters.values[C_FRAGMENTS_CUT]!++;
+      this.held.release(slot);
+    }
+  }
+
+  private leaveFragments(id: number): void {
+    const slot = id >>> ID_SLOT_SHIFT;
+    const vnetBytes = id & ID_SIZE_MASK;
+    this.held.forEach(slot, (buf, off, len) => this.write(vnetBytes, buf, off, len));
+    this.held.release(slot);
   }
 
   /** Fills the frame's view; returns its zone, or RUNT, or NO_ZONE. */
@@ -197,8 +313,13 @@ export class FrameComparison {
   }
 
   private leaveRewritten(id: number, buf: Buffer, off: number, len: number, partial: boolean): void {
-    const head = id >>> ID_HEAD_SHIFT;
-    const vnetBytes = id & ID_VNET_MASK;
+    const slot = id >>> ID_SLOT_SHIFT;
+    if (slot !== 0) {
+      this.rewriteFragments(id, buf, off, len);
+      return;
+    }
+    const head = (id >>> ID_HEAD_SHIFT) & ID_SIZE_MASK;
+    const vnetBytes = id & ID_SIZE_MASK;
     const wasPartial = isPartial(buf, off - head, vnetBytes);
     const at = this.write(vnetBytes, buf, off - head, head + len);
     if (at < 0 || partial || !wasPartial) return;
@@ -210,8 +331,12 @@ export class FrameComparison {
   private write(vnetBytes: number, buf: Buffer, off: number, len: number): number {
     const c = this.counters.values;
     const at = writeFrame(this.sink, this.vnetWord, vnetBytes, buf, off, len);
-    if (at >= 0) c[C_RELEASED_FRAMES]!++;
-    else c[this.sink.connected ? C_WITHOUT_ROOM : C_WITHOUT_PEER]!++;
+    if (at < 0) {
+      c[this.sink.connected ? C_WITHOUT_ROOM : C_WITHOUT_PEER]!++;
+      return -1;
+    }
+    c[C_RELEASED_FRAMES]!++;
+    c[C_WRITTEN_BYTES]! += len + this.wordBytes;
     return at;
   }
 }

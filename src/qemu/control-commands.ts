@@ -5,7 +5,7 @@ import { parseStatus } from './filter-options';
 
 /** What of a netdev is controlled. */
 export interface Controlled {
-  checkpoint(): Promise<void>;
+  checkpoint(): void;
   failover(): boolean;
   setStatus(id: string, on: boolean): void;
   report(): Record<string, unknown>;
@@ -18,7 +18,7 @@ export interface Reply {
 }
 
 /** Never throws for anything that a line may say. */
-export async function execute(netdev: Controlled, line: string): Promise<Reply> {
+export function execute(netdev: Controlled, line: string): Reply {
   let request: Record<string, unknown>;
   try {
     request = JSON.parse(line) as Record<string, unknown>;
@@ -28,21 +28,24 @@ export async function execute(netdev: Controlled, line: string): Promise<Reply> 
   if (typeof request !== 'object' || request === null || Array.isArray(request))
     return failed('QMP input must be a JSON object');
   const { id } = request;
-  const reply = await answer(netdev, request).catch((error: unknown) => {
-    if (error instanceof OperatorError) return failed(error.message);
-    throw error;
-  });
+  let reply: Reply;
+  try {
+    reply = answer(netdev, request);
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    reply = failed(error.message);
+  }
   return id === undefined ? reply : { ...reply, id };
 }
 
-async function answer(netdev: Controlled, request: Record<string, unknown>): Promise<Reply> {
+function answer(netdev: Controlled, request: Record<string, unknown>): Reply {
   const { execute: name, arguments: given = {} } = request;
   if (typeof name !== 'string') return failed("QMP input lacks member 'execute'");
   if (typeof given !== 'object' || given === null) return failed("QMP input member 'arguments' must be an object");
   const args = given as Record<string, unknown>;
   switch (name) {
     case 'checkpoint':
-      await netdev.checkpoint();
+      netdev.checkpoint();
       return { return: {} };
     case 'failover':
       if (!netdev.failover()) return failed('COLO failover is already activated');

@@ -7,8 +7,8 @@ import { type Controlled, execute } from './control-commands';
 
 /** A longer line ends the connection. */
 export const MAX_LINE_BYTES = 64 << 10;
-/** Lines that wait for their turn on one connection; more end it. */
-const MAX_WAITING = 64;
+/** Answers that a client has not read; more end its connection. */
+const MAX_UNREAD_BYTES = 1 << 20;
 const MAX_CONNECTIONS = 16;
 
 export class ControlServer {
@@ -59,21 +59,15 @@ export class ControlServer {
     socket.on('close', () => this.sockets.delete(socket));
     socket.on('error', () => socket.destroy());
     let rest = '';
-    let waiting = 0;
-    let turn: Promise<void> = Promise.resolve();
     socket.setEncoding('utf8').on('data', (piece) => {
       const lines = (rest + String(piece)).split('\n');
       rest = lines.pop()!;
       for (const line of lines) {
-        if (line.trim() === '') continue;
-        waiting++;
-        turn = turn.then(async () => {
-          const reply = await execute(this.netdev, line);
-          waiting--;
-          if (!socket.destroyed) socket.write(`${JSON.stringify(reply)}\n`);
-        });
+        if (socket.destroyed) return;
+        if (line.trim() !== '') socket.write(`${JSON.stringify(execute(this.netdev, line))}\n`);
+        if (line.length > MAX_LINE_BYTES || socket.writableLength > MAX_UNREAD_BYTES) socket.destroy();
       }
-      if (rest.length > MAX_LINE_BYTES || waiting > MAX_WAITING) socket.destroy();
+      if (rest.length > MAX_LINE_BYTES) socket.destroy();
     });
   }
 }

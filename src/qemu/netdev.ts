@@ -16,7 +16,7 @@ import { FrameInput } from './frame-input';
 import { FrameOutput } from './frame-output';
 import type { Log } from './log';
 import type { NetdevConfig } from './netdev-config';
-import { NoPort, type Port, type PortSpec, SocketPort, TapPort } from './port';
+import { DRAIN_BYTES, NoPort, type Port, type PortSpec, SocketPort, TapPort } from './port';
 
 export interface NetdevParts {
   openStream?: StreamFactory;
@@ -32,6 +32,8 @@ export class Netdev {
   private readonly guest: Port;
   private readonly host: Port;
   private readonly devices: Device[] = [];
+  /** Without a guest port the guest's frames come by these. */
+  private readonly guestDevices: Device[] = [];
   private readonly rewriters: RewriterFilter[] = [];
   private readonly openStream: StreamFactory;
   private ticker: NodeJS.Timeout | undefined;
@@ -83,10 +85,9 @@ export class Netdev {
    * The guest stands still and is the primary's copy. What it said before belongs to the time before, so all that has arrived is
    * read first. Throws OperatorError.
    */
-  async checkpoint(): Promise<void> {
+  checkpoint(): void {
     this.rewriter();
-    // What arrived before the request did is readable, so one turn of the event loop has read it.
-    await new Promise((resolve) => setImmediate(resolve));
+    this.drainGuest();
     this.checkpointNow();
   }
 
@@ -114,9 +115,14 @@ export class Netdev {
     return true;
   }
 
-  /** While paused nothing that the guest says is read. */
-  pauseGuest(paused: boolean): void {
-    this.guest.pause(paused);
+  /** The guest stands still: what it has said is read, and nothing more until resumeGuest(). */
+  holdGuest(): void {
+    this.pauseGuest(true);
+    this.drainGuest();
+  }
+
+  resumeGuest(): void {
+    this.pauseGuest(false);
   }
 
   report(): Record<string, unknown> {
@@ -146,6 +152,16 @@ export class Netdev {
 
   private switchOff(filters: readonly Filter[]): void {
     for (const { id, type } of filters) if (type !== 'rewriter') this.chain.setStatus(id, false);
+  }
+
+  private pauseGuest(paused: boolean): void {
+    this.guest.pause(paused);
+    for (const device of this.guestDevices) device.stream.pause(paused);
+  }
+
+  private drainGuest(): void {
+    this.guest.drain();
+    for (const device of this.guestDevices) device.stream.drain(DRAIN_BYTES);
   }
 
   private filterReport(f: Filter): Record<string, unknown> {
@@ -192,7 +208,9 @@ export class Netdev {
         chain.inject(filter, buf, off, len, vnetBytes);
       };
       const input = new FrameInput(indev, options.vnetHdrSupport, inject, batch, log);
-      const stream = this.device(indev, 'IN ').claim(id, input);
+      const device = this.device(indev, 'IN ');
+      const stream = device.claim(id, input);
+      if (this.config.guest.kind === 'none' && options.queue !== 'tx') this.guestDevices.push(device);
       input.disconnect = (why) => stream.disconnect(why);
     }
     return filter;

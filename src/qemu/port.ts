@@ -18,9 +18,14 @@ export interface Port {
   send: FrameHandler;
   /** While paused nothing is read from it. */
   pause(paused: boolean): void;
+  /** Reads what has arrived by now, paused or not. */
+  drain(): void;
   report(): Record<string, unknown>;
   close(): void;
 }
+
+/** More than a socket holds of a guest that stands still. */
+export const DRAIN_BYTES = 8 << 20;
 
 export class SocketPort implements Port {
   private readonly input: FrameInput;
@@ -64,6 +69,10 @@ export class SocketPort implements Port {
 
   pause(paused: boolean): void {
     this.stream.pause(paused);
+  }
+
+  drain(): void {
+    this.stream.drain(DRAIN_BYTES);
   }
 
   report(): Record<string, unknown> {
@@ -135,6 +144,10 @@ export class TapPort implements Port {
     this.tap?.pause(paused);
   }
 
+  drain(): void {
+    this.tap?.drain();
+  }
+
   report(): Record<string, unknown> {
     const { droppedGone, droppedOffload } = this;
     const connected = this.tap !== undefined && !this.tap.closed;
@@ -157,6 +170,8 @@ export class NoPort implements Port {
   }
 
   pause(): void {}
+
+  drain(): void {}
 
   report(): Record<string, unknown> {
     return { kind: 'none', dropped: this.dropped };

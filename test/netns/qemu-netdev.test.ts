@@ -26,7 +26,11 @@ function inside(side: 'a' | 'b', ...words: string[]): Promise<{ status: number; 
   });
 }
 
-requires('root', 'netns', 'addon')('a netdev between a tap and a guest', () => {
+requires(
+  'root',
+  'netns',
+  'addon',
+)('a netdev between a tap and a guest', () => {
   let a: NetdevProcess;
   let b: NetdevProcess;
 
@@ -103,7 +107,10 @@ requires('root', 'netns', 'addon')('a netdev between a tap and a guest', () => {
   test('a tap that another process has is refused in words', async () => {
     await start([]);
     const second = new NetdevProcess();
-    const refused = second.start(['rewriter', '--guest', 'none', '--host', 'tap:tap0'], ['ip', 'netns', 'exec', NAMES.a]);
+    const refused = second.start(
+      ['rewriter', '--guest', 'none', '--host', 'tap:tap0'],
+      ['ip', 'netns', 'exec', NAMES.a],
+    );
     await expect(refused).rejects.toThrow('another process has it');
     await second.close();
   });

@@ -3,6 +3,7 @@ import { mapFile } from '../../src/io/map-file';
 import { NETLINK_USERSOCK, NetlinkSocket } from '../../src/io/netlink-socket';
 import { NfQueue } from '../../src/io/nfqueue';
 import { connectSeqpacket } from '../../src/io/seqpacket';
+import { Chardev, parseEndpoint } from '../../src/io/stream-socket';
 import { dropCapabilities, readCapabilities } from '../../src/native';
 
 const NOBODY = 65534;
@@ -54,6 +55,38 @@ export const SCENES: Record<string, (...args: string[]) => void> = {
     } catch (error) {
       report(error);
     }
+  },
+
+  chardevReadsNothing(endpoint) {
+    const events = { onOpen: () => console.log('ready'), onData: () => 0, onClose: () => {} };
+    const device = new Chardev(parseEndpoint(endpoint!), events);
+    device.pause(true);
+    void device.open();
+    setInterval(() => {}, 1000);
+  },
+
+  /** Says what happens to it. */
+  chardevServes(endpoint) {
+    const events = {
+      onOpen: () => console.log('open'),
+      onData: (_buf: Buffer, from: number, to: number) => to - from,
+      onClose: () => console.log('close'),
+    };
+    void new Chardev(parseEndpoint(endpoint!), events).open().then(() => console.log('ready'));
+  },
+
+  /** A consumer with a fault, in a process that has a handler for uncaught exceptions. */
+  chardevConsumer(endpoint, fault) {
+    process.on('uncaughtException', () => {});
+    const events = {
+      onOpen: () => {},
+      onData: (_buf: Buffer, from: number, to: number) => {
+        if (fault === 'throws') throw new Error('a planted fault');
+        return fault === 'takesTooMuch' ? to - from + 1 : 0;
+      },
+      onClose: () => {},
+    };
+    void new Chardev(parseEndpoint(endpoint!), events, { receiveBytes: 4096 }).open().then(() => console.log('ready'));
   },
 
   sendNetlinkAsNobody(portId) {

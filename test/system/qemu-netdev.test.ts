@@ -6,6 +6,7 @@ import { connect } from 'node:net';
 import { sleep, until } from '../netns/support/wait';
 import { GUEST, PEER } from '../unit/seccolo/bench';
 import { build, read, type Segment, segment } from '../unit/seccolo/wire';
+import { FakeQmp } from './support/fake-qmp';
 import type { FramePeer } from './support/frame-peer';
 import { colo, NetdevProcess } from './support/netdev-process';
 
@@ -328,6 +329,76 @@ describe('the rewriter', () => {
     expect(new Set(t.host.frames.slice(before).map((f) => read(f.subarray(14)).seq))).toEqual(new Set([PVM + 1]));
     control.destroy();
     expect((await t.svm({ seq: PVM + 2, ack: 101 })).seq).toBe(PVM + 2);
+  });
+
+  test('between sockets only, without ports: as a stage on the way to and from a secondary QEMU', async () => {
+    const dev = (id: string) => ['--chardev', `id=${id},${net.at(id, ',server')}`];
+    await net.start([
+      ...['netdev', '--guest', 'none', '--host', 'none'],
+      ...[...dev('mirror'), ...dev('compare'), ...dev('red0'), ...dev('red1')],
+      ...['--filter', 'redirector,id=a,queue=rx,outdev=compare', '--filter', 'redirector,id=b,queue=tx,indev=mirror'],
+      ...['--filter', 'rewriter,id=rew0'],
+      ...['--filter', 'redirector,id=c,queue=tx,outdev=red0', '--filter', 'redirector,id=d,queue=rx,indev=red1'],
+    ]);
+    const [mirror, compare] = [await net.connect('mirror'), await net.connect('compare')];
+    const [red0, red1] = [await net.connect('red0'), await net.connect('red1')];
+    const t = new Talk(mirror, red0);
+    const back = new Talk(compare, red1);
+    await t.peer({ flags: 'S', seq: 100 });
+    await back.svm({ flags: 'SA', seq: SVM, ack: 101, window: 60000 });
+    expect((await t.peer({ seq: 101, ack: PVM + 1 })).ack).toBe(SVM + 1);
+    expect((await back.svm({ seq: SVM + 1, ack: 101, data: 'x' })).seq).toBe(PVM + 1);
+  });
+
+  test('--qmp: a checkpoint falls exactly between what the guest said before STOP and after RESUME', async () => {
+    const qmp = new FakeQmp(net.path('qmp'));
+    try {
+      await net.start(['rewriter', ...ports(), '--qmp', net.at('qmp')]);
+      await qmp.greeted();
+      await qmp.status('secondary');
+      qmp.colo = undefined;
+      const t = await talk();
+      await t.open();
+      const before = t.host.frames.length;
+      const says = (seq: number) => {
+        const s = segment({ src: GUEST, dst: PEER, sport: 80, dport: 40000, seq, ack: 101, data: 'x' });
+        t.guest.send(Buffer.concat([MACS, build(s)]));
+      };
+      const atOnce = async (what: () => void) => {
+        process.kill(net.pid, 'SIGSTOP');
+        try {
+          what();
+          await until('written', () => t.guest.socket.writableLength === 0);
+        } finally {
+          process.kill(net.pid, 'SIGCONT');
+        }
+      };
+      await atOnce(() => {
+        qmp.event('STOP');
+        for (let i = 0; i < 100; i++) says(SVM + 1);
+      });
+      await until('all of before', () => t.host.frames.length === before + 100);
+      await atOnce(() => {
+        for (let i = 0; i < 100; i++) says(PVM + 2);
+        qmp.event('RESUME');
+      });
+      await qmp.status('secondary');
+      await until('all of after', () => t.host.frames.length === before + 200);
+      const seqs = t.host.frames.slice(before).map((f) => read(f.subarray(14)).seq);
+      expect([new Set(seqs.slice(0, 100)), new Set(seqs.slice(100))]).toEqual([new Set([PVM + 1]), new Set([PVM + 2])]);
+      expect(await net.filter('rewriter0')).toMatchObject({ failedOver: false, epoch: 3 });
+      // A failover is a STOP and a RESUME too.
+      await t.svm({ dport: 40001, flags: 'SA', seq: SVM, ack: 101, window: 60000 });
+      await t.peer({ sport: 40001, seq: 101, ack: PVM + 1 });
+      await t.svm({ dport: 40001, seq: SVM + 1, ack: 101 });
+      qmp.colo = { mode: 'none', 'last-mode': 'secondary', reason: 'request' };
+      qmp.event('STOP');
+      qmp.event('RESUME');
+      await until('failover', async () => (await net.filter('rewriter0')).failedOver === true);
+      expect((await t.svm({ dport: 40001, seq: SVM + 1, ack: 101, data: 'x' })).seq).toBe(PVM + 1);
+    } finally {
+      qmp.close();
+    }
   });
 
   test('at a failover offsets in use stay, new connections get none, and all other filters are off', async () => {

@@ -1,0 +1,107 @@
+// A FrameComparison fed over its wire format, with everything that leaves it written down, for tests.
+
+import { type CompareOptions, FrameComparison } from '../../src/qemu/compare';
+import { BAD_FRAME, FrameReader } from '../../src/qemu/frame';
+import { fromTheWire, onTheWire } from './build-frame';
+
+class Sink {
+  out = Buffer.alloc(1 << 14, 0xa5);
+  written = 0;
+  connected = true;
+  full = false;
+
+  reserve(bytes: number): number {
+    if (!this.connected || this.full) return -1;
+    while (this.written + bytes > this.out.length) this.out = Buffer.concat([this.out, Buffer.alloc(this.out.length)]);
+    return this.written;
+  }
+
+  commit(bytes: number): void {
+    this.written += bytes;
+  }
+
+  take(): Buffer {
+    const bytes = Buffer.from(this.out.subarray(0, this.written));
+    this.out.fill(0xa5, 0, this.written);
+    this.written = 0;
+    return bytes;
+  }
+}
+
+type Side = 'p' | 's';
+
+export class FrameHarness {
+  readonly sink = new Sink();
+  readonly comparison: FrameComparison;
+  readonly requests: string[] = [];
+  now = 1000;
+  private readonly readers: Record<Side, FrameReader>;
+  private readonly rest: Record<Side, Buffer> = { p: Buffer.alloc(0), s: Buffer.alloc(0) };
+
+  constructor(
+    readonly vnetHeaders = false,
+    options: Partial<CompareOptions> = {},
+  ) {
+    this.comparison = new FrameComparison(
+      {
+        compareTimeoutMs: 3000,
+        maxQueueSize: 1024,
+        vnetHeaders,
+        seed: [1, 2],
+        ...options,
+        limits: { maxFlows: 256, logBytes: 1 << 19, maxHeldBytes: 1 << 18, logRecords: 1 << 10, ...options.limits },
+        reassembly: { maxDatagrams: 64, maxFragments: 512, bytesLog2: 18, ...options.reassembly },
+      },
+      this.sink,
+      (cause) => this.requests.push(cause),
+    );
+    const { comparison } = this;
+    this.readers = {
+      p: new FrameReader(vnetHeaders, (buf, off, len, vnet) => comparison.primary(buf, off, len, vnet, this.now)),
+      s: new FrameReader(vnetHeaders, (buf, off, len, vnet) => comparison.secondary(buf, off, len, vnet, this.now)),
+    };
+  }
+
+  /** Bytes of one side's stream. The buffer is poisoned afterwards. False: the connection would end. */
+  feed(side: Side, bytes: Buffer): boolean {
+    const before = this.rest[side];
+    const buf = Buffer.concat([Buffer.alloc(3), before, bytes, Buffer.alloc(3)]);
+    const taken = this.readers[side].read(buf, 3, buf.length - 3);
+    this.rest[side] = taken === BAD_FRAME ? Buffer.alloc(0) : Buffer.from(buf.subarray(3 + taken, buf.length - 3));
+    buf.fill(0x5a);
+    return taken !== BAD_FRAME;
+  }
+
+  p(frame: Buffer, vnetBytes = 0): this {
+    this.feed('p', onTheWire(frame, this.vnetHeaders ? vnetBytes : -1));
+    return this;
+  }
+
+  s(frame: Buffer, vnetBytes = 0): this {
+    this.feed('s', onTheWire(frame, this.vnetHeaders ? vnetBytes : -1));
+    return this;
+  }
+
+  checkpoint(): this {
+    this.comparison.checkpoint(this.now);
+    return this;
+  }
+
+  /** The frames that have left since the last call. */
+  left(): Buffer[] {
+    return this.leftWithSizes().map(({ frame }) => frame);
+  }
+
+  leftWithSizes(): { frame: Buffer; vnetBytes: number }[] {
+    return fromTheWire(this.sink.take(), this.vnetHeaders);
+  }
+
+  count(name: string): number {
+    const all: Record<string, number> = {
+      ...this.comparison.engine.counters.snapshot(),
+      ...this.comparison.counters.snapshot(),
+      ...this.comparison.fragmentCounts(),
+    };
+    return all[name]!;
+  }
+}

@@ -141,6 +141,17 @@ requires('addon', 'gcc')("libxl's client", () => {
     }
   });
 
+  test('with anything on its stack, finds a text that it takes a checkpoint for', async () => {
+    await connect('dirty');
+    await libxl.ask('init');
+    comparer.primary.send(datagram('PVM'));
+    comparer.secondary.send(datagram('SVM'));
+    // libxl compares with whatever lies behind the text; a text that it does not know leads to a checkpoint, too.
+    expect(await libxl.ask(`wait ${LONG_MS}`)).toMatch(/^(notified|other DO_CHECKPOINT)$/);
+    await libxl.ask('preresume');
+    await releases('PVM');
+  });
+
   test('finds a notice that was sent before INIT, or nothing at all, but no broken stream', async () => {
     await connect();
     comparer.primary.send(datagram('PVM early'));

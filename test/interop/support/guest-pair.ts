@@ -8,7 +8,7 @@ import { until } from '../../netns/support/wait';
 import { FramePort } from './frame-port';
 import { buildGuest } from './guest-files';
 import { createGuestLab, PN_FORWARD_IP } from './guest-lab';
-import { bareNetwork, Guest, type Host, primaryNetwork, secondaryNetwork, stockCompare } from './qemu-guest';
+import { bareNetwork, Guest, type Host, primaryNetwork, secondaryNetwork, stockPrimaryNetwork } from './qemu-guest';
 
 const PROGRAM = join(__dirname, '..', '..', '..', 'bin', 'colo');
 const METRICS_PORT = 9100;
@@ -55,11 +55,13 @@ export class GuestPair {
   private async start(): Promise<void> {
     const { lab, options } = this;
     const notifyPath = join(lab.dir, 'notify');
-    const network = [...primaryNetwork(options), ...(STOCK ? stockCompare(options, notifyPath) : [])];
+    if (!STOCK) {
+      this.comparer = lab.spawn('pn', PROGRAM, compareArgs(options, notifyPath));
+      await this.listens('pn', 9004);
+    }
+    const network = STOCK ? stockPrimaryNetwork(options, notifyPath) : primaryNetwork(options);
     this.primary = Guest.start(lab, 'pn', { who: 'PVM', network });
-    await this.listens('pn', 9005);
-    if (!STOCK) this.comparer = lab.spawn('pn', PROGRAM, compareArgs(options, notifyPath));
-    await this.listens('pn', 9004);
+    await this.listens('pn', 9003);
     this.secondary = await this.startSecondary();
     this.notify = await FramePort.connect(notifyPath, () => this.primary.process.exitCode === undefined);
     await Promise.all([this.primary.up(), this.secondary.up()]);
@@ -131,7 +133,8 @@ export class GuestPair {
 
 function compareArgs({ vnetHdr }: PairOptions, notifyPath: string): string[] {
   return [
-    ...['qemu', 'compare', '--primary_in', 'tcp:127.0.0.1:9001', '--outdev', 'tcp:127.0.0.1:9005'],
+    ...['qemu', 'compare', '--primary_in', 'tcp:127.0.0.1:9001,reconnect=1'],
+    ...['--outdev', 'tcp:127.0.0.1:9005,reconnect=1'],
     ...['--secondary_in', 'tcp:0.0.0.0:9004,server', '--notify_dev', `unix:${notifyPath},server`],
     ...['--metrics-port', `${METRICS_PORT}`, ...(vnetHdr ? ['--vnet_hdr_support'] : [])],
   ];

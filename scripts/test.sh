@@ -16,6 +16,8 @@ run() {
 npx --no-install tsc --noEmit -p tsconfig.test.json || status=1
 npx --no-install biome lint --diagnostic-level=error src test bench || status=1
 run pure --selectProjects unit sim --maxWorkers=2 --coverage --coverageReporters=text-summary --coverageDirectory=build/coverage
-run kernel --selectProjects system netns interop --runInBand
+run kernel --selectProjects system netns --runInBand
+# Against an installed QEMU.
+run interop --selectProjects interop --runInBand
 
-node scripts/count-tests.js "$status" build/test/pure.json build/test/kernel.json
+node scripts/count-tests.js "$status" build/test/pure.json build/test/kernel.json build/test/interop.json

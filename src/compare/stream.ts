@@ -26,7 +26,13 @@ import {
 } from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
 import { equalBytes, firstDifference } from '../core/bytes';
-import { BELOW_BASE_LIMIT, HISTORY_SEARCH_LIMIT, MAX_POSITION_SPAN, MAX_SEGMENT_AHEAD, REPEAT_SEARCH_LIMIT } from '../core/limits';
+import {
+  BELOW_BASE_LIMIT,
+  HISTORY_SEARCH_LIMIT,
+  MAX_POSITION_SPAN,
+  MAX_SEGMENT_AHEAD,
+  REPEAT_SEARCH_LIMIT,
+} from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
 import { CheckpointCause, DIVERGED, type Difference, EQUAL, EXHAUSTED, type Outcome, WAIT } from './outcome';
 import {
@@ -219,8 +225,14 @@ export class StreamComparator {
     return w[flow + X_SECONDARY_HEAD] !== 0 ? this.advance(flow) : WAIT;
   }
 
-  /** Does the PVM repeat, byte for byte, what it has pending already? Looks at a bounded part of the list. */
-  repeatsPending(flow: number, seq: number, buf: Buffer, off: number, bytes: number): boolean {
+  /**
+   * Does what the last primary() call could not verify (rest*, in buf) repeat, byte for byte, what the PVM has pending already?
+   * Looks at a bounded part of the list. Not the whole segment: its beginning may be verified, and then is not in the list.
+   */
+  repeatsPending(flow: number, buf: Buffer): boolean {
+    let seq = this.restSeq;
+    let off = this.restOffset;
+    let bytes = this.restBytes;
     const lw = this.log.words;
     let id = this.flows.words[flow + X_PRIMARY_HEAD]!;
     for (let n = 0; id !== 0 && n < REPEAT_SEARCH_LIMIT; n++) {
@@ -678,10 +690,10 @@ export class StreamComparator {
     const w = this.flows.words;
     const lw = this.log.words;
     let end = seqAdd(seq, bytes);
-    // A partly verified head is not history yet.
-    let head = w[flow + X_PRIMARY_HEAD]!;
-    if (head === 0) head = this.secondaryAt(flow, w[flow + X_VERIFIED]!);
-    if (head !== 0) {
+    // A partly verified head is not history yet. It is the SVM's where the PVM's lies behind a gap.
+    for (let side = 0; side < 2; side++) {
+      const head = side === 0 ? w[flow + X_PRIMARY_HEAD]! : this.secondaryAt(flow, w[flow + X_VERIFIED]!);
+      if (head === 0) continue;
       const part = this.checkRecord(flow, head, seq, end, buf, off);
       if (part === HISTORY_DIFFERS) return HISTORY_DIFFERS;
       if (part === HISTORY_EQUAL) end = lw[this.log.recordIndex(head) + R_SEQ]!;

@@ -46,6 +46,7 @@ import {
   XF_SECONDARY_ISN,
   XF_SECONDARY_RST,
   XF_SECONDARY_SYN,
+  XF_TSVAL,
 } from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
 import { MAX_POSITION_SPAN, MAX_SEGMENT_AHEAD } from '../core/limits';
@@ -117,7 +118,8 @@ export class TcpComparator {
   align(flow: number): void {
     const w = this.flows.words;
     const old = w[flow + X_FLAGS]!;
-    let flags = (old & (XF_BASED | XF_MIDSTREAM | XF_FAR | XF_PRIMARY_SIDE | XF_SCALE | SCALE_BITS)) | XF_MATCHED;
+    let flags =
+      (old & (XF_BASED | XF_MIDSTREAM | XF_FAR | XF_PRIMARY_SIDE | XF_SCALE | XF_TSVAL | SCALE_BITS)) | XF_MATCHED;
     if ((old & XF_PRIMARY_ISN) !== 0) {
       flags |= XF_SECONDARY_ISN;
       w[flow + X_SECONDARY_ISN] = w[flow + X_PRIMARY_ISN]!;

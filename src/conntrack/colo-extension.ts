@@ -65,8 +65,11 @@ export const X_SECONDARY_SYN_WINDOW = FLOW_USER + 38;
 /** What stood for the PVM's progress when the flow was last noted as ahead. */
 export const X_AHEAD_MARK = FLOW_USER + 39;
 
+/** Greatest TSval (RFC 7323) that was let out. Valid with XF_TSVAL. */
+export const X_RELEASED_TSVAL = FLOW_USER + 40;
+
 /** Words of a primary flow record, even so that a record keeps its place in cache lines. */
-export const PRIMARY_RECORD_WORDS = FLOW_USER + 40;
+export const PRIMARY_RECORD_WORDS = FLOW_USER + 42;
 
 /** X_BASE, X_VERIFIED, X_PRIMARY_NEXT mean something. */
 export const XF_BASED = 1 << 0;
@@ -98,4 +101,6 @@ export const XF_SCALE = 1 << 16;
 export const XF_DISORDER = 1 << 17;
 /** A segment lay further from the others than any window allows: that the PVM was there says nothing of what lies between. */
 export const XF_FAR = 1 << 18;
+/** X_RELEASED_TSVAL means something. */
+export const XF_TSVAL = 1 << 19;
 export const XF_SCALE_SHIFT = 24;

@@ -116,6 +116,30 @@ export function parseTcpOptions(view: PacketView, o: TcpOptions): boolean {
   return true;
 }
 
+/** NOP NOP TIMESTAMP: how nearly every segment of an open connection begins its options. */
+const TIMESTAMP_FIRST = 0x0101080a;
+
+/** Offset of the TSval in the TCP header at l4 of a packet whose options parseTcpOptions would accept, or -1. */
+export function timestampOffset(buf: Uint8Array, l4: number): number {
+  const end = l4 + ((buf[l4 + 12]! >>> 4) << 2);
+  if (end - l4 < 32) return -1;
+  if (read32(buf, l4 + 20) === TIMESTAMP_FIRST) return l4 + 24;
+  for (let at = l4 + 20; at < end; ) {
+    const kind = buf[at]!;
+    if (kind === TCPOPT_EOL) return -1;
+    if (kind === TCPOPT_NOP) {
+      at++;
+      continue;
+    }
+    if (at + 1 >= end) return -1;
+    const bytes = buf[at + 1]!;
+    if (bytes < 2 || at + bytes > end) return -1;
+    if (kind === TCPOPT_TIMESTAMP && bytes === 10) return at + 2;
+    at += bytes;
+  }
+  return -1;
+}
+
 /** Overwrites [off, off+bytes) of the packet's TCP header with NOPs and mends the checksum, unless that is partial. */
 export function nopOut(buf: Uint8Array, view: PacketView, off: number, bytes: number, partialChecksum: boolean): void {
   if (view.protocol !== IPPROTO_TCP) return;

@@ -17,6 +17,7 @@ export const PRIMARY_COUNTER_NAMES = [
   'probes_sent',
   'ack_lowered',
   'window_lowered',
+  'timestamp_raised',
   'sack_removed',
   'mptcp_removed',
   'signature_seen',
@@ -61,6 +62,7 @@ export const C_COMPARED = at('compared_packets');
 export const C_PROBES = at('probes_sent');
 export const C_ACK_LOWERED = at('ack_lowered');
 export const C_WINDOW_LOWERED = at('window_lowered');
+export const C_TIMESTAMP_RAISED = at('timestamp_raised');
 export const C_SACK_REMOVED = at('sack_removed');
 export const C_MPTCP_REMOVED = at('mptcp_removed');
 export const C_SIGNATURE = at('signature_seen');

@@ -51,7 +51,19 @@ import {
 } from './counters';
 import { DatagramIntake } from './datagram-intake';
 import { Expiry } from './expiry';
-import { H_FLAGS, H_FLOW, H_ID, H_RECORD, H_TIME, HF_DIRTY, HF_HEAD_SHIFT, HF_PARTIAL, NO_FLOW } from './holds';
+import {
+  H_FLAGS,
+  H_FLOW,
+  H_ID,
+  H_L4,
+  H_RECORD,
+  H_TIME,
+  HF_DIRTY,
+  HF_HEAD_SHIFT,
+  HF_PARTIAL,
+  HF_TCP,
+  NO_FLOW,
+} from './holds';
 import { TcpIntake } from './tcp-intake';
 
 export interface PrimaryConfig {
@@ -403,7 +415,7 @@ export class PrimaryEngine {
     this.x.actions.requestCheckpoint(cause);
   }
 
-  /** Lets all held packets go, oldest first, with the PVM's own acknowledgements and windows. */
+  /** Lets all held packets go, oldest first, with the PVM's own acknowledgements and windows; none with a time older than one that left. */
   private releaseHeld(nowMs: number): void {
     const { holds, log } = this.x;
     const hw = holds.words;
@@ -412,11 +424,16 @@ export class PrimaryEngine {
       const flags = hw[h + H_FLAGS]!;
       const r = log.recordIndex(hw[h + H_RECORD]!);
       const head = (flags >>> HF_HEAD_SHIFT) & 0xff;
-      const at = log.words[r + R_COPY]! + head;
+      const copy = log.words[r + R_COPY]!;
+      const at = copy + head;
       const bytes = log.words[r + R_COPY_BYTES]! - head;
+      const partial = (flags & HF_PARTIAL) !== 0;
+      const raised =
+        (flags & HF_TCP) !== 0 &&
+        this.x.release.raiseTimestamp(hw[h + H_FLOW]!, log.data, copy + hw[h + H_L4]!, partial);
       this.counters.noteHold((nowMs - hw[h + H_TIME]!) | 0);
-      if ((flags & HF_DIRTY) !== 0) {
-        this.x.acceptRewritten(hw[h + H_ID]!, log.data, at, bytes, (flags & HF_PARTIAL) !== 0);
+      if (raised || (flags & HF_DIRTY) !== 0) {
+        this.x.acceptRewritten(hw[h + H_ID]!, log.data, at, bytes, partial);
       } else {
         this.x.accept(hw[h + H_ID]!, log.data, at, bytes);
       }

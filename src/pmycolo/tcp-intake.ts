@@ -132,7 +132,7 @@ export class TcpIntake {
       (v.flags & (TCP_FIN | TCP_RST | TCP_ACK)) === TCP_ACK &&
       v.end - v.start <= MAX_PROBE_SOURCE_BYTES &&
       x.release.contentMayLeave(flow, v.flags) &&
-      x.stream.repeatsPending(flow, v.seq, buf, v.payload, v.payloadBytes)
+      x.stream.repeatsPending(flow, buf)
     ) {
       leaveAsProbe(x, id, flow, v, buf);
       return WAIT;
@@ -197,7 +197,12 @@ export class TcpIntake {
       const at = this.headerOf(slot);
       const data = x.log.data;
       const ack = this.ackAt(at);
-      if (!x.release.ackMayLeave(flow, ack, (data[at + 14]! << 8) | data[at + 15]!)) break;
+      const window = (data[at + 14]! << 8) | data[at + 15]!;
+      if (!x.release.ackMayLeave(flow, ack, window)) {
+        // All but the last may tell, lowered, what the SVM has given meanwhile: a peer that lacks it sends again what both have.
+        if (next !== 0 && x.release.ackBringsNews(flow, window)) this.leaveHeld(slot, nowMs);
+        break;
+      }
       this.leaveHeld(slot, nowMs);
       slot = next;
     }

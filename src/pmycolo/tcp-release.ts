@@ -1,10 +1,12 @@
 // What a verified TCP packet may say when it leaves: no acknowledgement and no window that the SVM has not granted too
-// (ack <= min(ack PVM, ack SVM)), and never less than what was let out before, so that the peer sees no step back.
+// (ack <= min(ack PVM, ack SVM)), and never less than what was let out before, so that the peer sees no step back. Nor an older
+// timestamp: a packet that was held while a later one left would be discarded by the peer (PAWS, RFC 7323 section 5).
 
 import {
   X_FLAGS,
   X_RELEASED_ACK,
   X_RELEASED_EDGE,
+  X_RELEASED_TSVAL,
   X_SECONDARY_ACK,
   X_SECONDARY_SYN_WINDOW,
   X_SECONDARY_WINDOW,
@@ -12,12 +14,14 @@ import {
   XF_SCALE,
   XF_SCALE_SHIFT,
   XF_SECONDARY_ACK,
+  XF_TSVAL,
 } from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
 import { seqAdd, seqDiff, seqMax } from '../core/seq32';
-import { checksumAdjust16, checksumAdjust32 } from '../packet/checksum';
+import { checksumAdjust16, checksumAdjust32, checksumAdjust32At } from '../packet/checksum';
+import { timestampOffset } from '../packet/tcp-options';
 import { TCP_ACK, TCP_SYN } from '../packet/view';
-import { C_ACK_LOWERED, C_WINDOW_LOWERED, type PrimaryCounters } from './counters';
+import { C_ACK_LOWERED, C_TIMESTAMP_RAISED, C_WINDOW_LOWERED, type PrimaryCounters } from './counters';
 
 const TCP_ACK_OFFSET = 8;
 const TCP_WINDOW_OFFSET = 14;
@@ -58,8 +62,8 @@ export class TcpRelease {
   }
 
   /**
-   * Lowers acknowledgement and window of the packet whose TCP header is at l4 of buf, and mends its checksum unless that
-   * is partial. Returns true when a byte changed. Notes what is let out, unless the peer will not heed it.
+   * Lowers acknowledgement and window of the packet whose TCP header is at l4 of buf, raises its timestamp to what left before,
+   * and mends its checksum unless that is partial. Returns true when a byte changed. Notes what is let out, unless the peer will not heed it.
    */
   lower(flow: number, buf: Buffer, l4: number, tcpFlags: number, partial: boolean, note = true): boolean {
     const w = this.flows.words;
@@ -70,7 +74,7 @@ export class TcpRelease {
     const granted = this.grantedAck(flow);
     const newAck = (tcpFlags & TCP_ACK) !== 0 && seqDiff(ack, granted) > 0 ? granted : ack;
     const newWindow = this.grantedWindow(flow, newAck, window, syn);
-    let changed = false;
+    let changed = this.raiseTimestamp(flow, buf, l4, partial);
     if (newAck !== ack) {
       this.counters.values[C_ACK_LOWERED]!++;
       write32(buf, l4 + TCP_ACK_OFFSET, newAck);
@@ -96,6 +100,25 @@ export class TcpRelease {
       w[flow + X_RELEASED_EDGE] = seqMax(w[flow + X_RELEASED_EDGE]!, edge);
     }
     return changed;
+  }
+
+  /** The peer must not see time run backwards. True when a byte changed. */
+  raiseTimestamp(flow: number, buf: Buffer, l4: number, partial: boolean): boolean {
+    const at = timestampOffset(buf, l4);
+    if (at < 0) return false;
+    const w = this.flows.words;
+    const value = read32(buf, at);
+    const known = (w[flow + X_FLAGS]! & XF_TSVAL) !== 0;
+    const latest = w[flow + X_RELEASED_TSVAL]!;
+    if (known && seqDiff(value, latest) < 0) {
+      this.counters.values[C_TIMESTAMP_RAISED]!++;
+      write32(buf, at, latest);
+      if (!partial) checksumAdjust32At(buf, l4 + TCP_CHECKSUM_OFFSET, at - l4, value, latest);
+      return true;
+    }
+    w[flow + X_RELEASED_TSVAL] = value;
+    if (!known) w[flow + X_FLAGS] = w[flow + X_FLAGS]! | XF_TSVAL;
+    return false;
   }
 
   private grantedAck(flow: number): number {

@@ -16,6 +16,8 @@ import { ipHeaderBytes, PROTO_TCP, writeChecksum } from './wire';
 const ACK_FIELD = 8;
 const WINDOW_FIELD = 14;
 const SEQ_FIELD = 4;
+/** Behind NOP NOP and the option's head, as the simulated guests place it. */
+const TIME_FIELD = 24;
 
 /** Passes everything on; mistakes override one method. */
 class Primary implements PrimaryPort {
@@ -259,6 +261,13 @@ export const MUTATIONS: readonly Mutation[] = [
     make: (right) => ({
       ...right,
       primary: (plan, files, actions) => restoring([WINDOW_FIELD], () => 2)(plan, right, files, actions),
+    }),
+  },
+  {
+    name: 'times of held packets not raised',
+    make: (right) => ({
+      ...right,
+      primary: (plan, files, actions) => restoring([TIME_FIELD], () => 4)(plan, right, files, actions),
     }),
   },
   {

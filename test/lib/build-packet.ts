@@ -131,6 +131,24 @@ export function checksumsAreRight(packet: Buffer): boolean {
 }
 
 export const MSS_WSCALE_SACK_TS = (tsval: number): number[] => [
-  2, 4, 0x05, 0xb4, 4, 2, 8, 10, tsval >>> 24, (tsval >>> 16) & 255, (tsval >>> 8) & 255, tsval & 255, 0, 0, 0, 0, 1, 3,
-  3, 7,
+  2,
+  4,
+  0x05,
+  0xb4,
+  4,
+  2,
+  8,
+  10,
+  tsval >>> 24,
+  (tsval >>> 16) & 255,
+  (tsval >>> 8) & 255,
+  tsval & 255,
+  0,
+  0,
+  0,
+  0,
+  1,
+  3,
+  3,
+  7,
 ];

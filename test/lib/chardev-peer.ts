@@ -59,10 +59,16 @@ export class ChardevPeer {
     return this.write(Buffer.from(text));
   }
 
-  /** Whole frames that have come so far; those of this and earlier calls stay. */
-  frames(): Buffer[] {
+  /** Puts all that has come into `bytes`; returns how many they are. */
+  heard(): number {
     this.bytes = Buffer.concat([this.bytes, ...this.chunks]);
     this.chunks = [];
+    return this.bytes.length;
+  }
+
+  /** Whole frames that have come so far; those of this and earlier calls stay. */
+  frames(): Buffer[] {
+    this.heard();
     const out: Buffer[] = [];
     for (let at = 0; at + 4 <= this.bytes.length; ) {
       const len = this.bytes.readUInt32BE(at);

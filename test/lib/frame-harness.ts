@@ -87,6 +87,12 @@ export class FrameHarness {
     return this;
   }
 
+  tick(ms: number): this {
+    this.now += ms;
+    this.comparison.tick(this.now);
+    return this;
+  }
+
   /** The frames that have left since the last call. */
   left(): Buffer[] {
     return this.leftWithSizes().map(({ frame }) => frame);

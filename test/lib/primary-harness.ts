@@ -25,7 +25,17 @@ export class PrimaryHarness {
       if (this.verdicts.has(id)) throw new Error(`second verdict for packet ${id}`);
     };
     this.engine = new PrimaryEngine(
-      { ...config, limits: { maxFlows: 1024, maxHeldPackets: 64, logBytes: 1 << 20, maxHeldBytes: 1 << 18, logRecords: 1 << 10, ...config.limits } },
+      {
+        ...config,
+        limits: {
+          maxFlows: 1024,
+          maxHeldPackets: 64,
+          logBytes: 1 << 20,
+          maxHeldBytes: 1 << 18,
+          logRecords: 1 << 10,
+          ...config.limits,
+        },
+      },
       {
         accept: (id, buf, off, len) => {
           once(id);

@@ -11,6 +11,7 @@ const EXPECTED: readonly [string, readonly string[], number][] = [
   ['releases without comparing', ['output commit', 'ack commit'], 20],
   ['acknowledgements not lowered', ['ack commit'], 200],
   ['windows not lowered', ['ack commit'], 200],
+  ['times of held packets not raised', ['time order'], 200],
   ['timestamps not translated', ['time goes forward', 'the client is served', 'liveness'], 200],
   ['timestamps of the guest not translated', ['time goes forward', 'the client is served', 'liveness'], 300],
   ['sequence numbers not translated', ['the client is served', 'right numbers', 'liveness'], 100],

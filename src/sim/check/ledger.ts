@@ -5,6 +5,7 @@
 //   SVM:                 |--- produced since --->          or when the SVM has produced the same byte since
 
 import { seqDiff } from '../../core/seq32';
+import { timestampOffset } from '../../packet/tcp-options';
 import { ORIGIN_NAMES, Origin, type SimPacket } from '../packet';
 import { ACK } from '../tcp/segment';
 import { ipHeaderBytes, PROTO_TCP } from '../wire';
@@ -26,6 +27,9 @@ class TrueFlow {
   coveredEnd = 0;
   coveredAck = 0;
   coveredEdge = 0;
+  /** Greatest TSval that the PVM has sent, and that has left; -1: none. */
+  primaryTime = -1;
+  releasedTime = -1;
 }
 
 export type Broken = (rule: string, what: string) => void;
@@ -68,6 +72,8 @@ export class Ledger {
       flow.primaryEnd = Math.max(flow.primaryEnd, end);
       flow.primaryAck = Math.max(flow.primaryAck, packet.ackPlace);
       flow.primaryEdge = Math.max(flow.primaryEdge, packet.edgePlace);
+      const time = timeOf(packet, packet.buf);
+      if (time >= 0 && isLater(time, flow.primaryTime)) flow.primaryTime = time;
       return;
     }
     if (packet.syn) flow.secondarySyn = true;
@@ -101,6 +107,7 @@ export class Ledger {
   released(packet: SimPacket, out: Buffer): void {
     if (!this.judging) return;
     this.counts.judged++;
+    if (packet.protocol === PROTO_TCP && !packet.rst) this.judgeTime(this.flow(packet.key), packet, out);
     if (packet.epoch < this.epoch) {
       this.counts.coveredPackets++;
       return;
@@ -119,6 +126,18 @@ export class Ledger {
     const flow = this.flow(packet.key);
     this.judgeOutput(flow, packet, out);
     this.judgeAck(flow, packet, out);
+  }
+
+  /** The peer discards what seems older than what it has (PAWS): time must not run backwards, nor ahead of the PVM's. */
+  private judgeTime(flow: TrueFlow, packet: SimPacket, out: Buffer): void {
+    const time = timeOf(packet, out);
+    if (time < 0) return;
+    if (flow.releasedTime >= 0 && seqDiff(time, flow.releasedTime) < 0) {
+      this.broken('time order', `TSval ${time} leaves after ${flow.releasedTime}: ${describe(packet)}`);
+    } else if (seqDiff(time, flow.primaryTime) > 0) {
+      this.broken('time order', `TSval ${time} leaves, the PVM's last is ${flow.primaryTime}: ${describe(packet)}`);
+    }
+    if (isLater(time, flow.releasedTime)) flow.releasedTime = time;
   }
 
   private judgeOutput(flow: TrueFlow, packet: SimPacket, out: Buffer): void {
@@ -198,6 +217,16 @@ export class Ledger {
     }
     return flow;
   }
+}
+
+/** TSval of a packet of this family, or -1. */
+function timeOf(packet: SimPacket, bytes: Buffer): number {
+  const at = timestampOffset(bytes, ipHeaderBytes(packet.family));
+  return at < 0 ? -1 : bytes.readUInt32BE(at);
+}
+
+function isLater(time: number, than: number): boolean {
+  return than < 0 || seqDiff(time, than) > 0;
 }
 
 /** A refusal is one of the SYN that it acknowledges; other resets are one of their connection. */

@@ -1,6 +1,7 @@
-// What a proxy may change in a packet of the PVM: the acknowledgement, the window, the checksum, and SACK and MPTCP
-// options into NOPs. Everything else must leave as the guest made it.
+// What a proxy may change in a packet of the PVM: the acknowledgement, the window, the checksum, the timestamp's value (the ledger
+// judges which), and SACK and MPTCP options into NOPs. Everything else must leave as the guest made it.
 
+import { timestampOffset } from '../../packet/tcp-options';
 import type { SimPacket } from '../packet';
 import { checksumHolds, ipHeaderBytes, PROTO_TCP } from '../wire';
 
@@ -15,10 +16,12 @@ export function rewriteFault(packet: SimPacket, out: Buffer, partial: boolean): 
   const l4 = ipHeaderBytes(family);
   const payload = buf.length - packet.dataBytes;
   const kinds = optionKinds(buf, l4 + 20, payload);
+  const time = timestampOffset(buf, l4);
   for (let i = 0; i < payload; i++) {
     if (out[i] === buf[i]) continue;
     const field = i - l4;
-    const mayChange = (field >= 8 && field < 12) || (field >= 14 && field < 18);
+    const mayChange =
+      (field >= 8 && field < 12) || (field >= 14 && field < 18) || (time >= 0 && i >= time && i < time + 4);
     const kind = field >= 20 ? kinds[field - 20]! : 0;
     if (!mayChange && !((kind === 5 || kind === 30) && out[i] === 1)) return `byte ${field} of the TCP header changed`;
   }

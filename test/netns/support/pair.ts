@@ -150,7 +150,10 @@ export class Pair {
   async account(): Promise<string> {
     const sides: Side[] = ['primary', 'secondary'];
     const stats = await Promise.all(sides.map((side) => this.stats(side).catch(String)));
-    return sides.map((side, i) => `${this.daemons[side].output}\n${JSON.stringify(stats[i])}`).join('\n');
+    const sockets = (['client', 'pvm', 'svm'] as const).map(
+      (role) => `${role}:\n${this.lab.execSync(role, 'ss', ['-tanioeH'])}`,
+    );
+    return [...sides.map((side, i) => `${this.daemons[side].output}\n${JSON.stringify(stats[i])}`), ...sockets].join('\n');
   }
 
   private async beginProof(): Promise<void> {

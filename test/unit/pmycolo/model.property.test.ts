@@ -427,7 +427,8 @@ class Model {
     if (edge > f.edge || window > sent.window)
       throw new Error(`packet ${id}: window up to ${edge} left, granted was ${f.edge}`);
     if (sent.payload.length === 0 && !/[FRS]/.test(sent.flags)) {
-      if (ack !== sent.ack) throw new Error(`packet ${id}: a pure acknowledgement was lowered`);
+      if (ack !== sent.ack && ack <= f.leftAck)
+        throw new Error(`packet ${id}: a pure acknowledgement was lowered to what the peer knew`);
       if (window === 0 && sent.window > 0) throw new Error(`packet ${id}: a window was clamped to nothing`);
     }
     f.leftAck = Math.max(f.leftAck, ack);

@@ -32,6 +32,23 @@ describe.each([4, 6] as const)('a repetition of held bytes, IPv%d', (family) => 
     expect(h.requests).toEqual([]);
   });
 
+  test('leaves as far as the SVM has said them also when it had said that much before the PVM did', () => {
+    const { h, p, s, l4 } = open(family);
+    s(0, { payload: 'abc' });
+    const first = p(0, { payload: 'abcdef' });
+    p(0, { payload: 'abcdef', flags: 'PA' });
+    expect(h.state(first)).toBe('held');
+    expect(
+      h.probes
+        .at(-1)!
+        .subarray(l4 + 20)
+        .toString(),
+    ).toBe('abc');
+    s(3, { payload: 'def' });
+    expect(h.state(first)).not.toBe('held');
+    expect(h.requests).toEqual([]);
+  });
+
   test('as a probe tells no acknowledgement: a repeated pure one still has to', () => {
     const { h, p, s, l4 } = open(family);
     s(0, { ack: CLIENT + 51 });

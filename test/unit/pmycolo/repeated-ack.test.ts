@@ -40,4 +40,40 @@ describe('an acknowledgement that the PVM repeats while the first waits', () => 
     const { h, p } = stalled();
     expect(h.state(p(CLIENT + 151))).toBe('held');
   });
+
+  test('and the first, when it leaves, does not seem older to the peer (PAWS)', () => {
+    const h = new PrimaryHarness();
+    const times = (value: number): number[] => [1, 1, 8, 10, 0, 0, value >>> 8, value & 255, 0, 0, 0, 1];
+    const p = (ack: number, time: number, f: TcpFields = {}) =>
+      h.p(buildTcp({ seq: P_ISN + 1, ack, options: times(time), ...f }), false);
+    const s = (ack: number, f: TcpFields = {}) => h.s(buildTcp({ seq: S_ISN + 1, ack, ...f }));
+    p(CLIENT + 1, 1, { seq: P_ISN, flags: 'SA', options: MSS_WSCALE_SACK_TS(1) });
+    s(CLIENT + 1, { seq: S_ISN, flags: 'SA', options: MSS_WSCALE_SACK_TS(9) });
+    const waits = p(CLIENT + 101, 300);
+    const held = p(CLIENT + 101, 301, { payload: 'abc' });
+    s(CLIENT + 51);
+    const repeated = p(CLIENT + 101, 1300);
+    expect(h.left(repeated)!.readUInt32BE(44)).toBe(1300);
+    s(CLIENT + 101);
+    expect(h.left(waits)!.readUInt32BE(44)).toBe(1300);
+    expect(checksumsAreRight(h.left(waits)!)).toBe(true);
+    expect(h.state(held)).toBe('held');
+    h.engine.checkpoint(h.now);
+    expect(h.left(held)!.readUInt32BE(44)).toBe(1300);
+    expect(checksumsAreRight(h.left(held)!)).toBe(true);
+  });
+});
+
+describe('several acknowledgements that wait', () => {
+  test('the first of them tells what the SVM has given meanwhile, the last waits for all of it', () => {
+    const { h, p, s, waits } = stalled();
+    const last = p(CLIENT + 201);
+    s(CLIENT + 61);
+    expect(h.left(waits)!.readUInt32BE(28)).toBe(CLIENT + 61);
+    s(CLIENT + 71);
+    expect(h.state(last)).toBe('held');
+    s(CLIENT + 201);
+    expect(h.left(last)!.readUInt32BE(28)).toBe(CLIENT + 201);
+    expect(h.requests).toEqual([]);
+  });
 });

@@ -162,7 +162,7 @@ test.each([
       for (const s of steps) {
         if (s.kind === 'p' || s.kind === 'both') send(s, 'p');
         if (s.kind === 's' || s.kind === 'both') send(s, 's');
-        if (s.kind === 'tick') h.comparison.tick((h.now += 1000));
+        if (s.kind === 'tick') h.tick(1000);
         if (s.kind === 'checkpoint') h.checkpoint();
         if (s.kind === 'gone') {
           h.comparison.forgetPrimary();
@@ -275,7 +275,7 @@ describe('garbage', () => {
           for (const [primary, frame, size, other] of steps) {
             h.feed(primary ? 'p' : 's', onTheWire(frame, Math.min(size, frame.length)));
             if (other === 0) h.checkpoint();
-            if (other === 1) h.comparison.tick((h.now += 5000));
+            if (other === 1) h.tick(5000);
             if (other === 2) h.comparison.forgetPrimary();
           }
           h.checkpoint();

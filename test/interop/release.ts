@@ -1,0 +1,96 @@
+// Whose packet came out, and is it still what went in? QEMU changes nothing. Ours may lower an acknowledgement and a window to
+// what the secondary has given, take SACK blocks away, and cut a repetition short; the checksums must be right.
+
+import { networkAt } from './carrier';
+import { describePacket, type Packet } from './flow';
+
+export interface Released {
+  packet: Packet;
+  /** With all its bytes. False: a repetition that left without what the secondary has not said. */
+  whole: boolean;
+  frame: Buffer;
+}
+
+const FLAG_ACK = 0x10;
+
+export function readRelease(frame: Buffer, primary: readonly Packet[], mayRewrite: boolean): Released {
+  const exact = primary.find((p) => p.side === 'p' && p.frame.equals(frame));
+  if (exact !== undefined) return { packet: exact, whole: true, frame };
+  const wrong = (why: string): Error => new Error(`${why}: ${frame.toString('hex')}`);
+  if (!mayRewrite) throw wrong('a frame came out that never went in');
+  const at = networkAt(frame);
+  const id = idOf(frame, at);
+  const packet = primary.find(
+    (p) => p.side === 'p' && p.about.kind === 'tcp' && networkAt(p.frame) === at && idOf(p.frame, at) === id,
+  );
+  if (packet === undefined) throw wrong('a frame came out that never went in');
+  const complaint = complaintOf(frame, packet, at);
+  if (complaint !== undefined)
+    throw wrong(`${complaint}, of ${describePacket(packet)} (${packet.frame.toString('hex')})`);
+  return { packet, whole: ipEnd(frame, at) === ipEnd(packet.frame, at), frame };
+}
+
+/** Which packet of which flow. */
+function idOf(frame: Buffer, at: number): string {
+  const v4 = frame[at]! >> 4 === 4;
+  const id = v4 ? frame.readUInt16BE(at + 4) : frame.readUInt32BE(at) & 0xfffff;
+  return `${frame.toString('hex', at + (v4 ? 12 : 8), at + (v4 ? 20 : 40))} ${id}`;
+}
+
+function ipEnd(frame: Buffer, at: number): number {
+  return at + (frame[at]! >> 4 === 4 ? frame.readUInt16BE(at + 2) : 40 + frame.readUInt16BE(at + 4));
+}
+
+/** What is wrong with the change; undefined: it is one of those that are allowed. */
+function complaintOf(frame: Buffer, packet: Packet, at: number): string | undefined {
+  const v4 = frame[at]! >> 4 === 4;
+  const l4 = at + (v4 ? 20 : 40);
+  const end = ipEnd(frame, at);
+  const before = packet.frame;
+  if (end > frame.length || end > ipEnd(before, at)) return 'longer than it was';
+  if (!checksumsAreRight(frame, at, l4, end)) return 'a checksum is wrong';
+  const expected = Buffer.from(before);
+  const cut = end < ipEnd(before, at);
+  if (cut) frame.copy(expected, at, at, at + (v4 ? 12 : 6));
+  if (cut && frame.readUInt32BE(l4 + 4) === (before.readUInt32BE(l4 + 4) - 1) >>> 0)
+    frame.copy(expected, l4 + 4, l4 + 4, l4 + 8);
+  if (cut) expected[l4 + 13] = FLAG_ACK;
+  const ack = frame.readUInt32BE(l4 + 8);
+  if (((before.readUInt32BE(l4 + 8) - ack) | 0) < 0) return 'the acknowledgement was raised';
+  if (frame.readUInt16BE(l4 + 14) > before.readUInt16BE(l4 + 14)) return 'the window was raised';
+  frame.copy(expected, l4 + 8, l4 + 8, l4 + 12);
+  frame.copy(expected, l4 + 14, l4 + 14, l4 + 18);
+  const payload = l4 + (before[l4 + 12]! >> 4) * 4;
+  removeSack(expected, l4 + 20, payload);
+  if (frame.compare(expected, 0, end, 0, end) !== 0) return 'changed where it must not be';
+  return undefined;
+}
+
+function removeSack(frame: Buffer, from: number, to: number): void {
+  for (let at = from; at < to; ) {
+    const kind = frame[at]!;
+    if (kind === 0) return;
+    if (kind === 1) {
+      at++;
+      continue;
+    }
+    const bytes = frame[at + 1]!;
+    if (kind === 5) frame.fill(1, at, at + bytes);
+    at += bytes;
+  }
+}
+
+function checksumsAreRight(frame: Buffer, at: number, l4: number, end: number): boolean {
+  const v4 = l4 - at === 20;
+  if (v4 && sum(frame, at, l4, 0) !== 0xffff) return false;
+  const addresses = v4 ? at + 12 : at + 8;
+  const pseudo = sum(frame, addresses, addresses + (v4 ? 8 : 32), 6 + (end - l4));
+  return sum(frame, l4, end, pseudo) === 0xffff;
+}
+
+function sum(frame: Buffer, from: number, to: number, start: number): number {
+  let total = start;
+  for (let at = from; at < to; at += 2) total += (frame[at]! << 8) | (at + 1 < to ? frame[at + 1]! : 0);
+  while (total > 0xffff) total = (total & 0xffff) + (total >>> 16);
+  return total;
+}

@@ -43,7 +43,6 @@ const PROBES: Record<Ability, () => string | undefined> = {
   valgrind: () => run('valgrind', '--version') && 'valgrind is not installed',
   qemu: () => run('qemu-system-x86_64', '--version') && 'qemu-system-x86_64 is not installed',
   gcc: () => run('gcc', '--version') && 'gcc is not installed',
-  qemu: () => run('qemu-system-x86_64', '--version') && 'qemu-system-x86_64 is not installed',
 };
 
 const known = new Map<Ability, string | undefined>();

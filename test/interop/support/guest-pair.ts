@@ -62,6 +62,9 @@ export class GuestPair {
     const network = STOCK ? stockPrimaryNetwork(options, notifyPath) : primaryNetwork(options);
     this.primary = Guest.start(lab, 'pn', { who: 'PVM', network });
     await this.listens('pn', 9003);
+    for (const device of ['primary_in', 'outdev']) {
+      await this.comparer?.waitFor(new RegExp(`"device":"${device}".*"msg":"connected"`));
+    }
     this.secondary = await this.startSecondary();
     this.notify = await FramePort.connect(notifyPath, () => this.primary.process.exitCode === undefined);
     await Promise.all([this.primary.up(), this.secondary.up()]);

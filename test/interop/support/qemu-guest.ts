@@ -56,16 +56,13 @@ const tap = ({ vnetHdr }: WireOptions): string[] => [
 ];
 const support = ({ vnetHdr }: WireOptions): string => (vnetHdr ? ',vnet_hdr_support=on' : '');
 
-/**
- * The primary's filters, with the comparison left to whoever connects to 9001 and 9005 and listens on 9004. QEMU waits for that
- * one: a redirector without a peer lets the guest's packets out as they are.
- */
-export function primaryNetwork(wire: WireOptions, wait: 'on' | 'off' = 'on'): string[] {
+/** The primary's filters, with the comparison left to whoever connects to 9001 and 9005 and listens on 9004. */
+export function primaryNetwork(wire: WireOptions): string[] {
   return [
     ...tap(wire),
     ...chardev('id=mirror0,host=0.0.0.0,port=9003,server=on,wait=off'),
-    ...chardev(`id=compare0,host=127.0.0.1,port=9001,server=on,wait=${wait}`),
-    ...chardev(`id=compare_out,host=127.0.0.1,port=9005,server=on,wait=${wait}`),
+    ...chardev('id=compare0,host=127.0.0.1,port=9001,server=on,wait=off'),
+    ...chardev('id=compare_out,host=127.0.0.1,port=9005,server=on,wait=off'),
     ...object(`filter-mirror,id=m0,netdev=hn0,queue=tx,outdev=mirror0${support(wire)}`),
     ...object(`filter-redirector,netdev=hn0,id=redire0,queue=rx,indev=compare_out${support(wire)}`),
     ...object(`filter-redirector,netdev=hn0,id=redire1,queue=rx,outdev=compare0${support(wire)}`),
@@ -75,7 +72,7 @@ export function primaryNetwork(wire: WireOptions, wait: 'on' | 'off' = 'on'): st
 /** The stock primary: its own comparison, and a socket for the checkpoints, as with Xen. */
 export function stockPrimaryNetwork(wire: WireOptions, notifyPath: string): string[] {
   return [
-    ...primaryNetwork(wire, 'off'),
+    ...primaryNetwork(wire),
     ...chardev('id=compare1,host=0.0.0.0,port=9004,server=on,wait=off'),
     ...chardev('id=compare0-0,host=127.0.0.1,port=9001'),
     ...chardev('id=compare_out0,host=127.0.0.1,port=9005'),

@@ -130,7 +130,12 @@ export class StreamComparator {
         continue;
       }
       const own = w[flow + X_PRIMARY_HEAD]!;
-      if (own !== 0 && seqDiff(this.log.words[this.log.recordIndex(own) + R_SEQ]!, seq) <= 0) break;
+      if (own !== 0 && seqDiff(this.log.words[this.log.recordIndex(own) + R_SEQ]!, seq) <= 0) {
+        // What the PVM said there before goes first; as far as the SVM has said it too, this is a repetition.
+        if (this.advance(flow) === DIVERGED) return DIVERGED;
+        if (w[flow + X_VERIFIED] === verified) break;
+        continue;
+      }
       const other = this.secondaryAt(flow, verified);
       if (other === 0) break;
       const r = this.log.recordIndex(other);

@@ -135,6 +135,8 @@ export class TcpIntake {
       x.stream.repeatsPending(flow, buf)
     ) {
       leaveAsProbe(x, id, flow, v, buf);
+      // Its beginning may have filled a gap that others waited behind.
+      this.releaseReady(flow, nowMs);
       return WAIT;
     }
     const record = this.keep(id, flow, v, buf, hold, nowMs);

@@ -42,7 +42,6 @@ const PROBES: Record<Ability, () => string | undefined> = {
     existsSync(`${__dirname}/../../build/colo.node`) ? undefined : 'build/colo.node is missing: run `make build`',
   valgrind: () => run('valgrind', '--version') && 'valgrind is not installed',
   gcc: () => run('gcc', '--version') && 'gcc is not installed',
-  qemu: () => run('qemu-system-x86_64', '--version') && 'qemu-system-x86_64 is not installed',
 };
 
 const known = new Map<Ability, string | undefined>();

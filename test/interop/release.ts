@@ -1,6 +1,7 @@
 // Whose packet came out, and is it still what went in? QEMU changes nothing. Ours may lower an acknowledgement and a window to
 // what the secondary has given, take SACK blocks away, and cut a repetition short; the checksums must be right.
 
+import { timestampOffset } from '../../src/packet/tcp-options';
 import { networkAt } from './carrier';
 import { describePacket, type Packet } from './flow';
 
@@ -24,7 +25,7 @@ export function readRelease(frame: Buffer, primary: readonly Packet[], mayRewrit
     (p) => p.side === 'p' && p.about.kind === 'tcp' && networkAt(p.frame) === at && idOf(p.frame, at) === id,
   );
   if (packet === undefined) throw wrong('a frame came out that never went in');
-  const complaint = complaintOf(frame, packet, at);
+  const complaint = complaintOf(frame, packet, at, primary);
   if (complaint !== undefined)
     throw wrong(`${complaint}, of ${describePacket(packet)} (${packet.frame.toString('hex')})`);
   return { packet, whole: ipEnd(frame, at) === ipEnd(packet.frame, at), frame };
@@ -42,7 +43,7 @@ function ipEnd(frame: Buffer, at: number): number {
 }
 
 /** What is wrong with the change; undefined: it is one of those that are allowed. */
-function complaintOf(frame: Buffer, packet: Packet, at: number): string | undefined {
+function complaintOf(frame: Buffer, packet: Packet, at: number, primary: readonly Packet[]): string | undefined {
   const v4 = frame[at]! >> 4 === 4;
   const l4 = at + (v4 ? 20 : 40);
   const end = ipEnd(frame, at);
@@ -60,10 +61,23 @@ function complaintOf(frame: Buffer, packet: Packet, at: number): string | undefi
   if (frame.readUInt16BE(l4 + 14) > before.readUInt16BE(l4 + 14)) return 'the window was raised';
   frame.copy(expected, l4 + 8, l4 + 8, l4 + 12);
   frame.copy(expected, l4 + 14, l4 + 14, l4 + 18);
+  const time = timestampOffset(before, l4);
+  if (time >= 0 && frame.readUInt32BE(time) !== before.readUInt32BE(time)) {
+    if (((frame.readUInt32BE(time) - before.readUInt32BE(time)) | 0) < 0) return 'the timestamp was lowered';
+    if (!primary.some((p) => bears(p, frame.readUInt32BE(time)))) return 'nobody sent this timestamp';
+    frame.copy(expected, time, time, time + 4);
+  }
   const payload = l4 + (before[l4 + 12]! >> 4) * 4;
   removeSack(expected, l4 + 20, payload);
   if (frame.compare(expected, 0, end, 0, end) !== 0) return 'changed where it must not be';
   return undefined;
+}
+
+function bears(p: Packet, time: number): boolean {
+  if (p.side !== 'p' || p.about.kind !== 'tcp') return false;
+  const at = networkAt(p.frame);
+  const offset = timestampOffset(p.frame, at + (p.frame[at]! >> 4 === 4 ? 20 : 40));
+  return offset >= 0 && p.frame.readUInt32BE(offset) === time;
 }
 
 function removeSack(frame: Buffer, from: number, to: number): void {

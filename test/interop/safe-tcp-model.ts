@@ -76,8 +76,9 @@ export class SafeTcpModel {
         this.reachedBack = true;
         for (const waiting of [packet, ...this.content, ...this.acks]) this.uncertain.add(waiting.n);
       }
-      repeats = this.repeatsPending(a);
+      const before = Array.from(a.data, (_, i) => this.said.get(a.pos + i));
       if (!this.sayPrimary(a) || !this.advance()) return this.keepDiverged(packet, a);
+      repeats = this.repeatsPending(a, before);
       whole = this.isSaid(a.pos, a.pos + a.data.length);
     }
     if (whole && this.mayLeave(a)) {
@@ -300,12 +301,12 @@ export class SafeTcpModel {
     return true;
   }
 
-  /** All that is not verified of this has been said before, and is held. */
-  private repeatsPending(a: TcpAbout): boolean {
+  /** All of this that is still not verified had been said before, and is held. */
+  private repeatsPending(a: TcpAbout, before: readonly (number | undefined)[]): boolean {
     for (let i = 0; i < a.data.length; i++) {
       const at = a.pos + i;
       if (at < this.verified || this.done.has(at)) continue;
-      if (this.said.get(at) !== a.data[i]) return false;
+      if (before[i] !== a.data[i]) return false;
     }
     return true;
   }

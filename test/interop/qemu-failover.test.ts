@@ -20,6 +20,7 @@ requires(
   'addon',
   'netns',
   'qemu',
+  'guest',
 )("two guests, the secondary's filters in colo qemu netdev", () => {
   let pair: GuestPair;
 

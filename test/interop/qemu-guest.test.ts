@@ -19,6 +19,7 @@ describe.each([
     'addon',
     'netns',
     'qemu',
+    'guest',
   )('compare', () => {
     let pair: GuestPair;
 

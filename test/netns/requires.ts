@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
-export type Ability = 'root' | 'netns' | 'nfqueue' | 'addon' | 'valgrind' | 'gcc' | 'qemu';
+export type Ability = 'root' | 'netns' | 'nfqueue' | 'addon' | 'valgrind' | 'gcc' | 'qemu' | 'guest';
 
 function run(file: string, ...args: string[]): string | undefined {
   try {
@@ -43,6 +43,9 @@ const PROBES: Record<Ability, () => string | undefined> = {
   valgrind: () => run('valgrind', '--version') && 'valgrind is not installed',
   qemu: () => run('qemu-system-x86_64', '--version') && 'qemu-system-x86_64 is not installed',
   gcc: () => run('gcc', '--version') && 'gcc is not installed',
+  qemu: () => run('qemu-system-x86_64', '--version') && 'qemu-system-x86_64 is not installed',
+  // Built once; without its cache that takes a download.
+  guest: () => run(`${__dirname}/../guest/build-guest.sh`),
 };
 
 const known = new Map<Ability, string | undefined>();

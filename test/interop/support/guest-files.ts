@@ -1,19 +1,12 @@
 // What the test guest (test/guest) is built from and serves.
 
-import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 
-const ROOT = join(__dirname, '..', '..', '..');
-const DIRECTORY = join(ROOT, 'build', 'guest');
+const DIRECTORY = join(__dirname, '..', '..', '..', 'build', 'guest');
 
 export const KERNEL = join(DIRECTORY, 'vmlinuz');
 export const INITRD = join(DIRECTORY, 'initrd.gz');
-
-/** Builds the guest, or finds it built. */
-export function buildGuest(): void {
-  execFileSync(join(ROOT, 'test', 'guest', 'build-guest.sh'), [DIRECTORY], { stdio: ['ignore', 'pipe', 'pipe'] });
-}
 
 const FILLING = '-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRST\n';
 const LINES = 131_072;

@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { GUEST_IP, type Lab, type LabProcess } from '../../netns/lab';
 import { until } from '../../netns/support/wait';
 import { FramePort } from './frame-port';
-import { buildGuest } from './guest-files';
 import { createGuestLab, PN_FORWARD_IP } from './guest-lab';
 import { bareNetwork, Guest, type Host, primaryNetwork, secondaryNetwork, stockPrimaryNetwork } from './qemu-guest';
 
@@ -41,7 +40,6 @@ export class GuestPair {
   ) {}
 
   static async create(options: PairOptions): Promise<GuestPair> {
-    buildGuest();
     const pair = new GuestPair(await createGuestLab(), options);
     try {
       await pair.start();

@@ -114,7 +114,9 @@ export class TcpIntake {
     }
     let outcome: Outcome = EQUAL;
     const matched = (x.flows.words[flow + X_FLAGS]! & XF_MATCHED) !== 0;
-    if (v.payloadBytes > 0 && matched) {
+    // Where a reset stands, its peer may have had a say in: a stream that is not known yet does not begin there.
+    const placed = (v.flags & TCP_RST) === 0 || (x.flows.words[flow + X_FLAGS]! & XF_BASED) !== 0;
+    if (v.payloadBytes > 0 && matched && placed) {
       x.counters.values[C_COMPARED]!++;
       outcome = x.stream.primary(flow, v.seq, buf, v.payload, v.payloadBytes);
       if (outcome === DIVERGED) return this.holdDiverged(id, flow, v, buf, hold, nowMs);
@@ -362,7 +364,8 @@ export class TcpIntake {
   /** While a checkpoint is awaited, a connection first seen now still has to know where it stands. */
   private startPaused(flow: number, v: PacketView): void {
     const w = this.x.flows.words;
-    if ((w[flow + X_FLAGS]! & XF_BASED) === 0 && v.payloadBytes > 0) this.x.stream.startMidstream(flow, v.seq);
+    if ((w[flow + X_FLAGS]! & XF_BASED) !== 0 || v.payloadBytes === 0 || (v.flags & TCP_RST) !== 0) return;
+    this.x.stream.startMidstream(flow, v.seq);
   }
 
   private flowOf(v: PacketView, nowMs: number): number {

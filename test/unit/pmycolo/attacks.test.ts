@@ -248,6 +248,22 @@ describe('data on and before the SYNs', () => {
 });
 
 describe('RST', () => {
+  test.each([false, true])(
+    'with bytes, of a connection first seen in its middle, it covers nothing below it at a checkpoint (while one is awaited: %s)',
+    (paused) => {
+      const h = new PrimaryHarness();
+      const at = (position: number, f: TcpFields) => buildTcp({ ack: ACK, ...f, seq: P_ISN + position });
+      if (paused) {
+        h.p(buildUdp({ payload: 'this' }));
+        h.s(buildUdp({ payload: 'that' }));
+      }
+      h.p(at(100, { flags: 'RA', payload: 'gone' }));
+      h.engine.dropAll();
+      h.engine.checkpoint(h.now);
+      expect(h.state(h.p(at(0, { payload: 'unsaid' })))).toBe('held');
+    },
+  );
+
   test('bytes on a RST do not leave unless the SVM said them', () => {
     const t = new Pair();
     const bad = t.p(0, { flags: 'R', payload: 'secret' });

@@ -233,7 +233,8 @@ class Model {
         h.now += c.ack;
         h.engine.tick(h.now);
         break;
-      case 'gone':
+      case 'gone': {
+        const flows = h.engine.flowCount;
         h.engine.conntrackDestroyed(
           Uint32Array.of(
             0x0a000001,
@@ -248,10 +249,13 @@ class Model {
             (4 << 8) | 6,
           ),
         );
+        // What was let out of a connection that the kernel knows as ended is forgotten with it.
+        if (h.engine.flowCount < flows) f.leftAck = -1;
         h.engine.conntrackDestroyed(
           Uint32Array.of(0x0a000001, 0, 0, 0, 0x0a000002, 0, 0, 0, ((53 << 16) | 40000) >>> 0, (4 << 8) | 17),
         );
         break;
+      }
       case 'odd': {
         const fragment = buildUdp({ payload: 'fragment' });
         fragment[6] = 0x20;

@@ -4,7 +4,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CompareAttack } from './support/fuzz/compare-attack';
+import { CompareAttack, LARGE_BYTES } from './support/fuzz/compare-attack';
 import { Random } from './support/fuzz/random';
 
 const SECONDS = Number(process.env.COLO_FUZZ_S ?? 60);
@@ -15,7 +15,7 @@ const MAX_QUEUE_SIZE = 16;
 const HELD_PACKETS = MAX_QUEUE_SIZE * 16;
 /** Of the comparison log (DEFAULT_LIMITS.logBytes); the warm-up goes round it once, with what both sides say. */
 const LOG_BYTES = 64 << 20;
-const FILL_TIMES = Math.ceil(LOG_BYTES / (HELD_PACKETS * 60_000)) + 1;
+const FILL_TIMES = Math.ceil(LOG_BYTES / (HELD_PACKETS * LARGE_BYTES)) + 1;
 /** A flow's record is about 250 bytes, its place in the index and what hangs on it not more. */
 const BYTES_PER_FLOW = 512;
 /**
@@ -23,6 +23,9 @@ const BYTES_PER_FLOW = 512;
  * the warm-up, whatever comes: so this does not grow with the time that the attack takes.
  */
 const MARGIN_BYTES = (32 << 20) + (64 << 20);
+
+/** Twice of what may be grown by, of each side, in the end and without a checkpoint: what is kept too long shows. */
+const FLOOD_PACKETS = Math.ceil((2 * MARGIN_BYTES) / LARGE_BYTES);
 
 let dir: string;
 beforeEach(() => {
@@ -52,13 +55,20 @@ test.each([
         await attack.fill(HELD_PACKETS, FILL_TIMES);
         const warm = attack.process.residentBytes();
         const framesBefore = attack.framesSent;
-        for (const end = Date.now() + SECONDS * 400; Date.now() < end; ) {
-          await attack.round();
+        const keepsToMemory = (): void => {
           const grown = attack.process.residentBytes() - warm;
           const bound = MARGIN_BYTES + (attack.framesSent - framesBefore) * BYTES_PER_FLOW;
           if (grown > bound)
             throw new Error(`memory has grown by ${grown} bytes since the warm-up, more than ${bound}`);
+        };
+        for (const end = Date.now() + SECONDS * 400; Date.now() < end; ) {
+          await attack.round();
+          keepsToMemory();
         }
+        await attack.flood(FLOOD_PACKETS);
+        keepsToMemory();
+        await attack.quiet();
+        keepsToMemory();
         const { released, judged } = attack.oracle;
         if (process.env.COLO_FUZZ_TALK) {
           console.log({

@@ -17,6 +17,8 @@ const SIDES = ['both', 'both', 'both', 'different', 'spoilt', 'primary', 'second
 const LENGTHS = [0, 1, 13, 14, MAX_FRAME_BYTES, MAX_FRAME_BYTES + 1, 0x7fffffff, 0x80000000, 0xffffffff];
 /** The sockets' share of what is under way, so that this process is bounded too. */
 const MOST_WAITING = 1 << 20;
+/** Of a packet that fills memory. */
+export const LARGE_BYTES = 60_000;
 const RESEND_MS = 200;
 
 type Name = 'primary_in' | 'secondary_in' | 'outdev' | 'notify_dev';
@@ -131,18 +133,21 @@ export class CompareAttack {
 
   /** All that the bounds allow is held, released, and held again, so that no memory is touched for the first time later. */
   async fill(packets: number, times: number): Promise<void> {
-    const payload = Buffer.alloc(60_000, '.').toString('latin1');
     for (let i = 0; i < times; i++) {
-      for (let n = 0; n < packets; n++) {
-        const frame = this.honest(40_100, `${this.oracle.secret()} ${payload}`);
-        this.sockets.primary_in.write(frame);
-        this.sockets.secondary_in.write(this.honest(40_101, payload));
-        await until(
-          () => this.sockets.primary_in.backlogBytes + this.sockets.secondary_in.backlogBytes < MOST_WAITING,
-          'room in the socket',
-        );
-      }
+      await this.flood(packets);
       await this.quiet();
+    }
+  }
+
+  /** Large packets of both sides that have nothing to do with each other, and no checkpoint. */
+  async flood(packets: number): Promise<void> {
+    const { primary_in: p, secondary_in: s } = this.sockets;
+    const payload = '.'.repeat(LARGE_BYTES);
+    for (let n = 0; n < packets; n++) {
+      p.write(this.honest(40_100, `${this.oracle.secret()} ${payload}`));
+      s.write(this.honest(40_101, payload));
+      await until(() => p.backlogBytes + s.backlogBytes < MOST_WAITING, 'room in the socket');
+      this.check();
     }
   }
 
@@ -156,7 +161,7 @@ export class CompareAttack {
     if (r.chance(0.02)) sockets.outdev.slow(r.chance(0.5));
     if (p.backlogBytes > MOST_WAITING || s.backlogBytes > MOST_WAITING) sockets.outdev.slow(false);
     if (p.backlogBytes > MOST_WAITING || s.backlogBytes > MOST_WAITING) await sleep(5);
-    const what = plan(r, this.vnet);
+    const what = plan(r, this.vnet, this.rounds);
     const text = side === 'secret' || side === 'primary' ? this.oracle.secret() : `public ${r.below(3)} text`;
     const primary = frames(what, text);
     const secondary = frames(what, side === 'different' || side === 'secret' ? `public ${r.below(3)} other` : text);
@@ -195,7 +200,7 @@ export class CompareAttack {
         socket.write(onWire(Buffer.alloc(MAX_FRAME_BYTES, r.below(256)), this.vnet, 0));
         break;
       default: {
-        const frame = frames(plan(r, this.vnet), this.oracle.secret())[0]!;
+        const frame = frames(plan(r, this.vnet, this.rounds), this.oracle.secret())[0]!;
         const wire = onWire(frame, this.vnet, 0);
         socket.write(wire.subarray(0, r.between(1, wire.length - 1)), r);
         socket.drop();

@@ -25,13 +25,18 @@ export interface Plan {
   vnet: Buffer;
   id: number;
   at: number;
+  generation: number;
   flags: string;
   options: number[];
   extension: boolean;
   arpOperation: number;
 }
 
-export function plan(r: Random, vnet: boolean): Plan {
+/** Streams go on from round to round, and make place for new ones. */
+const ROUNDS_PER_FLOW = 8;
+const BYTES_PER_ROUND = 200;
+
+export function plan(r: Random, vnet: boolean, round: number): Plan {
   return {
     kind: r.of([
       'udp',
@@ -53,7 +58,8 @@ export function plan(r: Random, vnet: boolean): Plan {
     padTo: r.of([0, 0, 64, 128]),
     vnet: vnet ? vnetOf(r) : Buffer.alloc(0),
     id: r.below(0x10000),
-    at: r.below(400),
+    at: (round % ROUNDS_PER_FLOW) * BYTES_PER_ROUND + r.below(2 * BYTES_PER_ROUND),
+    generation: Math.floor(round / ROUNDS_PER_FLOW) % 1000,
     flags: r.of(FLAGS),
     options: r.chance(0.3) ? [...r.bytes(4 * r.between(1, 10))] : [],
     extension: r.chance(0.3),
@@ -110,13 +116,13 @@ export function frames(p: Plan, text: string): Buffer[] {
       );
     }
     case 'large':
-      return [ip(udp(text.padEnd(p.at * 20, '.')))];
+      return [ip(udp(text.padEnd(p.at * 4, '.')))];
     case 'tcp':
       return [
         ip(
           buildTcp({
             family: p.family,
-            dport: 50_000 + p.flow,
+            dport: 50_000 + 8 * p.generation + p.flow,
             seq: 1000 + p.at,
             ack: 7 + (p.at & 7),
             flags: p.flags,

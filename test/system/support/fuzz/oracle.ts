@@ -1,7 +1,8 @@
 // What may leave at outdev, decided from what the test itself has sent, with no model of the comparison:
 //
 //   - a frame, whole, that the primary has sent (TCP may have been changed on the way: its bytes are judged one by one);
-//   - what it says was said by the secondary since the last checkpoint, or the primary had said it before one was complete.
+//   - what it says was said by the secondary since the last checkpoint, or the primary had said it before one was complete. Of a
+//     TCP stream that covers all places up to the last that the primary had come to: what it repeats of them need not be remembered.
 //
 // ARP, RARP, IGMP and neighbour discovery leave on the primary's word. What is seen while a checkpoint is on its way may be covered.
 
@@ -48,7 +49,9 @@ export function contentOf(frame: Buffer): Content | undefined {
     if (transport.length < 20) return undefined;
     const ports = transport.toString('hex', 0, 4);
     const payload = transport.subarray((transport[12]! >> 4) * 4);
-    return make('tcp', `${flow} ${ports}`, payload, transport.readUInt32BE(4), (transport[13]! & 2) !== 0);
+    // A SYN takes the place before its payload.
+    const syn = (transport[13]! & 2) !== 0;
+    return make('tcp', `${flow} ${ports}`, payload, transport.readUInt32BE(4) + (syn ? 1 : 0), syn);
   }
   if (protocol === 17) return make('datagram', `${flow} ${transport.toString('hex', 0, 4)}`, transport.subarray(8));
   if (protocol === 2) return make('alone', flow, Buffer.alloc(0));
@@ -88,8 +91,14 @@ function ipOf(ip: Buffer, version: number) {
   }
 }
 
+const HISTORY_EVENTS = 20_000;
+const SHOWN_EVENTS = 30;
+
 /** A place in a stream and the byte that stands there. */
 const byteAt = (c: Content, i: number): string => `${(c.seq + i) >>> 0} ${c.payload[i]}`;
+
+/** What comes with a SYN, whatever number that has. */
+const offerOf = (c: Content): Content => ({ ...c, flow: `${c.flow} offer`, seq: 0 });
 
 export class Oracle {
   judged = 0;
@@ -107,8 +116,29 @@ export class Oracle {
   /** What the secondary has said since a checkpoint was asked for, which may be before or after it. */
   private sinceDatagrams = new Set<string>();
   private sinceBytes = new Map<string, Set<string>>();
-  private newBytes = new Map<string, Set<string>>();
-  private readonly coveredBytes = new Map<string, Set<string>>();
+  /** Behind the last byte that the primary has said of a stream: since the last checkpoint, and before it. */
+  private readonly ends = new Map<string, number>();
+  private readonly coveredEnds = new Map<string, number>();
+
+  /** The last that happened, by flow, to be shown with a failure. */
+  private history: { flow: string | undefined; what: string }[] = [];
+
+  private note(what: string, content?: Content): void {
+    const text =
+      content === undefined
+        ? ''
+        : `${content.syn ? 'SYN ' : ''}${content.seq} ${JSON.stringify(content.payload.toString('latin1', 0, 40))}`;
+    this.history.push({ flow: content?.flow, what: `${what} ${text}` });
+    if (this.history.length > HISTORY_EVENTS) this.history = this.history.slice(HISTORY_EVENTS / 2);
+  }
+
+  private before(content: Content | undefined): string {
+    const all = this.history.filter(({ flow }) => flow === undefined || flow === content?.flow);
+    return all
+      .slice(-SHOWN_EVENTS)
+      .map(({ what }) => `\n  ${what}`)
+      .join('');
+  }
 
   secret(): string {
     return `SECRET${this.serial++}!`;
@@ -121,36 +151,43 @@ export class Oracle {
     was.times++;
     this.sent.set(key, was);
     const content = contentOf(frame.subarray(vnetBytes));
-    if (content?.kind === 'tcp') addBytes(this.newBytes, content);
+    if (content !== undefined) this.note('primary', content);
+    if (content?.kind === 'tcp') {
+      const end = (content.seq + content.payload.length) >>> 0;
+      this.ends.set(content.flow, laterOf(end, this.ends.get(content.flow)));
+    }
   }
 
   /** A whole frame went out to secondary_in. */
   secondary(frame: Buffer, vnetBytes: number): void {
     const content = contentOf(frame.subarray(vnetBytes));
     if (content === undefined) return;
+    this.note('secondary', content);
     for (const set of [this.saidDatagrams, this.sinceDatagrams]) set.add(content.key);
-    if (content.kind === 'tcp') for (const bytes of [this.saidBytes, this.sinceBytes]) addBytes(bytes, content);
+    if (content.kind !== 'tcp') return;
+    for (const bytes of [this.saidBytes, this.sinceBytes]) {
+      addBytes(bytes, content);
+      if (content.syn) addBytes(bytes, offerOf(content));
+    }
   }
 
   checkpointAsked(): void {
     this.underway = true;
+    this.note('checkpoint asked');
     this.sinceDatagrams = new Set();
     this.sinceBytes = new Map();
   }
 
   checkpointDone(): void {
     this.underway = false;
+    this.note('checkpoint done');
     this.stretch++;
     this.coveredSecrets = this.serial;
     this.saidDatagrams = new Set(this.sinceDatagrams);
     this.saidBytes = this.sinceBytes;
     this.sinceBytes = new Map();
-    for (const [flow, bytes] of this.newBytes) {
-      const covered = this.coveredBytes.get(flow) ?? new Set();
-      for (const byte of bytes) covered.add(byte);
-      this.coveredBytes.set(flow, covered);
-    }
-    this.newBytes = new Map();
+    for (const [flow, end] of this.ends) this.coveredEnds.set(flow, laterOf(end, this.coveredEnds.get(flow)));
+    this.ends.clear();
   }
 
   /** Nothing is held, and all that was released has been judged. */
@@ -163,8 +200,11 @@ export class Oracle {
     this.released++;
     const content = contentOf(frame.subarray(vnetBytes));
     const complain = (what: string): never => {
-      throw new Error(`${what}: ${frame.toString('hex')} (${vnetBytes} bytes of virtio-net header)`);
+      throw new Error(
+        `${what}: ${frame.toString('hex')} (${vnetBytes} bytes of virtio-net header)${this.before(content)}`,
+      );
     };
+    if (content !== undefined) this.note('left', content);
     const sent = this.sent.get(frame.toString('latin1'));
     if (content === undefined) throw new Error(`a frame that is none: ${frame.toString('hex')}`);
     if (sent === undefined && content.kind !== 'tcp') complain('the primary has sent no such frame');
@@ -175,17 +215,26 @@ export class Oracle {
       if (secret >= this.coveredSecrets && content.kind !== 'tcp') complain('only the primary has said this');
     if (content.kind === 'datagram' && sent!.stretch === this.stretch && !this.saidDatagrams.has(content.key))
       complain('the secondary has not said this');
-    if (content.kind === 'tcp' && !content.syn) this.judgeBytes(content, complain);
+    if (content.kind === 'tcp') this.judgeBytes(content, complain);
   }
 
   private judgeBytes(content: Content, complain: (what: string) => never): void {
     const said = this.saidBytes.get(content.flow);
-    const covered = this.coveredBytes.get(content.flow);
+    const offered = content.syn ? this.saidBytes.get(offerOf(content).flow) : undefined;
+    const covered = this.coveredEnds.get(content.flow);
     for (let i = 0; i < content.payload.length; i++) {
-      const byte = byteAt(content, i);
-      if (!said?.has(byte) && !covered?.has(byte)) complain(`the secondary has not said byte ${i}`);
+      if (covered !== undefined && ((covered - content.seq - i) | 0) > 0) continue;
+      if (said?.has(byteAt(content, i)) || offered?.has(byteAt(offerOf(content), i))) continue;
+      complain(`the secondary has not said byte ${i}`);
     }
+    // The secondary's may have other numbers; from now on it is the primary's that count.
+    if (content.syn) addBytes(this.saidBytes, content);
   }
+}
+
+/** Of two places in a stream, whose numbers go round. */
+function laterOf(a: number, b: number | undefined): number {
+  return b === undefined || ((a - b) | 0) > 0 ? a : b;
 }
 
 function addBytes(to: Map<string, Set<string>>, content: Content): void {

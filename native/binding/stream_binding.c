@@ -108,6 +108,16 @@ static napi_value receive_js(napi_env env, napi_callback_info info)
 	return a.bad ? 0 : number(env, stream_receive(fd, buf + off, room));
 }
 
+/* streamSpin(first, second, microseconds): 1 when one can be read. */
+static napi_value spin_js(napi_env env, napi_callback_info info)
+{
+	struct args a = args_get(env, info);
+	int first = arg_i32(&a, 0), second = arg_i32(&a, 1);
+	uint32_t microseconds = arg_u32(&a, 2);
+
+	return a.bad ? 0 : number(env, stream_spin(first, second, microseconds));
+}
+
 /* streamSend(fd, buffer, off, bytes, more): [off, off + bytes) and then [0, more), as a ring lies. Bytes or -errno. */
 static napi_value send_js(napi_env env, napi_callback_info info)
 {
@@ -151,6 +161,7 @@ void register_streams(napi_env env, napi_value exports)
 		{ "streamPort", port_js },
 		{ "streamReceive", receive_js },
 		{ "streamSend", send_js },
+		{ "streamSpin", spin_js },
 		{ "frameTails", tails_js },
 	};
 

@@ -7,10 +7,12 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A peer whose machine has gone without a word is given up after 10 + 4 * 5 seconds of silence. */
@@ -239,4 +241,24 @@ int stream_send(int fd, const uint8_t *first, size_t first_bytes, const uint8_t 
 		n = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : (int)n;
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int stream_spin(int first, int second, unsigned microseconds)
+{
+	struct pollfd fds[] = { { .fd = first, .events = POLLIN }, { .fd = second, .events = POLLIN } };
+	int64_t end = now_ns() + (int64_t)microseconds * 1000;
+
+	do {
+		if (poll(fds, 2, 0) > 0)
+			return 1;
+	} while (now_ns() < end);
+	return 0;
 }

@@ -23,6 +23,9 @@ int stream_connect_tcp(const char *address, uint16_t port);
 /* Asked when the socket is writable: 0 when the peer is there, -EINPROGRESS, or why it is not. */
 int stream_connected(int fd);
 
+/* Waits without sleeping, for at most so many microseconds, until one of two sockets has something to be read (or its end). 1: it has. */
+int stream_spin(int first, int second, unsigned microseconds);
+
 /* Bytes, 0 at the end of the stream, or -errno. */
 int stream_receive(int fd, uint8_t *buf, size_t room);
 /* Two ranges, the second of which may be empty, by one call. Bytes taken or -errno. */

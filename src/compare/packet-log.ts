@@ -103,9 +103,11 @@ export class PacketLog {
 
   /**
    * Room for a run of that many bytes and up to so many records, which runRecord() makes and closeRun() fills: many packets that
-   * stand one behind the other are copied at once. Nothing else may be appended before the run is closed. Returns where it begins.
+   * stand one behind the other are copied at once. Nothing else may be appended before the run is closed. Returns where it begins, or
+   * -1: that would be too much of the history at once.
    */
   openRun(bytes: number, records: number): number {
+    if (bytes > this.data.length >>> 2 || records > this.mask >>> 1) return -1;
     for (;;) {
       while (this.usedRecords + 2 + records > this.mask) this.dropTail();
       const at = this.place((bytes + 8) & ~7);

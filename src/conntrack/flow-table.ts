@@ -1,8 +1,9 @@
 // All flows of a node in one preallocated array of records, found by tuple in O(1). Both engines keep their per-flow state in it.
 //
-// A record is `recordWords` 32-bit words; its first 16 (one cache line) are the table's: key, hash, links, timers, TCP state.
+// A record is `recordWords` 32-bit words; its first 16 (one cache line) are the table's: key, hash, timers, TCP state.
 // The index is a linear hash table (Litwin 1980): it grows by splitting one bucket at a time, so no insert ever pays for a
-// rehash, and what is touched stays proportional to the flows that exist. Untouched pages of the arrays cost no memory.
+// rehash, and what is touched stays proportional to the flows that exist. Untouched pages of the arrays cost no memory. Hashes and
+// links stand in arrays of their own as well: a walk through a bucket would wait for a record out of the cache at every step.
 
 import { invariant } from '../core/errors';
 import { hash4, hashWords } from '../core/hash';
@@ -14,7 +15,7 @@ export const FLOW_PEER = 4; // four words
 export const FLOW_PORTS = 8; // guestPort << 16 | peerPort
 export const FLOW_META = 9; // zone << 16 | family << 8 | protocol; 0 = the record is free
 export const FLOW_HASH = 10;
-export const FLOW_LINK = 11; // base + 1 of the next record in the bucket, or of the next free record; 0 ends
+// Word 11 is free.
 export const FLOW_DEADLINE = 12; // ms modulo 2^32: when the flow has been idle for too long
 export const FLOW_TCP_STATE = 13; // tcp-track.ts
 export const FLOW_GUEST_ISN = 14; // tcp-track.ts
@@ -43,8 +44,12 @@ export class FlowTable {
   /** Flows in the table. */
   size = 0;
 
-  /** base + 1 of the first record of each bucket, 0 = empty. */
+  /** Number + 1 of the first record of each bucket, 0 = empty. A record's number is its base / recordWords. */
   private readonly heads: Int32Array;
+  /** By number: number + 1 of the next record in the bucket, or of the next free record; 0 ends. */
+  private readonly links: Int32Array;
+  /** By number: what stands in FLOW_HASH. */
+  private readonly hashes: Uint32Array;
   private buckets: number;
   /** The greatest power of two <= buckets, minus one. */
   private mask: number;
@@ -63,6 +68,8 @@ export class FlowTable {
     invariant(maxFlows >= 1 && recordWords >= FLOW_USER, 'a flow table needs room for a flow');
     invariant(maxFlows * recordWords < 2 ** 31, 'a record must be addressable by 31 bits');
     this.words = new Uint32Array(maxFlows * recordWords);
+    this.links = new Int32Array(maxFlows);
+    this.hashes = new Uint32Array(maxFlows);
     this.heads = new Int32Array(Math.max(FIRST_BUCKETS, maxFlows * BUCKETS_PER_FLOW));
     this.buckets = FIRST_BUCKETS;
     this.mask = FIRST_BUCKETS - 1;
@@ -82,17 +89,14 @@ export class FlowTable {
   /** Base of the flow with exactly this key (FLOW_KEY_WORDS words as in a record), or -1. */
   findKey(key: Uint32Array): number {
     if (metaFamily(key[FLOW_META]!) === 4) return this.find4(key[0]!, key[4]!, key[8]!, key[9]!);
-    const { words } = this;
+    const { words, hashes } = this;
     const hash = hashWords(this.seed0, this.seed1, key, 0, FLOW_KEY_WORDS);
-    let link = this.heads[this.bucketOf(hash)]!;
-    while (link !== 0) {
-      const base = link - 1;
-      if (words[base + FLOW_HASH] === hash) {
-        let i = 0;
-        while (i < FLOW_KEY_WORDS && words[base + i] === key[i]) i++;
-        if (i === FLOW_KEY_WORDS) return base;
-      }
-      link = words[base + FLOW_LINK]!;
+    for (let link = this.heads[this.bucketOf(hash)]!; link !== 0; link = this.links[link - 1]!) {
+      if (hashes[link - 1] !== hash) continue;
+      const base = (link - 1) * this.recordWords;
+      let i = 0;
+      while (i < FLOW_KEY_WORDS && words[base + i] === key[i]) i++;
+      if (i === FLOW_KEY_WORDS) return base;
     }
     return -1;
   }
@@ -104,9 +108,10 @@ export class FlowTable {
   }
 
   insertKey(key: Uint32Array): number {
-    const base = this.allocate();
-    if (base < 0) return -1;
+    const number = this.allocate();
+    if (number < 0) return -1;
     const { words } = this;
+    const base = number * this.recordWords;
     words.fill(0, base + FLOW_KEY_WORDS, base + this.recordWords);
     for (let i = 0; i < FLOW_KEY_WORDS; i++) words[base + i] = key[i]!;
     const hash =
@@ -114,9 +119,10 @@ export class FlowTable {
         ? hash4(this.seed0, this.seed1, key[0]!, key[4]!, key[8]!, key[9]!)
         : hashWords(this.seed0, this.seed1, key, 0, FLOW_KEY_WORDS);
     words[base + FLOW_HASH] = hash;
+    this.hashes[number] = hash;
     const bucket = this.bucketOf(hash);
-    words[base + FLOW_LINK] = this.heads[bucket]!;
-    this.heads[bucket] = base + 1;
+    this.links[number] = this.heads[bucket]!;
+    this.heads[bucket] = number + 1;
     this.size++;
     const wanted = Math.min(this.size * BUCKETS_PER_FLOW, this.heads.length);
     while (this.buckets < wanted) this.split();
@@ -125,20 +131,21 @@ export class FlowTable {
 
   /** Forgets a flow. Its record is the next to be used again. */
   remove(base: number): void {
-    const { words, heads } = this;
+    const { words, heads, links } = this;
     invariant(words[base + FLOW_META] !== 0, 'a removed flow must be in the table');
-    const next = words[base + FLOW_LINK]!;
-    const bucket = this.bucketOf(words[base + FLOW_HASH]!);
+    const number = base / this.recordWords;
+    const next = links[number]!;
+    const bucket = this.bucketOf(this.hashes[number]!);
     let link = heads[bucket]!;
-    if (link === base + 1) {
+    if (link === number + 1) {
       heads[bucket] = next;
     } else {
-      while (words[link - 1 + FLOW_LINK] !== base + 1) link = words[link - 1 + FLOW_LINK]!;
-      words[link - 1 + FLOW_LINK] = next;
+      while (links[link - 1] !== number + 1) link = links[link - 1]!;
+      links[link - 1] = next;
     }
     words[base + FLOW_META] = 0;
-    words[base + FLOW_LINK] = this.firstFree;
-    this.firstFree = base + 1;
+    links[number] = this.firstFree;
+    this.firstFree = number + 1;
     this.size--;
   }
 
@@ -163,13 +170,12 @@ export class FlowTable {
   }
 
   private find4(guest: number, peer: number, ports: number, meta: number): number {
-    const { words } = this;
+    const { words, hashes } = this;
     const hash = hash4(this.seed0, this.seed1, guest, peer, ports, meta);
-    let link = this.heads[this.bucketOf(hash)]!;
-    while (link !== 0) {
-      const base = link - 1;
+    for (let link = this.heads[this.bucketOf(hash)]!; link !== 0; link = this.links[link - 1]!) {
+      if (hashes[link - 1] !== hash) continue;
+      const base = (link - 1) * this.recordWords;
       if (
-        words[base + FLOW_HASH] === hash &&
         words[base + FLOW_PORTS] === ports &&
         words[base + FLOW_GUEST] === guest &&
         words[base + FLOW_PEER] === peer &&
@@ -177,7 +183,6 @@ export class FlowTable {
       ) {
         return base;
       }
-      link = words[base + FLOW_LINK]!;
     }
     return -1;
   }
@@ -203,34 +208,34 @@ export class FlowTable {
     return bucket < this.buckets ? bucket : bucket & this.mask;
   }
 
+  /** The number of a free record, or -1. */
   private allocate(): number {
     if (this.firstFree !== 0) {
-      const base = this.firstFree - 1;
-      this.firstFree = this.words[base + FLOW_LINK]!;
-      return base;
+      const number = this.firstFree - 1;
+      this.firstFree = this.links[number]!;
+      return number;
     }
     if (this.highWater === this.words.length) return -1;
-    const base = this.highWater;
+    const number = this.highWater / this.recordWords;
     this.highWater += this.recordWords;
-    return base;
+    return number;
   }
 
   /** Opens one bucket more and moves to it what belongs there from the one it was folded into. */
   private split(): void {
-    const { words, heads } = this;
+    const { heads, links, hashes } = this;
     const fresh = this.buckets;
     const old = fresh & this.mask;
     const wide = this.mask * 2 + 1;
     let stay = 0;
     let move = 0;
     for (let link = heads[old]!; link !== 0; ) {
-      const base = link - 1;
-      const next = words[base + FLOW_LINK]!;
-      if ((words[base + FLOW_HASH]! & wide) === fresh) {
-        words[base + FLOW_LINK] = move;
+      const next = links[link - 1]!;
+      if ((hashes[link - 1]! & wide) === fresh) {
+        links[link - 1] = move;
         move = link;
       } else {
-        words[base + FLOW_LINK] = stay;
+        links[link - 1] = stay;
         stay = link;
       }
       link = next;

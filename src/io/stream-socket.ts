@@ -182,6 +182,12 @@ export class Chardev {
     return true;
   }
 
+  /** Waits without sleeping, so long at most, until this device or another has something to be read. False: neither has. */
+  spin(other: Chardev, microseconds: number): boolean {
+    if (!this.isOpen || !other.isOpen || this.paused || other.paused) return false;
+    return this.native.streamSpin(this.peer!.fd, other.peer!.fd, microseconds) === 1;
+  }
+
   /** The receive buffer; unread[unreadFrom, unreadTo) is what was read and not consumed. */
   get unread(): Buffer {
     return this.input;

@@ -63,6 +63,8 @@ export interface Addon {
   streamReceive(fd: number, buffer: Uint8Array, off: number, room: number): number;
   /** Sends [off, off + bytes) and then [0, more) in one call. */
   streamSend(fd: number, buffer: Uint8Array, off: number, bytes: number, more: number): number;
+  /** Waits without sleeping until one of two sockets can be read, for so long at most. 1: it can. */
+  streamSpin(first: number, second: number, microseconds: number): number;
   /**
    * Compares length-prefixed frames of a[aFrom, aTo) and b[bFrom, bTo) in turn: differing[i] is how many bytes of frame i, from its
    * start, reach behind the last that differs (native/core/tails.h). Returns how many frames it has compared.

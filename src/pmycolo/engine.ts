@@ -259,8 +259,7 @@ export class PrimaryEngine {
    */
   beginPairs(from: number, to: number, packets: number, nowMs: number): boolean {
     if (!this.protectedNow || this.paused || nowMs < this.settleUntil || this.bypass.length > 0) return false;
-    this.pairs.openRun(from, to, packets);
-    return true;
+    return this.pairs.openRun(from, to, packets);
   }
 
   /** Ends the row; what was said of the PVM's buffer must still stand there. */

@@ -74,12 +74,13 @@ export class PairIntake {
 
   /**
    * Opens a run for packets that stand in [from, to) of the PVM's buffer, at most `packets` of them. closeRun() must come before
-   * anything else is asked of the engine.
+   * anything else is asked of the engine. False: they are too many for its log.
    */
-  openRun(from: number, to: number, packets: number): void {
+  openRun(from: number, to: number, packets: number): boolean {
     this.runAt = this.x.log.openRun(to - from, packets);
     this.runFrom = from;
     this.runTo = from;
+    return this.runAt >= 0;
   }
 
   /** buf is the PVM's buffer. */

@@ -134,10 +134,12 @@ export class CompareDevice {
     );
     this.primaryIn = this.socket('primary_in', settings.primaryIn, C_PRIMARY_BAD, {
       source: this.pairs.primarySource,
+      end: () => this.turnDone(),
       onClose: () => this.primaryGone(),
     });
     this.secondaryIn = this.socket('secondary_in', settings.secondaryIn, C_SECONDARY_BAD, {
       source: this.pairs.secondarySource,
+      end: () => this.turnDone(),
       onClose: () =>
         this.log.error(this.held(), 'the secondary is gone: what is held waits, the timeouts ask for checkpoints'),
     });
@@ -241,7 +243,7 @@ export class CompareDevice {
     name: string,
     endpoint: Endpoint,
     badCounter: number,
-    on: { source?: FrameSource; onOpen?: () => void; onClose: () => void; sendBytes?: number },
+    on: { source?: FrameSource; end?: () => void; onOpen?: () => void; onClose: () => void; sendBytes?: number },
   ): FrameSocket {
     return new FrameSocket(
       name,
@@ -251,7 +253,7 @@ export class CompareDevice {
         begin: () => {
           this.nowMs = this.clock();
         },
-        end: () => this.flush(),
+        end: on.end ?? (() => this.flush()),
         onOpen: on.onOpen ?? (() => {}),
         onEnd: () => this.pairs.settle(),
         onClose: on.onClose,
@@ -260,6 +262,11 @@ export class CompareDevice {
       this.log,
       on.sendBytes === undefined ? {} : { sendBytes: on.sendBytes },
     );
+  }
+
+  private turnDone(): void {
+    this.flush();
+    if (!this.draining) this.pairs.linger();
   }
 
   private flush(): void {

@@ -16,6 +16,11 @@ const DEFERRED_MS = 1;
 /** What is put off must leave room in the receive buffer. */
 const MOST_DEFERRED_BYTES = 1 << 19;
 
+/** As long as QEMU's own I/O threads look for the next packet before they sleep (poll-max-ns): waking up costs about as much. */
+const LINGER_US = 32;
+/** What follows within this time was worth waiting for. */
+const LIVELY_MS = 0.064;
+
 interface Side {
   /** For frames without a counterpart. */
   readonly reader: FrameReader;
@@ -32,6 +37,8 @@ export class PairReader {
   /** What has no counterpart now waits no longer. */
   private patient = true;
   private progress = 0;
+  private lively = false;
+  private endedAtMs = 0;
 
   constructor(
     private readonly lockstep: Lockstep,
@@ -71,6 +78,7 @@ export class PairReader {
     const other = isPrimary ? this.secondary : this.primary;
     if (this.busy || own.stream === undefined || other.stream === undefined) return own.reader.read(buf, from, to);
     this.busy = true;
+    if (performance.now() - this.endedAtMs < LIVELY_MS) this.lively = true;
     const { stream } = other;
     const nowMs = this.nowMs();
     let at = from;
@@ -102,6 +110,16 @@ export class PairReader {
     if (!this.putOff(unreadBytes(stream))) stream.deliverUnread();
     this.busy = false;
     return taken;
+  }
+
+  /**
+   * After a turn, when all that it let out is sent: while packets follow closely on one another, the next is waited for a moment
+   * without sleeping.
+   */
+  linger(): void {
+    if (this.busy) return;
+    if (this.lively) this.lively = this.primary.stream!.spin(this.secondary.stream!, LINGER_US);
+    this.endedAtMs = performance.now();
   }
 
   /** All that was read goes to the comparison now. Not from within read(). */

@@ -152,10 +152,10 @@ describe('FlowTable', () => {
         table.insert(viewOf({ ...t, peer: t.peer + (i >>> 4), peerPort: 1024 + (i & 15) }, true), true);
       }
       let longest = 0;
-      const heads = (table as unknown as { heads: Int32Array }).heads;
+      const { heads, links } = table as unknown as { heads: Int32Array; links: Int32Array };
       for (const head of heads) {
         let n = 0;
-        for (let link = head; link !== 0; link = table.words[link - 1 + 11]!) n++;
+        for (let link = head; link !== 0; link = links[link - 1]!) n++;
         longest = Math.max(longest, n);
       }
       expect(longest).toBeLessThan(12);

@@ -109,6 +109,13 @@ test('what is held outlives the runs that go round the log', () => {
   expect(h.s(waiting).left()).toEqual([waiting]);
 });
 
+test('a log too small for a run takes the packets one by one', () => {
+  const h = begun(false, { limits: { logBytes: 1 << 12, maxHeldBytes: 1 << 11, logRecords: 1 << 6 } });
+  const frames = Array.from({ length: 200 }, (_, i) => segment(i * 6, `${100000 + i}`));
+  h.together(wire(frames), wire(frames));
+  expect(h.left()).toEqual(frames);
+});
+
 test('sequence numbers go round', () => {
   const h = new FrameHarness();
   const syn = buildFrame(buildTcp({ seq: 0xffffff00, flags: 'SA' }));

@@ -242,6 +242,17 @@ export class FrameComparison {
     this.engine.checkpoint(nowMs);
   }
 
+  /** The primary goes on without a secondary: what is held leaves, and from now on everything, uncompared. */
+  unprotect(nowMs: number): void {
+    this.engine.releaseAll(nowMs);
+    this.engine.setProtected(false);
+  }
+
+  /** It has a secondary again. What passed meanwhile was not followed. */
+  protect(): void {
+    this.engine.setProtected(true);
+  }
+
   /** The primary is gone: what is held of it is dropped, and nothing that was known of its connections holds any more. */
   forgetPrimary(): void {
     this.engine.forgetPair();

@@ -41,7 +41,6 @@ const PROBES: Record<Ability, () => string | undefined> = {
   addon: () =>
     existsSync(`${__dirname}/../../build/colo.node`) ? undefined : 'build/colo.node is missing: run `make build`',
   valgrind: () => run('valgrind', '--version') && 'valgrind is not installed',
-  qemu: () => run('qemu-system-x86_64', '--version') && 'qemu-system-x86_64 is not installed',
   gcc: () => run('gcc', '--version') && 'gcc is not installed',
   qemu: () => run('qemu-system-x86_64', '--version') && 'qemu-system-x86_64 is not installed',
   // Built once; without its cache that takes a download.

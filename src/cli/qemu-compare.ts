@@ -15,7 +15,7 @@ import { printJson } from './output';
 /** A fault in the program itself (sysexits.h, EX_SOFTWARE). */
 const EXIT_SOFTWARE = 70;
 
-const ENDPOINTS = ['primary_in', 'secondary_in', 'outdev', 'notify_dev'] as const;
+const ENDPOINTS = ['primary_in', 'secondary_in', 'outdev', 'notify_dev', 'qmp'] as const;
 const NUMBERS = ['compare_timeout', 'expired_scan_cycle', 'max_queue_size'] as const;
 
 const DESCRIPTIONS: Record<string, string> = {
@@ -23,6 +23,7 @@ const DESCRIPTIONS: Record<string, string> = {
   secondary_in: "the secondary guest's frames",
   outdev: 'verified frames of the primary go here',
   notify_dev: 'the controller: libxl, or who else takes checkpoints',
+  qmp: "the primary QEMU's QMP: takes checkpoints of COLO without Xen",
   compare_timeout: 'how long one guest may be silent before a checkpoint is asked for, in ms',
   expired_scan_cycle: 'how often that is looked at, and how often an unheeded request is repeated, in ms',
   max_queue_size: 'a sixteenth of the packets that are held at most',

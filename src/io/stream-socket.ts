@@ -274,15 +274,16 @@ export class Chardev {
   }
 
   /**
-   * Hands over what the socket holds now, paused or not; `bytes` bounds it where the peer goes on talking. For who has to know all
+   * Hands over what is unread and what the socket holds now, paused or not; `bytes` bounds it where the peer goes on talking. For who has to know all
    * that was said before something else. Not from within this device's own onData.
    */
   drain(bytes: number): void {
     const { peer, counters } = this;
     const end = counters.bytesIn + bytes;
     let wanted = this.paused;
+    if (this.from < this.to) this.again = true;
     for (let before = -1; this.isOpen && this.peer === peer && before < counters.bytesIn && counters.bytesIn < end; ) {
-      // What a pause has left comes before more is read.
+      // What was left comes before more is read.
       before = this.again ? -1 : counters.bytesIn;
       this.paused = false;
       if (this.again) this.deliver();

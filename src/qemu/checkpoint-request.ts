@@ -9,6 +9,10 @@ export class PrimaryWatch extends ColoWatch {
   /** A request is under way. */
   asking = false;
 
+  get connected(): boolean {
+    return this.qmp.ready;
+  }
+
   /** Requests while one is under way are part of it. False: QEMU is not connected. */
   request(): boolean {
     if (!this.qmp.ready) return false;

@@ -21,8 +21,11 @@ export type Role = 'primary' | 'secondary';
 export interface WatchHandler {
   /** The guest stands still: read what has arrived of it, and nothing more until onRunning. */
   onStopped(): void;
-  /** This guest and the other are equal. Comes before onRunning; also without a STOP, when one may have been missed. */
-  onCheckpoint(): void;
+  /**
+   * This guest and the other are equal. Comes before onRunning. Without a STOP before it, it is known only that there may have
+   * been a checkpoint, and not what of that which was read came after it.
+   */
+  onCheckpoint(afterStop: boolean): void;
   /** The guest goes on alone; once. */
   onFailover(): void;
   /** The guest may be read again. */
@@ -113,7 +116,7 @@ export class ColoWatch {
     if (turn !== this.turn) return;
     if (status.mode === this.role) {
       this.alone = false;
-      if (this.resumed) this.handler.onCheckpoint();
+      if (this.resumed && !this.ended) this.handler.onCheckpoint(this.stopped);
     } else if (status.mode === 'none') {
       this.ended = false;
       clearInterval(this.poll);

@@ -32,6 +32,8 @@ const compareSchema = z.strictObject({
   secondary_in: endpoint,
   outdev: endpoint,
   notify_dev: endpoint.optional(),
+  /** Ours: the primary QEMU's QMP. */
+  qmp: endpoint.optional(),
   compare_timeout: positive('compare_timeout', MAX_MS).default(COMPARE_DEFAULTS.compare_timeout),
   expired_scan_cycle: positive('expired_scan_cycle', MAX_MS).default(COMPARE_DEFAULTS.expired_scan_cycle),
   /** QEMU: packets held of one connection. Here of all together, 16 times as many; see CompareOptions.maxQueueSize. */
@@ -57,7 +59,7 @@ export function compareSettings(file: CompareFile): CompareSettings[] {
       throw new OperatorError('ECONFIG', `two comparisons have the id '${entry.id}'`, 'give each its own');
     }
     ids.add(entry.id);
-    const at = (property: 'primary_in' | 'secondary_in' | 'outdev' | 'notify_dev'): Endpoint => {
+    const at = (property: 'primary_in' | 'secondary_in' | 'outdev' | 'notify_dev' | 'qmp'): Endpoint => {
       const parsed = parseEndpoint(entry[property]!);
       const address = addressOf(parsed);
       const user = users.get(address);
@@ -77,6 +79,7 @@ export function compareSettings(file: CompareFile): CompareSettings[] {
       secondaryIn: at('secondary_in'),
       outdev: at('outdev'),
       notifyDev: entry.notify_dev === undefined ? undefined : at('notify_dev'),
+      qmp: entry.qmp === undefined ? undefined : at('qmp'),
       compareTimeoutMs: entry.compare_timeout,
       expiredScanCycleMs: entry.expired_scan_cycle,
       maxQueueSize: entry.max_queue_size,

@@ -26,6 +26,9 @@ export const COMPARE_COUNTER_NAMES = [
   'notify_unknown',
   'notify_requests',
   'notify_refused',
+  'qmp_requests',
+  'qmp_refused',
+  'secondary_discarded',
 ] as const;
 export type CompareCounterName = (typeof COMPARE_COUNTER_NAMES)[number];
 
@@ -61,6 +64,11 @@ export const C_NOTIFY_UNKNOWN = at('notify_unknown');
 export const C_NOTIFY_REQUESTS = at('notify_requests');
 /** DO_CHECKPOINT could not be sent: no peer, or one that does not read. It is repeated. */
 export const C_NOTIFY_REFUSED = at('notify_refused');
+export const C_QMP_REQUESTS = at('qmp_requests');
+/** QEMU is not connected. It is repeated. */
+export const C_QMP_REFUSED = at('qmp_refused');
+/** Frames of the secondary that came late for a checkpoint, or while the primary runs alone. */
+export const C_SECONDARY_DISCARDED = at('secondary_discarded');
 
 export class CompareCounters extends Counters<CompareCounterName> {
   constructor() {

@@ -3,6 +3,8 @@
 //   primary_in gone     what is held of that guest is dropped: a dead guest's output must not appear
 //   secondary_in gone   what is held stays held; the timeouts ask for checkpoints
 //   notify_dev gone     what is held stays held, and nobody can release it but a controller that comes back
+//   qmp gone            the same, until QEMU is there again and makes the checkpoint that it is then asked for
+//   no secondary any more, says QMP     all that is held leaves, and everything from then on, until COLO begins anew
 //   outdev gone         what is verified meanwhile is dropped and counted, as on a network without a cable; nothing else takes it
 //   outdev slow         primary_in is not read until the backlog is gone; what was read before fits into the send buffer. Nobody
 //                       is called silent meanwhile: it is the network that is slow, not a guest
@@ -13,6 +15,7 @@ import { CheckpointCause } from '../compare/outcome';
 import { DEFAULT_LIMITS, type EngineLimits } from '../core/limits';
 import type { Endpoint } from '../io/stream-socket';
 import { describeDifference } from '../pmycolo/difference-text';
+import { PrimaryWatch } from './checkpoint-request';
 import { FrameComparison } from './compare';
 import {
   C_BACKLOGS,
@@ -22,16 +25,21 @@ import {
   C_NOTIFY_REQUESTS,
   C_NOTIFY_UNKNOWN,
   C_PRIMARY_BAD,
+  C_QMP_REFUSED,
+  C_QMP_REQUESTS,
   C_SECONDARY_BAD,
+  C_SECONDARY_DISCARDED,
   C_WRITTEN_BYTES,
   CompareCounters,
 } from './compare-counters';
+import { EpochGate } from './epoch-gate';
 import { type FrameHandler, FrameReader, type FrameSource } from './frame';
 import { FrameSocket } from './frame-socket';
 import { Lockstep } from './lockstep';
 import type { Log } from './log';
 import { NotifyProtocol } from './notify';
 import { PairReader } from './pair-reader';
+import { PendingRequest } from './pending-request';
 
 /** QEMU's properties in our spelling. */
 export interface CompareSettings {
@@ -40,6 +48,8 @@ export interface CompareSettings {
   secondaryIn: Endpoint;
   outdev: Endpoint;
   notifyDev?: Endpoint | undefined;
+  /** Of the primary's QEMU. */
+  qmp?: Endpoint | undefined;
   compareTimeoutMs: number;
   /** How often an unheeded request is repeated. The timeouts are looked at as often, and at least every TICK_MS. */
   expiredScanCycleMs: number;
@@ -78,11 +88,16 @@ export class CompareDevice {
   private readonly outdev: FrameSocket;
   private readonly notifyDev: FrameSocket | undefined;
   private readonly notify: NotifyProtocol | undefined;
+  private readonly watch: PrimaryWatch | undefined;
+  private readonly gate: EpochGate;
+  private readonly pending = new PendingRequest();
   /** Of the present batch. */
   private nowMs: number;
   /** A checkpoint is being made: what differs now is covered by it. */
   private draining = false;
-  /** primary_in is not read. */
+  /** The secondary's frames are thrown away. */
+  private deaf = false;
+  /** outdev has too much to send: primary_in is not read. */
   private backlogged = false;
   /** No timeouts before. */
   private graceUntilMs = 0;
@@ -125,9 +140,10 @@ export class CompareDevice {
       new Lockstep(settings.vnetHeaders, comparison, this.outdev.stream),
       {
         primary: this.reader((buf, off, len, vnetBytes) => comparison.primary(buf, off, len, vnetBytes, this.nowMs)),
-        secondary: this.reader((buf, off, len, vnetBytes) =>
-          comparison.secondary(buf, off, len, vnetBytes, this.nowMs),
-        ),
+        secondary: this.reader((buf, off, len, vnetBytes) => {
+          if (this.deaf) counted[C_SECONDARY_DISCARDED]!++;
+          else comparison.secondary(buf, off, len, vnetBytes, this.nowMs);
+        }),
       },
       () => this.nowMs,
       () => this.outdev.stream.backlogBytes > BACKLOG_BYTES,
@@ -145,11 +161,21 @@ export class CompareDevice {
     });
     this.pairs.connect(this.primaryIn.stream, this.secondaryIn.stream);
     this.outdev.stream.onDrain = () => this.backlogGone();
+    this.gate = new EpochGate({
+      readEmpty: () => this.readEmpty(),
+      hold: () => this.pause(),
+      dropSecondary: () => this.dropSecondary(),
+      release: () => this.release(),
+      askForCheckpoint: () => this.ask(),
+      unprotect: () => this.unprotect(),
+      protect: () => this.protect(),
+    });
+    if (settings.qmp !== undefined) this.watch = new PrimaryWatch('primary', settings.qmp, this.gate, log);
     if (settings.notifyDev === undefined) return;
     this.notifyDev = this.socket('notify_dev', settings.notifyDev, C_NOTIFY_BAD, {
       source: this.reader((buf, off, len, vnetBytes) => this.notify!.frame(buf, off + vnetBytes, len - vnetBytes)),
       onOpen: () => {
-        if (this.notify!.awaited) this.ask();
+        if (this.pending.awaited) this.askController();
       },
       onClose: () =>
         this.log.error(
@@ -171,6 +197,7 @@ export class CompareDevice {
   async open(): Promise<void> {
     try {
       await Promise.all(this.sockets().map((socket) => socket.stream.open()));
+      await this.watch?.open();
     } catch (error) {
       this.close();
       throw error;
@@ -181,20 +208,15 @@ export class CompareDevice {
   /** For good, and nothing more is let out. */
   close(): void {
     clearInterval(this.timer);
+    this.gate.close();
+    this.watch?.close();
     for (const socket of this.sockets()) socket.stream.close();
   }
 
   /** The guests are stopped and equal. What they said before is read first: after it they would be asked for the same again. */
   checkpoint(): void {
-    this.draining = true;
-    this.primaryIn.stream.drain(DRAIN_BYTES);
-    this.secondaryIn.stream.drain(DRAIN_BYTES);
-    this.pairs.settle();
-    this.draining = false;
-    this.nowMs = this.clock();
-    this.comparison.checkpoint(this.nowMs);
-    if (this.notify !== undefined) this.notify.awaited = false;
-    this.flush();
+    this.readEmpty();
+    this.release();
   }
 
   /** Where a TCP server listens whose endpoint left that open. */
@@ -210,8 +232,11 @@ export class CompareDevice {
       held_bytes: engine.heldBytes,
       flows: engine.flowCount,
       paused: engine.isPaused ? 1 : 0,
+      protected: engine.isProtected ? 1 : 0,
+      stopped: this.gate.isHeld ? 1 : 0,
       outdev_backlog_bytes: this.outdev.stream.backlogBytes,
       ...Object.fromEntries(this.sockets().map(({ name, stream }) => [`${name}_connected`, stream.connected ? 1 : 0])),
+      ...(this.watch === undefined ? {} : { qmp_connected: this.watch.connected ? 1 : 0 }),
     };
   }
 
@@ -275,31 +300,89 @@ export class CompareDevice {
     if (stream.backlogBytes > BACKLOG_BYTES && !this.backlogged) {
       this.backlogged = true;
       this.counters.values[C_BACKLOGS]!++;
-      this.primaryIn.stream.pause(true);
+      this.pause();
     }
     this.notifyDev?.stream.flush();
   }
 
   private tick(): void {
     this.nowMs = this.clock();
-    if (!this.backlogged && this.nowMs >= this.graceUntilMs) this.comparison.tick(this.nowMs);
-    if (this.notify?.isDue(this.nowMs, this.settings.expiredScanCycleMs)) this.ask();
+    if (!this.gate.isHeld) {
+      if (!this.backlogged && this.nowMs >= this.graceUntilMs) this.comparison.tick(this.nowMs);
+      if (this.pending.isDue(this.nowMs, this.settings.expiredScanCycleMs)) this.ask();
+    }
     this.flush();
   }
 
+  private readEmpty(): void {
+    this.draining = true;
+    this.pairs.drain(DRAIN_BYTES);
+    this.draining = false;
+  }
+
+  private release(): void {
+    this.nowMs = this.clock();
+    this.comparison.checkpoint(this.nowMs);
+    this.pending.awaited = false;
+    this.flush();
+  }
+
+  private dropSecondary(): void {
+    this.listen(false);
+    this.secondaryIn.stream.drain(DRAIN_BYTES);
+    this.listen(this.comparison.engine.isProtected);
+  }
+
+  private unprotect(): void {
+    this.log.error(
+      this.held(),
+      'THE PRIMARY GOES ON ALONE: what was held of it leaves, and all that it says from now on, compared with nothing',
+    );
+    this.nowMs = this.clock();
+    this.comparison.unprotect(this.nowMs);
+    this.pending.awaited = false;
+    this.listen(false);
+    this.flush();
+  }
+
+  private protect(): void {
+    this.log.warn({}, 'COLO HAS BEGUN ANEW: what the primary says is compared again');
+    this.comparison.protect();
+    this.listen(true);
+  }
+
+  /** To the secondary. */
+  private listen(on: boolean): void {
+    this.deaf = !on;
+    this.pairs.together = on;
+  }
+
+  /** The primary is read when its frames find a way out and it does not stand still; the secondary when the primary does not. */
+  private pause(): void {
+    const { isHeld } = this.gate;
+    this.primaryIn.stream.pause(isHeld || this.backlogged);
+    this.secondaryIn.stream.pause(isHeld);
+  }
+
   private requestCheckpoint(cause: CheckpointCause): void {
+    this.pending.awaited = true;
+    // Unless no checkpoint comes of it.
     if (this.draining) return;
     const difference = DIFFERENCES.has(cause) ? describeDifference(this.comparison.engine) : {};
     this.log.info({ cause, ...difference }, 'asking for a checkpoint');
-    if (this.notify !== undefined) {
-      this.notify.awaited = true;
-      this.ask();
-    }
+    this.ask();
     this.onRequest(cause);
   }
 
   private ask(): void {
-    this.counters.values[this.notify!.ask(this.nowMs) ? C_NOTIFY_REQUESTS : C_NOTIFY_REFUSED]!++;
+    this.pending.awaited = true;
+    this.pending.asked(this.nowMs);
+    if (this.notify !== undefined) this.askController();
+    if (this.watch !== undefined) this.counters.values[this.watch.request() ? C_QMP_REQUESTS : C_QMP_REFUSED]!++;
+  }
+
+  private askController(): void {
+    this.counters.values[this.notify!.ask() ? C_NOTIFY_REQUESTS : C_NOTIFY_REFUSED]!++;
     this.notifyDev!.stream.flush();
   }
 
@@ -307,7 +390,7 @@ export class CompareDevice {
     if (!this.backlogged) return;
     this.backlogged = false;
     this.graceUntilMs = this.clock() + BACKLOG_GRACE_MS;
-    this.primaryIn.stream.pause(false);
+    this.pause();
   }
 
   private outdevGone(): void {
@@ -322,7 +405,7 @@ export class CompareDevice {
   private primaryGone(): void {
     this.log.error(this.held(), 'the primary is gone: what was held of it is dropped');
     this.comparison.forgetPrimary();
-    if (this.notify !== undefined) this.notify.awaited = false;
+    this.pending.awaited = false;
   }
 
   private held(): { held: number } {

@@ -3,7 +3,8 @@
 //                   primary                          secondary
 //   IPv4, IPv6      the engine's verdict             the engine's
 //   fragments       are compared as the packet that they make, and leave as they came; parts of one that never gets whole do not leave
-//   ARP, RARP       leaves                           dropped; an ARP request asks for a checkpoint (an address was lost)
+//   ARP, RARP       leaves                           dropped; an ARP request asks for a checkpoint (an address was lost), but for one after its
+//                                                    own address: a guest that QEMU has loaded says its address, at every checkpoint
 //   anything else   waits for the same frame of the secondary, by VLANs, MAC addresses and EtherType; so LLDP or STP of a guest
 //                   leave late or not at all where the two guests differ, and their timeouts ask for checkpoints as all others do
 //   < 14 bytes      dropped                          dropped
@@ -13,7 +14,7 @@
 
 import type { CheckpointCause } from '../compare/outcome';
 import { DEFAULT_LIMITS, type EngineLimits } from '../core/limits';
-import { ARPOP_REQUEST, ArpView, parseArp } from '../packet/arp';
+import { ARPOP_REQUEST, ArpView, isGratuitous, parseArp } from '../packet/arp';
 import {
   ETH_ALEN,
   ETH_HLEN,
@@ -186,7 +187,8 @@ export class FrameComparison {
       if (
         frame.type === ETH_P_ARP &&
         parseArp(this.arp, buf, network, end - network) &&
-        this.arp.operation === ARPOP_REQUEST
+        this.arp.operation === ARPOP_REQUEST &&
+        !isGratuitous(this.arp)
       ) {
         this.engine.secondaryAddressRequest();
       }
@@ -240,6 +242,17 @@ export class FrameComparison {
   /** Both guests are stopped and equal, and all that they had said before was handed in. */
   checkpoint(nowMs: number): void {
     this.engine.checkpoint(nowMs);
+  }
+
+  /** The primary goes on without a secondary: what is held leaves, and from now on everything, uncompared. */
+  unprotect(nowMs: number): void {
+    this.engine.releaseAll(nowMs);
+    this.engine.setProtected(false);
+  }
+
+  /** It has a secondary again. What passed meanwhile was not followed. */
+  protect(): void {
+    this.engine.setProtected(true);
   }
 
   /** The primary is gone: what is held of it is dropped, and nothing that was known of its connections holds any more. */

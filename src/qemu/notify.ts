@@ -6,9 +6,7 @@
 //   compare -> controller   DO_CHECKPOINT                the guests differ, one of them is silent, or a bound is exhausted
 //   controller -> compare   COLO_CHECKPOINT              both guests are stopped and equal; no answer
 //
-// Length and text go out in one piece: a client that times out between the two would lose its place in the stream. DO_CHECKPOINT is
-// said once an epoch, and while it goes unheeded again from time to time, and to every controller that comes meanwhile: a
-// controller may have lost it with its connection, and saying it twice costs at most a checkpoint.
+// Length and text go out in one piece: a client that times out between the two would lose its place in the stream.
 
 import { type FrameSink, writeFrame } from './frame';
 
@@ -31,23 +29,13 @@ export interface NotifyEvents {
 }
 
 export class NotifyProtocol {
-  /** A checkpoint was asked for and has not come. */
-  awaited = false;
-  private askedAtMs = 0;
-
   constructor(
     private readonly sink: FrameSink,
     private readonly events: NotifyEvents,
   ) {}
 
-  /** True: it is time to say it again. */
-  isDue(nowMs: number, repeatMs: number): boolean {
-    return this.awaited && nowMs - this.askedAtMs >= repeatMs;
-  }
-
   /** Says that a checkpoint is wanted, for the first time or again. False: nobody could be told. */
-  ask(nowMs: number): boolean {
-    this.askedAtMs = nowMs;
+  ask(): boolean {
     return this.send(DO_CHECKPOINT_BYTES);
   }
 
@@ -55,7 +43,6 @@ export class NotifyProtocol {
   frame(buf: Buffer, off: number, len: number): void {
     const text = buf.toString('latin1', off, off + Math.min(len, SHOWN_BYTES));
     if (len === CHECKPOINT.length && text === CHECKPOINT) {
-      this.awaited = false;
       this.events.onCheckpoint();
     } else if (len === PROXY_INIT.length && text === PROXY_INIT) {
       this.send(INIT_REPLY_BYTES);

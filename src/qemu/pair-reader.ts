@@ -30,6 +30,8 @@ interface Side {
 export class PairReader {
   private readonly primary: Side;
   private readonly secondary: Side;
+  /** Off: what either socket brings goes to the comparison alone, and at once. */
+  together = true;
   /** Within a call: what the other side's socket hands over now goes to the comparison alone. */
   private busy = false;
   /** A look at what was put off is due. */
@@ -76,7 +78,9 @@ export class PairReader {
     const { lockstep } = this;
     const own = isPrimary ? this.primary : this.secondary;
     const other = isPrimary ? this.secondary : this.primary;
-    if (this.busy || own.stream === undefined || other.stream === undefined) return own.reader.read(buf, from, to);
+    if (this.busy || !this.together || own.stream === undefined || other.stream === undefined) {
+      return own.reader.read(buf, from, to);
+    }
     this.busy = true;
     if (performance.now() - this.endedAtMs < LIVELY_MS) this.lively = true;
     const { stream } = other;
@@ -127,6 +131,14 @@ export class PairReader {
     this.patient = false;
     this.secondary.stream?.deliverUnread();
     this.primary.stream?.deliverUnread();
+    this.patient = true;
+  }
+
+  /** So does all that the sockets hold, paused or not; `bytes` bounds what is read of each. Not from within read(). */
+  drain(bytes: number): void {
+    this.patient = false;
+    this.primary.stream?.drain(bytes);
+    this.secondary.stream?.drain(bytes);
     this.patient = true;
   }
 

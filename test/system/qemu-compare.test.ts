@@ -1,99 +1,21 @@
 // colo-compare on real sockets: what its peers see when all goes well, and what becomes of frames when one of them is slow or gone.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEndpoint } from '../../src/io/stream-socket';
-import { CompareDevice, type CompareSettings } from '../../src/qemu/compare-device';
 import { buildFrame, onTheWire } from '../lib/build-frame';
 import { buildUdp } from '../lib/build-packet';
 import { ChardevPeer, until } from '../lib/chardev-peer';
+import { CompareInstances, udp } from './support/compare-instance';
 
 const ROOT = join(__dirname, '../..');
-const udp = (payload: string): Buffer => buildFrame(buildUdp({ payload }));
 const big = (i: number): Buffer => buildFrame(buildUdp({ payload: `${i} ${'x'.repeat(1400)}` }));
 
-let dir: string;
-const open: { close(): void }[] = [];
-
-beforeEach(() => {
-  dir = mkdtempSync(join(tmpdir(), 'colo-compare-'));
-});
-
-afterEach(() => {
-  for (const device of open.splice(0)) device.close();
-  rmSync(dir, { recursive: true });
-});
-
-interface Lines {
-  level: string;
-  text: string;
-  fields: Record<string, unknown>;
-}
-
-class Instance {
-  readonly device: CompareDevice;
-  readonly lines: Lines[] = [];
-  p!: ChardevPeer;
-  s!: ChardevPeer;
-  o!: ChardevPeer;
-  n!: ChardevPeer;
-
-  constructor(settings: Partial<CompareSettings> = {}) {
-    const at = (name: string) => parseEndpoint(`unix:${dir}/${name},server`);
-    const log = (level: string) => (fields: Record<string, unknown>, text: string) =>
-      this.lines.push({ level, text, fields });
-    this.device = new CompareDevice(
-      {
-        id: 'comp0',
-        primaryIn: at('p'),
-        secondaryIn: at('s'),
-        outdev: at('o'),
-        notifyDev: at('n'),
-        compareTimeoutMs: 600_000,
-        expiredScanCycleMs: 1000,
-        maxQueueSize: 1024,
-        vnetHeaders: false,
-        ...settings,
-      },
-      { info: log('info'), warn: log('warn'), error: log('error') },
-      () => Math.floor(performance.now()),
-    );
-    open.push(this.device);
-  }
-
-  static async start(settings: Partial<CompareSettings> = {}): Promise<Instance> {
-    const c = new Instance(settings);
-    await c.device.open();
-    for (const name of ['p', 's', 'o', 'n'] as const) c[name] = await ChardevPeer.dial({ path: `${dir}/${name}` });
-    await until(
-      () => ['primary_in', 'secondary_in', 'outdev', 'notify_dev'].every((d) => c.is(`${d}_connected`)),
-      'all four peers',
-    );
-    return c;
-  }
-
-  is(gauge: string): boolean {
-    return this.device.gauges()[gauge] === 1;
-  }
-  count(name: string): number {
-    return this.device.counts()[name]!;
-  }
-  get held(): number {
-    return this.device.comparison.engine.heldPackets;
-  }
-  said(text: string): boolean {
-    return this.lines.some((line) => line.text.includes(text));
-  }
-  async left(n: number): Promise<Buffer[]> {
-    await until(() => this.o.frames().length >= n, `${n} frames at outdev`);
-    return this.o.frames();
-  }
-}
+const instances = new CompareInstances();
 
 test('what both say leaves, in one piece and in many', async () => {
-  const c = await Instance.start();
+  const c = await instances.start();
   const frames = [udp('a'), udp('b'), udp('c')];
   c.p.write(...frames);
   for (const byte of Buffer.concat(frames.map((frame) => onTheWire(frame)))) c.s.raw(Buffer.from([byte]));
@@ -105,7 +27,7 @@ test.each([
   ['primary', 'p', 's'],
   ['secondary', 's', 'p'],
 ] as const)('many frames of the %s first: none is lost, whenever the others come', async (_name, first, then) => {
-  const c = await Instance.start();
+  const c = await instances.start();
   const frames = Array.from({ length: 400 }, (_, i) => big(i));
   for (let round = 1; round <= 4; round++) {
     c[first].write(...frames);
@@ -124,7 +46,7 @@ test.each([
 });
 
 test('what the secondary said before it went counts, though it was not looked at yet', async () => {
-  const c = await Instance.start();
+  const c = await instances.start();
   const frames = Array.from({ length: 100 }, (_, i) => big(i));
   c.s.write(...frames);
   await c.s.end();
@@ -135,7 +57,7 @@ test('what the secondary said before it went counts, though it was not looked at
 });
 
 test('a controller is answered, told of a difference, and its checkpoint releases', async () => {
-  const c = await Instance.start();
+  const c = await instances.start();
   c.n.say('COLO_USERSPACE_PROXY_INIT');
   await until(() => c.n.texts().length === 1, 'an answer');
   c.p.write(udp('a'), udp('b'));
@@ -149,14 +71,14 @@ test('a controller is answered, told of a difference, and its checkpoint release
 });
 
 test('an unheeded request is repeated, and told to the controller that comes next', async () => {
-  const c = await Instance.start({ expiredScanCycleMs: 20 });
+  const c = await instances.start({ expiredScanCycleMs: 20 });
   c.p.write(udp('a'));
   c.s.write(udp('x'));
   await until(() => c.n.texts().length >= 3, 'repetitions');
   await c.n.end();
   await until(() => c.said('THE CONTROLLER IS GONE'), 'a line that says so');
   expect(c.held).toBe(1);
-  c.n = await ChardevPeer.dial({ path: `${dir}/n` });
+  c.n = await ChardevPeer.dial({ path: `${instances.dir}/n` });
   await until(() => c.n.texts().length >= 1, 'the request again');
   c.n.say('COLO_CHECKPOINT');
   expect(await c.left(1)).toEqual([udp('a')]);
@@ -168,7 +90,7 @@ test('an unheeded request is repeated, and told to the controller that comes nex
 });
 
 test('a silent secondary is told of after compare_timeout', async () => {
-  const c = await Instance.start({ compareTimeoutMs: 30, expiredScanCycleMs: 10 });
+  const c = await instances.start({ compareTimeoutMs: 30, expiredScanCycleMs: 10 });
   c.p.write(udp('a'));
   await until(() => c.n.texts().includes('DO_CHECKPOINT'), 'a request');
   expect(c.lines.find((line) => line.text.includes('checkpoint'))!.fields).toMatchObject({
@@ -177,7 +99,7 @@ test('a silent secondary is told of after compare_timeout', async () => {
 });
 
 test('a checkpoint covers what was in the sockets before it', async () => {
-  const c = await Instance.start();
+  const c = await instances.start();
   const frames = Array.from({ length: 60 }, (_, i) => big(i));
   for (let round = 1; round <= 20; round++) {
     // All of it is in the kernel when the device wakes up, for the controller's word first.
@@ -192,14 +114,14 @@ test('a checkpoint covers what was in the sockets before it', async () => {
 });
 
 test('a primary that dies within a frame costs that frame, and what was held of it', async () => {
-  const c = await Instance.start();
+  const c = await instances.start();
   const wire = onTheWire(udp('never whole'));
   for (let cut = 1; cut < wire.length; cut += 7) {
     c.p.write(udp('held')).raw(wire.subarray(0, cut));
     await until(() => c.held === 1, 'a held frame');
     await c.p.end();
     await until(() => c.held === 0, 'nothing held');
-    c.p = await ChardevPeer.dial({ path: `${dir}/p` });
+    c.p = await ChardevPeer.dial({ path: `${instances.dir}/p` });
   }
   expect(c.said('the primary is gone')).toBe(true);
   c.p.write(udp('a'));
@@ -208,14 +130,14 @@ test('a primary that dies within a frame costs that frame, and what was held of 
 });
 
 test('a secondary that goes leaves what is held as it is', async () => {
-  const c = await Instance.start();
+  const c = await instances.start();
   c.p.write(udp('a'));
   await until(() => c.held === 1, 'a held frame');
   c.s.raw(onTheWire(udp('a')).subarray(0, 20));
   await c.s.end();
   await until(() => c.said('the secondary is gone'), 'a line that says so');
   expect(c.held).toBe(1);
-  c.s = await ChardevPeer.dial({ path: `${dir}/s` });
+  c.s = await ChardevPeer.dial({ path: `${instances.dir}/s` });
   c.s.write(udp('a'));
   expect(await c.left(1)).toEqual([udp('a')]);
 });
@@ -225,13 +147,13 @@ test.each([
   ['secondary_in', 's'],
   ['notify_dev', 'n'],
 ] as const)('a length that cannot be ends the connection of %s only, and the next is heard', async (device, name) => {
-  const c = await Instance.start();
+  const c = await instances.start();
   for (const length of [0, 69633, 0xffffffff]) {
     const bytes = Buffer.alloc(12, 0x11);
     bytes.writeUInt32BE(length);
     c[name].raw(bytes);
     await until(() => c[name].closed, 'the end of the connection');
-    c[name] = await ChardevPeer.dial({ path: `${dir}/${name}` });
+    c[name] = await ChardevPeer.dial({ path: `${instances.dir}/${name}` });
   }
   expect(c.count(`${device.replace(/_.*/, '')}_bad_frames`)).toBe(3);
   expect(c.said('makes no sense')).toBe(true);
@@ -243,13 +165,13 @@ test.each([
 });
 
 test('without a peer at outdev what is verified is dropped and counted, and does not come later', async () => {
-  const c = await Instance.start();
+  const c = await instances.start();
   await c.o.end();
   await until(() => !c.is('outdev_connected'), 'nobody at outdev');
   c.p.write(udp('a'));
   c.s.write(udp('a'));
   await until(() => c.count('released_without_peer') === 1, 'a dropped frame');
-  c.o = await ChardevPeer.dial({ path: `${dir}/o` });
+  c.o = await ChardevPeer.dial({ path: `${instances.dir}/o` });
   await until(() => c.is('outdev_connected'), 'a peer at outdev');
   c.p.write(udp('b'));
   c.s.write(udp('b'));
@@ -257,7 +179,7 @@ test('without a peer at outdev what is verified is dropped and counted, and does
 });
 
 test('a slow peer at outdev loses nothing, and stops the reading of primary_in', async () => {
-  const c = await Instance.start();
+  const c = await instances.start();
   c.o.socket.pause();
   const frames = Array.from({ length: 12_000 }, (_, i) => big(i));
   c.p.write(...frames);
@@ -285,7 +207,7 @@ test('a slow peer at outdev loses nothing, and stops the reading of primary_in',
 });
 
 test('a peer at outdev that goes takes with it what waited for it, and that is counted', async () => {
-  const c = await Instance.start();
+  const c = await instances.start();
   c.o.socket.pause();
   const frames = Array.from({ length: 6000 }, (_, i) => big(i));
   c.p.write(...frames);
@@ -303,22 +225,22 @@ test('a peer at outdev that goes takes with it what waited for it, and that is c
 });
 
 test('it dials what has no server, over TCP as well, and dials again', async () => {
-  const listening = ChardevPeer.serve(`${dir}/o`);
-  const c = new Instance({
-    outdev: parseEndpoint(`unix:${dir}/o,reconnect=0.05`),
+  const listening = ChardevPeer.serve(`${instances.dir}/o`);
+  const c = instances.create({
+    outdev: parseEndpoint(`unix:${instances.dir}/o,reconnect=0.05`),
     secondaryIn: parseEndpoint('tcp:127.0.0.1:0,server'),
     notifyDev: undefined,
   });
   await c.device.open();
   c.o = await listening.first;
-  c.p = await ChardevPeer.dial({ path: `${dir}/p` });
+  c.p = await ChardevPeer.dial({ path: `${instances.dir}/p` });
   c.s = await ChardevPeer.dial({ port: c.device.port('secondary_in') });
   c.p.write(udp('a'));
   c.s.write(udp('a'));
   expect(await c.left(1)).toEqual([udp('a')]);
   listening.close();
   await c.o.end();
-  const again = ChardevPeer.serve(`${dir}/o`);
+  const again = ChardevPeer.serve(`${instances.dir}/o`);
   c.o = await again.first;
   await until(() => c.is('outdev_connected'), 'a peer at outdev');
   c.p.write(udp('b'));
@@ -328,9 +250,9 @@ test('it dials what has no server, over TCP as well, and dials again', async () 
 });
 
 test('what cannot be opened is an error that says what and where, and leaves nothing open', async () => {
-  const c = new Instance({ outdev: parseEndpoint(`unix:${dir}/none`) });
-  await expect(c.device.open()).rejects.toThrow(`${dir}/none`);
-  const other = new Instance({ outdev: parseEndpoint(`unix:${dir}/o,server`) });
+  const c = instances.create({ outdev: parseEndpoint(`unix:${instances.dir}/none`) });
+  await expect(c.device.open()).rejects.toThrow(`${instances.dir}/none`);
+  const other = instances.create({ outdev: parseEndpoint(`unix:${instances.dir}/o,server`) });
   await other.device.open();
 });
 
@@ -359,15 +281,24 @@ describe('colo qemu compare', () => {
     await run(
       ...[
         '--primary_in',
-        `unix:${dir}/p,server`,
+        `unix:${instances.dir}/p,server`,
         '--secondary-in',
-        `unix:${dir}/s,server`,
+        `unix:${instances.dir}/s,server`,
         '--outdev',
-        `unix:${dir}/o,server`,
+        `unix:${instances.dir}/o,server`,
       ],
-      ...['--notify_dev', `unix:${dir}/n,server`, '--compare_timeout', '600000', '--vnet_hdr_support', '--json'],
+      ...[
+        '--notify_dev',
+        `unix:${instances.dir}/n,server`,
+        '--compare_timeout',
+        '600000',
+        '--vnet_hdr_support',
+        '--json',
+      ],
     );
-    const [p, s, o] = await Promise.all(['p', 's', 'o'].map((name) => ChardevPeer.dial({ path: `${dir}/${name}` })));
+    const [p, s, o] = await Promise.all(
+      ['p', 's', 'o'].map((name) => ChardevPeer.dial({ path: `${instances.dir}/${name}` })),
+    );
     p!.raw(Buffer.concat([udp('a'), udp('held')].map((frame) => onTheWire(frame, 0))));
     s!.raw(onTheWire(udp('a'), 0));
     const wire = onTheWire(udp('a'), 0);
@@ -382,9 +313,9 @@ describe('colo qemu compare', () => {
   });
 
   test('takes several instances from a file, and serves metrics', async () => {
-    const file = join(dir, 'colo.yaml');
+    const file = join(instances.dir, 'colo.yaml');
     const entry = (id: string): string =>
-      `  - { id: ${id}, primary_in: "unix:${dir}/${id}p,server", secondary_in: "unix:${dir}/${id}s,server", outdev: "unix:${dir}/${id}o,server" }\n`;
+      `  - { id: ${id}, primary_in: "unix:${instances.dir}/${id}p,server", secondary_in: "unix:${instances.dir}/${id}s,server", outdev: "unix:${instances.dir}/${id}o,server" }\n`;
     writeFileSync(file, `compare:\n${entry('one')}${entry('two')}`);
     const port = 20_000 + (process.pid % 20_000);
     await run('--config', file, '--metrics-port', String(port));

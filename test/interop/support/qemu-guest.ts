@@ -11,6 +11,10 @@ export interface GuestOptions {
   who: string;
   /** Options from -netdev to the last -object. */
   network: readonly string[];
+  /** Others, such as -qmp and -incoming. */
+  more?: readonly string[];
+  /** A library that QEMU is to be started with. */
+  preload?: string;
 }
 
 /** Without KVM, as the machine that runs the tests may have none. */
@@ -23,12 +27,13 @@ export class Guest {
   private constructor(readonly process: LabProcess) {}
 
   static start(lab: Lab, host: Host, options: GuestOptions): Guest {
-    const { who, network } = options;
+    const { who, network, more = [], preload } = options;
     const neighbours = CLIENT_IPS.map((ip) => `neigh=${ip},${CLIENT_MAC}`).join(' ');
     const append = `console=ttyS0 quiet panic=-1 ipv6.disable=1 who=${who} ip=${GUEST_IP}/24 ${neighbours}`;
     const device = ['-device', `virtio-net-pci,id=e0,netdev=hn0,mac=${GUEST_MAC},romfile=`];
-    const args = [...MACHINE, '-append', append, ...network, ...device];
-    return new Guest(lab.spawn(host, 'qemu-system-x86_64', args, { stdio: ['pipe', 'pipe', 'pipe'] }));
+    const args = [...MACHINE, '-append', append, ...network, ...device, ...more];
+    const env = preload === undefined ? process.env : { ...process.env, LD_PRELOAD: preload };
+    return new Guest(lab.spawn(host, 'qemu-system-x86_64', args, { stdio: ['pipe', 'pipe', 'pipe'], env }));
   }
 
   /** Resolves when the guest's servers listen. */

@@ -3,11 +3,18 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { until } from '../../netns/support/wait';
 
+interface Request {
+  execute: string;
+  arguments?: Record<string, unknown>;
+  id: number;
+}
+
 export class FakeQmp {
   /** What query-colo-status answers; undefined: no answer yet. */
   colo: Record<string, unknown> | undefined;
-  /** Commands in the order in which they came. */
+  /** Commands in the order in which they came, and what was set. */
   readonly asked: string[] = [];
+  readonly set: Record<string, unknown>[] = [];
   private socket: Socket | undefined;
   private readonly unanswered: number[] = [];
   private readonly server: Server;
@@ -21,7 +28,7 @@ export class FakeQmp {
       socket.setEncoding('utf8').on('data', (piece) => {
         const lines = (rest + String(piece)).split('\n');
         rest = lines.pop()!;
-        for (const line of lines) this.request(JSON.parse(line) as { execute: string; id: number });
+        for (const line of lines) this.request(JSON.parse(line) as Request);
       });
     }).listen(path);
   }
@@ -41,13 +48,23 @@ export class FakeQmp {
     for (const id of this.unanswered.splice(0)) this.write({ return: this.colo, id });
   }
 
+  /** The connection ends; the next one is served. */
+  hangUp(): void {
+    this.socket!.destroy();
+  }
+
   close(): void {
     this.server.close();
     this.socket?.destroy();
   }
 
-  private request({ execute, id }: { execute: string; id: number }): void {
+  private request({ execute, arguments: given, id }: Request): void {
     this.asked.push(execute);
+    if (execute === 'migrate-set-parameters') this.set.push(given!);
+    if (execute === 'query-migrate-parameters') {
+      this.write({ return: { 'x-checkpoint-delay': 777 }, id });
+      return;
+    }
     if (execute !== 'query-colo-status') this.write({ return: {}, id });
     else if (this.colo === undefined) this.unanswered.push(id);
     else this.write({ return: this.colo, id });

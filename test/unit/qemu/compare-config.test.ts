@@ -8,6 +8,7 @@ test("QEMU's defaults", () => {
     {
       id: 'comp0',
       notifyDev: undefined,
+      qmp: undefined,
       compareTimeoutMs: 3000,
       expiredScanCycleMs: 1000,
       maxQueueSize: 1024,
@@ -48,6 +49,7 @@ test.each([
   ['outdev', { ...three, outdev: 'unix:/run/p,reconnect=1' }],
   ['outdev', { ...three, outdev: 'tcp:0.0.0.0:9004' }],
   ['notify_dev', { ...three, notify_dev: 'unix:/run/o,server' }],
+  ['qmp', { ...three, qmp: 'unix:/run/o,reconnect=1' }],
 ])('%s may not be the same as another', (property, entry) => {
   expect(() => settings(entry)).toThrow(`${property} could not be same as`);
 });

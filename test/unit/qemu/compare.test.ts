@@ -85,6 +85,12 @@ describe('what is not compared', () => {
     expect(h.p(frame).left()).toEqual([frame]);
   });
 
+  test('a guest that says its own address has lost none', () => {
+    const frame = arpFrame(1);
+    frame.copy(frame, 14 + 24, 14 + 14, 14 + 18);
+    expect(new FrameHarness().s(frame).requests).toEqual([]);
+  });
+
   test('an ARP request in a VLAN asks, too', () => {
     expect(new FrameHarness().s(arpFrame(1, { vlans: [5] })).requests).toEqual(['secondary_address_request']);
   });

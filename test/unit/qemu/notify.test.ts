@@ -41,7 +41,7 @@ test('the bytes of a conversation', () => {
   const line = new Line(false);
   line.say('\0\0\0\x19COLO_USERSPACE_PROXY_INIT');
   expect(line.said()).toBe('\0\0\0\x19COLO_COMPARE_GET_XEN_INIT');
-  expect(line.protocol.ask(0)).toBe(true);
+  expect(line.protocol.ask()).toBe(true);
   expect(line.said()).toBe('\0\0\0\x0dDO_CHECKPOINT');
   line.say('\0\0\0\x0fCOLO_CHECKPOINT');
   expect(line.said()).toBe('');
@@ -75,20 +75,8 @@ test('a long text is shown in part only', () => {
   expect(line.heard).toEqual([`unknown ${'x'.repeat(64)}`]);
 });
 
-test('a request is due again until a checkpoint comes', () => {
-  const { protocol } = new Line(false);
-  expect(protocol.isDue(10_000, 1000)).toBe(false);
-  protocol.awaited = true;
-  protocol.ask(500);
-  expect([protocol.isDue(1499, 1000), protocol.isDue(1500, 1000)]).toEqual([false, true]);
-  protocol.ask(1500);
-  expect(protocol.isDue(1600, 1000)).toBe(false);
-  protocol.frame(Buffer.from('COLO_CHECKPOINT'), 0, 15);
-  expect(protocol.isDue(10_000, 1000)).toBe(false);
-});
-
 test('who cannot be told is not told', () => {
   const line = new Line(false);
   line.open = false;
-  expect(line.protocol.ask(0)).toBe(false);
+  expect(line.protocol.ask()).toBe(false);
 });

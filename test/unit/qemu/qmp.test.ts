@@ -118,7 +118,7 @@ class Watched {
   constructor(role: Role, make: typeof ColoWatch = ColoWatch) {
     const handler: WatchHandler = {
       onStopped: () => this.said.push('stopped'),
-      onCheckpoint: () => this.said.push('checkpoint'),
+      onCheckpoint: (afterStop) => this.said.push(afterStop ? 'checkpoint' : 'perhaps a checkpoint'),
       onFailover: () => this.said.push('failover'),
       onRunning: () => this.said.push('running'),
     };
@@ -193,7 +193,7 @@ describe('the watch', () => {
     expect(t.took()).toEqual(['stopped', 'checkpoint', 'running']);
     t.event('RESUME');
     await t.answers();
-    expect(t.took()).toEqual(['checkpoint']);
+    expect(t.took()).toEqual(['perhaps a checkpoint']);
   });
 
   test('the next STOP before the answer: one checkpoint, when the guest runs again', async () => {
@@ -257,6 +257,16 @@ describe('the watch', () => {
     }
   });
 
+  test('nor is it a checkpoint when COLO ends by an error right behind the RESUME', async () => {
+    t = await new Watched('primary').begin();
+    t.took();
+    t.event('STOP');
+    t.event('RESUME');
+    t.event('COLO_EXIT', { mode: 'primary', reason: 'error' });
+    await t.answers();
+    expect(t.took()).toEqual(['stopped', 'running']);
+  });
+
   test('an exit of the other side’s mode is none of this side', async () => {
     t = await new Watched('secondary').begin();
     t.took();
@@ -283,7 +293,7 @@ describe('the watch', () => {
     t.wire.hangUp();
     expect(t.took()).toEqual(['stopped', 'running']);
     await t.begin();
-    expect(t.took()).toEqual(['checkpoint']);
+    expect(t.took()).toEqual(['perhaps a checkpoint']);
     t.wire.hangUp();
     t.alone();
     await t.begin();
@@ -329,7 +339,7 @@ describe('the primary’s watch', () => {
     t.colo = { mode: 'primary' };
     t.event('RESUME');
     await t.answers();
-    expect(t.took()).toEqual(['checkpoint']);
+    expect(t.took()).toEqual(['perhaps a checkpoint']);
     t.event('STOP');
     await settle();
     t.event('RESUME');

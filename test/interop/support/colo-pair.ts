@@ -1,0 +1,140 @@
+// A real COLO pair: two QEMUs of which one is kept the copy of the other by QEMU's own COLO, with nothing between them that makes
+// checkpoints but `colo qemu compare --qmp`, and `colo qemu netdev --qmp` as the secondary's filters.
+
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { parseEndpoint } from '../../../src/io/stream-socket';
+import { QmpClient } from '../../../src/qemu/qmp';
+import type { Lab, LabProcess } from '../../netns/lab';
+import { until } from '../../netns/support/wait';
+import { createGuestLab, PN_FORWARD_IP, SN_FORWARD_IP } from './guest-lab';
+import { bareNetwork, Guest, primaryNetwork } from './qemu-guest';
+
+const PROGRAM = join(__dirname, '..', '..', '..', 'bin', 'colo');
+const SHIM = join(__dirname, '..', '..', 'guest', 'tcg-colo-shim.c');
+const METRICS_PORT = 9100;
+const MIGRATION_PORT = 9998;
+/** None of QEMU's own accord while a test runs: those that come were asked for. */
+const CHECKPOINT_DELAY_MS = 600_000;
+const WIRE = { vnetHdr: false };
+
+export class ColoPair {
+  primary!: Guest;
+  secondary!: Guest;
+  comparer!: LabProcess;
+  netdev!: LabProcess;
+  private readonly operators: QmpClient[] = [];
+
+  private constructor(readonly lab: Lab) {}
+
+  static async create(): Promise<ColoPair> {
+    const pair = new ColoPair(await createGuestLab());
+    try {
+      await pair.start();
+      return pair;
+    } catch (error) {
+      const account = pair.account();
+      await pair.destroy();
+      throw new Error(`${(error as Error).message}\n${account}`);
+    }
+  }
+
+  private async start(): Promise<void> {
+    const { lab } = this;
+    const at = (name: string) => join(lab.dir, name);
+    const preload = at('shim.so');
+    execFileSync('gcc', ['-O2', '-shared', '-fPIC', '-o', preload, SHIM, '-ldl']);
+    const qmp = (name: string) => ['-qmp', `unix:${at(name)},server=on,wait=off`];
+    this.primary = Guest.start(lab, 'pn', {
+      who: 'PVM',
+      network: primaryNetwork(WIRE),
+      more: [...qmp('p-watch'), ...qmp('p-operator')],
+      preload,
+    });
+    this.comparer = lab.spawn('pn', PROGRAM, [
+      ...['qemu', 'compare', '--primary_in', 'tcp:127.0.0.1:9001,reconnect=0.1'],
+      ...['--outdev', 'tcp:127.0.0.1:9005,reconnect=0.1', '--secondary_in', 'tcp:0.0.0.0:9004,server'],
+      ...['--qmp', `unix:${at('p-watch')},reconnect=0.1`, '--metrics-port', `${METRICS_PORT}`],
+    ]);
+    await this.comparer.waitFor(/"ready"/);
+    this.netdev = lab.spawn('sn', PROGRAM, [
+      ...['qemu', 'netdev', '--guest', `unix:${at('guest')},server`, '--host', 'tap:tap0'],
+      ...['--qmp', `unix:${at('s-watch')},reconnect=0.1`, '--control', at('control')],
+      ...['--chardev', `socket,id=red0,host=${PN_FORWARD_IP},port=9003,reconnect=1`],
+      ...['--chardev', `socket,id=red1,host=${PN_FORWARD_IP},port=9004,reconnect=1`],
+      ...['--filter', 'redirector,id=f1,netdev=hn0,queue=tx,indev=red0'],
+      ...['--filter', 'redirector,id=f2,netdev=hn0,queue=rx,outdev=red1'],
+      ...['--filter', 'rewriter,id=rew0,netdev=hn0,queue=all'],
+    ]);
+    await this.netdev.waitFor(/"ready"/);
+    this.secondary = Guest.start(lab, 'sn', {
+      who: 'PVM',
+      network: bareNetwork(at('guest')),
+      more: [...qmp('s-watch'), ...qmp('s-operator'), '-incoming', `tcp:0.0.0.0:${MIGRATION_PORT}`],
+      preload,
+    });
+    await this.primary.up();
+    await this.beginColo();
+  }
+
+  private async beginColo(): Promise<void> {
+    const primary = await this.operator('p-operator');
+    const secondary = await this.operator('s-operator');
+    const capabilities = [{ capability: 'x-colo', state: true }];
+    await secondary.execute('migrate-set-capabilities', { capabilities });
+    await primary.execute('migrate-set-capabilities', { capabilities });
+    await primary.execute('migrate-set-parameters', {
+      'x-checkpoint-delay': CHECKPOINT_DELAY_MS,
+      'max-bandwidth': 1 << 30,
+    });
+    await primary.execute('migrate', { uri: `tcp:${SN_FORWARD_IP}:${MIGRATION_PORT}` });
+    for (const [client, mode] of [
+      [primary, 'primary'],
+      [secondary, 'secondary'],
+    ] as const) {
+      await until(`COLO as ${mode}`, async () => {
+        const status = (await client.execute('query-colo-status')) as { mode: string };
+        return status.mode === mode;
+      });
+    }
+  }
+
+  private async operator(name: string): Promise<QmpClient> {
+    const nothing = () => {};
+    const client = new QmpClient(
+      parseEndpoint(`unix:${join(this.lab.dir, name)},reconnect=0.1`),
+      { onReady: nothing, onEvent: nothing, onClose: nothing },
+      { info: nothing, warn: nothing, error: nothing },
+    );
+    this.operators.push(client);
+    await client.open();
+    await until(`QMP at ${name}`, () => client.ready);
+    return client;
+  }
+
+  /** What the comparison has counted. */
+  async counters(): Promise<Record<string, number>> {
+    const { stdout } = await this.lab.exec('pn', 'curl', ['-sf', `http://127.0.0.1:${METRICS_PORT}/metrics`]);
+    const lines = stdout.matchAll(/^colo_events_total\{.*event="(\w+)"\} (\d+)$/gm);
+    return Object.fromEntries([...lines].map(([, event, value]) => [event!, Number(value)]));
+  }
+
+  /** Everything on the primary's host dies; what an operator or a cluster manager does then on the secondary's. */
+  async failOver(): Promise<void> {
+    await Promise.all([this.primary.kill(), this.comparer.stop('SIGKILL')]);
+    await this.operators[1]!.execute('x-colo-lost-heartbeat');
+    await this.netdev.waitFor(/FAILOVER/);
+    this.lab.moveSecondaryTap();
+  }
+
+  /** For the message of a failed test. */
+  account(): string {
+    const processes = [this.primary?.process, this.secondary?.process, this.comparer, this.netdev];
+    return processes.map((one) => (one ? `${one.name}\n${one.output.slice(-3000)}` : '')).join('\n');
+  }
+
+  async destroy(): Promise<void> {
+    for (const client of this.operators) client.close();
+    await this.lab.destroy();
+  }
+}

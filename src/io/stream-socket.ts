@@ -70,6 +70,8 @@ export class Chardev {
   /** Sending has failed. What the peer said before is still read, then it is dropped. */
   private broken = false;
   private paused = false;
+  /** The consumer is being called. */
+  private delivering = false;
   /** A pause has left bytes unread that must come without new ones. */
   private again = false;
   private closed = false;
@@ -172,7 +174,10 @@ export class Chardev {
    * be read. Within this device's own onData the bytes are behind those that it was called with, and may be taken with them.
    */
   fill(): boolean {
-    if (!this.connected || this.paused || this.to === this.input.length) return false;
+    if (!this.connected || this.paused) return false;
+    // The consumer's offsets hold while it is called.
+    if (!this.delivering) this.makeRoom();
+    if (this.to === this.input.length) return false;
     const n = this.native.streamReceive(this.peer!.fd, this.input, this.to, this.input.length - this.to);
     // The end of the stream is met again by the next read from the event loop.
     if (n <= 0) return false;
@@ -203,16 +208,11 @@ export class Chardev {
 
   /** Takes so many unread bytes. Not from within this device's own onData, which says so by what it returns. */
   consume(bytes: number): void {
-    const { input } = this;
     invariant(bytes >= 0 && bytes <= this.to - this.from, 'a consumer takes no more than there is');
     this.from += bytes;
     if (this.from === this.to) {
       this.from = 0;
       this.to = 0;
-    } else if (input.length - this.to < input.length >>> 2) {
-      input.copyWithin(0, this.from, this.to);
-      this.to -= this.from;
-      this.from = 0;
     }
   }
 
@@ -448,7 +448,9 @@ export class Chardev {
   /** One read. True: it has filled the buffer, and there may be more. */
   private read(): boolean {
     const { input } = this;
+    this.makeRoom();
     const room = input.length - this.to;
+    if (room === 0) return this.deliver();
     const n = this.native.streamReceive(this.peer!.fd, input, this.to, room);
     if (n === -EAGAIN) return false;
     this.counters.reads++;
@@ -464,13 +466,25 @@ export class Chardev {
     return this.deliver() && n === room;
   }
 
+  /** Moves what is unread to the front when there is little room behind it. */
+  private makeRoom(): void {
+    const { input } = this;
+    if (this.from === 0 || input.length - this.to >= input.length >>> 2) return;
+    input.copyWithin(0, this.from, this.to);
+    this.to -= this.from;
+    this.from = 0;
+  }
+
   /** False: the peer has been dropped, or reading is paused. */
   private deliver(): boolean {
     const { input, peer } = this;
     this.again = false;
+    this.delivering = true;
     const consumed = this.events.onData(input, this.from, this.to);
+    this.delivering = false;
     if (this.peer !== peer) return false;
     this.consume(consumed);
+    this.makeRoom();
     if (this.paused) return false;
     invariant(this.to < input.length, 'a consumer leaves less unread than the receive buffer holds');
     return true;

@@ -146,7 +146,7 @@ export class CompareDevice {
         }),
       },
       () => this.nowMs,
-      () => this.outdev.stream.backlogBytes > BACKLOG_BYTES,
+      () => this.outdev.stream.backlogBytes > 0,
     );
     this.primaryIn = this.socket('primary_in', settings.primaryIn, C_PRIMARY_BAD, {
       source: this.pairs.primarySource,
@@ -160,7 +160,10 @@ export class CompareDevice {
         this.log.error(this.held(), 'the secondary is gone: what is held waits, the timeouts ask for checkpoints'),
     });
     this.pairs.connect(this.primaryIn.stream, this.secondaryIn.stream);
-    this.outdev.stream.onDrain = () => this.backlogGone();
+    this.outdev.stream.onDrain = () => {
+      this.backlogGone();
+      this.pairs.resume();
+    };
     this.gate = new EpochGate({
       readEmpty: () => this.readEmpty(),
       hold: () => this.pause(),

@@ -47,7 +47,7 @@ export class PairReader {
     /** They hand single frames to the comparison. */
     readers: { primary: FrameReader; secondary: FrameReader },
     private readonly nowMs: () => number,
-    /** Is there no use in reading on, because what is released finds no way out? */
+    /** Does something that was released wait for the output? More behind it would have to be copied. */
     private readonly isClogged: () => boolean,
   ) {
     this.primary = { reader: readers.primary, stream: undefined };
@@ -87,7 +87,11 @@ export class PairReader {
     const nowMs = this.nowMs();
     let at = from;
     let more = stream.unreadFrom < stream.unreadTo || stream.fill();
-    for (let reads = 0; more && reads < READS_PER_TURN && !this.isClogged(); reads++) {
+    for (
+      let reads = 0;
+      more && reads < READS_PER_TURN && !(this.isClogged() && to - at < MOST_DEFERRED_BYTES);
+      reads++
+    ) {
       if (isPrimary) {
         lockstep.run(buf, at, to, stream.unread, stream.unreadFrom, stream.unreadTo, nowMs);
         at += lockstep.primaryTaken;
@@ -124,6 +128,11 @@ export class PairReader {
     if (this.busy) return;
     if (this.lively) this.lively = this.primary.stream!.spin(this.secondary.stream!, LINGER_US);
     this.endedAtMs = performance.now();
+  }
+
+  /** The output takes more again. */
+  resume(): void {
+    this.primary.stream?.deliverUnread();
   }
 
   /** All that was read goes to the comparison now. Not from within read(). */

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CompareAttack, LARGE_BYTES } from './support/fuzz/compare-attack';
+import { NetdevAttack } from './support/fuzz/netdev-attack';
 import { Random } from './support/fuzz/random';
 
 const SECONDS = Number(process.env.COLO_FUZZ_S ?? 60);
@@ -26,6 +27,9 @@ const MARGIN_BYTES = (32 << 20) + (64 << 20);
 
 /** Twice of what may be grown by, of each side, in the end and without a checkpoint: what is kept too long shows. */
 const FLOOD_PACKETS = Math.ceil((2 * MARGIN_BYTES) / LARGE_BYTES);
+
+/** Buffers of 1 MiB each way at five sockets, and what V8's heap swings by. */
+const NETDEV_MARGIN_BYTES = (10 << 20) + (64 << 20);
 
 let dir: string;
 beforeEach(() => {
@@ -82,6 +86,40 @@ test.each([
         }
         // It was an attack, and not all of it went to waste.
         expect(judged).toBeGreaterThan(attack.rounds);
+        expect(await attack.process.end()).toBe(0);
+      } finally {
+        attack.process.kill();
+      }
+    });
+  },
+  SECONDS * 1000 + 300_000,
+);
+
+test(
+  'netdev with mirror, redirectors and rewriter',
+  async () => {
+    await seeded(SEED, async () => {
+      const attack = new NetdevAttack(new Random(SEED), dir);
+      try {
+        await attack.start();
+        const begin = Date.now();
+        let warm = Number.POSITIVE_INFINITY;
+        while (Date.now() < begin + SECONDS * 200) {
+          await attack.round();
+          // Nothing is kept here but the rewriter's few flows: a quarter of the time makes it warm.
+          const now = attack.process.residentBytes();
+          if (warm === Number.POSITIVE_INFINITY && Date.now() > begin + SECONDS * 50) warm = now;
+          if (now - warm > NETDEV_MARGIN_BYTES) throw new Error(`memory has grown from ${warm} bytes to ${now}`);
+        }
+        if (process.env.COLO_FUZZ_TALK)
+          console.log({
+            rounds: attack.rounds,
+            frames: attack.framesSent,
+            carried: attack.framesCarried,
+            warm,
+            now: attack.process.residentBytes(),
+          });
+        expect(attack.framesCarried).toBeGreaterThan(attack.rounds * 4);
         expect(await attack.process.end()).toBe(0);
       } finally {
         attack.process.kill();

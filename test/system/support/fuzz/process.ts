@@ -29,13 +29,14 @@ export class AttackedProcess {
       if (line.includes('internal error')) this.fault ??= line;
       if (line.includes('"ready"')) this.ready = true;
       if (!line.includes('"connected"')) continue;
-      const device = (JSON.parse(line) as { device: string }).device;
-      this.connections.set(device, this.taken(device) + 1);
+      const { device, port } = JSON.parse(line) as { device?: string; port?: string };
+      const name = device ?? port!;
+      this.connections.set(name, this.taken(name) + 1);
     }
   }
 
-  taken(device: string): number {
-    return this.connections.get(device) ?? 0;
+  taken(name: string): number {
+    return this.connections.get(name) ?? 0;
   }
 
   /** Throws when it has ended, or speaks of a fault in itself. */

@@ -14,7 +14,7 @@ import { AttackedSocket, MAX_FRAME_BYTES, onWire } from './wire';
 const ARP = 0x0806;
 const REPLY = 'COLO_COMPARE_GET_XEN_INIT';
 const SIDES = ['both', 'both', 'both', 'different', 'spoilt', 'primary', 'secondary', 'secret'] as const;
-const LENGTHS = [0, 1, 13, 14, MAX_FRAME_BYTES, MAX_FRAME_BYTES + 1, 0x7fffffff, 0x80000000, 0xffffffff];
+const LENGTHS = [0, 0, 1, 13, 14, MAX_FRAME_BYTES, MAX_FRAME_BYTES + 1, 0x7fffffff, 0x80000000, 0xffffffff];
 /** The sockets' share of what is under way, so that this process is bounded too. */
 const MOST_WAITING = 1 << 20;
 /** Of a packet that fills memory. */
@@ -157,7 +157,7 @@ export class CompareAttack {
     const { r, sockets } = this;
     const { primary_in: p, secondary_in: s } = sockets;
     if (r.chance(0.02)) return this.disconnect();
-    if (r.chance(0.01)) return this.hurt(r.of(NAMES));
+    if (r.chance(0.03)) return this.hurt(r.of(NAMES));
     if (r.chance(0.02)) sockets.outdev.slow(r.chance(0.5));
     if (p.backlogBytes > MOST_WAITING || s.backlogBytes > MOST_WAITING) sockets.outdev.slow(false);
     if (p.backlogBytes > MOST_WAITING || s.backlogBytes > MOST_WAITING) await sleep(5);
@@ -186,7 +186,7 @@ export class CompareAttack {
   }
 
   /** A stream that makes no sense, or ends in the midst of a frame. */
-  private hurt(name: Name): void {
+  private async hurt(name: Name): Promise<void> {
     const { r } = this;
     const socket = this.sockets[name];
     switch (r.below(4)) {
@@ -194,7 +194,18 @@ export class CompareAttack {
         socket.write(r.bytes(r.between(1, 3000)), r);
         break;
       case 1:
-        socket.write(onWire(r.bytes(r.below(40)), this.vnet, r.of([0, 12, 24, 25, 41, 0xffffffff]), r.of(LENGTHS)), r);
+        socket.write(
+          onWire(
+            r.bytes(r.of([0, 0, r.below(40)])),
+            this.vnet,
+            r.of([0, 0, 12, 24, 25, 41, 0xffffffff]),
+            r.of(LENGTHS),
+          ),
+          r,
+        );
+        if (name === 'outdev' || r.chance(0.3)) break;
+        this.sockets.outdev.slow(false);
+        await socket.refused();
         break;
       case 2:
         socket.write(onWire(Buffer.alloc(MAX_FRAME_BYTES, r.below(256)), this.vnet, 0));
@@ -218,8 +229,15 @@ export class CompareAttack {
 
   /** All four sockets are there, each at the border of two frames. */
   private async whole(): Promise<void> {
-    for (const name of NAMES) if (!this.sockets[name].clean) await this.sockets[name].connect();
-    this.sockets.outdev.slow(false);
+    const { outdev } = this.sockets;
+    outdev.slow(false);
+    for (const name of NAMES) {
+      const socket = this.sockets[name];
+      if (socket.clean) continue;
+      // What is said to outdev is not listened to.
+      if (socket !== outdev) await socket.refused();
+      await socket.connect();
+    }
   }
 
   /** What the primary alone is believed comes out behind all that was sent before. */

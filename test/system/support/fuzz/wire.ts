@@ -76,6 +76,13 @@ export class AttackedSocket {
     return this.socket?.writableLength ?? 0;
   }
 
+  /** A stream that makes no sense is ended by the process. */
+  async refused(): Promise<void> {
+    const { socket } = this;
+    if (socket === undefined || !this.sends.bad) return;
+    await until(() => socket.destroyed, `the end of a connection to ${this.path} that makes no sense`);
+  }
+
   /** Resolves when the process has it. */
   async connect(): Promise<void> {
     this.drop();

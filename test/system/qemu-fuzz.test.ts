@@ -1,5 +1,6 @@
 // The processes on sockets under a minute of bad input: they live, nothing unverified leaves, memory stays bounded, and afterwards an
-// honest pair of guests is served as before. COLO_FUZZ_S sets how many seconds it takes in all, COLO_SEED what comes.
+// honest pair of guests is served as before. COLO_FUZZ_S sets how many seconds it takes in all, COLO_SEED what comes; how the process is
+// scheduled meanwhile no seed repeats.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -33,7 +33,7 @@ export function contentOf(frame: Buffer): Content | undefined {
     syn,
     payload,
     key: `${flow} ${payload.toString('latin1')}`,
-    secrets: [...payload.toString('latin1').matchAll(/SECRET(\d+)!/g)].map((match) => Number(match[1])),
+    secrets: [...payload.toString('latin1').matchAll(/SECRET(\d+)=\1!/g)].map((match) => Number(match[1])),
   });
   if (type === 0x0806 || type === 0x8035) return make('alone', 'arp', Buffer.alloc(0));
   const version = body.length === 0 ? 0 : body[0]! >> 4;
@@ -140,8 +140,10 @@ export class Oracle {
       .join('');
   }
 
+  /** Its number twice, for a spoilt one would be another's. */
   secret(): string {
-    return `SECRET${this.serial++}!`;
+    const serial = this.serial++;
+    return `SECRET${serial}=${serial}!`;
   }
 
   /** A whole frame went out to primary_in. */

@@ -51,12 +51,15 @@ export function isGratuitous(view: ArpView): boolean {
   return view.senderIp === view.targetIp && view.senderIp !== 0;
 }
 
-/** Is this whole Ethernet frame, tagged or not, an ARP request? */
+/** A question for another's address; one for its own is an announcement. */
+export function asksForAnother(view: ArpView): boolean {
+  return view.operation === ARPOP_REQUEST && !isGratuitous(view);
+}
+
+/** Is this whole Ethernet frame, tagged or not, an ARP request for another's address? */
 export function isArpRequest(frame: Uint8Array, off: number, len: number): boolean {
   if (parseFrame(frameView, frame, off, len) !== FRAME_OK || frameView.type !== ETH_P_ARP) return false;
-  return (
-    parseArp(arpView, frame, frameView.network, off + len - frameView.network) && arpView.operation === ARPOP_REQUEST
-  );
+  return parseArp(arpView, frame, frameView.network, off + len - frameView.network) && asksForAnother(arpView);
 }
 
 const frameView = new FrameView();

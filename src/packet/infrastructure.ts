@@ -23,8 +23,12 @@ export function isInfrastructure(v: PacketView): boolean {
   );
 }
 
-/** A question for a neighbour or a router: the sender has lost (or never had) what it asks for. */
+/**
+ * A question for a neighbour or a router: the sender has lost (or never had) what it asks for. A solicitation without a source asks
+ * whether the sender's own address is free (RFC 4862).
+ */
 export function isNeighbourRequest(v: PacketView): boolean {
   if (v.fragment || v.family !== 6 || v.protocol !== IPPROTO_ICMPV6) return false;
-  return v.icmpType === NDISC_NEIGHBOUR_SOLICITATION || v.icmpType === NDISC_ROUTER_SOLICITATION;
+  if (v.icmpType === NDISC_NEIGHBOUR_SOLICITATION) return (v.src0 | v.src1 | v.src2 | v.src3) !== 0;
+  return v.icmpType === NDISC_ROUTER_SOLICITATION;
 }

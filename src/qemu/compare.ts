@@ -14,7 +14,7 @@
 
 import type { CheckpointCause } from '../compare/outcome';
 import { DEFAULT_LIMITS, type EngineLimits } from '../core/limits';
-import { ARPOP_REQUEST, ArpView, isGratuitous, parseArp } from '../packet/arp';
+import { ArpView, asksForAnother, parseArp } from '../packet/arp';
 import {
   ETH_ALEN,
   ETH_HLEN,
@@ -184,12 +184,7 @@ export class FrameComparison {
       this.engine.secondary(buf, network, end - network, nowMs, zone);
     } else if (frame.type === ETH_P_ARP || frame.type === ETH_P_RARP) {
       c[C_SECONDARY_ARP]!++;
-      if (
-        frame.type === ETH_P_ARP &&
-        parseArp(this.arp, buf, network, end - network) &&
-        this.arp.operation === ARPOP_REQUEST &&
-        !isGratuitous(this.arp)
-      ) {
+      if (frame.type === ETH_P_ARP && parseArp(this.arp, buf, network, end - network) && asksForAnother(this.arp)) {
         this.engine.secondaryAddressRequest();
       }
     } else {

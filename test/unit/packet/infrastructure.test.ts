@@ -23,6 +23,12 @@ test('of the ICMPv6 types, neighbour discovery and multicast membership alone', 
   expect(found).toEqual(INFRASTRUCTURE);
   expect(requests).toEqual(REQUESTS);
 });
+test('a solicitation without a source is no request: it asks whether its own address is free', () => {
+  const v = view(ipv6(ICMPV6, icmpMessage(135)));
+  v.src0 = v.src1 = v.src2 = v.src3 = 0;
+  expect(isInfrastructure(v)).toBe(true);
+  expect(isNeighbourRequest(v)).toBe(false);
+});
 test('membership reports stand behind a hop-by-hop header', () => {
   expect(isInfrastructure(view(ipv6(ICMPV6, icmpMessage(143), [optionsHeader(HOP_BY_HOP)])))).toBe(true);
 });

@@ -115,7 +115,8 @@ export class PairIntake {
     if (!sameAddresses(v, p, s, sOff, differing)) return this.whichFirst(flow, s, sOff, sLen, zone);
     const w = x.flows.words;
     if (w[flow + X_HELD_HEAD] !== 0 || w[flow + X_ACKS_HEAD] !== 0) return PAIR_SECONDARY;
-    if (pLen !== sLen || v.payload - pOff < differing) return PAIR_BOTH;
+    // Where the SVM is ahead, by frames or by bytes, it is the PVM that has to catch up.
+    if (pLen !== sLen || v.payload - pOff < differing) return w[flow + X_SECONDARY_HEAD] !== 0 ? PAIR_PRIMARY : PAIR_BOTH;
     if (tcp) {
       const result = this.tcp(flow, v, p, s, sOff + (v.l4 - pOff), differing - (v.l4 - pOff), partial, nowMs);
       if (result !== PAIR_RELEASED) return result;

@@ -10,8 +10,15 @@ class Sink {
   written = 0;
   connected = true;
   full = false;
+  /** Frames that came one by one, not in a run. */
+  singles = 0;
 
   reserve(bytes: number): number {
+    this.singles++;
+    return this.place(bytes);
+  }
+
+  private place(bytes: number): number {
     if (!this.connected || this.full) return -1;
     while (this.written + bytes > this.out.length) this.out = Buffer.concat([this.out, Buffer.alloc(this.out.length)]);
     return this.written;
@@ -22,7 +29,7 @@ class Sink {
   }
 
   write(buf: Buffer, off: number, bytes: number): boolean {
-    const at = this.reserve(bytes);
+    const at = this.place(bytes);
     if (at < 0) return false;
     buf.copy(this.out, at, off, off + bytes);
     this.commit(bytes);

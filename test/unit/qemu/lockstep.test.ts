@@ -155,6 +155,24 @@ test('out of step, each side catches up with what waits, and then both are in st
   expect([h.comparison.engine.heldPackets, h.count('held_total'), h.requests.length]).toEqual([0, 8, 0]);
 });
 
+test.each([
+  ['frames of the same size', (i: number) => `${100000 + i}`],
+  ['frames of many sizes', (i: number) => 'x'.repeat(1 + ((i * 7) % 11))],
+])('a secondary that is ahead in an endless stream of %s does not stay so', (_name, payload) => {
+  const h = begun();
+  let at = 0;
+  const frames = Array.from({ length: 200 }, (_, i) => {
+    const text = payload(i);
+    at += text.length;
+    return segment(at - text.length, text);
+  });
+  h.s(frames[0]!).s(frames[1]!);
+  const { singles } = h.sink;
+  h.together(wire(frames), wire(frames.slice(2)));
+  expect(h.left()).toEqual(frames);
+  expect(h.sink.singles - singles).toBe(2);
+});
+
 test('what only one side says does not put the other connections out of step for good', () => {
   const h = begun();
   const frames = Array.from({ length: 30 }, (_, i) => segment(i * 6, `${100000 + i}`));

@@ -2,6 +2,8 @@
 // to be compared or released, and behind that, for as long as the ring has room, what was verified: a retransmission is
 // checked against this history. Nothing is freed one by one: the tail passes over records that nobody needs any more and
 // moves the few that somebody does to the head, so a stalled flow cannot block the others.
+//
+// The ring goes round in the first part of its memory, which caches keep, and in more of it only when that proves to be too little.
 
 import { copyBytes } from '../core/bytes';
 import { invariant } from '../core/errors';
@@ -29,6 +31,11 @@ export const R_HOLD = 10;
 export const R_EPOCH = 11;
 const RECORD_WORDS = 12;
 
+/** The ring is no longer than this at first: some 70 ms of history at a gigabit per second. */
+const FIRST_RING_BYTES = 8 << 20;
+/** And at least so many times as long as what is needed, so that cleaning seldom has to move any of it. */
+const RING_PER_NEEDED = 4;
+
 /** In a flow's list of bytes that await the other side. */
 export const LOG_PENDING = 1;
 /** A held packet is released from this copy. */
@@ -53,6 +60,8 @@ export class PacketLog {
   /** Pending records of an older epoch are covered by a checkpoint: nobody needs them. */
   epoch = 0;
   private readonly mask: number;
+  /** Where the ring ends in the data. Places are told by records, so it may change at any time. */
+  private ringBytes: number;
   private headId = 1;
   private tailId = 1;
   private headAt = 0;
@@ -63,12 +72,19 @@ export class PacketLog {
     bytes: number,
     records: number,
     private readonly maxNeededBytes: number,
+    firstRingBytes = FIRST_RING_BYTES,
   ) {
     invariant((records & (records - 1)) === 0, 'log records are a power of two');
     invariant(maxNeededBytes * 2 <= bytes, 'needed bytes are at most half the log');
     this.data = Buffer.from(new ArrayBuffer(bytes));
     this.words = new Uint32Array(records * RECORD_WORDS);
     this.mask = records - 1;
+    this.ringBytes = Math.min(bytes, firstRingBytes);
+  }
+
+  /** The ring has proved to be too short: twice as long from now on, up to all of its memory. */
+  grow(): void {
+    this.ringBytes = Math.min(this.ringBytes * 2, this.data.length);
   }
 
   recordIndex(id: number): number {
@@ -94,6 +110,7 @@ export class PacketLog {
    * The caller has asked hasRoom(). Returns the new id.
    */
   append(flow: number, buf: Buffer, off: number, bytes: number, flags: number): number {
+    while ((this.neededBytes + bytes) * RING_PER_NEEDED > this.ringBytes && this.ringBytes < this.data.length) this.grow();
     const at = this.reserve(bytes);
     copyBytes(buf, off, this.data, at, bytes);
     const id = this.makeRecord(flow, at, bytes, flags);
@@ -107,7 +124,7 @@ export class PacketLog {
    * -1: that would be too much of the history at once.
    */
   openRun(bytes: number, records: number): number {
-    if (bytes > this.data.length >>> 2 || records > this.mask >>> 1) return -1;
+    if (bytes > this.ringBytes >>> 2 || records > this.mask >>> 1) return -1;
     for (;;) {
       while (this.usedRecords + 2 + records > this.mask) this.dropTail();
       const at = this.place((bytes + 8) & ~7);
@@ -216,7 +233,7 @@ export class PacketLog {
       return 0;
     }
     if (this.headAt > this.tailAt) {
-      if (this.headAt + run <= this.data.length) return this.headAt;
+      if (this.headAt + run <= this.ringBytes) return this.headAt;
       // The rest up to the end is left empty rather than splitting a run: comparing wants contiguous bytes.
       return run < this.tailAt ? 0 : -1;
     }

@@ -120,6 +120,8 @@ export class StreamComparator {
         if (found === HISTORY_UNKNOWN) {
           if (!this.isCovered(flow, seq, below > 0 ? w[flow + X_BASE]! : seqAdd(seq, n))) {
             this.lowerVerified(flow, seq, n);
+            // Had the history reached further back, it could have told.
+            if (below <= 0) this.log.grow();
             continue;
           }
           if (below > 0) w[flow + X_BASE] = seq;

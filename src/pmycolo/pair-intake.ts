@@ -19,7 +19,6 @@ import {
   XF_SECONDARY_RST,
   XF_SECONDARY_SYN,
 } from '../conntrack/colo-extension';
-import { FLOW_GUEST, FLOW_META, FLOW_PEER, FLOW_PORTS, flowMeta } from '../conntrack/flow-table';
 import { seqAdd } from '../core/seq32';
 import { PARSE_OK, parseIp } from '../packet/parse';
 import { IPPROTO_TCP, IPPROTO_UDP, PacketView, TCP_ACK, TCP_PSH } from '../packet/view';
@@ -62,8 +61,6 @@ export class PairIntake {
   private runFrom = 0;
   /** Behind the last byte that a record of the run speaks of. */
   private runTo = 0;
-  /** The flow found last. Its record may be another's by now, or nobody's. */
-  private last = 0;
   private readonly v = new PacketView();
   private readonly other = new PacketView();
 
@@ -110,7 +107,7 @@ export class PairIntake {
     if (parseIp(v, p, pOff, pLen) !== PARSE_OK || v.fragment) return PAIR_BOTH;
     const tcp = v.protocol === IPPROTO_TCP;
     if (!tcp && v.protocol !== IPPROTO_UDP) return PAIR_BOTH;
-    const flow = this.flowOf(v);
+    const flow = x.flows.find(v, false);
     if (flow < 0 || x.isStale(flow)) return PAIR_BOTH;
     if (!sameAddresses(v, p, s, sOff, differing)) return this.whichFirst(flow, s, sOff, sLen, zone);
     const w = x.flows.words;
@@ -175,25 +172,6 @@ export class PairIntake {
     this.runTo = v.end;
     if (x.release.lower(flow, p, v.l4, v.flags, partial)) x.counters.values[C_REWRITTEN]!++;
     return PAIR_RELEASED;
-  }
-
-  /** Many packets of one flow often follow one another. */
-  private flowOf(v: PacketView): number {
-    const { flows } = this.x;
-    const { last } = this;
-    const w = flows.words;
-    if (
-      v.family === 4 &&
-      w[last + FLOW_GUEST] === v.src0 &&
-      w[last + FLOW_PEER] === v.dst0 &&
-      w[last + FLOW_PORTS] === ((v.srcPort << 16) | v.dstPort) >>> 0 &&
-      w[last + FLOW_META] === flowMeta(v.zone, 4, v.protocol)
-    ) {
-      return last;
-    }
-    const flow = flows.find(v, false);
-    if (flow >= 0) this.last = flow;
-    return flow;
   }
 
   /** The two packets belong to different flows, and `flow` is the PVM's. */

@@ -5,9 +5,10 @@ import { LOG_HELD, LOG_PENDING, PacketLog, R_COPY, R_COPY_BYTES, R_NEXT, R_PREV 
 test('what is needed survives, moved or not', () => {
   fc.assert(
     fc.property(
+      fc.constantFrom(1024, 2048, 4096),
       fc.array(fc.record({ bytes: fc.integer({ min: 0, max: 300 }), need: fc.boolean(), drop: fc.nat(20) }), { minLength: 50, maxLength: 400 }),
-      (steps) => {
-        const log = new PacketLog(4096, 64, 2048);
+      (firstRingBytes, steps) => {
+        const log = new PacketLog(4096, 64, 2048, firstRingBytes);
         const live = new Map<number, number>(); // id -> content
         const order: number[] = [];
         log.owner = {
@@ -55,4 +56,26 @@ test('what is needed survives, moved or not', () => {
     ),
     { numRuns: 200 },
   );
+});
+
+test('the ring stays in the first part of its memory until more is needed, or asked for', () => {
+  const log = new PacketLog(1 << 16, 1 << 10, 1 << 15, 1 << 12);
+  const bytes = Buffer.alloc(100, 1);
+  const reach = (): number => {
+    let most = 0;
+    for (let i = 0; i < 2000; i++) {
+      const id = log.append(7, bytes, 0, bytes.length, 0);
+      most = Math.max(most, log.words[log.recordIndex(id) + R_COPY]! + bytes.length);
+    }
+    return most;
+  };
+  expect(reach()).toBeLessThanOrEqual(1 << 12);
+  log.grow();
+  const twice = reach();
+  expect(twice).toBeGreaterThan(1 << 12);
+  expect(twice).toBeLessThanOrEqual(1 << 13);
+  for (let i = 0; i < 40; i++) log.append(7, bytes, 0, bytes.length, LOG_PENDING);
+  expect(reach()).toBeGreaterThan(1 << 13);
+  for (let i = 0; i < 9; i++) log.grow();
+  expect(reach()).toBeLessThanOrEqual(1 << 16);
 });

@@ -175,7 +175,7 @@ export class StreamComparator {
     const lw = this.log.words;
     const t = this.log.recordIndex(tail);
     if (tail === 0 || seqDiff(this.restSeq, seqAdd(lw[t + R_SEQ]!, lw[t + R_BYTES]!)) >= 0) {
-      this.usePacket(flow, id, packetOffset, this.restSeq, this.restOffset, this.restBytes, 0);
+      this.usePacket(flow, id, packetOffset, this.restSeq, this.restOffset, this.restBytes, tail);
     } else {
       if (this.isFarFromList(flow, X_PRIMARY_HEAD, this.restSeq)) return this.tooFar(flow, this.restSeq);
       const outcome = this.insert(flow, false, this.restSeq, buf, this.restOffset, this.restBytes, id, packetOffset);
@@ -552,7 +552,7 @@ export class StreamComparator {
     w[flow + headAt + 1] = 0;
   }
 
-  /** Links a record at the place behind `after` (0 = at the tail when the list's order allows, see callers). */
+  /** Links a record behind `after` (0 = at the head). */
   private link(flow: number, headAt: number, id: number, after: number): void {
     const w = this.flows.words;
     const lw = this.log.words;
@@ -581,7 +581,7 @@ export class StreamComparator {
     this.log.unneed(id, LOG_PENDING);
   }
 
-  /** Makes part of a logged PVM packet a pending record. */
+  /** Makes part of a logged PVM packet a pending record, behind `after` (0 = at the head). */
   private usePacket(
     flow: number,
     id: number,
@@ -597,8 +597,7 @@ export class StreamComparator {
     lw[r + R_BYTES] = bytes;
     lw[r + R_AT] = lw[r + R_COPY]! + (off - packetOffset);
     this.log.need(id, LOG_PENDING);
-    const tail = this.flows.words[flow + X_PRIMARY_TAIL]!;
-    this.link(flow, X_PRIMARY_HEAD, id, after !== 0 ? after : tail);
+    this.link(flow, X_PRIMARY_HEAD, id, after);
   }
 
   /**
@@ -656,10 +655,7 @@ export class StreamComparator {
       let n = bytes;
       if (next !== 0) n = Math.min(n, seqDiff(lw[this.log.recordIndex(next) + R_SEQ]!, seq));
       if (packet !== 0) {
-        if (after !== 0) this.usePacket(flow, packet, packetOffset, seq, off, n, after);
-        else {
-          this.usePacketAtHead(flow, packet, packetOffset, seq, off, n);
-        }
+        this.usePacket(flow, packet, packetOffset, seq, off, n, after);
         packet = 0;
       } else {
         if (!this.log.hasRoom(n)) return EXHAUSTED;
@@ -680,23 +676,6 @@ export class StreamComparator {
       bytes -= n;
     }
     return WAIT;
-  }
-
-  private usePacketAtHead(
-    flow: number,
-    id: number,
-    packetOffset: number,
-    seq: number,
-    off: number,
-    bytes: number,
-  ): void {
-    const lw = this.log.words;
-    const r = this.log.recordIndex(id);
-    lw[r + R_SEQ] = seq;
-    lw[r + R_BYTES] = bytes;
-    lw[r + R_AT] = lw[r + R_COPY]! + (off - packetOffset);
-    this.log.need(id, LOG_PENDING);
-    this.link(flow, X_PRIMARY_HEAD, id, 0);
   }
 
   /** Last record of the list that starts before seq, or 0. */

@@ -2,6 +2,7 @@
 // addresses (RFC 5227, RFC 4861 section 7.2.6). Sent out of every port of the bridge but the guest's own.
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { read32 } from '../core/big-endian';
 import { OperatorError } from '../core/errors';
 import { gratuitousArpFrame, rarpFrame } from '../packet/arp';
 import { unsolicitedNaFrame } from '../packet/neighbour';
@@ -24,7 +25,7 @@ export function announcementFrames(macs: readonly Uint8Array[], addresses: reado
   const mac = macs[0]!;
   return addresses.map(({ family, bytes }) =>
     family === 4
-      ? gratuitousArpFrame(mac, ((bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!) >>> 0)
+      ? gratuitousArpFrame(mac, read32(bytes, 0))
       : unsolicitedNaFrame(mac, bytes),
   );
 }

@@ -1,5 +1,6 @@
 // ARP for IPv4 on Ethernet (RFC 826, RFC 5227), and RARP's request (RFC 903) as an announcement of a bare MAC address.
 
+import { read16, read32, write16, write32 } from '../core/big-endian';
 import {
   ETH_ALEN,
   ETH_HLEN,
@@ -125,22 +126,4 @@ function arpFrame(
   const at = writeFrameHeader(frame, 0, destination, senderMac, type);
   writeArp(frame, at, operation, senderMac, senderIp, targetMac, targetIp);
   return frame;
-}
-
-function read16(buf: Uint8Array, at: number): number {
-  return (buf[at]! << 8) | buf[at + 1]!;
-}
-
-function read32(buf: Uint8Array, at: number): number {
-  return ((buf[at]! << 24) | (buf[at + 1]! << 16) | (buf[at + 2]! << 8) | buf[at + 3]!) >>> 0;
-}
-
-function write16(buf: Uint8Array, at: number, value: number): void {
-  buf[at] = value >>> 8;
-  buf[at + 1] = value & 0xff;
-}
-
-function write32(buf: Uint8Array, at: number, value: number): void {
-  write16(buf, at, value >>> 16);
-  write16(buf, at + 2, value & 0xffff);
 }

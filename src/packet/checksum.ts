@@ -1,6 +1,7 @@
 // Internet checksums: full (RFC 1071) and incremental (RFC 1624). A partial checksum (CHECKSUM_PARTIAL) holds only the sum
 // of the pseudo-header: changes of the segment must not be adjusted into it.
 
+import { read16 } from '../core/big-endian';
 import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, type PacketView } from './view';
 
 /**
@@ -144,8 +145,4 @@ function fold(sum: number): number {
 
 function inverse(sum: number): number {
   return ~fold(sum) & 0xffff;
-}
-
-function read16(buf: Uint8Array, at: number): number {
-  return (buf[at]! << 8) | buf[at + 1]!;
 }

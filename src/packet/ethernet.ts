@@ -1,5 +1,6 @@
 // Ethernet frames and their VLAN tags (IEEE 802.3, 802.1Q, 802.1ad; linux/if_ether.h): where the network layer begins.
 
+import { read16, read32 } from '../core/big-endian';
 import { FAMILY_LINK, type PacketView } from './view';
 
 export const ETH_P_IP = 0x0800; // ETH_P_IP
@@ -74,14 +75,6 @@ export function viewLinkFrame(view: PacketView, buf: Uint8Array, frame: FrameVie
   view.l4 = frame.network;
   view.payload = frame.network;
   view.payloadBytes = end - frame.network;
-}
-
-function read16(buf: Uint8Array, at: number): number {
-  return (buf[at]! << 8) | buf[at + 1]!;
-}
-
-function read32(buf: Uint8Array, at: number): number {
-  return ((read16(buf, at) << 16) | read16(buf, at + 2)) >>> 0;
 }
 
 /** From an EtherType at `at` on: other link layers end in one too, and tags may follow it there as well. */

@@ -1,5 +1,6 @@
 // What a fragment says of itself (RFC 791, RFC 8200 4.5), and the header of the packet that fragments make together.
 
+import { read16, write16 } from '../core/big-endian';
 import { ipv4HeaderChecksum } from './checksum';
 import type { PacketView } from './view';
 
@@ -66,13 +67,4 @@ function extensionBytes(buf: Uint8Array, at: number, kind: number): number {
   if (kind === 51) return (buf[at + 1]! + 2) << 2; // IPPROTO_AH
   if (kind === 44) return FRAGMENT_HEADER_BYTES; // IPPROTO_FRAGMENT, atomic
   return (buf[at + 1]! + 1) << 3;
-}
-
-function read16(buf: Uint8Array, at: number): number {
-  return (buf[at]! << 8) | buf[at + 1]!;
-}
-
-function write16(buf: Uint8Array, at: number, value: number): void {
-  buf[at] = value >>> 8;
-  buf[at + 1] = value & 0xff;
 }

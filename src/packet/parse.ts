@@ -4,6 +4,7 @@
 // Single bytes and shifts, not a DataView: that would be a few ns faster, but one would have to be made whenever the packets
 // of two arenas come in turns.
 
+import { read32 } from '../core/big-endian';
 import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, type PacketView } from './view';
 
 export const PARSE_OK = 0;
@@ -210,8 +211,4 @@ function parseTransport(view: PacketView, buf: Uint8Array): ParseCode {
       view.payloadBytes = bytes;
       return PARSE_OK;
   }
-}
-
-function read32(buf: Uint8Array, at: number): number {
-  return ((buf[at]! << 24) | (buf[at + 1]! << 16) | (buf[at + 2]! << 8) | buf[at + 3]!) >>> 0;
 }

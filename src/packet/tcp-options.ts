@@ -1,5 +1,6 @@
 // TCP options (RFC 9293 3.2, RFC 7323, RFC 2018, RFC 2385, RFC 5925, RFC 7413, RFC 8684).
 
+import { read32 } from '../core/big-endian';
 import { checksumAdjust16 } from './checksum';
 import { IPPROTO_TCP, type PacketView } from './view';
 
@@ -16,6 +17,15 @@ const TCPOPT_MPTCP = 30; // TCPOPT_MPTCP
 const TCPOPT_FASTOPEN = 34; // TCPOPT_FASTOPEN
 const TCPOPT_EXP = 254; // TCPOPT_EXP
 const TCPOPT_FASTOPEN_MAGIC = 0xf989; // TCPOPT_FASTOPEN_MAGIC
+
+/** NOP NOP TIMESTAMP, ten bytes: the options of nearly every segment of an open connection. */
+const ONLY_TIMESTAMP = ((TCPOPT_NOP << 24) | (TCPOPT_NOP << 16) | (TCPOPT_TIMESTAMP << 8) | 10) >>> 0;
+const HEADER_WITH_TIMESTAMP = 32;
+
+/** Has the segment a timestamp, in its usual place, and no other option? */
+export function bearsOnlyTimestamp(v: PacketView): boolean {
+  return v.payload - v.l4 === HEADER_WITH_TIMESTAMP && read32(v.buf, v.l4 + 20) === ONLY_TIMESTAMP;
+}
 
 /** The kinds that are taken out of packets. */
 export const TcpOptionKind = { Sack: TCPOPT_SACK, Mptcp: TCPOPT_MPTCP } as const;
@@ -184,8 +194,4 @@ const TCP_CHECKSUM_OFFSET = 16;
 function fold(sum: number): number {
   sum = (sum & 0xffff) + (sum >>> 16);
   return (sum & 0xffff) + (sum >>> 16);
-}
-
-function read32(buf: Uint8Array, at: number): number {
-  return ((buf[at]! << 24) | (buf[at + 1]! << 16) | (buf[at + 2]! << 8) | buf[at + 3]!) >>> 0;
 }

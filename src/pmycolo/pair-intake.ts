@@ -19,8 +19,10 @@ import {
   XF_SECONDARY_RST,
   XF_SECONDARY_SYN,
 } from '../conntrack/colo-extension';
+import { read32 } from '../core/big-endian';
 import { seqAdd } from '../core/seq32';
 import { PARSE_OK, parseIp } from '../packet/parse';
+import { bearsOnlyTimestamp } from '../packet/tcp-options';
 import { IPPROTO_TCP, IPPROTO_UDP, PacketView, TCP_ACK, TCP_PSH } from '../packet/view';
 import type { PrimaryContext } from './context';
 import {
@@ -50,9 +52,6 @@ const XF_SPECIAL =
   XF_PRIMARY_SYN | XF_SECONDARY_SYN | XF_PRIMARY_FIN | XF_SECONDARY_FIN | XF_PRIMARY_RST | XF_SECONDARY_RST | XF_AHEAD;
 const XF_PLAIN = XF_MATCHED | XF_SECONDARY_ACK;
 
-/** Options that are just NOP NOP TIMESTAMP, in a header of 32 bytes; without any it has 20. */
-const ONLY_TIMESTAMP = 0x0101080a;
-const HEADER_WITH_TIMESTAMP = 32;
 const HEADER_BYTES = 20;
 
 export class PairIntake {
@@ -147,10 +146,7 @@ export class PairIntake {
     const w = x.flows.words;
     const flags = w[flow + X_FLAGS]!;
     if (v.payloadBytes === 0 || (v.flags | TCP_PSH) !== (TCP_ACK | TCP_PSH)) return PAIR_BOTH;
-    const headerBytes = v.payload - v.l4;
-    if (headerBytes !== HEADER_BYTES) {
-      if (headerBytes !== HEADER_WITH_TIMESTAMP || read32(p, v.l4 + HEADER_BYTES) !== ONLY_TIMESTAMP) return PAIR_BOTH;
-    }
+    if (v.payload - v.l4 !== HEADER_BYTES && !bearsOnlyTimestamp(v)) return PAIR_BOTH;
     let { seq, ack, window } = v;
     if (differing > 0) {
       // Flags and lengths alike is what makes the rest of the header comparable.
@@ -208,8 +204,4 @@ function sameAddresses(v: PacketView, p: Buffer, s: Buffer, sOff: number, differ
 function sameBytes(a: Buffer, aOff: number, b: Buffer, bOff: number, n: number): boolean {
   for (let i = 0; i < n; i++) if (a[aOff + i] !== b[bOff + i]) return false;
   return true;
-}
-
-function read32(buf: Buffer, at: number): number {
-  return ((buf[at]! << 24) | (buf[at + 1]! << 16) | (buf[at + 2]! << 8) | buf[at + 3]!) >>> 0;
 }

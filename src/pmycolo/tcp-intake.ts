@@ -18,9 +18,10 @@ import {
 } from '../conntrack/colo-extension';
 import { FLOW_DEADLINE } from '../conntrack/flow-table';
 import { TCP_TIMEOUTS } from '../conntrack/timeouts';
+import { read32 } from '../core/big-endian';
 import { MAX_PROBE_SOURCE_BYTES, RELEASE_SCAN_LIMIT } from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
-import { nopOut, nopOutKind, parseTcpOptions, TcpOptionKind, TcpOptions } from '../packet/tcp-options';
+import { bearsOnlyTimestamp, nopOut, nopOutKind, parseTcpOptions, TcpOptionKind, TcpOptions } from '../packet/tcp-options';
 import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
 import type { PrimaryContext } from './context';
 import {
@@ -54,10 +55,6 @@ import {
   HF_TCP,
 } from './holds';
 import { leaveAsProbe } from './probe';
-
-/** Options that are just NOP NOP TIMESTAMP: nearly every segment of an open connection. */
-const ONLY_TIMESTAMP = 0x0101080a;
-const HEADER_WITH_TIMESTAMP = 32;
 
 /** A RST that refuses a SYN: it has no sequence number of its own, so the SYN that it acknowledges tells refusals apart. */
 function isRefusal(v: PacketView): boolean {
@@ -242,8 +239,7 @@ export class TcpIntake {
   }
 
   private ackAt(l4: number): number {
-    const { data } = this.x.log;
-    return ((data[l4 + 8]! << 24) | (data[l4 + 9]! << 16) | (data[l4 + 10]! << 8) | data[l4 + 11]!) >>> 0;
+    return read32(this.x.log.data, l4 + 8);
   }
 
   /** For reports: both sides' SYN options. */
@@ -435,13 +431,7 @@ export class TcpIntake {
 
   /** Takes SACK blocks (and MPTCP off a SYN) out of a PVM packet. -1: malformed; HF_DIRTY: bytes changed; 0: nothing. */
   private cleanOptions(v: PacketView, buf: Buffer, partial: boolean): number {
-    const at = v.l4 + 20;
-    if (
-      v.payload - v.l4 === HEADER_WITH_TIMESTAMP &&
-      ((buf[at]! << 24) | (buf[at + 1]! << 16) | (buf[at + 2]! << 8) | buf[at + 3]!) === ONLY_TIMESTAMP
-    ) {
-      return 0;
-    }
+    if (bearsOnlyTimestamp(v)) return 0;
     const o = this.options;
     if (!parseTcpOptions(v, o)) return -1;
     const counters = this.x.counters.values;

@@ -17,6 +17,7 @@ import {
   XF_TSVAL,
 } from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
+import { read32, write32 } from '../core/big-endian';
 import { seqAdd, seqDiff, seqMax } from '../core/seq32';
 import { checksumAdjust16, checksumAdjust32, checksumAdjust32At } from '../packet/checksum';
 import { timestampOffset } from '../packet/tcp-options';
@@ -145,15 +146,4 @@ export class TcpRelease {
   private scale(flags: number): number {
     return (flags & XF_SCALE) !== 0 ? (flags >>> XF_SCALE_SHIFT) & 15 : 0;
   }
-}
-
-function read32(buf: Buffer, at: number): number {
-  return ((buf[at]! << 24) | (buf[at + 1]! << 16) | (buf[at + 2]! << 8) | buf[at + 3]!) >>> 0;
-}
-
-function write32(buf: Buffer, at: number, value: number): void {
-  buf[at] = value >>> 24;
-  buf[at + 1] = (value >>> 16) & 0xff;
-  buf[at + 2] = (value >>> 8) & 0xff;
-  buf[at + 3] = value & 0xff;
 }

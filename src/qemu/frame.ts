@@ -1,6 +1,8 @@
 // The wire format of QEMU's socket character devices and of its socket netdevs: a big-endian length before every frame, with
 // vnet_hdr_support a second one that tells how many of the bytes are a virtio-net header, then the frame.
 
+import { read32, write32 } from '../core/big-endian';
+
 /** More is an error of the stream; QEMU's own bound (NET_BUFSIZE). */
 export const MAX_FRAME_BYTES = 4096 + 65536;
 /** sizeof(struct virtio_net_hdr_v1_hash_tunnel); all others are smaller. */
@@ -101,15 +103,4 @@ export function writeFrame(
   buf.copy(out, body, off, off + len);
   sink.commit(bytes);
   return body;
-}
-
-function read32(buf: Buffer, at: number): number {
-  return ((buf[at]! << 24) | (buf[at + 1]! << 16) | (buf[at + 2]! << 8) | buf[at + 3]!) >>> 0;
-}
-
-function write32(buf: Buffer, at: number, value: number): void {
-  buf[at] = value >>> 24;
-  buf[at + 1] = (value >>> 16) & 0xff;
-  buf[at + 2] = (value >>> 8) & 0xff;
-  buf[at + 3] = value & 0xff;
 }

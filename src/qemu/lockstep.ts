@@ -2,6 +2,7 @@
 // stands in the receive buffer, in one piece with its neighbours; out of step, frames go to the comparison one by one until the two
 // meet again. Which side's socket is read first is chance, so any order between the two sides is right.
 
+import { read32 } from '../core/big-endian';
 import { addon } from '../native/addon';
 import { PAIR_BOTH, PAIR_PRIMARY, PAIR_RELEASED, PAIR_SECONDARY } from '../pmycolo/pair-intake';
 import type { FrameComparison } from './compare';
@@ -123,8 +124,4 @@ export class Lockstep {
 
 function cannotBe(len: number, vnetBytes: number): boolean {
   return len > MAX_FRAME_BYTES || vnetBytes > MAX_VNET_BYTES || vnetBytes > len;
-}
-
-function read32(buf: Buffer, at: number): number {
-  return ((buf[at]! << 24) | (buf[at + 1]! << 16) | (buf[at + 2]! << 8) | buf[at + 3]!) >>> 0;
 }

@@ -1,6 +1,7 @@
 // Moves numbers in packets by an offset, in place, with the checksum mended incrementally (RFC 1624). A partial checksum
 // covers only the pseudo-header, which no change here touches, so it stays as it is.
 
+import { read32, write32 } from '../core/big-endian';
 import { checksumAdjust16, checksumAdjust32At } from '../packet/checksum';
 import type { TcpOptions } from '../packet/tcp-options';
 import type { PacketView } from '../packet/view';
@@ -55,15 +56,4 @@ export function addToQuoted(v: PacketView, at: number, off: number, quote: numbe
   const oldSum = (buf[sumAt]! << 8) | buf[sumAt + 1]!;
   checksumAdjust32At(buf, sumAt, at - quote, old, moved);
   checksumAdjust16(buf, icmpCheck, oldSum, (buf[sumAt]! << 8) | buf[sumAt + 1]!);
-}
-
-function read32(buf: Uint8Array, at: number): number {
-  return ((buf[at]! << 24) | (buf[at + 1]! << 16) | (buf[at + 2]! << 8) | buf[at + 3]!) >>> 0;
-}
-
-function write32(buf: Uint8Array, at: number, value: number): void {
-  buf[at] = value >>> 24;
-  buf[at + 1] = (value >>> 16) & 0xff;
-  buf[at + 2] = (value >>> 8) & 0xff;
-  buf[at + 3] = value & 0xff;
 }

@@ -1,5 +1,6 @@
 // The first fragment of a fragmented TCP segment holds its header. parseIp() leaves fragments alone; this fills in the TCP fields.
 
+import { read32 } from '../core/big-endian';
 import { IPPROTO_TCP, type PacketView } from '../packet/view';
 
 export const FirstFragment = {
@@ -35,8 +36,4 @@ export function readFirstFragment(v: PacketView): FirstFragment {
   v.payload = l4 + headerBytes;
   v.payloadBytes = v.end - v.payload;
   return FirstFragment.Tcp;
-}
-
-function read32(buf: Uint8Array, at: number): number {
-  return ((buf[at]! << 24) | (buf[at + 1]! << 16) | (buf[at + 2]! << 8) | buf[at + 3]!) >>> 0;
 }

@@ -2,6 +2,7 @@
 // ports and its sequence number are there; the rest may be cut off.
 
 import { FLOW_GUEST, FLOW_KEY_WORDS, FLOW_META, FLOW_PEER, FLOW_PORTS, flowMeta } from '../conntrack/flow-table';
+import { read32 } from '../core/big-endian';
 import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, type PacketView } from '../packet/view';
 
 const ICMP_DEST_UNREACH = 3; // ICMP_DEST_UNREACH
@@ -75,8 +76,4 @@ function isError(v: PacketView): boolean {
     );
   }
   return v.family === 6 && v.protocol === IPPROTO_ICMPV6 && type >= ICMPV6_DEST_UNREACH && type <= ICMPV6_PARAMPROB;
-}
-
-function read32(buf: Uint8Array, at: number): number {
-  return ((buf[at]! << 24) | (buf[at + 1]! << 16) | (buf[at + 2]! << 8) | buf[at + 3]!) >>> 0;
 }

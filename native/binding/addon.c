@@ -169,6 +169,7 @@ static napi_value init(napi_env env, napi_value exports)
 	register_nfqueue(env, exports);
 	register_sockets(env, exports);
 	register_streams(env, exports);
+	register_unixpaths(env, exports);
 	register_taps(env, exports);
 	register_poll(env, exports);
 	register_system(env, exports);

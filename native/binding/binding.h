@@ -47,6 +47,7 @@ void die_if_thrown(napi_env env, const char *where);
 void register_nfqueue(napi_env env, napi_value exports);
 void register_sockets(napi_env env, napi_value exports);
 void register_streams(napi_env env, napi_value exports);
+void register_unixpaths(napi_env env, napi_value exports);
 void register_taps(napi_env env, napi_value exports);
 void register_poll(napi_env env, napi_value exports);
 void register_system(napi_env env, napi_value exports);

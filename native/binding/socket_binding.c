@@ -107,55 +107,6 @@ static napi_value netlink_port_bound_js(napi_env env, napi_callback_info info)
 	return a.bad ? 0 : number(env, netlink_port_bound(fd, protocol, port_id));
 }
 
-/* seqpacketListen(path, mode, backlog, file: Float64Array [device, inode]): fd or -errno. */
-static napi_value seqpacket_listen_js(napi_env env, napi_callback_info info)
-{
-	struct args a = args_get(env, info);
-	char path[512];
-	uint32_t mode = arg_u32(&a, 1);
-	int backlog = arg_i32(&a, 2), fd;
-	size_t bytes;
-	uint8_t *out = arg_bytes(&a, 3, &bytes);
-	struct unixpath_file file = { 0 };
-
-	arg_string(&a, 0, path, sizeof(path));
-	if (!a.bad && bytes < sizeof(file))
-		fail_type(&a, "the file's identity needs 16 bytes");
-	if (a.bad)
-		return 0;
-	fd = seqpacket_listen(path, (mode_t)mode, backlog, &file);
-	memcpy(out, &file, sizeof(file));
-	return number(env, fd);
-}
-
-/* unixUnlink(path, file): removes a server's path, if it still is the file that was made. */
-static napi_value unix_unlink_js(napi_env env, napi_callback_info info)
-{
-	struct args a = args_get(env, info);
-	char path[512];
-	size_t bytes;
-	uint8_t *in = arg_bytes(&a, 1, &bytes);
-	struct unixpath_file file;
-
-	arg_string(&a, 0, path, sizeof(path));
-	if (!a.bad && bytes < sizeof(file))
-		fail_type(&a, "the file's identity needs 16 bytes");
-	if (a.bad)
-		return 0;
-	memcpy(&file, in, sizeof(file));
-	unixpath_unlink(path, &file);
-	return 0;
-}
-
-static napi_value seqpacket_connect_js(napi_env env, napi_callback_info info)
-{
-	struct args a = args_get(env, info);
-	char path[512];
-
-	arg_string(&a, 0, path, sizeof(path));
-	return a.bad ? 0 : number(env, seqpacket_connect(path));
-}
-
 /* seqpacketAccept(fd, sender): fd or -errno. */
 static napi_value seqpacket_accept_js(napi_env env, napi_callback_info info)
 {
@@ -219,9 +170,6 @@ void register_sockets(napi_env env, napi_value exports)
 		{ "netlinkSend", netlink_send_js },
 		{ "netlinkListOpen", netlink_list_open_js },
 		{ "netlinkPortBound", netlink_port_bound_js },
-		{ "seqpacketListen", seqpacket_listen_js },
-		{ "unixUnlink", unix_unlink_js },
-		{ "seqpacketConnect", seqpacket_connect_js },
 		{ "seqpacketAccept", seqpacket_accept_js },
 		{ "seqpacketReceive", seqpacket_receive_js },
 		{ "packetOpen", packet_open_js },

@@ -16,27 +16,6 @@ static uint16_t arg_port(struct args *a, size_t i)
 	return (uint16_t)port;
 }
 
-/* streamListenUnix(path, mode, backlog, file: Float64Array [device, inode]): fd or -errno. */
-static napi_value listen_unix_js(napi_env env, napi_callback_info info)
-{
-	struct args a = args_get(env, info);
-	char path[512];
-	uint32_t mode = arg_u32(&a, 1);
-	int backlog = arg_i32(&a, 2), fd;
-	size_t bytes;
-	uint8_t *out = arg_bytes(&a, 3, &bytes);
-	struct unixpath_file file = { 0 };
-
-	arg_string(&a, 0, path, sizeof(path));
-	if (!a.bad && bytes < sizeof(file))
-		fail_type(&a, "the file's identity needs 16 bytes");
-	if (a.bad)
-		return 0;
-	fd = stream_listen_unix(path, (mode_t)mode, backlog, &file);
-	memcpy(out, &file, sizeof(file));
-	return number(env, fd);
-}
-
 /* streamListenTcp(address, port, backlog): fd or -errno. */
 static napi_value listen_tcp_js(napi_env env, napi_callback_info info)
 {
@@ -47,16 +26,6 @@ static napi_value listen_tcp_js(napi_env env, napi_callback_info info)
 
 	arg_string(&a, 0, address, sizeof(address));
 	return a.bad ? 0 : number(env, stream_listen_tcp(address, port, backlog));
-}
-
-/* streamConnectUnix(path): fd or -errno. */
-static napi_value connect_unix_js(napi_env env, napi_callback_info info)
-{
-	struct args a = args_get(env, info);
-	char path[512];
-
-	arg_string(&a, 0, path, sizeof(path));
-	return a.bad ? 0 : number(env, stream_connect_unix(path));
 }
 
 /* streamConnectTcp(address, port): fd or -errno. */
@@ -152,9 +121,7 @@ static napi_value tails_js(napi_env env, napi_callback_info info)
 void register_streams(napi_env env, napi_value exports)
 {
 	static const struct function list[] = {
-		{ "streamListenUnix", listen_unix_js },
 		{ "streamListenTcp", listen_tcp_js },
-		{ "streamConnectUnix", connect_unix_js },
 		{ "streamConnectTcp", connect_tcp_js },
 		{ "streamConnected", connected_js },
 		{ "streamAccept", accept_js },

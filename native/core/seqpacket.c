@@ -37,11 +37,7 @@ int seqpacket_listen(const char *path, mode_t mode, int backlog, struct unixpath
 		return -errno;
 	err = pass_credentials(fd);
 	if (!err)
-		err = unixpath_bind(fd, path, mode, file);
-	if (!err && listen(fd, backlog)) {
-		err = -errno;
-		unixpath_unlink(path, file);
-	}
+		err = unixpath_listen(fd, path, mode, backlog, file);
 	if (err) {
 		close(fd);
 		return err;

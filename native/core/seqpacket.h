@@ -5,7 +5,7 @@
 #include "message.h"
 #include "unixpath.h"
 
-/* Listens at `path`; see unixpath_bind() for what becomes of the file, which unixpath_unlink() removes. The descriptor or -errno. */
+/* Listens at `path`; see unixpath_listen() for what becomes of the file, which unixpath_unlink() removes. The descriptor or -errno. */
 int seqpacket_listen(const char *path, mode_t mode, int backlog, struct unixpath_file *file);
 int seqpacket_connect(const char *path);
 /* -EAGAIN when nobody waits. `peer` gets pid, uid and gid as they were at connect(2) (SO_PEERCRED). */

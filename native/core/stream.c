@@ -75,11 +75,7 @@ int stream_listen_unix(const char *path, mode_t mode, int backlog, struct unixpa
 
 	if (fd < 0)
 		return fd;
-	err = unixpath_bind(fd, path, mode, file);
-	if (!err && listen(fd, backlog)) {
-		err = -errno;
-		unixpath_unlink(path, file);
-	}
+	err = unixpath_listen(fd, path, mode, backlog, file);
 	if (err) {
 		close(fd);
 		return err;

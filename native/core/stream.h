@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Listening sockets; the descriptor or -errno. See unixpath_bind() for the file. `address` is a numeric IPv4 or IPv6 address, which
+/* Listening sockets; the descriptor or -errno. See unixpath_listen() for the file. `address` is a numeric IPv4 or IPv6 address, which
  * may have a scope (fe80::1%eth0); "" is every address of the machine, of both families where it has both. */
 int stream_listen_unix(const char *path, mode_t mode, int backlog, struct unixpath_file *file);
 int stream_listen_tcp(const char *address, uint16_t port, int backlog);

@@ -54,7 +54,7 @@ static int remove_stale(const char *path)
 	return unlink(path) && errno != ENOENT ? -errno : 0;
 }
 
-int unixpath_bind(int fd, const char *path, mode_t mode, struct unixpath_file *file)
+int unixpath_listen(int fd, const char *path, mode_t mode, int backlog, struct unixpath_file *file)
 {
 	struct sockaddr_un a;
 	struct stat st;
@@ -70,7 +70,7 @@ int unixpath_bind(int fd, const char *path, mode_t mode, struct unixpath_file *f
 	/* Nobody can connect before listen(2). */
 	if (lstat(path, &st))
 		err = -errno;
-	else if ((st.st_mode & 07777) != mode && chmod(path, mode))
+	else if (((st.st_mode & 07777) != mode && chmod(path, mode)) || listen(fd, backlog))
 		err = -errno;
 	if (err) {
 		unlink(path);

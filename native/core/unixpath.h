@@ -10,9 +10,9 @@ struct unixpath_file {
 	ino_t inode;
 };
 
-/* Binds a socket at `path`, the file made with `mode`. A socket file that nobody serves any more is replaced; -EADDRINUSE: somebody
+/* Listens with a socket at `path`, the file made with `mode`. A socket file that nobody serves any more is replaced; -EADDRINUSE: somebody
  * does; -EEXIST: something stands there that is no socket. 0 or -errno, and then no file is left. */
-int unixpath_bind(int fd, const char *path, mode_t mode, struct unixpath_file *file);
+int unixpath_listen(int fd, const char *path, mode_t mode, int backlog, struct unixpath_file *file);
 /* Removes the file if it is still the one that was made. */
 void unixpath_unlink(const char *path, const struct unixpath_file *file);
 int unixpath_connect(int fd, const char *path);

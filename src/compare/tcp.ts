@@ -239,6 +239,16 @@ export class TcpComparator {
     return this.compareEnds(flow);
   }
 
+  /** Does the SVM's acknowledgement say once more what its last has said? To be asked before noteSecondary(). */
+  secondaryRepeatsAck(flow: number, v: PacketView): boolean {
+    const w = this.flows.words;
+    return (
+      (w[flow + X_FLAGS]! & XF_SECONDARY_ACK) !== 0 &&
+      v.ack === w[flow + X_SECONDARY_ACK] &&
+      v.window === w[flow + X_SECONDARY_WINDOW]
+    );
+  }
+
   /** The same for the SVM; seq is already in the PVM's numbers. */
   noteSecondary(flow: number, v: PacketView, seq: number): Outcome {
     const w = this.flows.words;

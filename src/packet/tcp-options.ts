@@ -18,13 +18,13 @@ const TCPOPT_FASTOPEN = 34; // TCPOPT_FASTOPEN
 const TCPOPT_EXP = 254; // TCPOPT_EXP
 const TCPOPT_FASTOPEN_MAGIC = 0xf989; // TCPOPT_FASTOPEN_MAGIC
 
-/** NOP NOP TIMESTAMP, ten bytes: the options of nearly every segment of an open connection. */
-const ONLY_TIMESTAMP = ((TCPOPT_NOP << 24) | (TCPOPT_NOP << 16) | (TCPOPT_TIMESTAMP << 8) | 10) >>> 0;
+/** How nearly every segment of an open connection begins its options. */
+const NOP_NOP_TIMESTAMP = ((TCPOPT_NOP << 24) | (TCPOPT_NOP << 16) | (TCPOPT_TIMESTAMP << 8) | 10) >>> 0;
 const HEADER_WITH_TIMESTAMP = 32;
 
 /** Has the segment a timestamp, in its usual place, and no other option? */
 export function bearsOnlyTimestamp(v: PacketView): boolean {
-  return v.payload - v.l4 === HEADER_WITH_TIMESTAMP && read32(v.buf, v.l4 + 20) === ONLY_TIMESTAMP;
+  return v.payload - v.l4 === HEADER_WITH_TIMESTAMP && read32(v.buf, v.l4 + 20) === NOP_NOP_TIMESTAMP;
 }
 
 /** The kinds that are taken out of packets. */
@@ -126,14 +126,11 @@ export function parseTcpOptions(view: PacketView, o: TcpOptions): boolean {
   return true;
 }
 
-/** NOP NOP TIMESTAMP: how nearly every segment of an open connection begins its options. */
-const TIMESTAMP_FIRST = 0x0101080a;
-
 /** Offset of the TSval in the TCP header at l4 of a packet whose options parseTcpOptions would accept, or -1. */
 export function timestampOffset(buf: Uint8Array, l4: number): number {
   const end = l4 + ((buf[l4 + 12]! >>> 4) << 2);
   if (end - l4 < 32) return -1;
-  if (read32(buf, l4 + 20) === TIMESTAMP_FIRST) return l4 + 24;
+  if (read32(buf, l4 + 20) === NOP_NOP_TIMESTAMP) return l4 + 24;
   for (let at = l4 + 20; at < end; ) {
     const kind = buf[at]!;
     if (kind === TCPOPT_EOL) return -1;

@@ -18,6 +18,8 @@ export const PRIMARY_COUNTER_NAMES = [
   'ack_lowered',
   'window_lowered',
   'timestamp_raised',
+  'ack_repeated',
+  'echo_raised',
   'sack_removed',
   'mptcp_removed',
   'signature_seen',
@@ -63,6 +65,8 @@ export const C_PROBES = at('probes_sent');
 export const C_ACK_LOWERED = at('ack_lowered');
 export const C_WINDOW_LOWERED = at('window_lowered');
 export const C_TIMESTAMP_RAISED = at('timestamp_raised');
+export const C_ACK_REPEATED = at('ack_repeated');
+export const C_ECHO_RAISED = at('echo_raised');
 export const C_SACK_REMOVED = at('sack_removed');
 export const C_MPTCP_REMOVED = at('mptcp_removed');
 export const C_SIGNATURE = at('signature_seen');

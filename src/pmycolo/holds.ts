@@ -30,6 +30,8 @@ export const HF_DIRTY = 1 << 9;
 /** A pure acknowledgement. */
 export const HF_ACK_ONLY = 1 << 10;
 export const HF_TCP = 1 << 11;
+/** Its header is signed (TCP-MD5, TCP-AO): whatever is changed of it makes it worthless. */
+export const HF_SIGNED = 1 << 12;
 /** Bytes of the frame's headers before the packet in the copy; the eight bits from here on. */
 export const HF_HEAD_SHIFT = 16;
 

@@ -11,6 +11,7 @@ import {
   X_FLAGS,
   X_HELD_HEAD,
   X_HELD_TAIL,
+  X_RELEASED_ACK,
   XF_BASED,
   XF_DISORDER,
   XF_MATCHED,
@@ -18,13 +19,14 @@ import {
 } from '../conntrack/colo-extension';
 import { FLOW_DEADLINE } from '../conntrack/flow-table';
 import { TCP_TIMEOUTS } from '../conntrack/timeouts';
-import { read32 } from '../core/big-endian';
+import { read16, read32 } from '../core/big-endian';
 import { MAX_PROBE_SOURCE_BYTES, RELEASE_SCAN_LIMIT } from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
-import { bearsOnlyTimestamp, nopOut, nopOutKind, parseTcpOptions, TcpOptionKind, TcpOptions } from '../packet/tcp-options';
+import { bearsOnlyTimestamp, nopOut, nopOutKind, parseTcpOptions, TcpOptionKind, TcpOptions, timestampOffset } from '../packet/tcp-options';
 import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
 import type { PrimaryContext } from './context';
 import {
+  C_ACK_REPEATED,
   C_COMPARED,
   C_MPTCP_REMOVED,
   C_PRIMARY_FLOWS_FULL,
@@ -52,6 +54,7 @@ import {
   HF_DIRTY,
   HF_HEAD_SHIFT,
   HF_PARTIAL,
+  HF_SIGNED,
   HF_TCP,
 } from './holds';
 import { leaveAsProbe } from './probe';
@@ -61,8 +64,14 @@ function isRefusal(v: PacketView): boolean {
   return v.seq === 0 && (v.flags & (TCP_RST | TCP_ACK)) === (TCP_RST | TCP_ACK);
 }
 
+function isPureAck(v: PacketView): boolean {
+  return v.payloadBytes === 0 && (v.flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)) === TCP_ACK;
+}
+
 export class TcpIntake {
   private readonly options = new TcpOptions();
+  /** TSecr of the SVM's packet that is being looked at, or -1. */
+  private echo = -1;
 
   constructor(private readonly x: PrimaryContext) {}
 
@@ -173,6 +182,8 @@ export class TcpIntake {
       return EQUAL;
     }
     const seq = isRefusal(v) ? v.ack : seqAdd(v.seq, w[flow + X_DELTA]!);
+    const acksWait = w[flow + X_ACKS_HEAD] !== 0;
+    const repeats = acksWait && isPureAck(v) && x.tcp.secondaryRepeatsAck(flow, v) && x.release.wasTold(flow, v.ack);
     let outcome = x.tcp.noteSecondary(flow, v, seq);
     if (outcome === DIVERGED) return outcome;
     if (v.payloadBytes > 0) {
@@ -183,8 +194,28 @@ export class TcpIntake {
         return outcome;
       }
     }
+    if (acksWait) {
+      const at = timestampOffset(buf, v.l4);
+      if (at >= 0) this.echo = read32(buf, at + 4);
+    }
     this.releaseReady(flow, nowMs);
+    if (repeats) this.repeatAck(flow, nowMs);
+    this.echo = -1;
     return EQUAL;
+  }
+
+  /**
+   * The SVM misses something that the PVM has: the peer has to hear the SVM's duplicate acknowledgements, or only its timer tells it, one
+   * segment at a time. Any but the last of those that wait can tell it.
+   */
+  private repeatAck(flow: number, nowMs: number): void {
+    const { holds, flows, release, log } = this.x;
+    const slot = flows.words[flow + X_ACKS_HEAD]!;
+    if (slot === 0 || holds.words[holds.index(slot) + H_FLOW_NEXT] === 0) return;
+    const at = this.headerOf(slot);
+    if (!release.staysOpen(flow, flows.words[flow + X_RELEASED_ACK]!, read16(log.data, at + 14))) return;
+    this.x.counters.values[C_ACK_REPEATED]!++;
+    this.leaveHeld(slot, nowMs);
   }
 
   /** Lets out what became verified: pure acknowledgements in order, content in order but for what still waits. */
@@ -196,9 +227,8 @@ export class TcpIntake {
       const h = x.holds.index(slot);
       const next = hw[h + H_FLOW_NEXT]!;
       const at = this.headerOf(slot);
-      const data = x.log.data;
       const ack = this.ackAt(at);
-      const window = (data[at + 14]! << 8) | data[at + 15]!;
+      const window = read16(x.log.data, at + 14);
       if (!x.release.ackMayLeave(flow, ack, window)) {
         // All but the last may tell, lowered, what the SVM has given meanwhile: a peer that lacks it sends again what both have.
         if (next !== 0 && x.release.ackBringsNews(flow, window)) this.leaveHeld(slot, nowMs);
@@ -416,20 +446,21 @@ export class TcpIntake {
     const copy = x.log.words[r + R_COPY]!;
     const head = (hw[h + H_FLAGS]! >>> HF_HEAD_SHIFT) & 0xff;
     const flow = hw[h + H_FLOW]!;
+    const l4 = copy + hw[h + H_L4]!;
+    let flags = hw[h + H_FLAGS]!;
+    if (
+      this.echo >= 0 &&
+      (flags & (HF_ACK_ONLY | HF_SIGNED)) === HF_ACK_ONLY &&
+      x.release.raiseEcho(x.log.data, l4, this.echo, (flags & HF_PARTIAL) !== 0)
+    ) {
+      flags |= HF_DIRTY;
+    }
     x.counters.noteHold((nowMs - hw[h + H_TIME]!) | 0);
-    this.leave(
-      hw[h + H_ID]!,
-      flow,
-      x.log.data,
-      copy + head,
-      x.log.words[r + R_COPY_BYTES]! - head,
-      copy + hw[h + H_L4]!,
-      hw[h + H_FLAGS]!,
-    );
+    this.leave(hw[h + H_ID]!, flow, x.log.data, copy + head, x.log.words[r + R_COPY_BYTES]! - head, l4, flags);
     x.holds.remove(slot);
   }
 
-  /** Takes SACK blocks (and MPTCP off a SYN) out of a PVM packet. -1: malformed; HF_DIRTY: bytes changed; 0: nothing. */
+  /** Takes SACK blocks (and MPTCP off a SYN) out of a PVM packet. -1: malformed; HF_DIRTY: bytes changed; HF_SIGNED; 0: nothing. */
   private cleanOptions(v: PacketView, buf: Buffer, partial: boolean): number {
     if (bearsOnlyTimestamp(v)) return 0;
     const o = this.options;
@@ -439,7 +470,7 @@ export class TcpIntake {
     if (o.signature) {
       // The signature covers the options: taking any out would make the packet worthless.
       counters[C_SIGNATURE]!++;
-      return 0;
+      return HF_SIGNED;
     }
     if (o.sackOffset >= 0) {
       nopOut(buf, v, o.sackOffset - 2, 2 + o.sackBlocks * 8, partial);

@@ -22,7 +22,7 @@ import { seqAdd, seqDiff, seqMax } from '../core/seq32';
 import { checksumAdjust16, checksumAdjust32, checksumAdjust32At } from '../packet/checksum';
 import { timestampOffset } from '../packet/tcp-options';
 import { TCP_ACK, TCP_SYN } from '../packet/view';
-import { C_ACK_LOWERED, C_TIMESTAMP_RAISED, C_WINDOW_LOWERED, type PrimaryCounters } from './counters';
+import { C_ACK_LOWERED, C_ECHO_RAISED, C_TIMESTAMP_RAISED, C_WINDOW_LOWERED, type PrimaryCounters } from './counters';
 
 const TCP_ACK_OFFSET = 8;
 const TCP_WINDOW_OFFSET = 14;
@@ -40,21 +40,32 @@ export class TcpRelease {
     const flags = w[flow + X_FLAGS]!;
     if ((flags & XF_SECONDARY_ACK) === 0) return false;
     if (seqDiff(ack, this.grantedAck(flow)) > 0) return false;
-    // A window clamped to nothing would stop the peer: that waits, too.
-    return window === 0 || this.grantedWindow(flow, ack, window, false) > 0;
+    return this.staysOpen(flow, ack, window);
   }
 
   /**
    * Whether an acknowledgement that is ahead of the SVM's would, lowered to it, tell the peer more than it knows. One lets go of
-   * a peer that sends again what both guests have: if every answer waited, neither side would ever move.
+   * a peer that sends again what both guests have: if every answer waited, neither side would ever move. Where nothing is known to
+   * have left (a daemon that was started in mid-transfer), anything may be news.
    */
   ackBringsNews(flow: number, window: number): boolean {
     const w = this.flows.words;
     const flags = w[flow + X_FLAGS]!;
-    if ((flags & XF_SECONDARY_ACK) === 0 || (flags & XF_RELEASED) === 0) return false;
+    if ((flags & XF_SECONDARY_ACK) === 0) return false;
     const granted = w[flow + X_SECONDARY_ACK]!;
-    if (seqDiff(granted, w[flow + X_RELEASED_ACK]!) <= 0) return false;
-    return window === 0 || this.grantedWindow(flow, granted, window, false) > 0;
+    if ((flags & XF_RELEASED) !== 0 && seqDiff(granted, w[flow + X_RELEASED_ACK]!) <= 0) return false;
+    return this.staysOpen(flow, granted, window);
+  }
+
+  /** Is this the acknowledgement that the peer was told last? */
+  wasTold(flow: number, ack: number): boolean {
+    const w = this.flows.words;
+    return (w[flow + X_FLAGS]! & XF_RELEASED) !== 0 && w[flow + X_RELEASED_ACK] === ack;
+  }
+
+  /** A window clamped to nothing would stop the peer. */
+  staysOpen(flow: number, ack: number, window: number): boolean {
+    return window === 0 || this.grantedWindow(flow, ack, window, false) > 0;
   }
 
   /** A packet with content can leave once it is known what the SVM acknowledges. */
@@ -120,6 +131,21 @@ export class TcpRelease {
     w[flow + X_RELEASED_TSVAL] = value;
     if (!known) w[flow + X_FLAGS] = w[flow + X_FLAGS]! | XF_TSVAL;
     return false;
+  }
+
+  /**
+   * An acknowledgement that has waited for the SVM's answers what the SVM has answered: with the echo of the old one the peer would
+   * measure the wait as its round trip. True when a byte changed.
+   */
+  raiseEcho(buf: Buffer, l4: number, echo: number, partial: boolean): boolean {
+    const at = timestampOffset(buf, l4);
+    if (at < 0) return false;
+    const value = read32(buf, at + 4);
+    if (seqDiff(echo, value) <= 0) return false;
+    this.counters.values[C_ECHO_RAISED]!++;
+    write32(buf, at + 4, echo);
+    if (!partial) checksumAdjust32At(buf, l4 + TCP_CHECKSUM_OFFSET, at + 4 - l4, value, echo);
+    return true;
   }
 
   private grantedAck(flow: number): number {

@@ -61,6 +61,8 @@ const MUST_HAPPEN = [
   'gsoPacketsCut',
   'PN ack_lowered',
   'PN window_lowered',
+  'PN ack_repeated',
+  'PN echo_raised',
   'PN sack_removed',
   'PN mptcp_removed',
   'PN primary_reopened',

@@ -30,6 +30,7 @@ class TrueFlow {
   /** Greatest TSval that the PVM has sent, and that has left; -1: none. */
   primaryTime = -1;
   releasedTime = -1;
+  secondaryEcho = -1;
 }
 
 export type Broken = (rule: string, what: string) => void;
@@ -80,6 +81,8 @@ export class Ledger {
     if (packet.fin) flow.secondaryFin = packet.place + packet.dataBytes;
     flow.secondaryAck = Math.max(flow.secondaryAck, packet.ackPlace);
     flow.secondaryEdge = Math.max(flow.secondaryEdge, packet.edgePlace);
+    const echo = echoOf(packet, packet.buf);
+    if (echo >= 0 && isLater(echo, flow.secondaryEcho)) flow.secondaryEcho = echo;
     if (packet.dataBytes > 0) this.produced(flow, packet);
   }
 
@@ -138,6 +141,11 @@ export class Ledger {
       this.broken('time order', `TSval ${time} leaves, the PVM's last is ${flow.primaryTime}: ${describe(packet)}`);
     }
     if (isLater(time, flow.releasedTime)) flow.releasedTime = time;
+    const echo = echoOf(packet, out);
+    const own = echoOf(packet, packet.buf);
+    if (echo !== own && (flow.secondaryEcho < 0 || isLater(own, echo) || isLater(echo, flow.secondaryEcho))) {
+      this.broken('time order', `TSecr ${echo} leaves, the PVM's is ${own}, the SVM's last ${flow.secondaryEcho}: ${describe(packet)}`);
+    }
   }
 
   private judgeOutput(flow: TrueFlow, packet: SimPacket, out: Buffer): void {
@@ -223,6 +231,11 @@ export class Ledger {
 function timeOf(packet: SimPacket, bytes: Buffer): number {
   const at = timestampOffset(bytes, ipHeaderBytes(packet.family));
   return at < 0 ? -1 : bytes.readUInt32BE(at);
+}
+
+function echoOf(packet: SimPacket, bytes: Buffer): number {
+  const at = timestampOffset(bytes, ipHeaderBytes(packet.family));
+  return at < 0 ? -1 : bytes.readUInt32BE(at + 4);
 }
 
 function isLater(time: number, than: number): boolean {

@@ -1,5 +1,5 @@
-// What a proxy may change in a packet of the PVM: the acknowledgement, the window, the checksum, the timestamp's value (the ledger
-// judges which), and SACK and MPTCP options into NOPs. Everything else must leave as the guest made it.
+// What a proxy may change in a packet of the PVM: the acknowledgement, the window, the checksum, the timestamp's value and echo (the
+// ledger judges which), and SACK and MPTCP options into NOPs. Everything else must leave as the guest made it.
 
 import { timestampOffset } from '../../packet/tcp-options';
 import type { SimPacket } from '../packet';
@@ -21,7 +21,7 @@ export function rewriteFault(packet: SimPacket, out: Buffer, partial: boolean): 
     if (out[i] === buf[i]) continue;
     const field = i - l4;
     const mayChange =
-      (field >= 8 && field < 12) || (field >= 14 && field < 18) || (time >= 0 && i >= time && i < time + 4);
+      (field >= 8 && field < 12) || (field >= 14 && field < 18) || (time >= 0 && i >= time && i < time + 8);
     const kind = field >= 20 ? kinds[field - 20]! : 0;
     if (!mayChange && !((kind === 5 || kind === 30) && out[i] === 1)) return `byte ${field} of the TCP header changed`;
   }

@@ -77,3 +77,84 @@ describe('several acknowledgements that wait', () => {
     expect(h.requests).toEqual([]);
   });
 });
+
+describe('a duplicate acknowledgement of the SVM', () => {
+  test('is told by one that waits: the SVM misses what the PVM has', () => {
+    const { h, p, s, waits } = stalled();
+    const more = [p(CLIENT + 201), p(CLIENT + 301)];
+    s(CLIENT + 51);
+    // The peer was not told of 51 yet: that is no duplicate.
+    expect(h.left(waits)!.readUInt32BE(28)).toBe(CLIENT + 51);
+    expect(h.engine.counters.snapshot().ack_repeated).toBe(0);
+    s(CLIENT + 51);
+    const duplicate = h.left(more[0]!)!;
+    expect(duplicate.readUInt32BE(28)).toBe(CLIENT + 51);
+    expect(checksumsAreRight(duplicate)).toBe(true);
+    s(CLIENT + 51);
+    expect(h.state(more[1]!)).toBe('held');
+    expect(h.engine.counters.snapshot().ack_repeated).toBe(1);
+    s(CLIENT + 301);
+    expect(h.left(more[1]!)!.readUInt32BE(28)).toBe(CLIENT + 301);
+    expect(h.requests).toEqual([]);
+  });
+
+  test.each([
+    ['another window', { window: 999 }],
+    ['content', { payload: 'x' }],
+    ['an end', { flags: 'AF' }],
+  ])('is none with %s', (_name, fields) => {
+    const { h, p, s, waits } = stalled();
+    const next = p(CLIENT + 201);
+    p(CLIENT + 301);
+    s(CLIENT + 51);
+    expect(h.state(waits)).not.toBe('held');
+    s(CLIENT + 51, fields);
+    expect(h.state(next)).toBe('held');
+  });
+});
+
+describe('an acknowledgement that has waited', () => {
+  const echoes = (value: number): number[] => [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, value >>> 8, value & 255];
+
+  function waiting(options: number[] = echoes(500)) {
+    const { h, p, s } = stalled();
+    const first = p(CLIENT + 201, { options });
+    const last = p(CLIENT + 301, { options });
+    return { h, s, first, last };
+  }
+
+  test('bears the echo of the one that it has waited for: else the peer would measure the wait', () => {
+    const { h, s, last } = waiting();
+    s(CLIENT + 301, { options: echoes(2500) });
+    const left = h.left(last)!;
+    expect([left.readUInt32BE(28), left.readUInt32BE(48)]).toEqual([CLIENT + 301, 2500]);
+    expect(checksumsAreRight(left)).toBe(true);
+    expect(h.engine.counters.snapshot().echo_raised).toBe(2);
+  });
+
+  test.each([
+    ['an older echo', echoes(400)],
+    ['none', []],
+  ])('keeps its own when the other has %s', (_name, options) => {
+    const { h, s, first, last } = waiting();
+    s(CLIENT + 301, { options });
+    expect([h.state(first), h.state(last)]).toEqual(['accept', 'accept']);
+    expect(h.engine.counters.snapshot().echo_raised).toBe(0);
+  });
+
+  test('keeps its own when its header is signed', () => {
+    const { h, s, last } = waiting([...echoes(500), 19, 18, ...Array(16).fill(7), 1, 1]);
+    s(CLIENT + 301, { options: echoes(2500) });
+    expect(h.state(last)).toBe('accept');
+  });
+});
+
+test('a daemon that was started in mid-transfer lets go of a peer that repeats what both have', () => {
+  const h = new PrimaryHarness();
+  const p = (ack: number) => h.p(buildTcp({ seq: P_ISN + 1, ack }), false);
+  const waits = p(CLIENT + 101);
+  h.s(buildTcp({ seq: P_ISN + 1, ack: CLIENT + 51 }));
+  const repeated = p(CLIENT + 101);
+  expect(h.left(repeated)!.readUInt32BE(28)).toBe(CLIENT + 51);
+  expect(h.state(waits)).toBe('held');
+});

@@ -204,6 +204,10 @@ export class Netdev {
     if (indev !== undefined) {
       const { chain, batch, log } = this;
       const inject = (buf: Buffer, off: number, len: number, vnetBytes: number): void => {
+        if (len <= vnetBytes) {
+          filter.runts++;
+          return;
+        }
         filter.injected++;
         chain.inject(filter, buf, off, len, vnetBytes);
       };

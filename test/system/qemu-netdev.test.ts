@@ -233,6 +233,20 @@ test('virtio-net headers: with vnet_hdr_support they travel along, and come off 
   await gets(host, 'with header');
 });
 
+test('a virtio-net header with nothing behind it goes nowhere: without the header it would be a frame of length 0', async () => {
+  await net.start([
+    ...['netdev', ...ports(), '--chardev', `id=in,${net.at('in', ',server')}`],
+    ...['--chardev', `id=m,${net.at('m', ',server')}`],
+    ...['--filter', 'redirector,id=f0,queue=tx,indev=in,vnet_hdr_support=on', '--filter', 'mirror,id=f1,outdev=m'],
+  ]);
+  const [guest, mirror, input] = [await net.connect('guest'), await net.connect('m'), await net.connect('in', 8)];
+  input.send(Buffer.alloc(12), 12);
+  input.send(Buffer.concat([Buffer.alloc(12), Buffer.from('with header')]), 12);
+  await gets(mirror, 'with header');
+  await gets(guest, 'with header');
+  expect(await net.filter('f0')).toMatchObject({ injected: 1, runts: 1 });
+});
+
 test('--vnet-header-bytes: both ports have one, and the rewriter looks behind it', async () => {
   await net.start([
     'mirror',

@@ -212,6 +212,7 @@ export class Netdev {
         chain.inject(filter, buf, off, len, vnetBytes);
       };
       const input = new FrameInput(indev, options.vnetHdrSupport, inject, batch, log);
+      filter.input = input.counters;
       const device = this.device(indev, 'IN ');
       const stream = device.claim(id, input);
       if (this.config.guest.kind === 'none' && options.queue !== 'tx') this.guestDevices.push(device);

@@ -177,6 +177,7 @@ describe('indev', () => {
     bad.raw(head);
     await until('closed connection', () => bad.closed);
     expect(net.log).toContain(`a frame of ${len} bytes`);
+    expect(await net.filter('redirector0')).toMatchObject({ badFrames: 1 });
     const good = await net.connect('in');
     good.send('after');
     await gets(host, 'before', 'after');

@@ -1,7 +1,7 @@
 // `colo qemu netdev` as a process between real sockets. The first three tests are QEMU's own for its filters (tests/qtest:
 // filter mirror, filter redirector), told anew: what enters where, and where it must come out.
 
-import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { sleep, until } from '../netns/support/wait';
 import { GUEST, PEER } from '../unit/seccolo/bench';
@@ -489,6 +489,19 @@ describe('control', () => {
     await net.start(['rewriter', ...ports()]);
     expect(await net.stop()).toBe(0);
     expect(['guest', 'host', 'control'].filter((name) => existsSync(net.path(name)))).toEqual([]);
+  });
+
+  test('the control socket replaces one that a dead netdev left, and nothing else', async () => {
+    await net.start(['rewriter', ...ports()]);
+    process.kill(net.pid, 'SIGKILL');
+    await net.stop();
+    expect(existsSync(net.path('control'))).toBe(true);
+    await net.start(['rewriter', ...ports()]);
+    await net.stop();
+    writeFileSync(net.path('file'), 'precious');
+    const { status, stderr } = await colo('qemu', 'rewriter', ...ports(), '--control', net.path('file'));
+    expect([status, stderr]).toEqual([2, expect.stringContaining('no socket')]);
+    expect(readFileSync(net.path('file'), 'latin1')).toBe('precious');
   });
 });
 

@@ -125,8 +125,10 @@ async function run(settings: readonly CompareSettings[], flags: Flags): Promise<
   try {
     for (const device of devices) await device.open();
     if (typeof flags.metricsPort === 'number') metrics = await serveMetrics(flags.metricsPort, registry(devices));
+    // Whoever reads that it is ready may end it at once.
+    const end = ended(log);
     log.info({ instances: devices.length, pid: process.pid }, 'ready');
-    await ended(log);
+    await end;
   } finally {
     for (const device of devices) device.close();
     metrics?.close();

@@ -162,8 +162,8 @@ async function run(config: NetdevConfig, logLevel: string): Promise<void> {
     netdev.close();
     throw error;
   }
-  log.info({ netdev: config.id, filters: config.filters.map(({ id }) => id) }, 'ready');
-  await new Promise<void>((resolve) => {
+  // Whoever reads that it is ready may end it at once.
+  const end = new Promise<void>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.once(signal, () => {
         log.info({ signal }, 'ending');
@@ -171,6 +171,8 @@ async function run(config: NetdevConfig, logLevel: string): Promise<void> {
       });
     }
   });
+  log.info({ netdev: config.id, filters: config.filters.map(({ id }) => id) }, 'ready');
+  await end;
   watch?.close();
   control?.close();
   netdev.close();

@@ -1,7 +1,7 @@
 // colo-compare on real sockets: what its peers see when all goes well, and what becomes of frames when one of them is slow or gone.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEndpoint } from '../../src/io/stream-socket';
 import { buildFrame, onTheWire } from '../lib/build-frame';
@@ -310,6 +310,18 @@ describe('colo qemu compare', () => {
     expect(o!.bytes).toEqual(wire);
     expect(child.exitCode).toBe(0);
     expect(JSON.parse(output)).toMatchObject({ comp0: { released_frames: 1, held_packets: 1 } });
+  });
+
+  test('may be ended as soon as it says that it is ready, and leaves no socket', async () => {
+    const at = (name: string): string => `unix:${instances.dir}/${name},server`;
+    const ready = run('--primary_in', at('p'), '--secondary_in', at('s'), '--outdev', at('o'));
+    child.stderr!.on('data', () => {
+      if (!child.killed && errors.includes('"ready"')) child.kill('SIGTERM');
+    });
+    await ready;
+    await until(() => child.exitCode !== null || child.signalCode !== null, 'the end of the program');
+    expect([child.exitCode, child.signalCode]).toEqual([0, null]);
+    expect(readdirSync(instances.dir)).toEqual([]);
   });
 
   test('takes several instances from a file, and serves metrics', async () => {

@@ -3,12 +3,15 @@
 
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { sleep, until } from '../netns/support/wait';
 import { GUEST, PEER } from '../unit/seccolo/bench';
 import { build, read, type Segment, segment } from '../unit/seccolo/wire';
 import { FakeQmp } from './support/fake-qmp';
 import type { FramePeer } from './support/frame-peer';
 import { colo, NetdevProcess } from './support/netdev-process';
+
+const DOCS = join(__dirname, '../../docs/qemu');
 
 let net: NetdevProcess;
 beforeEach(() => {
@@ -536,6 +539,19 @@ describe('what an operator writes', () => {
     const { status, stderr } = await colo('qemu', ...args);
     expect(stderr).toContain(words);
     expect(status).toBe(2);
+  });
+
+  test.each(
+    ['mirror', 'redirector', 'rewriter'].map((name) => [name, readFileSync(join(DOCS, `${name}.md`), 'utf8')] as const),
+  )('the command line on the page of %s', async (name, page) => {
+    const line = new RegExp(`^colo qemu (${name} .*)$`, 'm').exec(page)![1]!;
+    const here = line
+      .replaceAll('/run/colo', net.dir)
+      .replace('tap:tap0', 'none')
+      .replace('tcp:0.0.0.0:9003', 'tcp:127.0.0.1:0')
+      .replace('vm1-compare.sock', 'vm1-compare.sock,reconnect=1');
+    await net.start(here.split(' '));
+    expect(await net.stop()).toBe(0);
   });
 
   test('a device serves one filter', async () => {

@@ -341,6 +341,7 @@ describe('colo qemu compare', () => {
     [['--compare_timeout', '0'], 'requires a positive value'],
     [['--compare_timeout', 'soon'], 'it must be a whole number'],
     [['--vnet_hdr_support', 'perhaps'], 'must be on or off'],
+    [['--log-level', 'loud'], 'Allowed choices are trace'],
     [['--config', '/dev/null', '--outdev', 'unix:/x'], '--outdev goes with no --config'],
     [['--config', '/dev/null'], 'compare'],
     [['--primary_in', 'unix:/x', '--secondary_in', 'unix:/x', '--outdev', 'unix:/y'], 'could not be same'],

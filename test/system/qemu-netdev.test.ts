@@ -225,7 +225,7 @@ test('virtio-net headers: with vnet_hdr_support they travel along, and come off 
   await net.start([
     'redirector',
     ...ports(),
-    ...['--queue', 'rx', '--vnet-hdr-support', 'on'],
+    ...['--queue', 'rx', '--vnet_hdr_support', 'on'],
     ...['--indev', net.at('in', ',server'), '--outdev', net.at('out', ',server')],
   ]);
   const [host, guest] = [await net.connect('host'), await net.connect('guest')];

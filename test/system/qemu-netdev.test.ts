@@ -2,7 +2,7 @@
 // filter mirror, filter redirector), told anew: what enters where, and where it must come out.
 
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { sleep, until } from '../netns/support/wait';
 import { GUEST, PEER } from '../unit/seccolo/bench';
@@ -487,6 +487,20 @@ describe('control', () => {
     expect((await net.ctl('frobnicate')).status).toBe(2);
     expect(host.frames.length).toBe(1);
   });
+
+  test.each(['{"QMP": {"version": {}, "capabilities": []}}', 'SSH-2.0'])(
+    'ctl takes %j for no answer',
+    async (greeting) => {
+      const other = createServer((socket) => socket.end(`${greeting}\n`));
+      await new Promise<void>((resolve) => other.listen(net.path('control'), resolve));
+      try {
+        const { status, stdout, stderr } = await net.ctl('failover');
+        expect([status, stdout, stderr]).toEqual([2, '', expect.stringContaining('no netdev')]);
+      } finally {
+        other.close();
+      }
+    },
+  );
 
   test('SIGTERM ends it with status 0 and without leftovers', async () => {
     await net.start(['rewriter', ...ports()]);

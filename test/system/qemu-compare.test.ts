@@ -249,6 +249,22 @@ test('it dials what has no server, over TCP as well, and dials again', async () 
   again.close();
 });
 
+test('a server that is not there is told of once, and again when it has been there', async () => {
+  const c = instances.create({ outdev: parseEndpoint(`unix:${instances.dir}/o,reconnect=0.01`) });
+  const told = (): number => c.lines.filter(({ text }) => text.includes('not reached')).length;
+  await c.device.open();
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  expect(told()).toBe(1);
+  const server = ChardevPeer.serve(`${instances.dir}/o`);
+  c.o = await server.first;
+  await until(() => c.is('outdev_connected'), 'a peer at outdev');
+  server.close();
+  await c.o.end();
+  await until(() => told() > 1, 'the next line');
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  expect(told()).toBe(2);
+});
+
 test('what cannot be opened is an error that says what and where, and leaves nothing open', async () => {
   const c = instances.create({ outdev: parseEndpoint(`unix:${instances.dir}/none`) });
   await expect(c.device.open()).rejects.toThrow(`${instances.dir}/none`);

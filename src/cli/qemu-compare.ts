@@ -17,6 +17,7 @@ const EXIT_SOFTWARE = 70;
 
 const ENDPOINTS = ['primary_in', 'secondary_in', 'outdev', 'notify_dev', 'qmp'] as const;
 const NUMBERS = ['compare_timeout', 'expired_scan_cycle', 'max_queue_size'] as const;
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 
 const DESCRIPTIONS: Record<string, string> = {
   primary_in: "the primary guest's frames (from its filter-redirector)",
@@ -56,7 +57,7 @@ export function addQemuCompareCommand(group: Command): void {
   command
     .option('--config <file>', 'instances from a YAML file instead')
     .addOption(new Option('--metrics-port <port>', 'Prometheus metrics on this loopback port').argParser(whole))
-    .option('--log-level <level>', 'trace, debug, info, warn, error, fatal, silent', 'info')
+    .addOption(new Option('--log-level <level>').choices(LOG_LEVELS).default('info'))
     .option('--json', 'print the counters as JSON when ending')
     .action(async (flags: Flags) => {
       const settings = compareSettings(checked(flags));
@@ -125,8 +126,10 @@ async function run(settings: readonly CompareSettings[], flags: Flags): Promise<
   try {
     for (const device of devices) await device.open();
     if (typeof flags.metricsPort === 'number') metrics = await serveMetrics(flags.metricsPort, registry(devices));
+    // Whoever reads that it is ready may end it at once.
+    const end = ended(log);
     log.info({ instances: devices.length, pid: process.pid }, 'ready');
-    await ended(log);
+    await end;
   } finally {
     for (const device of devices) device.close();
     metrics?.close();

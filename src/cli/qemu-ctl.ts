@@ -45,6 +45,20 @@ function usage(text: string): OperatorError {
 
 const NO_ANSWER_MS = 10_000;
 
+interface Reply {
+  return?: unknown;
+  error?: { class: string; desc: string };
+}
+
+/** A QEMU greets with a line of its own, and others with anything. */
+function replyOf(line: string): Reply | null {
+  try {
+    return JSON.parse(line) as Reply | null;
+  } catch {
+    return null;
+  }
+}
+
 function ask(path: string, request: Record<string, unknown>): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);
@@ -60,9 +74,10 @@ function ask(path: string, request: Record<string, unknown>): Promise<unknown> {
       const end = text.indexOf('\n');
       if (end < 0) return;
       socket.destroy();
-      const reply = JSON.parse(text.slice(0, end)) as { return?: unknown; error?: { class: string; desc: string } };
-      if (reply.error !== undefined) reject(new OperatorError('EREFUSED', reply.error.desc));
-      else resolve(reply.return);
+      const reply = replyOf(text.slice(0, end));
+      if (reply?.error !== undefined) reject(new OperatorError('EREFUSED', reply.error.desc));
+      else if (reply?.return !== undefined) resolve(reply.return);
+      else reject(new OperatorError('EPROTO', `${path}: no netdev answers there`, "name the netdev's --control"));
     });
     socket.on('end', () => reject(new OperatorError('ECONNRESET', `${path}: closed without an answer`)));
     socket.on('error', (error: NodeJS.ErrnoException) => {

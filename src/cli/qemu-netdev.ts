@@ -72,6 +72,7 @@ interface ShorthandFlags extends Flags {
   outdev?: string;
   status?: string;
   vnetHdrSupport?: string;
+  vnet_hdr_support?: string;
   failOpen?: string;
   state?: string;
   maxFlows?: string;
@@ -88,7 +89,12 @@ function addShorthand(
     .addOption(new Option('--queue <queue>', 'which frames: to the guest, from it, both').choices(['tx', 'rx', 'all']))
     .addOption(new Option('--status <status>', 'whether it begins switched on').choices(['on', 'off']));
   for (const device of devices) command.option(`--${device} <endpoint>`, 'where frames go to or come from');
-  if (devices.length > 0) command.addOption(new Option('--vnet-hdr-support <on|off>').choices(['on', 'off']));
+  // By QEMU's name, and the same with dashes.
+  if (devices.length > 0) {
+    const names = ['vnet_hdr_support', 'vnet-hdr-support'];
+    for (const name of names)
+      command.addOption(new Option(`--${name} <on|off>`).choices(['on', 'off']).hideHelp(name === names[1]));
+  }
   if (type === 'redirector') command.addOption(new Option('--fail-open <on|off>').choices(['on', 'off']));
   if (type === 'rewriter') {
     command.option('--state <file>', 'a file in which the offsets outlive the process');
@@ -98,7 +104,7 @@ function addShorthand(
     const options: [string, string | undefined][] = [
       ['queue', flags.queue],
       ['status', flags.status],
-      ['vnet_hdr_support', flags.vnetHdrSupport],
+      ['vnet_hdr_support', flags.vnetHdrSupport ?? flags.vnet_hdr_support],
       ['fail_open', flags.failOpen],
       ['state', flags.state],
       ['max_flows', flags.maxFlows],
@@ -162,8 +168,8 @@ async function run(config: NetdevConfig, logLevel: string): Promise<void> {
     netdev.close();
     throw error;
   }
-  log.info({ netdev: config.id, filters: config.filters.map(({ id }) => id) }, 'ready');
-  await new Promise<void>((resolve) => {
+  // Whoever reads that it is ready may end it at once.
+  const end = new Promise<void>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.once(signal, () => {
         log.info({ signal }, 'ending');
@@ -171,6 +177,8 @@ async function run(config: NetdevConfig, logLevel: string): Promise<void> {
       });
     }
   });
+  log.info({ netdev: config.id, filters: config.filters.map(({ id }) => id) }, 'ready');
+  await end;
   watch?.close();
   control?.close();
   netdev.close();

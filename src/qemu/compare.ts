@@ -58,7 +58,7 @@ import {
 import { type FrameSink, writeFrame } from './frame';
 import { fragmentZone, HeldFragments, mayBeFragment } from './held-fragments';
 import { clearOffloads, isPartial } from './vnet-offload';
-import { MAX_ZONE_TAGS, Zones } from './zones';
+import { MAX_ZONE_TAGS, NO_ZONE, Zones } from './zones';
 
 export interface CompareOptions {
   /** QEMU's compare_timeout. */
@@ -392,8 +392,6 @@ export class FrameComparison {
   }
 }
 
-/** As Zones.of() says it. */
-const NO_ZONE = -1;
 const RUNT = NO_ZONE - 1;
 
 function engineLimits(options: CompareOptions): EngineLimits {

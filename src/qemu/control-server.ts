@@ -1,6 +1,6 @@
 // The control socket of a netdev: a Unix stream socket of mode 0600, one JSON object a line, answered in order.
 
-import { existsSync, unlinkSync } from 'node:fs';
+import { existsSync, statSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { OperatorError } from '../core/errors';
 import { type Controlled, execute } from './control-commands';
@@ -25,7 +25,16 @@ export class ControlServer {
 
   /** Throws OperatorError. A socket file left by a dead server is replaced. */
   async open(): Promise<void> {
-    if (existsSync(this.path) && !(await isServed(this.path))) unlinkSync(this.path);
+    if (existsSync(this.path)) {
+      if (!statSync(this.path).isSocket()) {
+        throw new OperatorError(
+          'EEXIST',
+          `listening at ${this.path}: something that is no socket stands there`,
+          'remove it or choose another path',
+        );
+      }
+      if (!(await isServed(this.path))) unlinkSync(this.path);
+    }
     // The file is made by bind(), within this call: nobody else can ever open it.
     const mask = process.umask(0o177);
     try {

@@ -16,6 +16,10 @@ export class RedirectorFilter implements Filter {
   failedOpen = 0;
   /** Frames brought in from indev. */
   injected = 0;
+  /** Those of indev with nothing behind the virtio-net header. */
+  runts = 0;
+  /** Of indev's reader. */
+  input: { readonly badFrames: number } = { badFrames: 0 };
 
   constructor(
     readonly id: string,
@@ -37,6 +41,7 @@ export class RedirectorFilter implements Filter {
 
   report(): Record<string, unknown> {
     const out = this.out === undefined ? {} : { connected: this.out.connected, ...this.out.counters };
-    return { ...out, held: this.held, failedOpen: this.failedOpen, injected: this.injected };
+    const { held, failedOpen, injected, runts } = this;
+    return { ...out, held, failedOpen, injected, runts, badFrames: this.input.badFrames };
   }
 }

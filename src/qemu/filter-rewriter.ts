@@ -10,8 +10,8 @@ import { ETH_P_IP, ETH_P_IPV6, FRAME_OK, FrameView, parseFrame } from '../packet
 import type { SecondaryEngine } from '../seccolo/engine';
 import { SecondaryVerdict } from '../seccolo/engine';
 import { Direction, type Filter, type Queue, Verdict } from './filter-chain';
-import { vlanZone } from './vlan-zone';
 import { isPartial } from './vnet-offload';
+import { NO_ZONE, Zones } from './zones';
 
 /** The time of the present batch. */
 export interface BatchClock {
@@ -21,6 +21,7 @@ export interface BatchClock {
 export class RewriterFilter implements Filter {
   readonly type = 'rewriter';
   private readonly view = new FrameView();
+  private readonly zones = new Zones();
 
   constructor(
     readonly id: string,
@@ -33,13 +34,15 @@ export class RewriterFilter implements Filter {
     const { view, engine } = this;
     if (parseFrame(view, buf, off + vnetBytes, len - vnetBytes) !== FRAME_OK) return Verdict.Pass;
     if (view.type !== ETH_P_IP && view.type !== ETH_P_IPV6) return Verdict.Pass;
+    const zone = this.zones.of(view.tags, view.outerVlan, view.innerVlan);
+    if (zone === NO_ZONE) return Verdict.Pass;
     const bytes = off + len - view.network;
     const partial = isPartial(buf, off, vnetBytes);
     const { nowMs } = this.clock;
     const verdict =
       direction === Direction.Tx
-        ? engine.fromPeer(buf, view.network, bytes, partial, nowMs, vlanZone(view))
-        : engine.fromGuest(buf, view.network, bytes, partial, nowMs, vlanZone(view));
+        ? engine.fromPeer(buf, view.network, bytes, partial, nowMs, zone)
+        : engine.fromGuest(buf, view.network, bytes, partial, nowMs, zone);
     return verdict === SecondaryVerdict.Drop ? Verdict.Consumed : Verdict.Pass;
   }
 

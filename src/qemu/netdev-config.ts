@@ -146,7 +146,8 @@ export function parseDevice(text: string): DeviceSpec {
     return value;
   };
   const id = deviceId(take('id') ?? '');
-  const [path, host, port, server] = [take('path'), take('host'), take('port'), isOn(take('server'))];
+  const [path, host, port] = [take('path'), take('host'), take('port')];
+  const server = isOn('server', take('server') ?? 'off');
   const reconnectMs = take('reconnect-ms');
   const seconds = reconnectMs === undefined ? Number(take('reconnect') ?? 0) : Number(reconnectMs) / 1000;
   // A server here never waits for its peer, and Nagle's algorithm is always off.
@@ -163,8 +164,11 @@ export function parseDevice(text: string): DeviceSpec {
   };
 }
 
-function isOn(value: string | undefined): boolean {
-  return value !== undefined && value !== 'off';
+/** As QEMU reads it. Throws OperatorError. */
+function isOn(name: string, value: string): boolean {
+  if (['on', 'yes', 'true', 'y'].includes(value)) return true;
+  if (['off', 'no', 'false', 'n'].includes(value)) return false;
+  throw new OperatorError('EDEVICE', `Parameter '${name}' expects 'on' or 'off'`);
 }
 
 function deviceId(id: string): string {

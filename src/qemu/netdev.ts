@@ -204,10 +204,15 @@ export class Netdev {
     if (indev !== undefined) {
       const { chain, batch, log } = this;
       const inject = (buf: Buffer, off: number, len: number, vnetBytes: number): void => {
+        if (len <= vnetBytes) {
+          filter.runts++;
+          return;
+        }
         filter.injected++;
         chain.inject(filter, buf, off, len, vnetBytes);
       };
       const input = new FrameInput(indev, options.vnetHdrSupport, inject, batch, log);
+      filter.input = input.counters;
       const device = this.device(indev, 'IN ');
       const stream = device.claim(id, input);
       if (this.config.guest.kind === 'none' && options.queue !== 'tx') this.guestDevices.push(device);

@@ -1,25 +1,32 @@
 // VLANs as zones of the flow table, which have 16 bits: an untagged frame is zone 0 (and so is a priority tag, VLAN 0), a tagged one
-// the zone of its VLAN's number, and a pair of tags (802.1ad) gets a zone of its own when it is first seen.
+// the zone of its VLAN's number, and a pair of tags (802.1ad) gets a zone of its own when it is first seen. Unless another pair has it,
+// that is the same in every process: a rewriter's offsets outlive theirs.
 
 const FIRST_PAIR = 4096;
-const LAST_ZONE = 0xffff;
+const PAIRS = (1 << 16) - FIRST_PAIR;
 
 /** More tags than these are not looked through. */
 export const MAX_ZONE_TAGS = 2;
 
+/** As Zones.of() says it. */
+export const NO_ZONE = -1;
+
 export class Zones {
   private readonly pairs = new Map<number, number>();
-  private next = FIRST_PAIR;
+  private readonly taken = new Set<number>();
 
-  /** -1: there are more pairs than zones, which takes 61,440 of them. */
+  /** NO_ZONE: there are more pairs than zones, which takes 61,440 of them. */
   of(tags: number, outerVlan: number, innerVlan: number): number {
     if (tags === 0) return 0;
     if (tags === 1) return outerVlan;
     const pair = (outerVlan << 12) | innerVlan;
     const known = this.pairs.get(pair);
     if (known !== undefined) return known;
-    if (this.next > LAST_ZONE) return -1;
-    this.pairs.set(pair, this.next);
-    return this.next++;
+    if (this.pairs.size === PAIRS) return NO_ZONE;
+    let place = pair % PAIRS;
+    while (this.taken.has(place)) place = (place + 1) % PAIRS;
+    this.taken.add(place);
+    this.pairs.set(pair, FIRST_PAIR + place);
+    return FIRST_PAIR + place;
   }
 }

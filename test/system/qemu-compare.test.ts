@@ -1,7 +1,7 @@
 // colo-compare on real sockets: what its peers see when all goes well, and what becomes of frames when one of them is slow or gone.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEndpoint } from '../../src/io/stream-socket';
 import { buildFrame, onTheWire } from '../lib/build-frame';
@@ -249,6 +249,22 @@ test('it dials what has no server, over TCP as well, and dials again', async () 
   again.close();
 });
 
+test('a server that is not there is told of once, and again when it has been there', async () => {
+  const c = instances.create({ outdev: parseEndpoint(`unix:${instances.dir}/o,reconnect=0.01`) });
+  const told = (): number => c.lines.filter(({ text }) => text.includes('not reached')).length;
+  await c.device.open();
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  expect(told()).toBe(1);
+  const server = ChardevPeer.serve(`${instances.dir}/o`);
+  c.o = await server.first;
+  await until(() => c.is('outdev_connected'), 'a peer at outdev');
+  server.close();
+  await c.o.end();
+  await until(() => told() > 1, 'the next line');
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  expect(told()).toBe(2);
+});
+
 test('what cannot be opened is an error that says what and where, and leaves nothing open', async () => {
   const c = instances.create({ outdev: parseEndpoint(`unix:${instances.dir}/none`) });
   await expect(c.device.open()).rejects.toThrow(`${instances.dir}/none`);
@@ -312,6 +328,18 @@ describe('colo qemu compare', () => {
     expect(JSON.parse(output)).toMatchObject({ comp0: { released_frames: 1, held_packets: 1 } });
   });
 
+  test('may be ended as soon as it says that it is ready, and leaves no socket', async () => {
+    const at = (name: string): string => `unix:${instances.dir}/${name},server`;
+    const ready = run('--primary_in', at('p'), '--secondary_in', at('s'), '--outdev', at('o'));
+    child.stderr!.on('data', () => {
+      if (!child.killed && errors.includes('"ready"')) child.kill('SIGTERM');
+    });
+    await ready;
+    await until(() => child.exitCode !== null || child.signalCode !== null, 'the end of the program');
+    expect([child.exitCode, child.signalCode]).toEqual([0, null]);
+    expect(readdirSync(instances.dir)).toEqual([]);
+  });
+
   test('takes several instances from a file, and serves metrics', async () => {
     const file = join(instances.dir, 'colo.yaml');
     const entry = (id: string): string =>
@@ -329,6 +357,7 @@ describe('colo qemu compare', () => {
     [['--compare_timeout', '0'], 'requires a positive value'],
     [['--compare_timeout', 'soon'], 'it must be a whole number'],
     [['--vnet_hdr_support', 'perhaps'], 'must be on or off'],
+    [['--log-level', 'loud'], 'Allowed choices are trace'],
     [['--config', '/dev/null', '--outdev', 'unix:/x'], '--outdev goes with no --config'],
     [['--config', '/dev/null'], 'compare'],
     [['--primary_in', 'unix:/x', '--secondary_in', 'unix:/x', '--outdev', 'unix:/y'], 'could not be same'],

@@ -1,14 +1,17 @@
 // `colo qemu netdev` as a process between real sockets. The first three tests are QEMU's own for its filters (tests/qtest:
 // filter mirror, filter redirector), told anew: what enters where, and where it must come out.
 
-import { existsSync, statSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { join } from 'node:path';
 import { sleep, until } from '../netns/support/wait';
 import { GUEST, PEER } from '../unit/seccolo/bench';
 import { build, read, type Segment, segment } from '../unit/seccolo/wire';
 import { FakeQmp } from './support/fake-qmp';
 import type { FramePeer } from './support/frame-peer';
 import { colo, NetdevProcess } from './support/netdev-process';
+
+const DOCS = join(__dirname, '../../docs/qemu');
 
 let net: NetdevProcess;
 beforeEach(() => {
@@ -177,6 +180,7 @@ describe('indev', () => {
     bad.raw(head);
     await until('closed connection', () => bad.closed);
     expect(net.log).toContain(`a frame of ${len} bytes`);
+    expect(await net.filter('redirector0')).toMatchObject({ badFrames: 1 });
     const good = await net.connect('in');
     good.send('after');
     await gets(host, 'before', 'after');
@@ -221,7 +225,7 @@ test('virtio-net headers: with vnet_hdr_support they travel along, and come off 
   await net.start([
     'redirector',
     ...ports(),
-    ...['--queue', 'rx', '--vnet-hdr-support', 'on'],
+    ...['--queue', 'rx', '--vnet_hdr_support', 'on'],
     ...['--indev', net.at('in', ',server'), '--outdev', net.at('out', ',server')],
   ]);
   const [host, guest] = [await net.connect('host'), await net.connect('guest')];
@@ -231,6 +235,20 @@ test('virtio-net headers: with vnet_hdr_support they travel along, and come off 
   expect(out.vnets).toEqual([0]);
   input.send(Buffer.concat([Buffer.alloc(12), Buffer.from('with header')]), 12);
   await gets(host, 'with header');
+});
+
+test('a virtio-net header with nothing behind it goes nowhere: without the header it would be a frame of length 0', async () => {
+  await net.start([
+    ...['netdev', ...ports(), '--chardev', `id=in,${net.at('in', ',server')}`],
+    ...['--chardev', `id=m,${net.at('m', ',server')}`],
+    ...['--filter', 'redirector,id=f0,queue=tx,indev=in,vnet_hdr_support=on', '--filter', 'mirror,id=f1,outdev=m'],
+  ]);
+  const [guest, mirror, input] = [await net.connect('guest'), await net.connect('m'), await net.connect('in', 8)];
+  input.send(Buffer.alloc(12), 12);
+  input.send(Buffer.concat([Buffer.alloc(12), Buffer.from('with header')]), 12);
+  await gets(mirror, 'with header');
+  await gets(guest, 'with header');
+  expect(await net.filter('f0')).toMatchObject({ injected: 1, runts: 1 });
 });
 
 test('--vnet-header-bytes: both ports have one, and the rewriter looks behind it', async () => {
@@ -470,10 +488,37 @@ describe('control', () => {
     expect(host.frames.length).toBe(1);
   });
 
+  test.each(['{"QMP": {"version": {}, "capabilities": []}}', 'SSH-2.0'])(
+    'ctl takes %j for no answer',
+    async (greeting) => {
+      const other = createServer((socket) => socket.end(`${greeting}\n`));
+      await new Promise<void>((resolve) => other.listen(net.path('control'), resolve));
+      try {
+        const { status, stdout, stderr } = await net.ctl('failover');
+        expect([status, stdout, stderr]).toEqual([2, '', expect.stringContaining('no netdev')]);
+      } finally {
+        other.close();
+      }
+    },
+  );
+
   test('SIGTERM ends it with status 0 and without leftovers', async () => {
     await net.start(['rewriter', ...ports()]);
     expect(await net.stop()).toBe(0);
     expect(['guest', 'host', 'control'].filter((name) => existsSync(net.path(name)))).toEqual([]);
+  });
+
+  test('the control socket replaces one that a dead netdev left, and nothing else', async () => {
+    await net.start(['rewriter', ...ports()]);
+    process.kill(net.pid, 'SIGKILL');
+    await net.stop();
+    expect(existsSync(net.path('control'))).toBe(true);
+    await net.start(['rewriter', ...ports()]);
+    await net.stop();
+    writeFileSync(net.path('file'), 'precious');
+    const { status, stderr } = await colo('qemu', 'rewriter', ...ports(), '--control', net.path('file'));
+    expect([status, stderr]).toEqual([2, expect.stringContaining('no socket')]);
+    expect(readFileSync(net.path('file'), 'latin1')).toBe('precious');
   });
 });
 
@@ -508,6 +553,19 @@ describe('what an operator writes', () => {
     const { status, stderr } = await colo('qemu', ...args);
     expect(stderr).toContain(words);
     expect(status).toBe(2);
+  });
+
+  test.each(
+    ['mirror', 'redirector', 'rewriter'].map((name) => [name, readFileSync(join(DOCS, `${name}.md`), 'utf8')] as const),
+  )('the command line on the page of %s', async (name, page) => {
+    const line = new RegExp(`^colo qemu (${name} .*)$`, 'm').exec(page)![1]!;
+    const here = line
+      .replaceAll('/run/colo', net.dir)
+      .replace('tap:tap0', 'none')
+      .replace('tcp:0.0.0.0:9003', 'tcp:127.0.0.1:0')
+      .replace('vm1-compare.sock', 'vm1-compare.sock,reconnect=1');
+    await net.start(here.split(' '));
+    expect(await net.stop()).toBe(0);
   });
 
   test('a device serves one filter', async () => {

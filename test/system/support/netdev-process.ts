@@ -48,7 +48,7 @@ export class NetdevProcess {
 
   /** Starts the command and waits until it serves. `prefix` goes before it, such as `ip netns exec`. */
   async start(args: string[], prefix: string[] = []): Promise<void> {
-    const control = args.includes('--config') ? [] : ['--control', this.path('control')];
+    const control = args.includes('--config') || args.includes('--control') ? [] : ['--control', this.path('control')];
     const words = [...prefix, process.execPath, COLO, 'qemu', ...args, ...control];
     this.log = '';
     const child = spawn(words[0]!, words.slice(1), { stdio: ['ignore', 'ignore', 'pipe'] });

@@ -35,6 +35,8 @@ test.each([
   ],
   ['socket,path=/a,,b,id=c0,server', { id: 'c0', endpoint: unix('/a,b', { server: true }) }],
   ['socket,path=/a,id=c0,server=off', { id: 'c0', endpoint: unix('/a') }],
+  ['socket,path=/a,id=c0,server=no', { id: 'c0', endpoint: unix('/a') }],
+  ['socket,path=/a,id=c0,server=true', { id: 'c0', endpoint: unix('/a', { server: true }) }],
 ])('%s', (text, device) => {
   expect(parseDevice(text)).toEqual(device);
 });
@@ -43,6 +45,7 @@ test.each([
   ['id=0,unix:/a', 'expects an identifier'],
   ['socket,path=/a', 'expects an identifier'],
   ['socket,id=c0,path=/a,telnet=on', "Invalid parameter 'telnet'"],
+  ['socket,id=c0,path=/a,server=maybe', "Parameter 'server' expects 'on' or 'off'"],
   ['socket,id=c0', 'the host is missing'],
   ['pipe,id=c0,path=/a', 'is no character device'],
   ['id=c0', 'is no character device'],

@@ -158,6 +158,16 @@ test('the same addresses and ports in another VLAN are another connection', () =
   expect(t.peer(ack, { tags: [DOT1Q(0)] }).ack).toBe(SVM_ISN + 1); // VLAN 0 is no VLAN
 });
 
+test('and so they are in any other pair of VLANs', () => {
+  const t = new Bench();
+  const ack = { seq: CLIENT_ISN + 1, ack: w(PVM_ISN + 1) };
+  t.clientOpens({}, { tags: [DOT1AD(1), DOT1Q(5)] });
+  for (let outer = 2; outer < 4096; outer++) {
+    expect(t.peer(ack, { tags: [DOT1AD(outer), DOT1Q(5)] }).ack).toBe(w(PVM_ISN + 1));
+  }
+  expect(t.peer(ack, { tags: [DOT1AD(1), DOT1Q(5)] }).ack).toBe(SVM_ISN + 1);
+});
+
 test('a checkpoint voids the offsets, a failover keeps those in use', () => {
   const t = new Bench();
   t.clientOpens();

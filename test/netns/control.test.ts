@@ -144,6 +144,16 @@ requires('netns', 'nfqueue')('control', () => {
     expect(await wire.count(SECRETS.primary)).toBe(0);
   });
 
+  test('a daemon that cannot have all that it needs ends, and says what it was', async () => {
+    await start();
+    const words = ['--index', '2', '--guest-port', 'tap0', '--forward-port', 'fwd0', '--state-dir', join(pair.lab.dir, 'other')];
+    const queues = ['--guest-queue', '110', '--forward-queue', '111'];
+    const second = pair.lab.spawn('pn', join(ROOT, 'bin/colo'), ['primary', ...words, ...queues]);
+    // Its queues were open already; the control port is the first daemon's.
+    expect(await second.ended()).toBe(2);
+    expect(second.output).toMatch(/port id 28: address already in use/);
+  });
+
   test('the daemons run with two capabilities and no more, in every thread', async () => {
     await start();
     // CAP_NET_ADMIN and CAP_NET_RAW

@@ -94,6 +94,20 @@ requires('netns', 'nfqueue')('control', () => {
     expect(status.state).toBe('comparing');
   });
 
+  test('colo ctl says what is in the way of a command', async () => {
+    await start();
+    const ctl = async (...words: string[]): Promise<string> => {
+      const args = ['ctl', ...words, '--socket', pair.socketPath('primary')];
+      const { code, stdout, stderr } = await pair.lab.exec('pn', join(ROOT, 'bin/colo'), args, { allowFailure: true });
+      return `${code} ${stdout}${stderr}`;
+    };
+    expect(await ctl('init')).toMatch(/^2 .*has a controller already\n.*ctl leave/);
+    expect(await ctl('failover')).toMatch(/^2 .*is a primary\n.*secondary host/);
+    expect(await ctl('bypass', 'add', '--protocol', 'tpc')).toMatch(/^2 .*protocol: must be one of .*\n$/);
+    expect(await ctl('leave')).toMatch(/^0 /);
+    expect(await ctl('checkpoint')).toMatch(/^2 .*has no controller\n.*ctl init/);
+  });
+
   test('a lost controller, policy release: what is held goes out, whole, and the node says that it is unprotected', async () => {
     await start();
     const question = await holdSecret();

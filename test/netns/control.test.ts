@@ -108,6 +108,12 @@ requires('netns', 'nfqueue')('control', () => {
     expect(await ctl('checkpoint')).toMatch(/^2 .*has no controller\n.*ctl init/);
   });
 
+  test.each(['primary', 'secondary'] as const)("the %s's status has the mode that its controller said", async (side) => {
+    await start();
+    const status = (await pair.controllers[side].status()) as Record<string, unknown>;
+    expect(status).toMatchObject({ role: side, mode: side, failedOver: false });
+  });
+
   test('a lost controller, policy release: what is held goes out, whole, and the node says that it is unprotected', async () => {
     await start();
     const question = await holdSecret();

@@ -19,6 +19,8 @@ export interface FrameSocketEvents {
 
 export class FrameSocket {
   readonly stream: Chardev;
+  /** Said once until it has been reached: attempts go on for as long as it takes. */
+  private saidUnreachable = false;
 
   constructor(
     /** QEMU's name of it: `primary_in` */
@@ -35,6 +37,7 @@ export class FrameSocket {
       endpoint,
       {
         onOpen: () => {
+          this.saidUnreachable = false;
           log.info(where, 'connected');
           events.onOpen();
         },
@@ -48,7 +51,11 @@ export class FrameSocket {
           );
           events.onClose();
         },
-        onUnreachable: (why) => log.warn({ device: name, why }, 'not reached, trying again'),
+        onUnreachable: (why) => {
+          if (this.saidUnreachable) return;
+          this.saidUnreachable = true;
+          log.warn({ device: name, why }, 'not reached, trying again');
+        },
       },
       options,
     );

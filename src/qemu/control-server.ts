@@ -1,6 +1,6 @@
 // The control socket of a netdev: a Unix stream socket of mode 0600, one JSON object a line, answered in order.
 
-import { existsSync, unlinkSync } from 'node:fs';
+import { lstatSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { OperatorError } from '../core/errors';
 import { type Controlled, execute } from './control-commands';
@@ -25,7 +25,7 @@ export class ControlServer {
 
   /** Throws OperatorError. A socket file left by a dead server is replaced. */
   async open(): Promise<void> {
-    if (existsSync(this.path) && !(await isServed(this.path))) unlinkSync(this.path);
+    if (isSocket(this.path) && !(await isServed(this.path))) unlinkSync(this.path);
     // The file is made by bind(), within this call: nobody else can ever open it.
     const mask = process.umask(0o177);
     try {
@@ -38,10 +38,10 @@ export class ControlServer {
       throw new OperatorError(
         code ?? 'EBIND',
         `listening at ${this.path}: ${message}`,
-        'end who serves it, or choose another path',
-        {
-          cause: error,
-        },
+        code === 'EADDRINUSE'
+          ? 'end who serves it, remove what else stands there, or choose another path'
+          : 'choose a path in a directory that is there and that this user may write in',
+        { cause: error },
       );
     } finally {
       process.umask(mask);
@@ -70,6 +70,11 @@ export class ControlServer {
       if (rest.length > MAX_LINE_BYTES) socket.destroy();
     });
   }
+}
+
+/** Anything else that stands there is somebody's, and stays. */
+function isSocket(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSocket() ?? false;
 }
 
 function isServed(path: string): Promise<boolean> {

@@ -1,7 +1,7 @@
 // `colo qemu netdev` as a process between real sockets. The first three tests are QEMU's own for its filters (tests/qtest:
 // filter mirror, filter redirector), told anew: what enters where, and where it must come out.
 
-import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { sleep, until } from '../netns/support/wait';
 import { GUEST, PEER } from '../unit/seccolo/bench';
@@ -468,6 +468,14 @@ describe('control', () => {
     expect((await net.ctl('failover')).stderr).toContain('no rewriter');
     expect((await net.ctl('frobnicate')).status).toBe(2);
     expect(host.frames.length).toBe(1);
+  });
+
+  test('a file that stands in its place is left alone', async () => {
+    const file = net.path('notes');
+    writeFileSync(file, 'mine');
+    const { status, stderr } = await colo('qemu', 'netdev', '--guest', 'none', '--host', 'none', '--control', file);
+    expect([status, stderr]).toEqual([2, expect.stringContaining('address already in use')]);
+    expect(readFileSync(file, 'utf8')).toBe('mine');
   });
 
   test('SIGTERM ends it with status 0 and without leftovers', async () => {

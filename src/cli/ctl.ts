@@ -5,7 +5,7 @@ import { Command, Option } from 'commander';
 import { OperatorError } from '../core/errors';
 import { ColoMode } from '../netlink/colo-generation2';
 import { generation2, own } from '../nfnetlink-colo/client';
-import { ask } from './control-client';
+import { ask, type Meanings } from './control-client';
 import { printJson, printTable } from './output';
 
 const DEFAULT_SOCKETS = ['/run/colo/primary.sock', '/run/colo/secondary.sock'];
@@ -67,23 +67,39 @@ export function addCtlCommand(program: Command): void {
     .action(async (options: CommonOptions) => {
       const socket = socketOf(options);
       const mode = await modeOf(socket, nodeOf(options));
-      await ask(socket, generation2.init(mode, { pid: nodeOf(options) ?? 0, detached: true }));
+      await ask(socket, generation2.init(mode, { pid: nodeOf(options) ?? 0, detached: true }), {
+        EEXIST: ['the node has a controller already', '`colo status --json` shows which; `colo ctl leave` ends its claim'],
+      });
       done(options, 'protection begins');
     });
 
-  const simple = (name: string, description: string, what: string, request: (mode: ColoMode, pid: number) => Uint8Array): void => {
+  const simple = (
+    name: string,
+    description: string,
+    what: string,
+    request: (mode: ColoMode, pid: number) => Uint8Array,
+    meanings: Meanings = {},
+  ): void => {
     addCommon(ctl.command(name).description(description)).action(async (options: CommonOptions) => {
       const socket = socketOf(options);
       const node = nodeOf(options);
-      await ask(socket, request(await modeOf(socket, node), node ?? 0));
+      await ask(socket, request(await modeOf(socket, node), node ?? 0), { ...UNCLAIMED, ...meanings });
       done(options, what);
     });
   };
-  simple('checkpoint', 'the guests are stopped and equal (DO_CHECKPOINT): release and align', 'checkpoint done', (mode, pid) =>
-    generation2.checkpoint(mode, { pid, ack: true }),
+  simple(
+    'checkpoint',
+    'the guests are stopped and equal (DO_CHECKPOINT): release and align',
+    'checkpoint done',
+    (mode, pid) => generation2.checkpoint(mode, { pid, ack: true }),
+    { EINVAL: ['the secondary has taken over: it has no primary to be equal to'] },
   );
-  simple('failover', 'the primary is dead (DO_FAILOVER): the secondary takes over', 'failover done', (mode, pid) =>
-    generation2.failover(mode, { pid, ack: true }),
+  simple(
+    'failover',
+    'the primary is dead (DO_FAILOVER): the secondary takes over',
+    'failover done',
+    (mode, pid) => generation2.failover(mode, { pid, ack: true }),
+    { EINVAL: ['this node is a primary', 'say it to the daemon of the secondary host'] },
   );
   simple('reset', 'forget the connections (PROXY_RESET); what is held is dropped', 'reset done', (mode, pid) =>
     generation2.reset(mode, { pid, ack: true }),
@@ -138,6 +154,11 @@ export function addCtlCommand(program: Command): void {
     done(options, 'all rules removed');
   });
 }
+
+/** Of all that goes to a node which must have a controller. */
+const UNCLAIMED: Meanings = {
+  EEXIST: ['the node has no controller', '`colo ctl init` begins protection'],
+};
 
 interface RuleOptions {
   protocol?: string;

@@ -6,6 +6,7 @@ import { addConfigOptions, type Config, loadConfig, type Role } from '../daemon/
 import { Daemon } from '../daemon/daemon';
 import { createLogger } from '../daemon/log';
 import { CAP_NET_ADMIN, CAP_NET_RAW, dropCapabilities } from '../native';
+import { untilSignal } from './signals';
 
 const DESCRIPTIONS: Record<Role, string> = {
   primary: 'compare, hold and release what the primary VMs of this host say',
@@ -39,6 +40,7 @@ async function run(config: Config, reload: () => Config): Promise<void> {
     log.fatal({ error: error.stack ?? String(error) }, 'internal error: ending, the kernel drops what was held');
     process.exit(EXIT_SOFTWARE);
   });
+  const ended = untilSignal(log);
   const daemon = await Daemon.start(config, log);
   process.on('SIGHUP', () => {
     try {
@@ -48,14 +50,7 @@ async function run(config: Config, reload: () => Config): Promise<void> {
       log.error({ error: error.message, hint: error.hint }, 'the configuration was not read again, the old bypass rules stay');
     }
   });
-  await new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.once(signal, () => {
-        log.info({ signal }, 'ending');
-        resolve();
-      });
-    }
-  });
+  await ended;
   await daemon.close();
   log.info('ended');
 }

@@ -173,7 +173,7 @@ export function kernelQuestions(ns: ProbeNamespace, iptables: string, nftables: 
       id: 'conntrack-glue',
       what: 'conntrack data with each packet',
       needed: false,
-      todo: 'nothing: flows end by their own timers (CONFIG_NETFILTER_NETLINK_GLUE_CT)',
+      todo: 'nothing to do: flows end by their own timers (CONFIG_NETFILTER_NETLINK_GLUE_CT)',
       ask: () => glue(ns.name),
     },
   ];

@@ -3,8 +3,8 @@
 import type { Command } from 'commander';
 import { OperatorError } from '../core/errors';
 import { addConfigOptions, type Config, loadConfig, type Role } from '../daemon/config';
-import { checkRules } from '../io/rules';
-import { answer, type Check, unanswered } from './doctor-check';
+import { checkRules, missingRules } from '../io/rules';
+import { answer, type Check, type Question, unanswered } from './doctor-check';
 import { dropNamespace, kernelQuestions, makeNamespace, type ProbeNamespace, sweepNamespaces } from './doctor-kernel';
 import { machineQuestions, mayProbe } from './doctor-machine';
 import { printJson, printTable } from './output';
@@ -20,7 +20,7 @@ export function addDoctorCommand(program: Command): void {
     .addHelpText(
       'after',
       `
-With a configuration, the interfaces and bridges that it names are looked at, too.
+With a configuration, the interfaces and bridges that it names are looked at, too, and whether its rules are in place.
 What the kernel can do is tried in a network namespace of its own: nothing of the host is changed.`,
     )
     .action(async (flags: Flags) => {
@@ -42,7 +42,11 @@ async function examine(iptables: string, nftables: boolean, config: Config | und
   const checks: Check[] = [];
   for (const question of machineQuestions(iptables, nftables)) checks.push(await answer(question));
   checks.push(...(await examineKernel(iptables, nftables)));
-  if (config) checks.push(...(await examineWiring(config)));
+  if (config) {
+    const wiring = await examineWiring(config);
+    checks.push(...wiring);
+    if (wiring[0]!.state === 'ok') checks.push(await examineRules(config));
+  }
   return checks;
 }
 
@@ -89,6 +93,22 @@ async function examineWiring(config: Config): Promise<Check[]> {
       { ...base, state: 'missing', needed: true, found, ...(error.hint === undefined ? {} : { todo: error.hint }) },
     ];
   }
+}
+
+/** Not needed: whoever looks what a host lacks has not applied them yet. */
+function examineRules(config: Config): Promise<Check> | Check {
+  const question: Question = {
+    id: 'rules',
+    what: 'rules of the configuration',
+    needed: false,
+    todo: 'colo rules apply (until then nothing is compared or translated, whatever colo status says)',
+    ask: async () => {
+      const missing = await missingRules(config);
+      if (missing.length > 0) throw new Error(missing.join('; '));
+      return 'in place';
+    },
+  };
+  return mayProbe() ? answer(question) : unanswered(question, 'to see them, run as root');
 }
 
 const WORDS: Record<Check['state'], string> = { ok: 'ok', missing: 'MISSING', unknown: '?' };

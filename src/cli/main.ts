@@ -57,10 +57,10 @@ program()
     }
     if (!(error instanceof OperatorError)) {
       console.error(`colo: internal error: ${error instanceof Error ? error.stack : String(error)}`);
-      process.exitCode = EXIT_SOFTWARE;
-      return;
+      process.exit(EXIT_SOFTWARE);
     }
     for (const line of error.message.split('\n')) console.error(`colo: ${line}`);
     if (error.hint !== undefined) console.error(`colo: ${error.hint}`);
-    process.exitCode = EXIT_TROUBLE;
+    // Not exitCode: a daemon that has opened its queues before it failed would live on, and hold packets that nobody reads.
+    process.exit(EXIT_TROUBLE);
   });

@@ -6,11 +6,12 @@ import { OperatorError } from '../core/errors';
 import { nowMs } from '../daemon/clock';
 import { complaints } from '../daemon/config-errors';
 import { type ConfigSource, readConfigFile } from '../daemon/config-file';
-import { createLogger, type Logger } from '../daemon/log';
+import { createLogger } from '../daemon/log';
 import { createRegistry, type NodeMetrics, serveMetrics } from '../daemon/metrics';
 import { COMPARE_DEFAULTS, compareFileSchema, compareSettings } from '../qemu/compare-config';
 import { CompareDevice, type CompareSettings } from '../qemu/compare-device';
 import { printJson } from './output';
+import { untilSignal } from './signals';
 
 /** A fault in the program itself (sysexits.h, EX_SOFTWARE). */
 const EXIT_SOFTWARE = 70;
@@ -126,10 +127,9 @@ async function run(settings: readonly CompareSettings[], flags: Flags): Promise<
   try {
     for (const device of devices) await device.open();
     if (typeof flags.metricsPort === 'number') metrics = await serveMetrics(flags.metricsPort, registry(devices));
-    // Whoever reads that it is ready may end it at once.
-    const end = ended(log);
+    const ended = untilSignal(log);
     log.info({ instances: devices.length, pid: process.pid }, 'ready');
-    await end;
+    await ended;
   } finally {
     for (const device of devices) device.close();
     metrics?.close();
@@ -140,17 +140,6 @@ async function run(settings: readonly CompareSettings[], flags: Flags): Promise<
     );
   }
   log.info({}, 'ended');
-}
-
-function ended(log: Logger): Promise<void> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.once(signal, () => {
-        log.info({ signal }, 'ending');
-        resolve();
-      });
-    }
-  });
 }
 
 function registry(devices: readonly CompareDevice[]) {

@@ -19,6 +19,7 @@ import {
   netdevFromFlags,
   netdevSchema,
 } from '../qemu/netdev-config';
+import { untilSignal } from './signals';
 
 /** A fault in the program itself (sysexits.h, EX_SOFTWARE). */
 const EXIT_SOFTWARE = 70;
@@ -168,17 +169,9 @@ async function run(config: NetdevConfig, logLevel: string): Promise<void> {
     netdev.close();
     throw error;
   }
-  // Whoever reads that it is ready may end it at once.
-  const end = new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.once(signal, () => {
-        log.info({ signal }, 'ending');
-        resolve();
-      });
-    }
-  });
+  const ended = untilSignal(log);
   log.info({ netdev: config.id, filters: config.filters.map(({ id }) => id) }, 'ready');
-  await end;
+  await ended;
   watch?.close();
   control?.close();
   netdev.close();

@@ -11,14 +11,20 @@ const port = z.number().int().min(0).max(65535);
 
 export const bypassRuleSchema = z
   .strictObject({
-    protocol: z.union([z.enum(Object.keys(PROTOCOLS) as [string, ...string[]]), z.number().int().min(0).max(255)]).optional(),
+    protocol: z
+      .union([z.enum(Object.keys(PROTOCOLS) as [string, ...string[]]), z.number().int().min(0).max(255)], {
+        error: `must be one of ${Object.keys(PROTOCOLS).join(', ')}, or a number from 0 to 255`,
+      })
+      .optional(),
     /** Address or prefix, such as 10.0.0.0/8 or 2001:db8::/32. */
     prefix: z
       .string()
       .refine((text) => parsePrefix(text) !== undefined, 'must be an address or prefix such as 10.0.0.0/8 or 2001:db8::/32')
       .optional(),
     /** One port, or a range such as "8000-8080". */
-    ports: z.union([port, z.string().regex(/^\d{1,5}(-\d{1,5})?$/, 'must be a port or a range such as 8000-8080')]).optional(),
+    ports: z
+      .union([port, z.string().regex(/^\d{1,5}(-\d{1,5})?$/, 'must be a port or a range such as 8000-8080')])
+      .optional(),
     /** Whose address and port are meant. */
     end: z.enum(['guest', 'peer', 'either']).default('either'),
   })

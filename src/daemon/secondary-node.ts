@@ -126,9 +126,11 @@ export class SecondaryNode {
   }
 
   status(): Record<string, unknown> {
+    // The node's mode is what its controller has said, not how the engine is used.
+    const { mode: _, ...engine } = this.engine.status();
     return {
       state: this.state,
-      ...this.engine.status(),
+      ...engine,
       queues: { guest: queueGauges(this.guest), forward: queueGauges(this.forward) },
     };
   }

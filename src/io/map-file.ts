@@ -12,7 +12,7 @@ export function mapFile(path: string, bytes: number): Buffer {
   if (typeof mapped !== 'number') return mapped;
   throw systemError(mapped, `mapping ${bytes} bytes of ${path}`, {
     EBUSY: 'another process uses this file: is the daemon running twice?',
-    EACCES: 'the file or its directory belongs to another user',
+    EACCES: 'the file or its directory belongs to another user: run it as root, or choose another directory',
     ELOOP: 'a symbolic link stands there; the file itself must',
     EINVAL: 'the size must be 1 to 4294967295 bytes, and the path a regular file',
     ENOENT: 'the directory does not exist: make it first',

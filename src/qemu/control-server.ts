@@ -1,6 +1,6 @@
 // The control socket of a netdev: a Unix stream socket of mode 0600, one JSON object a line, answered in order.
 
-import { existsSync, statSync, unlinkSync } from 'node:fs';
+import { lstatSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { OperatorError } from '../core/errors';
 import { type Controlled, execute } from './control-commands';
@@ -25,8 +25,9 @@ export class ControlServer {
 
   /** Throws OperatorError. A socket file left by a dead server is replaced. */
   async open(): Promise<void> {
-    if (existsSync(this.path)) {
-      if (!statSync(this.path).isSocket()) {
+    const found = lstatSync(this.path, { throwIfNoEntry: false });
+    if (found !== undefined) {
+      if (!found.isSocket()) {
         throw new OperatorError(
           'EEXIST',
           `listening at ${this.path}: something that is no socket stands there`,
@@ -47,10 +48,10 @@ export class ControlServer {
       throw new OperatorError(
         code ?? 'EBIND',
         `listening at ${this.path}: ${message}`,
-        'end who serves it, or choose another path',
-        {
-          cause: error,
-        },
+        code === 'EADDRINUSE'
+          ? 'end who serves it, or choose another path'
+          : 'choose a path in a directory that is there and that this user may write in',
+        { cause: error },
       );
     } finally {
       process.umask(mask);

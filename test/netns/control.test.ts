@@ -94,6 +94,26 @@ requires('netns', 'nfqueue')('control', () => {
     expect(status.state).toBe('comparing');
   });
 
+  test('colo ctl says what is in the way of a command', async () => {
+    await start();
+    const ctl = async (...words: string[]): Promise<string> => {
+      const args = ['ctl', ...words, '--socket', pair.socketPath('primary')];
+      const { code, stdout, stderr } = await pair.lab.exec('pn', join(ROOT, 'bin/colo'), args, { allowFailure: true });
+      return `${code} ${stdout}${stderr}`;
+    };
+    expect(await ctl('init')).toMatch(/^2 .*has a controller already\n.*ctl leave/);
+    expect(await ctl('failover')).toMatch(/^2 .*is a primary\n.*secondary host/);
+    expect(await ctl('bypass', 'add', '--protocol', 'tpc')).toMatch(/^2 .*protocol: must be one of .*\n$/);
+    expect(await ctl('leave')).toMatch(/^0 /);
+    expect(await ctl('checkpoint')).toMatch(/^2 .*has no controller\n.*ctl init/);
+  });
+
+  test.each(['primary', 'secondary'] as const)("the %s's status has the mode that its controller said", async (side) => {
+    await start();
+    const status = (await pair.controllers[side].status()) as Record<string, unknown>;
+    expect(status).toMatchObject({ role: side, mode: side, failedOver: false });
+  });
+
   test('a lost controller, policy release: what is held goes out, whole, and the node says that it is unprotected', async () => {
     await start();
     const question = await holdSecret();
@@ -142,6 +162,16 @@ requires('netns', 'nfqueue')('control', () => {
     await holdSecret();
     expect(await pair.daemons.primary.stop('SIGTERM')).toBe(0);
     expect(await wire.count(SECRETS.primary)).toBe(0);
+  });
+
+  test('a daemon that cannot have all that it needs ends, and says what it was', async () => {
+    await start();
+    const words = ['--index', '2', '--guest-port', 'tap0', '--forward-port', 'fwd0', '--state-dir', join(pair.lab.dir, 'other')];
+    const queues = ['--guest-queue', '110', '--forward-queue', '111'];
+    const second = pair.lab.spawn('pn', join(ROOT, 'bin/colo'), ['primary', ...words, ...queues]);
+    // Its queues were open already; the control port is the first daemon's.
+    expect(await second.ended()).toBe(2);
+    expect(second.output).toMatch(/port id 28: address already in use/);
   });
 
   test('the daemons run with two capabilities and no more, in every thread', async () => {

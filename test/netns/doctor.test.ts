@@ -81,9 +81,41 @@ requires(
       const good = doctor(inPn, [...node, 'tap0']);
       expect(of(good.report, 'wiring')).toMatchObject({ state: 'ok' });
       expect(good.status).toBe(0);
+      expect(of(good.report, 'rules')).toMatchObject({
+        state: 'missing',
+        needed: false,
+        found: expect.stringContaining('vm1: iptables rules missing'),
+        todo: expect.stringContaining('colo rules apply'),
+      });
       const bad = doctor(inPn, [...node, 'tap9']);
       expect(of(bad.report, 'wiring')).toMatchObject({ state: 'missing', found: 'tap9 does not exist' });
       expect(bad.status).toBe(1);
+    } finally {
+      await lab.destroy();
+    }
+  });
+
+  test.each(['primary', 'secondary'] as const)('it sees whether the rules of a %s are in place', async (role) => {
+    const lab = await Lab.create({ plumbing: false });
+    try {
+      const host = role === 'primary' ? 'pn' : 'sn';
+      const inside = ['ip', 'netns', 'exec', lab.ns[host]];
+      const node = `--role ${role} --index 1 --forward-port fwd0 --guest-port tap0 --state-dir ${lab.dir}`.split(' ');
+      const rules = (...words: string[]) =>
+        lab.exec(host, process.execPath, ['-e', LOAD, '--', 'rules', ...words, ...node]);
+      await rules('apply');
+      expect(of(doctor(inside, node).report, 'rules')).toMatchObject({ state: 'ok', found: 'in place' });
+      // Another queue than that of the rules.
+      expect(of(doctor(inside, [...node, '--guest-queue', '7']).report, 'rules')).toMatchObject({
+        state: 'missing',
+        found: 'vm1: iptables rules missing',
+      });
+      if (role === 'primary') {
+        await lab.exec(host, 'tc', ['qdisc', 'del', 'dev', 'tap0', 'clsact']);
+        expect(of(doctor(inside, node).report, 'rules').found).toBe('vm1: no mirror');
+      }
+      await rules('remove');
+      expect(of(doctor(inside, node).report, 'rules')).toMatchObject({ state: 'missing' });
     } finally {
       await lab.destroy();
     }

@@ -3,5 +3,6 @@
 export { applyRules, type RulesReport } from './apply';
 export { checkRules } from './check';
 export { showLines, undoLines } from './commands';
+export { missingRules } from './missing';
 export { planOf, type RuleConfig, type RuleNode } from './plan';
 export { removeRules } from './remove';

@@ -17,10 +17,12 @@ test('a rule as people write it', () => {
 
 test.each([
   [{}, 'needs a protocol'],
-  [{ protocol: 'tpc' }, 'protocol'],
+  [{ protocol: 'tpc' }, 'protocol: must be one of icmp, igmp, tcp,'],
+  [{ protocol: 256 }, 'protocol'],
   [{ prefix: '10.0.0.0/33' }, 'prefix'],
   [{ ports: '99-1' }, 'no range of ports'],
   [{ ports: 70000 }, 'ports'],
+  [{ ports: '80,443' }, 'must be a port or a range'],
   [{ ports: '1-70000' }, 'no range of ports'],
   [{ port: 53 }, 'port'],
   ['tcp', 'rule'],

@@ -5,6 +5,7 @@ import { OperatorError } from '../core/errors';
 import { addConfigOptions, type Config, loadConfig, type Role } from '../daemon/config';
 import { Daemon } from '../daemon/daemon';
 import { createLogger } from '../daemon/log';
+import { missingRules } from '../io/rules';
 import { CAP_NET_ADMIN, CAP_NET_RAW, dropCapabilities } from '../native';
 import { untilSignal } from './signals';
 
@@ -41,15 +42,17 @@ async function run(config: Config, reload: () => Config): Promise<void> {
     process.exit(EXIT_SOFTWARE);
   });
   const ended = untilSignal(log);
-  const daemon = await Daemon.start(config, log);
+  // Until it has started there is nothing to read again; without a handler the signal would end it.
+  let daemon: Daemon | undefined;
   process.on('SIGHUP', () => {
     try {
-      daemon.reloadBypass(new Map(reload().nodes.map((node) => [node.index, node.bypassRules])));
+      daemon?.reloadBypass(new Map(reload().nodes.map((node) => [node.index, node.bypassRules])));
     } catch (error) {
       if (!(error instanceof OperatorError)) throw error;
       log.error({ error: error.message, hint: error.hint }, 'the configuration was not read again, the old bypass rules stay');
     }
   });
+  daemon = await Daemon.start(config, log, () => missingRules(config));
   await ended;
   await daemon.close();
   log.info('ended');

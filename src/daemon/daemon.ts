@@ -49,6 +49,7 @@ export class Daemon implements ControlActions {
   private constructor(
     private readonly settings: DaemonSettings,
     private readonly log: Logger,
+    private readonly missingRules: () => Promise<string[]>,
   ) {
     ensureStateDir(settings.stateDir);
     for (const node of settings.nodes) {
@@ -88,9 +89,12 @@ export class Daemon implements ControlActions {
     });
   }
 
-  /** Opens everything and goes on where an earlier process stopped. Throws OperatorError. */
-  static async start(settings: DaemonSettings, log: Logger): Promise<Daemon> {
-    const daemon = new Daemon(settings, log);
+  /**
+   * Opens everything and goes on where an earlier process stopped. `missingRules` tells, in words, what this host lacks. Throws
+   * OperatorError.
+   */
+  static async start(settings: DaemonSettings, log: Logger, missingRules: () => Promise<string[]>): Promise<Daemon> {
+    const daemon = new Daemon(settings, log, missingRules);
     await daemon.open();
     return daemon;
   }
@@ -137,7 +141,19 @@ export class Daemon implements ControlActions {
     } else if (fresh) {
       node.forgetPair();
     }
+    if (mode !== ColoMode.UNPROTECTED) void this.lookForRules();
     return 0;
+  }
+
+  /** A node that gets no packets looks well: everything passes it by. */
+  private async lookForRules(): Promise<void> {
+    try {
+      const missing = await this.missingRules();
+      if (missing.length === 0) return;
+      this.log.warn({ missing }, 'RULES ARE MISSING: what they do not queue is not compared or translated; see colo rules');
+    } catch (error) {
+      this.log.warn({ error: (error as Error).message }, 'whether the rules are in place cannot be told');
+    }
   }
 
   checkpoint(index: number): ActionResult {

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { OperatorError } from '../core/errors';
 import { addConfigOptions, type Config, loadConfig, type Role } from '../daemon/config';
 import { Daemon } from '../daemon/daemon';
-import { createLogger } from '../daemon/log';
+import { createLogger, type Logger } from '../daemon/log';
 import { CAP_NET_ADMIN, CAP_NET_RAW, dropCapabilities } from '../native';
 
 const DESCRIPTIONS: Record<Role, string> = {
@@ -39,7 +39,7 @@ async function run(config: Config, reload: () => Config): Promise<void> {
     log.fatal({ error: error.stack ?? String(error) }, 'internal error: ending, the kernel drops what was held');
     process.exit(EXIT_SOFTWARE);
   });
-  const daemon = await Daemon.start(config, log);
+  const daemon = await started(config, log);
   process.on('SIGHUP', () => {
     try {
       daemon.reloadBypass(new Map(reload().nodes.map((node) => [node.index, node.bypassRules])));
@@ -58,6 +58,17 @@ async function run(config: Config, reload: () => Config): Promise<void> {
   });
   await daemon.close();
   log.info('ended');
+}
+
+/** A queue that is bound already would keep a process alive that gives no verdicts. */
+async function started(config: Config, log: Logger): Promise<Daemon> {
+  try {
+    return await Daemon.start(config, log);
+  } catch (error) {
+    // Not before the error was told.
+    setImmediate(() => process.exit());
+    throw error;
+  }
 }
 
 export function addPrimaryCommand(program: Command): void {

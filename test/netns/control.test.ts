@@ -1,7 +1,7 @@
 // What operators and controllers do, and what happens when they go: rules at run time, strangers, lost controllers, signals.
-import { chmodSync, readdirSync, readFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { GUEST_IP } from './lab';
+import { GUEST_IP, type LabProcess } from './lab';
 import { requires } from './requires';
 import type { Transfer } from './support/client';
 import { GUEST_PORT, Pair, SECRETS } from './support/pair';
@@ -135,6 +135,33 @@ requires('netns', 'nfqueue')('control', () => {
     pair.controllers.primary.close();
     await pair.daemons.primary.waitFor(/what was held is dropped/);
     expect(await wire.count(SECRETS.primary)).toBe(0);
+  });
+
+  test.each(['a control socket', 'a metrics port'])('a daemon that finds %s taken ends, and leaves its queues', async (what) => {
+    await start();
+    const file = join(pair.lab.dir, 'second.yaml');
+    const second = {
+      role: 'primary',
+      stateDir: join(pair.lab.dir, 'second'),
+      nodes: [{ index: 2, guestPort: 'tap0', forwardPort: 'fwd0', queues: { guest: 7, forward: 8 } }],
+      control: { netlinkPort: 29, unixPath: join(pair.lab.dir, 'second.sock') },
+      metricsPort: 9464,
+    };
+    let holder: LabProcess | undefined;
+    if (what === 'a control socket') second.control.unixPath = pair.socketPath('primary');
+    else {
+      const script = "require('node:http').createServer().listen(9464, '127.0.0.1', () => console.log('listens'))";
+      holder = pair.lab.spawn('pn', process.execPath, ['-e', script]);
+      await holder.waitFor(/listens/);
+    }
+    writeFileSync(file, JSON.stringify(second));
+    const program = join(ROOT, 'dist', 'cli', 'main.js');
+    const daemon = pair.lab.spawn('pn', process.execPath, [program, 'primary', '--config', file]);
+    expect(await daemon.ended(15_000)).toBe(2);
+    expect(daemon.output).toMatch(/^colo: .*EADDRINUSE.*\ncolo: /);
+    const queues = pair.lab.execSync('pn', 'cat', ['/proc/net/netfilter/nfnetlink_queue']);
+    expect(queues).not.toMatch(/^ *[78] /m);
+    await holder?.stop();
   });
 
   test('SIGTERM ends the daemon and lets nothing out', async () => {

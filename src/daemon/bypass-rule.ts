@@ -7,18 +7,35 @@ import { type BypassRule, MAX_BYPASS_RULES } from '../pmycolo/bypass';
 
 const PROTOCOLS: Record<string, number> = { icmp: 1, igmp: 2, tcp: 6, udp: 17, gre: 47, esp: 50, icmpv6: 58, sctp: 132 };
 
-const port = z.number().int().min(0).max(65535);
+const PROTOCOL_ERROR = `must be one of ${Object.keys(PROTOCOLS).join(', ')}, or a number from 0 to 255`;
+const PORTS_ERROR = 'must be a port from 0 to 65535, or a range such as 8000-8080';
 
 export const bypassRuleSchema = z
   .strictObject({
-    protocol: z.union([z.enum(Object.keys(PROTOCOLS) as [string, ...string[]]), z.number().int().min(0).max(255)]).optional(),
+    protocol: z
+      .union(
+        [
+          z.enum(Object.keys(PROTOCOLS) as [string, ...string[]]),
+          z.number().int(PROTOCOL_ERROR).min(0, PROTOCOL_ERROR).max(255, PROTOCOL_ERROR),
+        ],
+        { error: PROTOCOL_ERROR },
+      )
+      .optional(),
     /** Address or prefix, such as 10.0.0.0/8 or 2001:db8::/32. */
     prefix: z
       .string()
       .refine((text) => parsePrefix(text) !== undefined, 'must be an address or prefix such as 10.0.0.0/8 or 2001:db8::/32')
       .optional(),
     /** One port, or a range such as "8000-8080". */
-    ports: z.union([port, z.string().regex(/^\d{1,5}(-\d{1,5})?$/, 'must be a port or a range such as 8000-8080')]).optional(),
+    ports: z
+      .union(
+        [
+          z.number().int(PORTS_ERROR).min(0, PORTS_ERROR).max(65535, PORTS_ERROR),
+          z.string().regex(/^\d{1,5}(-\d{1,5})?$/, PORTS_ERROR),
+        ],
+        { error: PORTS_ERROR },
+      )
+      .optional(),
     /** Whose address and port are meant. */
     end: z.enum(['guest', 'peer', 'either']).default('either'),
   })

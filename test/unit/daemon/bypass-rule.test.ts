@@ -17,10 +17,13 @@ test('a rule as people write it', () => {
 
 test.each([
   [{}, 'needs a protocol'],
-  [{ protocol: 'tpc' }, 'protocol'],
+  [{ protocol: 'tpc' }, 'protocol: must be one of icmp, igmp, tcp,'],
+  [{ protocol: 300 }, 'or a number from 0 to 255'],
+  [{ protocol: 1.5 }, 'or a number from 0 to 255'],
   [{ prefix: '10.0.0.0/33' }, 'prefix'],
   [{ ports: '99-1' }, 'no range of ports'],
-  [{ ports: 70000 }, 'ports'],
+  [{ ports: 70000 }, 'ports: must be a port from 0 to 65535, or a range'],
+  [{ ports: true }, 'ports: must be a port from 0 to 65535, or a range'],
   [{ ports: '1-70000' }, 'no range of ports'],
   [{ port: 53 }, 'port'],
   ['tcp', 'rule'],

@@ -7,8 +7,11 @@ import { type ClientEvent, JsonReply, readDatagram } from '../nfnetlink-colo/cli
 
 const ANSWER_TIMEOUT_MS = 5000;
 
+/** What an errno means that comes without words, and what to do, by its name. */
+export type Refusals = Readonly<Record<string, readonly [meaning: string, todo: string]>>;
+
 /** Sends a request and resolves with the JSON of the reply, or undefined for a plain acknowledgement. */
-export function ask(path: string, request: Uint8Array): Promise<unknown> {
+export function ask(path: string, request: Uint8Array, refusals: Refusals = {}): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const reply = new JsonReply();
     let parts = 0;
@@ -26,7 +29,7 @@ export function ask(path: string, request: Uint8Array): Promise<unknown> {
         finish(() => resolve(parts === 0 ? undefined : reply.finish()));
       } else if (event.kind === 'result') {
         if (event.result === 0) finish(() => resolve(undefined));
-        else fail(refused(event.result, event.why));
+        else fail(refused(event.result, event.why, { ...REFUSALS, ...refusals }));
       } else if (event.kind === 'broken') {
         fail(new OperatorError('EPROTO', `the daemon's answer cannot be read: ${event.error.message}`));
       }
@@ -45,19 +48,13 @@ export function ask(path: string, request: Uint8Array): Promise<unknown> {
   });
 }
 
-function refused(errno: number, message: string | undefined): OperatorError {
+function refused(errno: number, words: string | undefined, refusals: Refusals): OperatorError {
   const name = errnoName(errno);
-  return new OperatorError(name, `the daemon refused: ${message ?? EXPLANATIONS[name] ?? name}`, HINTS[name]);
+  if (words !== undefined) return new OperatorError(name, `the daemon refused: ${words}`);
+  const [meaning, todo] = refusals[name] ?? [name, undefined];
+  return new OperatorError(name, `the daemon refused: ${meaning}`, todo);
 }
 
-const EXPLANATIONS: Record<string, string> = {
-  EPERM: 'not permitted, or not for this role',
-  EEXIST: 'exists already, or there is no such node',
-  EINVAL: 'the message does not fit the node',
-};
-
-const HINTS: Record<string, string> = {
-  EPERM: 'speak as root or as a uid of control.allowUids; failover is for a secondary only',
-  EEXIST: 'compare --node and --mode with `colo status`',
-  EINVAL: 'the mode must be that of the node: `colo status` shows it',
+const REFUSALS: Refusals = {
+  EPERM: ['not permitted', 'speak as root or as a uid of control.allowUids'],
 };

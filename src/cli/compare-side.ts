@@ -1,7 +1,7 @@
 // One of the two captures of `colo compare`: its IP packets, and a count of what was passed over and why.
 
 import { readCapture } from '../io/pcap';
-import { LINK_NAMES, networkOffset } from '../io/pcap-link';
+import { LINK_NAMES, LINK_UNKNOWN, networkOffset } from '../io/pcap-link';
 import { isInfrastructure } from '../packet/infrastructure';
 import { PARSE_IP_LENGTH, PARSE_NAMES, PARSE_OK, parseIp } from '../packet/parse';
 import { PacketView } from '../packet/view';
@@ -36,6 +36,8 @@ export class SidePacket {
 
 export class Skipped {
   readonly counts = new Map<string, number>();
+  /** A link type that nothing is known of, if there was one. */
+  unknownLinkType: number | undefined;
 
   add(reason: string): void {
     this.counts.set(reason, (this.counts.get(reason) ?? 0) + 1);
@@ -54,6 +56,7 @@ export function* ipPackets(path: string, skipped: Skipped): Generator<SidePacket
     const off = networkOffset(captured.linkType, data);
     if (off < 0) {
       skipped.add(LINK_NAMES[-off - 1]!);
+      if (off === LINK_UNKNOWN) skipped.unknownLinkType = captured.linkType;
       continue;
     }
     packet.buf = data;

@@ -356,6 +356,31 @@ describe('trouble', () => {
     expect(failure(() => compareCaptures(dir, good)).message).toContain('not a file');
   });
 
+  test('a capture in which there is nothing to find: said of the right file, with the reason', () => {
+    const packet = buildUdp({ payload: 'x' });
+    const good = capture(dir, 'good.pcap', [packet]);
+    const strange = join(dir, 'strange.pcap');
+    writeFileSync(strange, encodePcap([{ data: packet }], { linkType: 147 }));
+    const guests = [GUEST.join('.')];
+    for (const options of [{}, { guests }]) {
+      expect(failure(() => compareCaptures(good, strange, options))).toMatchObject({
+        code: 'ECAPTURE',
+        message: expect.stringMatching(/strange\.pcap: its packets have link type 147,/),
+      });
+    }
+    const empty = write(dir, 'empty.pcap', []);
+    expect(failure(() => compareCaptures(good, empty))).toMatchObject({
+      code: 'ENOTHING',
+      message: expect.stringMatching(/empty\.pcap has no IP packet$/),
+    });
+    const garbage = write(dir, 'garbage.pcap', [{ data: Buffer.from([0x10]) }, { data: Buffer.from([0x10]) }]);
+    expect(failure(() => compareCaptures(garbage, good)).message).toMatch(
+      /garbage\.pcap has no IP packet \(skipped: 2 not_ip\)$/,
+    );
+    // A guest that is named may have been silent.
+    expect(compareCaptures(good, empty, { guests }).differences).toMatchObject([{ cause: 'secondary_silent' }]);
+  });
+
   test("packets that were cut, if they are the guest's", () => {
     const packet = buildUdp({ payload: 'x'.repeat(100) });
     const cut = { data: packet.subarray(0, 60), originalBytes: packet.length };

@@ -40,7 +40,7 @@ export class Daemon implements ControlActions {
   private readonly control: ControlChannel;
   private readonly netlink: NetlinkCarrier;
   private readonly unix: SeqpacketCarrier;
-  private readonly conntrack: { close(): void };
+  private readonly conntrack: ReturnType<typeof watchConntrack>;
   private metricsServer: Server | undefined;
   private timer: NodeJS.Timeout | undefined;
   private readonly startedAt = Date.now();
@@ -189,7 +189,13 @@ export class Daemon implements ControlActions {
   }
 
   stats(index: number | undefined): Record<string, unknown> {
-    if (index === undefined) return { rssBytes: process.memoryUsage.rss() };
+    if (index === undefined) {
+      return {
+        rssBytes: process.memoryUsage.rss(),
+        connectionsRefused: this.unix.refused,
+        conntrackOverruns: this.conntrack.lost,
+      };
+    }
     const m = this.nodes.get(index)!.metrics();
     return {
       counters: m.counters,

@@ -24,7 +24,7 @@ import type { Logger } from './log';
 import type { NodeMetrics } from './metrics';
 import type { NodeSettings } from './node-config';
 import { portState } from './port-state';
-import { queueGauges, queueOptions } from './queue-options';
+import { queueCounters, queueGauges, queueOptions } from './queue-options';
 import { statePath } from './state-file';
 
 /** Connections whose delta outlives the daemon; a record is 128 bytes of the state directory. */
@@ -40,7 +40,10 @@ export class PrimaryNode {
   private readonly forward: NfQueue;
   private readonly addressRequests: { close(): void };
   private readonly loss: ControllerLoss;
+  private readonly deltas: StoredDeltas;
   private readonly resets: Uint32Array[] = [];
+  /** Resets beyond MAX_RESETS. */
+  private resetsLost = 0;
   private guestDead = false;
   private dropping = false;
 
@@ -58,13 +61,14 @@ export class PrimaryNode {
     this.loss = new ControllerLoss(settings.onControllerLoss);
     const bytes = randomBytes(8);
     const seed = [bytes.readUInt32LE(0), bytes.readUInt32LE(4)] as const;
+    this.deltas = new StoredDeltas(table, seed);
     this.engine = new PrimaryEngine(
       {
         limits: settings.limits,
         compareTimeoutMs: settings.compareTimeoutMs,
         forwardSettleMs: settings.forwardSettleMs,
         seed,
-        deltas: new StoredDeltas(table, seed),
+        deltas: this.deltas,
       },
       {
         accept: (id) => this.guest.accept(id),
@@ -124,7 +128,9 @@ export class PrimaryNode {
 
   /** Conntrack sees a packet before the queue does, so what the guest sent before has to be read first: at the next tick. */
   conntrackReset(key: Uint32Array): void {
-    if (this.engine.isProtected && this.resets.length < MAX_RESETS) this.resets.push(key.slice());
+    if (!this.engine.isProtected) return;
+    if (this.resets.length < MAX_RESETS) this.resets.push(key.slice());
+    else this.resetsLost++;
   }
 
   controllerLost(): void {
@@ -176,7 +182,12 @@ export class PrimaryNode {
     const forward = queueGauges(this.forward);
     return {
       labels: { node: this.settings.name, role: this.role },
-      counters: this.engine.counters.snapshot(),
+      counters: {
+        ...this.engine.counters.snapshot(),
+        deltas_lost: this.deltas.lost,
+        conntrack_resets_lost: this.resetsLost,
+        ...queueCounters(this.guest, this.forward),
+      },
       requests: this.engine.counters.requestsByCause(),
       gauges: {
         protected: this.engine.isProtected ? 1 : 0,

@@ -22,7 +22,7 @@ import type { Logger } from './log';
 import type { NodeMetrics } from './metrics';
 import type { NodeSettings } from './node-config';
 import { portState } from './port-state';
-import { queueGauges, queueOptions } from './queue-options';
+import { queueCounters, queueGauges, queueOptions } from './queue-options';
 import { statePath } from './state-file';
 
 /**
@@ -138,7 +138,7 @@ export class SecondaryNode {
     const forward = queueGauges(this.forward);
     return {
       labels: { node: this.settings.name, role: this.role },
-      counters: this.engine.counters.snapshot(),
+      counters: { ...this.engine.counters.snapshot(), ...queueCounters(this.guest, this.forward) },
       requests: {},
       gauges: {
         failed_over: this.engine.failedOver ? 1 : 0,

@@ -50,7 +50,14 @@ requires('netns', 'nfqueue')('control', () => {
       return primary_bypassed! > 0 && secondary_bypassed! > 0;
     });
     expect(await wire.count(SECRETS.secondary)).toBe(0);
-    expect(await counted()).toMatchObject({ divergences: 0, primary_unprotected: pair.unprotectedBefore });
+    expect(await counted()).toMatchObject({
+      divergences: 0,
+      primary_unprotected: pair.unprotectedBefore,
+      deltas_lost: 0,
+      conntrack_resets_lost: 0,
+      guest_queue_malformed: 0,
+      forward_queue_verdict_errors: 0,
+    });
     expect(pair.controllers.primary.notices).toBe(0);
   });
 

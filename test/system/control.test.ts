@@ -37,7 +37,7 @@ class Server {
   readonly daemon = new RecordingDaemon();
   readonly channel: ControlChannel;
   private readonly netlink: NetlinkCarrier;
-  private readonly unix: SeqpacketCarrier;
+  readonly unix: SeqpacketCarrier;
   /** Times that the list of ports was looked at. */
   looks = 0;
   nowMs = 0;
@@ -492,6 +492,7 @@ requires('addon', 'root')('users who may not speak', () => {
     await until(() => lines.length === 1);
     expect(await ask(overUnix(), generation2.init(PRIMARY, { pid: 0 }))).toMatchObject([{ result: 0 }]);
     expect(server.daemon.take()).toEqual(['init 1 mode 1 fresh']);
+    expect(server.unix.refused).toBeGreaterThan(0);
   });
 });
 

@@ -116,7 +116,11 @@ function completed(text: ConfigText): Config {
 
 function completedNode(node: NodeText, k: number, text: ConfigText): NodeConfig {
   const { guestQueue, forwardQueue, forwardBridge } = nodeDefaults(k);
-  const { queueLength, receiveBufferBytes, ...limits } = { ...DEFAULTS.limits, ...text.limits, ...node.limits };
+  const { keptConnections, queueLength, receiveBufferBytes, ...limits } = {
+    ...DEFAULTS.limits,
+    ...text.limits,
+    ...node.limits,
+  };
   return {
     index: node.index,
     name: node.name ?? `vm${node.index}`,
@@ -129,6 +133,7 @@ function completedNode(node: NodeText, k: number, text: ConfigText): NodeConfig 
     forwardQueue: node.queues.forward ?? forwardQueue,
     queueBypass: node.queueBypass,
     otherProtocols: node.otherProtocols,
+    keptConnections,
     queueLength,
     receiveBufferBytes,
     compareTimeoutMs: node.compareTimeoutMs,

@@ -27,9 +27,6 @@ import { portState } from './port-state';
 import { queueCounters, queueGauges, queueOptions } from './queue-options';
 import { statePath } from './state-file';
 
-/** Connections whose delta outlives the daemon; a record is 128 bytes of the state directory. */
-const DELTA_CAPACITY = 1 << 16;
-
 /** Resets told between two ticks that are acted on; for the others the timeout asks for a checkpoint. */
 const MAX_RESETS = 4096;
 
@@ -53,7 +50,10 @@ export class PrimaryNode {
     /** Passes a checkpoint request on to the controller. */
     private readonly requestCheckpoint: (cause: CheckpointCause) => void,
   ) {
-    const words = mapFile(statePath(settings.stateDir, 'deltas', settings.index), OffsetTable.bytesFor(DELTA_CAPACITY));
+    const words = mapFile(
+      statePath(settings.stateDir, 'deltas', settings.index),
+      OffsetTable.bytesFor(settings.keptConnections),
+    );
     const table = new OffsetTable(new Uint32Array(words.buffer, words.byteOffset, words.byteLength >>> 2));
     if (table.origin !== 'new' && table.origin !== 'resumed') {
       this.log.warn({ origin: table.origin }, 'the kept sequence deltas are unusable, starting without them');

@@ -31,9 +31,6 @@ import { statePath } from './state-file';
  */
 const HEADER_BYTES = 512;
 
-/** Connections whose offsets outlive the daemon; a record is 128 bytes of the state directory. */
-const OFFSET_CAPACITY = 1 << 16;
-
 export class SecondaryNode {
   readonly role = 'secondary';
   readonly engine: SecondaryEngine;
@@ -49,7 +46,10 @@ export class SecondaryNode {
     const seed = randomBytes(8);
     this.engine = new SecondaryEngine({
       mode: 'failover',
-      offsets: mapFile(statePath(settings.stateDir, 'offsets', settings.index), OffsetTable.bytesFor(OFFSET_CAPACITY)),
+      offsets: mapFile(
+        statePath(settings.stateDir, 'offsets', settings.index),
+        OffsetTable.bytesFor(settings.keptConnections),
+      ),
       seed: [seed.readUInt32LE(0), seed.readUInt32LE(4)],
       nowMs: nowMs(),
     });

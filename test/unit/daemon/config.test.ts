@@ -42,6 +42,7 @@ describe('defaults', () => {
     });
     expect(config.nodes[0]!.limits).toEqual({
       ...DEFAULTS.limits,
+      keptConnections: undefined,
       queueLength: undefined,
       receiveBufferBytes: undefined,
     });
@@ -68,6 +69,8 @@ describe('defaults', () => {
     });
     expect(config.nodes[0]!.limits.maxFlows).toBe(500);
     expect(config.nodes[0]!.queueLength).toBe(20000);
+    expect(config.nodes[0]!.keptConnections).toBe(65536);
+    expect(checkConfig(node({ limits: { keptConnections: 200_000 } })).nodes[0]!.keptConnections).toBe(200_000);
   });
 
   test('sizes may have a unit', () => {

@@ -73,7 +73,12 @@ export function toBypassRule(text: BypassRuleText): BypassRule {
   return rule;
 }
 
-/** A node's rules, by their text. */
+/** A rule may be written in several ways: ports: "22" and ports: 22, protocol: 6 and protocol: tcp. */
+function keyOf(rule: BypassRule): string {
+  return JSON.stringify(rule);
+}
+
+/** A node's rules, by what they say. */
 export class BypassRules {
   private readonly rules = new Map<string, { text: BypassRuleText; rule: BypassRule }>();
 
@@ -83,7 +88,7 @@ export class BypassRules {
 
   add(value: unknown): void {
     const parsed = parseBypassRule(value);
-    const key = JSON.stringify(parsed.text);
+    const key = keyOf(parsed.rule);
     if (!this.rules.has(key) && this.rules.size >= MAX_BYPASS_RULES) {
       throw new OperatorError('EBYPASS', `there are ${MAX_BYPASS_RULES} bypass rules already`, 'remove some, or write prefixes and ranges');
     }
@@ -92,7 +97,7 @@ export class BypassRules {
 
   /** False when there is no such rule. */
   remove(value: unknown): boolean {
-    return this.rules.delete(JSON.stringify(parseBypassRule(value).text));
+    return this.rules.delete(keyOf(parseBypassRule(value).rule));
   }
 
   clear(): void {

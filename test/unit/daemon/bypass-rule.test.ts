@@ -32,11 +32,16 @@ test.each([
   expect(() => parseBypassRule(value)).toThrow(word);
 });
 
-test('a set of rules: no doubles, a bound, removal by the same words', () => {
+test('a set of rules: no doubles, a bound, removal however it was written', () => {
   const rules = new BypassRules([{ ports: 1, end: 'either' }]);
   rules.add({ ports: 1 });
   expect(rules.list().length).toBe(1);
   expect(rules.remove({ ports: 2 })).toBe(false);
+  // A file says "22", and the command line says 22.
+  rules.add({ ports: '22', protocol: 6 });
+  rules.add({ protocol: 'tcp', ports: '22-22' });
+  expect(rules.list().length).toBe(2);
+  expect(rules.remove({ ports: 22, protocol: 'tcp' })).toBe(true);
   expect(rules.remove({ ports: 1 })).toBe(true);
   for (let i = 0; i < 256; i++) rules.add({ ports: i });
   expect(() => rules.add({ ports: 300 })).toThrow('256');

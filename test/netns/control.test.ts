@@ -1,5 +1,5 @@
 // What operators and controllers do, and what happens when they go: rules at run time, strangers, lost controllers, signals.
-import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { GUEST_IP, type LabProcess } from './lab';
 import { requires } from './requires';
@@ -169,6 +169,22 @@ requires('netns', 'nfqueue')('control', () => {
     const queues = pair.lab.execSync('pn', 'cat', ['/proc/net/netfilter/nfnetlink_queue']);
     expect(queues).not.toMatch(/^ *[78] /m);
     await holder?.stop();
+  });
+
+  test('a state directory that cannot be written does not stop a failover, and is written when it can be', async () => {
+    await start();
+    const kept = join(pair.lab.dir, 'secondary', 'control-secondary');
+    mkdirSync(`${kept}.new`);
+    pair.lab.killPrimary();
+    await pair.controllers.secondary.failover();
+    const daemon = pair.daemons.secondary;
+    await daemon.waitFor(/the guest is on the outer bridge/);
+    await daemon.waitFor(/"level":"error".*EISDIR.*cannot be kept/);
+    expect(readFileSync(kept, 'utf8')).toContain('"failedOver":false');
+    rmdirSync(`${kept}.new`);
+    await until('kept state', () => readFileSync(kept, 'utf8').includes('"failedOver":true'));
+    expect(daemon.exitCode).toBeUndefined();
+    expect(daemon.output.match(/cannot be kept/g)).toHaveLength(1);
   });
 
   test('SIGTERM ends the daemon and lets nothing out', async () => {

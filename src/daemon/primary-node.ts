@@ -82,7 +82,11 @@ export class PrimaryNode {
     this.engine.setBypass(settings.bypass);
     this.guest = new NfQueue(queueOptions(settings, settings.guestQueue), (count) => this.onGuest(count));
     this.forward = new NfQueue(queueOptions(settings, settings.forwardQueue), (count) => this.onForward(count));
-    this.addressRequests = watchAddressRequests(settings.forwardPort, () => this.engine.secondaryAddressRequest());
+    this.addressRequests = watchAddressRequests(
+      settings.forwardPort,
+      () => this.engine.secondaryAddressRequest(),
+      this.log,
+    );
   }
 
   /** A controller has come: a new pair, or (resume) the one that there was before this daemon was restarted. */

@@ -5,7 +5,7 @@ import { GUEST_IP, type LabProcess } from './lab';
 import { requires } from './requires';
 import type { Transfer } from './support/client';
 import { GUEST_PORT, Pair, SECRETS } from './support/pair';
-import { until } from './support/wait';
+import { sleep, until } from './support/wait';
 import { Wire } from './support/wire';
 
 jest.setTimeout(180_000);
@@ -185,6 +185,36 @@ requires('netns', 'nfqueue')('control', () => {
     await until('kept state', () => readFileSync(kept, 'utf8').includes('"failedOver":true'));
     expect(daemon.exitCode).toBeUndefined();
     expect(daemon.output.match(/cannot be kept/g)).toHaveLength(1);
+  });
+
+  test('an ARP request of the SVM asks for a checkpoint, once an epoch, also after the forward port was off', async () => {
+    await start();
+    const { primary } = pair.controllers;
+    const asked = async () => (await pair.stats('primary')).requests.secondary_address_request;
+    const request = () =>
+      pair.lab.exec('svm', 'busybox', ['arping', '-c', '1', '-w', '1', '-I', 'eth0', '10.77.0.77'], { allowFailure: true });
+    const fwd0 = (...change: string[]) => pair.lab.execSync('pn', 'ip', ['link', 'set', 'dev', 'fwd0', ...change]);
+    /** The daemon listens again a moment after the port is back. */
+    const askedAgain = async (times: number): Promise<void> => {
+      await until('a request that is heard', async () => {
+        await request();
+        return (await asked()) === times;
+      });
+    };
+    await request();
+    await until('notice', () => primary.notices === 1);
+    expect(await asked()).toBe(1);
+    await request();
+    expect(await asked()).toBe(1);
+    await primary.checkpoint();
+    await askedAgain(2);
+
+    await primary.checkpoint();
+    fwd0('down');
+    await sleep(100);
+    fwd0('up');
+    await askedAgain(3);
+    expect(primary.notices).toBe(3);
   });
 
   test('SIGTERM ends the daemon and lets nothing out', async () => {

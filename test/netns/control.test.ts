@@ -187,7 +187,7 @@ requires('netns', 'nfqueue')('control', () => {
     expect(daemon.output.match(/cannot be kept/g)).toHaveLength(1);
   });
 
-  test('an ARP request of the SVM asks for a checkpoint, once an epoch, also after the forward port was off', async () => {
+  test('an ARP or ND request of the SVM asks for a checkpoint, once an epoch, also after the forward port was off', async () => {
     await start();
     const { primary } = pair.controllers;
     const asked = async () => (await pair.stats('primary')).requests.secondary_address_request;
@@ -215,6 +215,12 @@ requires('netns', 'nfqueue')('control', () => {
     fwd0('up');
     await askedAgain(3);
     expect(primary.notices).toBe(3);
+
+    // Neighbour discovery comes by the queue.
+    await primary.checkpoint();
+    await pair.lab.exec('svm', 'busybox', ['ping', '-6', '-c', '1', '-W', '1', 'fd77::77'], { allowFailure: true });
+    await until('notice', () => primary.notices === 4);
+    expect(await asked()).toBe(4);
   });
 
   test('SIGTERM ends the daemon and lets nothing out', async () => {

@@ -1,7 +1,7 @@
 // What operators and controllers do, and what happens when they go: rules at run time, strangers, lost controllers, signals.
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { GUEST_IP, type LabProcess } from './lab';
+import { GUEST_IP, GUEST_IP6, GUEST_MAC, type LabProcess } from './lab';
 import { requires } from './requires';
 import type { Transfer } from './support/client';
 import { GUEST_PORT, Pair, SECRETS } from './support/pair';
@@ -221,6 +221,20 @@ requires('netns', 'nfqueue')('control', () => {
     await pair.lab.exec('svm', 'busybox', ['ping', '-6', '-c', '1', '-W', '1', 'fd77::77'], { allowFailure: true });
     await until('notice', () => primary.notices === 4);
     expect(await asked()).toBe(4);
+  });
+
+  test("at a failover the network is told where the guest's addresses are now", async () => {
+    await start();
+    for (const host of [GUEST_IP, GUEST_IP6]) {
+      await pair.client.run({ op: 'get', host, port: GUEST_PORT, bytes: 1000 }, 60_000);
+    }
+    const heard = pair.lab.spawn('client', 'tcpdump', ['-lnei', 'lan0', 'arp or icmp6']);
+    await heard.waitFor(/listening on/);
+    pair.lab.killPrimary();
+    await pair.controllers.secondary.failover();
+    await pair.daemons.secondary.waitFor(/addresses are announced/);
+    await heard.waitFor(new RegExp(`${GUEST_MAC} > ff:ff:ff:ff:ff:ff.*ARP.*${GUEST_IP}.*tell ${GUEST_IP}`));
+    await heard.waitFor(new RegExp(`${GUEST_MAC} > 33:33:00:00:00:01.*neighbor advertisement.*${GUEST_IP6}`));
   });
 
   test('SIGTERM ends the daemon and lets nothing out', async () => {

@@ -10,6 +10,16 @@ const PROTOCOLS: Record<string, number> = { icmp: 1, igmp: 2, tcp: 6, udp: 17, g
 const PROTOCOL_ERROR = `must be one of ${Object.keys(PROTOCOLS).join(', ')}, or a number from 0 to 255`;
 const PORTS_ERROR = 'must be a port from 0 to 65535, or a range such as 8000-8080';
 
+function portsOf(text: string | number): { first: number; last: number } {
+  const [first, last] = String(text).split('-').map(Number);
+  return { first: first!, last: last ?? first! };
+}
+
+function isRange(text: string): boolean {
+  const { first, last } = portsOf(text);
+  return first <= last && last <= 65535;
+}
+
 export const bypassRuleSchema = z
   .strictObject({
     protocol: z
@@ -31,7 +41,10 @@ export const bypassRuleSchema = z
       .union(
         [
           z.number().int(PORTS_ERROR).min(0, PORTS_ERROR).max(65535, PORTS_ERROR),
-          z.string().regex(/^\d{1,5}(-\d{1,5})?$/, PORTS_ERROR),
+          z
+            .string()
+            .regex(/^\d{1,5}(-\d{1,5})?$/, PORTS_ERROR)
+            .refine(isRange, 'must be a range of ports from low to high, at most 65535'),
         ],
         { error: PORTS_ERROR },
       )
@@ -63,12 +76,9 @@ export function toBypassRule(text: BypassRuleText): BypassRule {
     rule.prefixBits = prefix.bits;
   }
   if (text.ports !== undefined) {
-    const [first, last] = String(text.ports).split('-').map(Number);
-    rule.firstPort = first!;
-    rule.lastPort = last ?? first!;
-    if (rule.lastPort > 65535 || rule.firstPort > rule.lastPort) {
-      throw new OperatorError('EBYPASS', `bypass rule: ports: ${text.ports} is no range of ports`, 'write LOW-HIGH, at most 65535');
-    }
+    const { first, last } = portsOf(text.ports);
+    rule.firstPort = first;
+    rule.lastPort = last;
   }
   return rule;
 }

@@ -21,10 +21,10 @@ test.each([
   [{ protocol: 300 }, 'or a number from 0 to 255'],
   [{ protocol: 1.5 }, 'or a number from 0 to 255'],
   [{ prefix: '10.0.0.0/33' }, 'prefix'],
-  [{ ports: '99-1' }, 'no range of ports'],
+  [{ ports: '99-1' }, 'ports: must be a range of ports from low to high'],
   [{ ports: 70000 }, 'ports: must be a port from 0 to 65535, or a range'],
   [{ ports: true }, 'ports: must be a port from 0 to 65535, or a range'],
-  [{ ports: '1-70000' }, 'no range of ports'],
+  [{ ports: '1-70000' }, 'ports: must be a range of ports from low to high'],
   [{ port: 53 }, 'port'],
   ['tcp', 'rule'],
 ])('%j is refused and says why', (value, word) => {

@@ -154,7 +154,7 @@ describe('refusals name the key and what is allowed', () => {
     [
       'a bypass rule with ports that are none',
       node({ bypass: [{ ports: '9-8' }] }),
-      /^nodes\[0\]\.bypass\[0\]: .*9-8 is no range of ports/,
+      /^nodes\[0\]\.bypass\[0\]\.ports must be a range of ports from low to high, at most 65535, not "9-8"$/,
     ],
   ])('%s', (_what, value, message) => {
     expect(refused(value)).toMatch(message);

@@ -308,7 +308,7 @@ describe('different', () => {
 describe('fragments are compared as the packets that they make', () => {
   const cut = (packet: Buffer, id: number, ...at: number[]): Buffer[] =>
     pieces(packet.length - (packet[0]! >>> 4 === 4 ? 20 : 40), at).map((piece) => fragmentOf(packet, piece, id));
-  const v6 = { src: Array(16).fill(1), dst: Array(16).fill(2) };
+  const v6 = { family: 6 as const, src: Array(16).fill(1), dst: Array(16).fill(2) };
 
   test.each([{}, v6])('wherever they were cut, in whatever order they came', (fields) => {
     const datagram = buildUdp({ ...fields, payload: TEXT.slice(0, 3000) });

@@ -52,7 +52,11 @@ export const bypassRuleSchema = z
     /** Whose address and port are meant. */
     end: z.enum(['guest', 'peer', 'either']).default('either'),
   })
-  .refine((r) => r.protocol !== undefined || r.prefix !== undefined || r.ports !== undefined, 'needs a protocol, a prefix or ports');
+  .refine((r) => r.protocol !== undefined || r.prefix !== undefined || r.ports !== undefined, 'needs a protocol, a prefix or ports')
+  .refine(
+    ({ ports, protocol }) => ports === undefined || protocol === undefined || ['tcp', 'udp', 6, 17].includes(protocol),
+    { path: ['ports'], error: 'must be left out: only tcp and udp have ports here' },
+  );
 
 export type BypassRuleText = z.infer<typeof bypassRuleSchema>;
 

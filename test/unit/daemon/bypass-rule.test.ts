@@ -26,6 +26,8 @@ test.each([
   [{ ports: true }, 'ports: must be a port from 0 to 65535, or a range'],
   [{ ports: '1-70000' }, 'ports: must be a range of ports from low to high'],
   [{ port: 53 }, 'port'],
+  [{ protocol: 'sctp', ports: 5000 }, 'ports: must be left out: only tcp and udp have ports'],
+  [{ protocol: 1, ports: 8 }, 'ports: must be left out'],
   ['tcp', 'rule'],
 ])('%j is refused and says why', (value, word) => {
   expect(() => parseBypassRule(value)).toThrow(OperatorError);

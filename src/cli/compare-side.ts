@@ -79,7 +79,8 @@ export function* ipPackets(path: string, skipped: Skipped): Generator<SidePacket
       // Memory for it only where there are fragments, which is seldom.
       reassembler ??= new Reassembler();
       loose++;
-      if (reassembler.add(view, off, view.end, 0, Number(captured.timeNs / 1_000_000n)) !== REASSEMBLY_COMPLETE) continue;
+      if (reassembler.add(view, off, view.end, 0, Number(captured.timeNs / 1_000_000n)) !== REASSEMBLY_COMPLETE)
+        continue;
       const whole = reassembler.complete!;
       loose -= whole.fragmentCount;
       packet.buf = reassembler.data;

@@ -27,7 +27,8 @@ export function watchAddressRequests(port: string, onRequest: () => void, log: L
     );
   };
   const lost = (error: OperatorError): void => {
-    if (!deaf) log.warn({ port, error: error.message }, "the SVM's ARP requests cannot be heard until the port is back");
+    if (!deaf)
+      log.warn({ port, error: error.message }, "the SVM's ARP requests cannot be heard until the port is back");
     deaf = true;
     retry = setTimeout(() => {
       try {

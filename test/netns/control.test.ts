@@ -144,32 +144,35 @@ requires('netns', 'nfqueue')('control', () => {
     expect(await wire.count(SECRETS.primary)).toBe(0);
   });
 
-  test.each(['a control socket', 'a metrics port'])('a daemon that finds %s taken ends, and leaves its queues', async (what) => {
-    await start();
-    const file = join(pair.lab.dir, 'second.yaml');
-    const second = {
-      role: 'primary',
-      stateDir: join(pair.lab.dir, 'second'),
-      nodes: [{ index: 2, guestPort: 'tap0', forwardPort: 'fwd0', queues: { guest: 7, forward: 8 } }],
-      control: { netlinkPort: 29, unixPath: join(pair.lab.dir, 'second.sock') },
-      metricsPort: 9464,
-    };
-    let holder: LabProcess | undefined;
-    if (what === 'a control socket') second.control.unixPath = pair.socketPath('primary');
-    else {
-      const script = "require('node:http').createServer().listen(9464, '127.0.0.1', () => console.log('listens'))";
-      holder = pair.lab.spawn('pn', process.execPath, ['-e', script]);
-      await holder.waitFor(/listens/);
-    }
-    writeFileSync(file, JSON.stringify(second));
-    const program = join(ROOT, 'dist', 'cli', 'main.js');
-    const daemon = pair.lab.spawn('pn', process.execPath, [program, 'primary', '--config', file]);
-    expect(await daemon.ended(15_000)).toBe(2);
-    expect(daemon.output).toMatch(/^colo: .*EADDRINUSE.*\ncolo: /);
-    const queues = pair.lab.execSync('pn', 'cat', ['/proc/net/netfilter/nfnetlink_queue']);
-    expect(queues).not.toMatch(/^ *[78] /m);
-    await holder?.stop();
-  });
+  test.each(['a control socket', 'a metrics port'])(
+    'a daemon that finds %s taken ends, and leaves its queues',
+    async (what) => {
+      await start();
+      const file = join(pair.lab.dir, 'second.yaml');
+      const second = {
+        role: 'primary',
+        stateDir: join(pair.lab.dir, 'second'),
+        nodes: [{ index: 2, guestPort: 'tap0', forwardPort: 'fwd0', queues: { guest: 7, forward: 8 } }],
+        control: { netlinkPort: 29, unixPath: join(pair.lab.dir, 'second.sock') },
+        metricsPort: 9464,
+      };
+      let holder: LabProcess | undefined;
+      if (what === 'a control socket') second.control.unixPath = pair.socketPath('primary');
+      else {
+        const script = "require('node:http').createServer().listen(9464, '127.0.0.1', () => console.log('listens'))";
+        holder = pair.lab.spawn('pn', process.execPath, ['-e', script]);
+        await holder.waitFor(/listens/);
+      }
+      writeFileSync(file, JSON.stringify(second));
+      const program = join(ROOT, 'dist', 'cli', 'main.js');
+      const daemon = pair.lab.spawn('pn', process.execPath, [program, 'primary', '--config', file]);
+      expect(await daemon.ended(15_000)).toBe(2);
+      expect(daemon.output).toMatch(/^colo: .*EADDRINUSE.*\ncolo: /);
+      const queues = pair.lab.execSync('pn', 'cat', ['/proc/net/netfilter/nfnetlink_queue']);
+      expect(queues).not.toMatch(/^ *[78] /m);
+      await holder?.stop();
+    },
+  );
 
   test('a state directory that cannot be written does not stop a failover, and is written when it can be', async () => {
     await start();
@@ -192,7 +195,9 @@ requires('netns', 'nfqueue')('control', () => {
     const { primary } = pair.controllers;
     const asked = async () => (await pair.stats('primary')).requests.secondary_address_request;
     const request = () =>
-      pair.lab.exec('svm', 'busybox', ['arping', '-c', '1', '-w', '1', '-I', 'eth0', '10.77.0.77'], { allowFailure: true });
+      pair.lab.exec('svm', 'busybox', ['arping', '-c', '1', '-w', '1', '-I', 'eth0', '10.77.0.77'], {
+        allowFailure: true,
+      });
     const fwd0 = (...change: string[]) => pair.lab.execSync('pn', 'ip', ['link', 'set', 'dev', 'fwd0', ...change]);
     /** The daemon listens again a moment after the port is back. */
     const askedAgain = async (times: number): Promise<void> => {
@@ -237,31 +242,35 @@ requires('netns', 'nfqueue')('control', () => {
     await heard.waitFor(new RegExp(`${GUEST_MAC} > 33:33:00:00:00:01.*neighbor advertisement.*${GUEST_IP6}`));
   });
 
-  test.each([GUEST_IP, GUEST_IP6])("the kernel's word on the end of a connection to %s reaches both daemons", async (host) => {
-    await start();
-    // As `colo rules` has it: without this rule the SN does not follow connections.
-    for (const iptables of ['iptables', 'ip6tables']) {
-      const raw = ['-t', 'raw', '-A', 'PREROUTING', '-m', 'physdev', '--physdev-in', 'tap0', '-j', 'CT'];
-      pair.lab.execSync('sn', iptables, raw);
-    }
-    const liberal = 'net.netfilter.nf_conntrack_tcp_be_liberal=1';
-    for (const role of ['pn', 'sn'] as const) {
-      pair.lab.execSync(role, 'sysctl', ['-qw', liberal, 'net.netfilter.nf_conntrack_tcp_timeout_close=1']);
-    }
-    const script = `
+  test.each([GUEST_IP, GUEST_IP6])(
+    "the kernel's word on the end of a connection to %s reaches both daemons",
+    async (host) => {
+      await start();
+      // As `colo rules` has it: without this rule the SN does not follow connections.
+      for (const iptables of ['iptables', 'ip6tables']) {
+        const raw = ['-t', 'raw', '-A', 'PREROUTING', '-m', 'physdev', '--physdev-in', 'tap0', '-j', 'CT'];
+        pair.lab.execSync('sn', iptables, raw);
+      }
+      const liberal = 'net.netfilter.nf_conntrack_tcp_be_liberal=1';
+      for (const role of ['pn', 'sn'] as const) {
+        pair.lab.execSync(role, 'sysctl', ['-qw', liberal, 'net.netfilter.nf_conntrack_tcp_timeout_close=1']);
+      }
+      const script = `
       const socket = require('node:net').connect(${GUEST_PORT}, '${host}', () => socket.write('GET /secret HTTP/1.1\\r\\n\\r\\n'));
       setTimeout(() => { socket.resetAndDestroy(); console.log('reset'); }, 500);`;
-    await pair.lab.spawn('client', process.execPath, ['-e', script]).waitFor(/reset/);
-    const counted = async (side: 'primary' | 'secondary', counter: string) => (await pair.stats(side)).counters[counter]! > 0;
-    await until('reset', () => counted('primary', 'flows_reset_by_peer'));
-    // What was held of it is wanted by nobody.
-    expect((await pair.stats('primary')).gauges.held_packets).toBe(0);
-    await until('ends', async () => {
-      // Who lists the entries removes those that are over; left to itself the kernel takes up to a minute.
-      for (const role of ['pn', 'sn'] as const) pair.lab.execSync(role, 'cat', ['/proc/net/nf_conntrack']);
-      return (await counted('primary', 'flows_expired')) && (await counted('secondary', 'flows_destroyed'));
-    });
-  });
+      await pair.lab.spawn('client', process.execPath, ['-e', script]).waitFor(/reset/);
+      const counted = async (side: 'primary' | 'secondary', counter: string) =>
+        (await pair.stats(side)).counters[counter]! > 0;
+      await until('reset', () => counted('primary', 'flows_reset_by_peer'));
+      // What was held of it is wanted by nobody.
+      expect((await pair.stats('primary')).gauges.held_packets).toBe(0);
+      await until('ends', async () => {
+        // Who lists the entries removes those that are over; left to itself the kernel takes up to a minute.
+        for (const role of ['pn', 'sn'] as const) pair.lab.execSync(role, 'cat', ['/proc/net/nf_conntrack']);
+        return (await counted('primary', 'flows_expired')) && (await counted('secondary', 'flows_destroyed'));
+      });
+    },
+  );
 
   test('SIGTERM ends the daemon and lets nothing out', async () => {
     await start();

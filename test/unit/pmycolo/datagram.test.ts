@@ -114,7 +114,11 @@ const GRE = buildIp(4, [10, 0, 0, 1], [10, 0, 0, 2], 47, Buffer.from('0000080045
 describe('a bypass rule takes out what it says, and no more', () => {
   const udp = (fields: object = {}) => buildUdp({ payload: 'x', ...fields });
   const word = (...bytes: number[]): number => Buffer.from(bytes).readUInt32BE(0);
-  const v6 = { family: 6 as const, src: [0x20, 1, 0xd, 0xb8, ...Array(11).fill(0), 1], dst: [0x20, 2, ...Array(13).fill(0), 2] };
+  const v6 = {
+    family: 6 as const,
+    src: [0x20, 1, 0xd, 0xb8, ...Array(11).fill(0), 1],
+    dst: [0x20, 2, ...Array(13).fill(0), 2],
+  };
   const fragment = udp({ sport: 3389 });
   fragment[6] = 0x20;
   const net10 = { family: 4, address: [word(10, 0, 0, 0), 0, 0, 0], prefixBits: 24 } as const;

@@ -6,17 +6,35 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+/* A bridge takes the frames of its ports before they reach the sockets of an ethertype, but not before those of all. */
+static int only(int fd, uint16_t ethertype)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_PROTOCOL)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ethertype, 0, 3),
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_PKTTYPE)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PACKET_OUTGOING, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	struct sock_fprog program = { .len = sizeof(code) / sizeof(*code), .filter = code };
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) ? -errno : 0;
+}
+
 static int bind_to(int fd, const struct packet_config *c, uint32_t *ifindex)
 {
-	struct sockaddr_ll a = { .sll_family = AF_PACKET, .sll_protocol = htons(c->ethertype) };
+	struct sockaddr_ll a = { .sll_family = AF_PACKET, .sll_protocol = htons(c->ethertype ? ETH_P_ALL : 0) };
 	struct ifreq req;
-	int one = 1;
+	int one = 1, err;
 
 	if (!*c->interface || strlen(c->interface) >= IFNAMSIZ)
 		return -ENODEV;
@@ -28,6 +46,9 @@ static int bind_to(int fd, const struct packet_config *c, uint32_t *ifindex)
 	*ifindex = (uint32_t)req.ifr_ifindex;
 	if (setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)) && errno != ENOPROTOOPT)
 		return -errno;
+	err = c->ethertype ? only(fd, c->ethertype) : 0;
+	if (err)
+		return err;
 	return bind(fd, (struct sockaddr *)&a, sizeof(a)) ? -errno : 0;
 }
 

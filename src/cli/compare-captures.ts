@@ -90,7 +90,9 @@ class CaptureComparison {
     for (const side of [PRIMARY, SECONDARY] as const) {
       this.survey.read(side, this.paths[side]);
     }
-    const guests = namedGuests(this.options.guests ?? []) ?? this.survey.findGuests();
+    const named = namedGuests(this.options.guests ?? []);
+    for (const side of [PRIMARY, SECONDARY] as const) this.requireIp(side, named !== undefined);
+    const guests = named ?? this.survey.findGuests();
     const keys = new Set(guests.map((g) => g.key));
     this.requireWhole(keys);
     this.compare(keys);
@@ -202,6 +204,28 @@ class CaptureComparison {
       }
     }
     this.running.delete(flow);
+  }
+
+  /** A capture without an IP packet is that of a silent guest only where the guest is named, and all of it can be read. */
+  private requireIp(side: Side, silenceIsPossible: boolean): void {
+    const { packets, skipped } = this.survey;
+    if (packets[side] !== 0) return;
+    const { counts, unknownLinkType } = skipped[side]!;
+    const path = this.paths[side];
+    if (unknownLinkType !== undefined) {
+      throw new OperatorError(
+        'ECAPTURE',
+        `${path}: its packets have link type ${unknownLinkType}, in which IP packets cannot be found`,
+        'capture at the port itself (Ethernet), or on "any"',
+      );
+    }
+    if (silenceIsPossible) return;
+    const others = [...counts].map(([reason, count]) => `${count} ${reason}`).join(', ');
+    throw new OperatorError(
+      'ENOTHING',
+      `${path} has no IP packet${others === '' ? '' : ` (skipped: ${others})`}`,
+      "capture at the guest's port while it speaks, or name the guest with --guest ADDRESS if it was silent",
+    );
   }
 
   /** A stream with holes cannot be compared. */

@@ -1,9 +1,10 @@
 // One of the two captures of `colo compare`: its IP packets, and a count of what was passed over and why.
 
 import { readCapture } from '../io/pcap';
-import { LINK_NAMES, networkOffset } from '../io/pcap-link';
+import { LINK_NAMES, LINK_UNKNOWN, networkOffset } from '../io/pcap-link';
 import { isInfrastructure } from '../packet/infrastructure';
 import { PARSE_IP_LENGTH, PARSE_NAMES, PARSE_OK, parseIp } from '../packet/parse';
+import { REASSEMBLY_COMPLETE, Reassembler } from '../packet/reassembly';
 import { PacketView } from '../packet/view';
 
 export const PRIMARY = 0;
@@ -36,9 +37,11 @@ export class SidePacket {
 
 export class Skipped {
   readonly counts = new Map<string, number>();
+  /** A link type that nothing is known of, if there was one. */
+  unknownLinkType: number | undefined;
 
-  add(reason: string): void {
-    this.counts.set(reason, (this.counts.get(reason) ?? 0) + 1);
+  add(reason: string, packets = 1): void {
+    this.counts.set(reason, (this.counts.get(reason) ?? 0) + packets);
   }
 
   toObject(): Record<string, number> {
@@ -46,28 +49,50 @@ export class Skipped {
   }
 }
 
-/** IP packets of the file in its order, those that can be compared and those that were cut. Throws OperatorError. */
+/**
+ * IP packets of the file in its order, those that can be compared and those that were cut. Fragments come as the packet that they
+ * make, in the place of the last. Throws OperatorError.
+ */
 export function* ipPackets(path: string, skipped: Skipped): Generator<SidePacket, void, undefined> {
   const packet = new SidePacket();
+  let reassembler: Reassembler | undefined;
+  let loose = 0;
   for (const captured of readCapture(path)) {
     const { data } = captured;
     const off = networkOffset(captured.linkType, data);
     if (off < 0) {
       skipped.add(LINK_NAMES[-off - 1]!);
+      if (off === LINK_UNKNOWN) skipped.unknownLinkType = captured.linkType;
       continue;
     }
     packet.buf = data;
     packet.timeNs = captured.timeNs;
     packet.number = captured.number;
-    const code = parseIp(packet.view, data, off, data.length - off);
+    const { view } = packet;
+    const code = parseIp(view, data, off, data.length - off);
     packet.cut = code === PARSE_IP_LENGTH && data.length < captured.originalBytes;
-    if (packet.cut) readSource(packet.view, data, off);
+    if (packet.cut) readSource(view, data, off);
     else if (code !== PARSE_OK) {
       skipped.add(PARSE_NAMES[code]!);
+      continue;
+    } else if (view.fragment) {
+      // Memory for it only where there are fragments, which is seldom.
+      reassembler ??= new Reassembler();
+      loose++;
+      if (reassembler.add(view, off, view.end, 0, Number(captured.timeNs / 1_000_000n)) !== REASSEMBLY_COMPLETE)
+        continue;
+      const whole = reassembler.complete!;
+      loose -= whole.fragmentCount;
+      packet.buf = reassembler.data;
+      const at = whole.offset + whole.headBytes;
+      if (parseIp(view, packet.buf, at, whole.bytes - whole.headBytes) === PARSE_OK) yield packet;
+      else skipped.add('fragment', whole.fragmentCount);
+      reassembler.free(whole);
       continue;
     }
     yield packet;
   }
+  if (loose > 0) skipped.add('fragment', loose);
 }
 
 /** Why the packet takes no part in the comparison, or undefined. */

@@ -41,6 +41,8 @@ export class Survey {
   /** All flows, each from the view of its sender. */
   readonly flows: FlowTable;
   readonly packets = [0, 0];
+  /** Packets that are no IP, or damaged. */
+  readonly skipped = [new Skipped(), new Skipped()];
   /** Time of the first packet of each address, by side. */
   private readonly firstTime = [new Map<AddressKey, bigint>(), new Map<AddressKey, bigint>()];
   /** Number of the first packet that the capture cut, by address and side. */
@@ -53,7 +55,7 @@ export class Survey {
 
   /** Throws OperatorError. */
   read(side: Side, path: string): void {
-    for (const p of ipPackets(path, new Skipped())) {
+    for (const p of ipPackets(path, this.skipped[side]!)) {
       this.packets[side]!++;
       const source = p.source;
       if (!this.firstTime[side]!.has(source)) this.firstTime[side]!.set(source, p.timeNs);

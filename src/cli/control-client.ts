@@ -7,11 +7,11 @@ import { type ClientEvent, JsonReply, readDatagram } from '../nfnetlink-colo/cli
 
 const ANSWER_TIMEOUT_MS = 5000;
 
-/** What an error number means as the answer to one request, and what to do about it. */
-export type Meanings = Readonly<Record<string, readonly [text: string, hint?: string]>>;
+/** What an errno means that comes without words, and what to do, by its name. */
+export type Refusals = Readonly<Record<string, readonly [meaning: string, todo: string]>>;
 
 /** Sends a request and resolves with the JSON of the reply, or undefined for a plain acknowledgement. */
-export function ask(path: string, request: Uint8Array, meanings: Meanings = {}): Promise<unknown> {
+export function ask(path: string, request: Uint8Array, refusals: Refusals = {}): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const reply = new JsonReply();
     let parts = 0;
@@ -29,7 +29,7 @@ export function ask(path: string, request: Uint8Array, meanings: Meanings = {}):
         finish(() => resolve(parts === 0 ? undefined : reply.finish()));
       } else if (event.kind === 'result') {
         if (event.result === 0) finish(() => resolve(undefined));
-        else fail(refused(event.result, event.why, meanings));
+        else fail(refused(event.result, event.why, { ...REFUSALS, ...refusals }));
       } else if (event.kind === 'broken') {
         fail(new OperatorError('EPROTO', `the daemon's answer cannot be read: ${event.error.message}`));
       }
@@ -48,14 +48,13 @@ export function ask(path: string, request: Uint8Array, meanings: Meanings = {}):
   });
 }
 
-function refused(errno: number, message: string | undefined, meanings: Meanings): OperatorError {
+function refused(errno: number, words: string | undefined, refusals: Refusals): OperatorError {
   const name = errnoName(errno);
-  // The daemon's own words say it better than any number.
-  const [text, hint] = message !== undefined ? [message] : (meanings[name] ?? COMMON[name] ?? [name]);
-  return new OperatorError(name, `the daemon refused: ${text}`, hint);
+  if (words !== undefined) return new OperatorError(name, `the daemon refused: ${words}`);
+  const [meaning, todo] = refusals[name] ?? [name, undefined];
+  return new OperatorError(name, `the daemon refused: ${meaning}`, todo);
 }
 
-const COMMON: Meanings = {
-  EPERM: ['not permitted for this user', 'speak as root or as a uid of control.allowUids'],
-  EINVAL: ['the message does not fit the node'],
+const REFUSALS: Refusals = {
+  EPERM: ['not permitted', 'speak as root or as a uid of control.allowUids'],
 };

@@ -5,7 +5,7 @@ import { Command, Option } from 'commander';
 import { OperatorError } from '../core/errors';
 import { ColoMode } from '../netlink/colo-generation2';
 import { generation2, own } from '../nfnetlink-colo/client';
-import { ask, type Meanings } from './control-client';
+import { ask, type Refusals } from './control-client';
 import { printJson, printTable } from './output';
 
 const DEFAULT_SOCKETS = ['/run/colo/primary.sock', '/run/colo/secondary.sock'];
@@ -51,9 +51,23 @@ interface StatusReply {
 /** Mode of the addressed node as the daemon has it, so that the operator need not repeat it. */
 async function modeOf(socket: string, node: number | undefined): Promise<ColoMode> {
   const status = (await ask(socket, own.status({ node }))) as StatusReply;
-  const role = status.role ?? (status.nodes?.[0]?.role as string | undefined);
+  const nodes = status.nodes ?? [];
+  if (node === undefined && nodes.length > 1) {
+    const names = nodes.map(({ index, name }) => `${index} (${name})`).join(', ');
+    throw new OperatorError('EUSAGE', `which node? configured: ${names}`, 'name it with --node');
+  }
+  const role = status.role ?? (nodes[0]?.role as string | undefined);
   return role === 'secondary' ? ColoMode.SECONDARY : ColoMode.PRIMARY;
 }
+
+const INIT_REFUSALS: Refusals = {
+  EEXIST: ['the node has a controller already', '`colo ctl status --json` shows which; `colo ctl leave` ends it'],
+};
+
+const REFUSALS: Refusals = {
+  EEXIST: ['the node has no controller', '`colo ctl init` begins protection'],
+  EINVAL: ['the node is unprotected, or has failed over', '`colo ctl status` shows it'],
+};
 
 function done(options: CommonOptions, what: string): void {
   if (options.json) printJson({ ok: true, done: what });
@@ -67,39 +81,31 @@ export function addCtlCommand(program: Command): void {
     .action(async (options: CommonOptions) => {
       const socket = socketOf(options);
       const mode = await modeOf(socket, nodeOf(options));
-      await ask(socket, generation2.init(mode, { pid: nodeOf(options) ?? 0, detached: true }), {
-        EEXIST: ['the node has a controller already', '`colo status --json` shows which; `colo ctl leave` ends its claim'],
-      });
+      await ask(socket, generation2.init(mode, { pid: nodeOf(options) ?? 0, detached: true }), INIT_REFUSALS);
       done(options, 'protection begins');
     });
 
-  const simple = (
-    name: string,
-    description: string,
-    what: string,
-    request: (mode: ColoMode, pid: number) => Uint8Array,
-    meanings: Meanings = {},
-  ): void => {
+  const simple = (name: string, description: string, what: string, request: (mode: ColoMode, pid: number) => Uint8Array): void => {
     addCommon(ctl.command(name).description(description)).action(async (options: CommonOptions) => {
       const socket = socketOf(options);
       const node = nodeOf(options);
-      await ask(socket, request(await modeOf(socket, node), node ?? 0), { ...UNCLAIMED, ...meanings });
+      const mode = await modeOf(socket, node);
+      if (name === 'failover' && mode === ColoMode.PRIMARY) {
+        throw new OperatorError(
+          'EROLE',
+          'a failover is for a secondary, and this daemon is a primary',
+          'say it to the daemon of the other host',
+        );
+      }
+      await ask(socket, request(mode, node ?? 0), REFUSALS);
       done(options, what);
     });
   };
-  simple(
-    'checkpoint',
-    'the guests are stopped and equal (DO_CHECKPOINT): release and align',
-    'checkpoint done',
-    (mode, pid) => generation2.checkpoint(mode, { pid, ack: true }),
-    { EINVAL: ['the secondary has taken over: it has no primary to be equal to'] },
+  simple('checkpoint', 'the guests are stopped and equal (DO_CHECKPOINT): release and align', 'checkpoint done', (mode, pid) =>
+    generation2.checkpoint(mode, { pid, ack: true }),
   );
-  simple(
-    'failover',
-    'the primary is dead (DO_FAILOVER): the secondary takes over',
-    'failover done',
-    (mode, pid) => generation2.failover(mode, { pid, ack: true }),
-    { EINVAL: ['this node is a primary', 'say it to the daemon of the secondary host'] },
+  simple('failover', 'the primary is dead (DO_FAILOVER): the secondary takes over', 'failover done', (mode, pid) =>
+    generation2.failover(mode, { pid, ack: true }),
   );
   simple('reset', 'forget the connections (PROXY_RESET); what is held is dropped', 'reset done', (mode, pid) =>
     generation2.reset(mode, { pid, ack: true }),
@@ -154,11 +160,6 @@ export function addCtlCommand(program: Command): void {
     done(options, 'all rules removed');
   });
 }
-
-/** Of all that goes to a node which must have a controller. */
-const UNCLAIMED: Meanings = {
-  EEXIST: ['the node has no controller', '`colo ctl init` begins protection'],
-};
 
 interface RuleOptions {
   protocol?: string;

@@ -32,7 +32,15 @@ function kernel(option: string, module?: string): string {
 
 /** In the order of asking: each may stand on those before. */
 export function kernelQuestions(ns: ProbeNamespace, iptables: string, nftables: boolean): Question[] {
-  const inside = (program: string, ...args: string[]) => run('ip', ['netns', 'exec', ns.name, program, ...args]);
+  const inside = async (program: string, ...args: string[]): Promise<string> => {
+    try {
+      return await run('ip', ['netns', 'exec', ns.name, program, ...args]);
+    } catch (error) {
+      // Without the program nothing is known of the kernel.
+      if (!(error as Error).message.endsWith(`exec of "${program}" failed: No such file or directory`)) throw error;
+      throw new OperatorError('ECOMMAND', `${program} is not installed`, 'install it, then ask again');
+    }
+  };
   const both = async (...args: string[]): Promise<string> => {
     for (const program of [iptables, iptables.replace(/^iptables/, 'ip6tables')]) await inside(program, '-w', ...args);
     return 'IPv4 and IPv6';

@@ -1,6 +1,6 @@
 // `colo doctor`: what this machine has and lacks, and what to do. Exit status 0: all that is needed is there; 1: something is missing.
 
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { OperatorError } from '../core/errors';
 import { addConfigOptions, type Config, loadConfig, type Role } from '../daemon/config';
 import { checkRules, missingRules } from '../io/rules';
@@ -15,7 +15,9 @@ type Flags = Record<string, unknown> & { json?: boolean; iptables?: string; nfta
 
 export function addDoctorCommand(program: Command): void {
   addConfigOptions(program.command('doctor').description('what this kernel and machine have and lack, and what to do'))
-    .option('--role <role>', 'which host this is, when no file says so')
+    .addOption(
+      new Option('--role <role>', 'which host this is, when no file says so').choices(['primary', 'secondary']),
+    )
     .option('--json', 'print JSON')
     .addHelpText(
       'after',

@@ -21,6 +21,12 @@ export const DEFAULT_LIMITS: Readonly<EngineLimits> = {
   logRecords: 1 << 17,
 };
 
+/**
+ * Connections whose offsets outlive the daemon, 128 bytes each, reserved in memory (the state directory is a tmpfs). On the secondary
+ * these are all that are translated at a time; one more finds the table full (`flow_table_full`) or makes an ended one give way.
+ */
+export const DEFAULT_KEPT_CONNECTIONS = 1 << 16;
+
 /** A PVM packet may span this much of the log: a GSO packet is at most 64 KiB with its headers. */
 export const MAX_PACKET_BYTES = 0xffff;
 

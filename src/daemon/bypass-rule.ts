@@ -7,14 +7,29 @@ import { type BypassRule, MAX_BYPASS_RULES } from '../pmycolo/bypass';
 
 const PROTOCOLS: Record<string, number> = { icmp: 1, igmp: 2, tcp: 6, udp: 17, gre: 47, esp: 50, icmpv6: 58, sctp: 132 };
 
-const port = z.number().int().min(0).max(65535);
+const PROTOCOL_ERROR = `must be one of ${Object.keys(PROTOCOLS).join(', ')}, or a number from 0 to 255`;
+const PORTS_ERROR = 'must be a port from 0 to 65535, or a range such as 8000-8080';
+
+function portsOf(text: string | number): { first: number; last: number } {
+  const [first, last] = String(text).split('-').map(Number);
+  return { first: first!, last: last ?? first! };
+}
+
+function isRange(text: string): boolean {
+  const { first, last } = portsOf(text);
+  return first <= last && last <= 65535;
+}
 
 export const bypassRuleSchema = z
   .strictObject({
     protocol: z
-      .union([z.enum(Object.keys(PROTOCOLS) as [string, ...string[]]), z.number().int().min(0).max(255)], {
-        error: `must be one of ${Object.keys(PROTOCOLS).join(', ')}, or a number from 0 to 255`,
-      })
+      .union(
+        [
+          z.enum(Object.keys(PROTOCOLS) as [string, ...string[]]),
+          z.number().int(PROTOCOL_ERROR).min(0, PROTOCOL_ERROR).max(255, PROTOCOL_ERROR),
+        ],
+        { error: PROTOCOL_ERROR },
+      )
       .optional(),
     /** Address or prefix, such as 10.0.0.0/8 or 2001:db8::/32. */
     prefix: z
@@ -23,12 +38,25 @@ export const bypassRuleSchema = z
       .optional(),
     /** One port, or a range such as "8000-8080". */
     ports: z
-      .union([port, z.string().regex(/^\d{1,5}(-\d{1,5})?$/, 'must be a port or a range such as 8000-8080')])
+      .union(
+        [
+          z.number().int(PORTS_ERROR).min(0, PORTS_ERROR).max(65535, PORTS_ERROR),
+          z
+            .string()
+            .regex(/^\d{1,5}(-\d{1,5})?$/, PORTS_ERROR)
+            .refine(isRange, 'must be a range of ports from low to high, at most 65535'),
+        ],
+        { error: PORTS_ERROR },
+      )
       .optional(),
     /** Whose address and port are meant. */
     end: z.enum(['guest', 'peer', 'either']).default('either'),
   })
-  .refine((r) => r.protocol !== undefined || r.prefix !== undefined || r.ports !== undefined, 'needs a protocol, a prefix or ports');
+  .refine((r) => r.protocol !== undefined || r.prefix !== undefined || r.ports !== undefined, 'needs a protocol, a prefix or ports')
+  .refine(
+    ({ ports, protocol }) => ports === undefined || protocol === undefined || ['tcp', 'udp', 6, 17].includes(protocol),
+    { path: ['ports'], error: 'must be left out: only tcp and udp have ports here' },
+  );
 
 export type BypassRuleText = z.infer<typeof bypassRuleSchema>;
 
@@ -52,17 +80,19 @@ export function toBypassRule(text: BypassRuleText): BypassRule {
     rule.prefixBits = prefix.bits;
   }
   if (text.ports !== undefined) {
-    const [first, last] = String(text.ports).split('-').map(Number);
-    rule.firstPort = first!;
-    rule.lastPort = last ?? first!;
-    if (rule.lastPort > 65535 || rule.firstPort > rule.lastPort) {
-      throw new OperatorError('EBYPASS', `bypass rule: ports: ${text.ports} is no range of ports`, 'write LOW-HIGH, at most 65535');
-    }
+    const { first, last } = portsOf(text.ports);
+    rule.firstPort = first;
+    rule.lastPort = last;
   }
   return rule;
 }
 
-/** A node's rules, by their text. */
+/** A rule may be written in several ways: ports: "22" and ports: 22, protocol: 6 and protocol: tcp. */
+function keyOf(rule: BypassRule): string {
+  return JSON.stringify(rule);
+}
+
+/** A node's rules, by what they say. */
 export class BypassRules {
   private readonly rules = new Map<string, { text: BypassRuleText; rule: BypassRule }>();
 
@@ -72,7 +102,7 @@ export class BypassRules {
 
   add(value: unknown): void {
     const parsed = parseBypassRule(value);
-    const key = JSON.stringify(parsed.text);
+    const key = keyOf(parsed.rule);
     if (!this.rules.has(key) && this.rules.size >= MAX_BYPASS_RULES) {
       throw new OperatorError('EBYPASS', `there are ${MAX_BYPASS_RULES} bypass rules already`, 'remove some, or write prefixes and ranges');
     }
@@ -81,7 +111,7 @@ export class BypassRules {
 
   /** False when there is no such rule. */
   remove(value: unknown): boolean {
-    return this.rules.delete(JSON.stringify(parseBypassRule(value).text));
+    return this.rules.delete(keyOf(parseBypassRule(value).rule));
   }
 
   clear(): void {

@@ -1,7 +1,7 @@
 // What a configuration may say: every key, what is allowed for it, and its default. docs/examples shows it in use.
 
 import { z } from 'zod';
-import { DEFAULT_LIMITS } from '../core/limits';
+import { DEFAULT_KEPT_CONNECTIONS, DEFAULT_LIMITS } from '../core/limits';
 import { bypassRuleSchema } from './bypass-rule';
 
 /** The one table of defaults. Queues and the forward bridge depend on a node's place in the list: see `nodeDefaults`. */
@@ -21,6 +21,7 @@ export const DEFAULTS = {
   nftables: true,
   limits: {
     ...DEFAULT_LIMITS,
+    keptConnections: DEFAULT_KEPT_CONNECTIONS,
     /** Packets that the kernel keeps for a queue; at least maxHeldPackets, or the kernel drops first. */
     queueLength: 32768,
     /** Of a queue's socket: packets are copied into it until they are read, and a GSO packet is 64 KiB. */
@@ -77,6 +78,7 @@ export const limitsSchema = z.strictObject({
   logRecords: whole(1 << 8, 1 << 22)
     .refine((n) => (n & (n - 1)) === 0, 'must be a power of two')
     .optional(),
+  keptConnections: whole(16, 1 << 22).optional(),
   queueLength: whole(16, 1 << 20).optional(),
   receiveBufferBytes: byteSize(1 << 18, 2 ** 31 - 1).optional(),
 });

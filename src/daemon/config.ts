@@ -1,7 +1,6 @@
 // The configuration, from a file, from flags, or from both: read, checked, completed. Errors say which key and what is allowed.
 
 import { OperatorError } from '../core/errors';
-import type { BypassRule } from '../pmycolo/bypass';
 import { type BypassRuleText, toBypassRule } from './bypass-rule';
 import { type Complaint, complaints, type Path, pathText } from './config-errors';
 import { type ConfigSource, readConfigFile } from './config-file';
@@ -116,7 +115,11 @@ function completed(text: ConfigText): Config {
 
 function completedNode(node: NodeText, k: number, text: ConfigText): NodeConfig {
   const { guestQueue, forwardQueue, forwardBridge } = nodeDefaults(k);
-  const { queueLength, receiveBufferBytes, ...limits } = { ...DEFAULTS.limits, ...text.limits, ...node.limits };
+  const { keptConnections, queueLength, receiveBufferBytes, ...limits } = {
+    ...DEFAULTS.limits,
+    ...text.limits,
+    ...node.limits,
+  };
   return {
     index: node.index,
     name: node.name ?? `vm${node.index}`,
@@ -129,6 +132,7 @@ function completedNode(node: NodeText, k: number, text: ConfigText): NodeConfig 
     forwardQueue: node.queues.forward ?? forwardQueue,
     queueBypass: node.queueBypass,
     otherProtocols: node.otherProtocols,
+    keptConnections,
     queueLength,
     receiveBufferBytes,
     compareTimeoutMs: node.compareTimeoutMs,
@@ -137,18 +141,10 @@ function completedNode(node: NodeText, k: number, text: ConfigText): NodeConfig 
     moveTapOnFailover: node.moveTapOnFailover,
     announceOnFailover: node.announceOnFailover,
     bypassRules: node.bypass,
-    bypass: node.bypass.map((rule, i) => compiledRule(rule, ['nodes', k, 'bypass', i])),
+    bypass: node.bypass.map(toBypassRule),
     limits,
     stateDir: text.stateDir,
   };
-}
-
-function compiledRule(rule: BypassRuleText, path: Path): BypassRule {
-  try {
-    return toBypassRule(rule);
-  } catch (cause) {
-    throw new OperatorError('ECONFIG', `${pathText(path)}: ${(cause as Error).message}`, undefined, { cause });
-  }
 }
 
 /** What no single key can tell: bounds that depend on one another. */

@@ -40,9 +40,11 @@ export class Daemon implements ControlActions {
   private readonly control: ControlChannel;
   private readonly netlink: NetlinkCarrier;
   private readonly unix: SeqpacketCarrier;
-  private readonly conntrack: { close(): void };
+  private readonly conntrack: ReturnType<typeof watchConntrack>;
   private metricsServer: Server | undefined;
   private timer: NodeJS.Timeout | undefined;
+  /** The control state on disk is older than ours: there was no room for it, or no right. */
+  private unsaved = false;
   private readonly startedAt = Date.now();
   private readonly instance = randomUUID();
 
@@ -205,7 +207,13 @@ export class Daemon implements ControlActions {
   }
 
   stats(index: number | undefined): Record<string, unknown> {
-    if (index === undefined) return { rssBytes: process.memoryUsage.rss() };
+    if (index === undefined) {
+      return {
+        rssBytes: process.memoryUsage.rss(),
+        connectionsRefused: this.unix.refused,
+        conntrackOverruns: this.conntrack.lost,
+      };
+    }
     const m = this.nodes.get(index)!.metrics();
     return {
       counters: m.counters,
@@ -257,6 +265,7 @@ export class Daemon implements ControlActions {
 
   private tick(): void {
     for (const node of this.nodes.values()) node.tick();
+    if (this.unsaved) this.saveControl();
     this.control.tick(nowMs());
   }
 
@@ -268,10 +277,23 @@ export class Daemon implements ControlActions {
     return statePath(this.settings.stateDir, 'control', this.settings.role);
   }
 
+  /** Never throws: what it is called for, a failover above all, must not fail with it. */
   private saveControl(): void {
     const path = this.controlPath;
-    writeFileSync(`${path}.new`, JSON.stringify(this.control.save()), { mode: 0o600 });
-    renameSync(`${path}.new`, path);
+    try {
+      writeFileSync(`${path}.new`, JSON.stringify(this.control.save()), { mode: 0o600 });
+      renameSync(`${path}.new`, path);
+    } catch (error) {
+      if (!this.unsaved) {
+        this.log.error(
+          { path, error: (error as Error).message },
+          'the control state cannot be kept: a restart would not know of the last change; make room, it is tried again',
+        );
+      }
+      this.unsaved = true;
+      return;
+    }
+    this.unsaved = false;
   }
 
   private resumeControl(): void {

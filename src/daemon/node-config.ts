@@ -14,6 +14,7 @@ export interface NodeSettings {
   forwardBridge: string;
   guestQueue: number;
   forwardQueue: number;
+  keptConnections: number;
   queueLength: number;
   receiveBufferBytes: number;
   compareTimeoutMs: number;

@@ -24,11 +24,8 @@ import type { Logger } from './log';
 import type { NodeMetrics } from './metrics';
 import type { NodeSettings } from './node-config';
 import { portState } from './port-state';
-import { queueGauges, queueOptions } from './queue-options';
+import { queueCounters, queueGauges, queueOptions } from './queue-options';
 import { statePath } from './state-file';
-
-/** Connections whose delta outlives the daemon; a record is 128 bytes of the state directory. */
-const DELTA_CAPACITY = 1 << 16;
 
 /** Resets told between two ticks that are acted on; for the others the timeout asks for a checkpoint. */
 const MAX_RESETS = 4096;
@@ -40,7 +37,10 @@ export class PrimaryNode {
   private readonly forward: NfQueue;
   private readonly addressRequests: { close(): void };
   private readonly loss: ControllerLoss;
+  private readonly deltas: StoredDeltas;
   private readonly resets: Uint32Array[] = [];
+  /** Resets beyond MAX_RESETS. */
+  private resetsLost = 0;
   private guestDead = false;
   private dropping = false;
 
@@ -50,7 +50,10 @@ export class PrimaryNode {
     /** Passes a checkpoint request on to the controller. */
     private readonly requestCheckpoint: (cause: CheckpointCause) => void,
   ) {
-    const words = mapFile(statePath(settings.stateDir, 'deltas', settings.index), OffsetTable.bytesFor(DELTA_CAPACITY));
+    const words = mapFile(
+      statePath(settings.stateDir, 'deltas', settings.index),
+      OffsetTable.bytesFor(settings.keptConnections),
+    );
     const table = new OffsetTable(new Uint32Array(words.buffer, words.byteOffset, words.byteLength >>> 2));
     if (table.origin !== 'new' && table.origin !== 'resumed') {
       this.log.warn({ origin: table.origin }, 'the kept sequence deltas are unusable, starting without them');
@@ -58,13 +61,14 @@ export class PrimaryNode {
     this.loss = new ControllerLoss(settings.onControllerLoss);
     const bytes = randomBytes(8);
     const seed = [bytes.readUInt32LE(0), bytes.readUInt32LE(4)] as const;
+    this.deltas = new StoredDeltas(table, seed);
     this.engine = new PrimaryEngine(
       {
         limits: settings.limits,
         compareTimeoutMs: settings.compareTimeoutMs,
         forwardSettleMs: settings.forwardSettleMs,
         seed,
-        deltas: new StoredDeltas(table, seed),
+        deltas: this.deltas,
       },
       {
         accept: (id) => this.guest.accept(id),
@@ -78,7 +82,11 @@ export class PrimaryNode {
     this.engine.setBypass(settings.bypass);
     this.guest = new NfQueue(queueOptions(settings, settings.guestQueue), (count) => this.onGuest(count));
     this.forward = new NfQueue(queueOptions(settings, settings.forwardQueue), (count) => this.onForward(count));
-    this.addressRequests = watchAddressRequests(settings.forwardPort, () => this.engine.secondaryAddressRequest());
+    this.addressRequests = watchAddressRequests(
+      settings.forwardPort,
+      () => this.engine.secondaryAddressRequest(),
+      this.log,
+    );
   }
 
   /** A controller has come: a new pair, or (resume) the one that there was before this daemon was restarted. */
@@ -124,7 +132,9 @@ export class PrimaryNode {
 
   /** Conntrack sees a packet before the queue does, so what the guest sent before has to be read first: at the next tick. */
   conntrackReset(key: Uint32Array): void {
-    if (this.engine.isProtected && this.resets.length < MAX_RESETS) this.resets.push(key.slice());
+    if (!this.engine.isProtected) return;
+    if (this.resets.length < MAX_RESETS) this.resets.push(key.slice());
+    else this.resetsLost++;
   }
 
   controllerLost(): void {
@@ -176,7 +186,12 @@ export class PrimaryNode {
     const forward = queueGauges(this.forward);
     return {
       labels: { node: this.settings.name, role: this.role },
-      counters: this.engine.counters.snapshot(),
+      counters: {
+        ...this.engine.counters.snapshot(),
+        deltas_lost: this.deltas.lost,
+        conntrack_resets_lost: this.resetsLost,
+        ...queueCounters(this.guest, this.forward),
+      },
       requests: this.engine.counters.requestsByCause(),
       gauges: {
         protected: this.engine.isProtected ? 1 : 0,

@@ -33,3 +33,15 @@ export function queueGauges(queue: NfQueue): QueueGauges {
     verdictErrors: counters.verdictErrors,
   };
 }
+
+/** What this process counted of a node's two queues. */
+export function queueCounters(guest: NfQueue, forward: NfQueue): Record<string, number> {
+  const of = { guest: guest.stats.counters(), forward: forward.stats.counters() };
+  return Object.fromEntries(
+    (['guest', 'forward'] as const).flatMap((queue) => [
+      [`${queue}_queue_malformed`, of[queue].malformed],
+      [`${queue}_queue_verdict_errors`, of[queue].verdictErrors],
+      [`${queue}_queue_overruns`, of[queue].overruns],
+    ]),
+  );
+}

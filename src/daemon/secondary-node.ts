@@ -22,7 +22,7 @@ import type { Logger } from './log';
 import type { NodeMetrics } from './metrics';
 import type { NodeSettings } from './node-config';
 import { portState } from './port-state';
-import { queueGauges, queueOptions } from './queue-options';
+import { queueCounters, queueGauges, queueOptions } from './queue-options';
 import { statePath } from './state-file';
 
 /**
@@ -30,9 +30,6 @@ import { statePath } from './state-file';
  * for each large packet would cost more than all the rest. More than any chain of headers that a TCP packet has.
  */
 const HEADER_BYTES = 512;
-
-/** Connections whose offsets outlive the daemon; a record is 128 bytes of the state directory. */
-const OFFSET_CAPACITY = 1 << 16;
 
 export class SecondaryNode {
   readonly role = 'secondary';
@@ -49,7 +46,10 @@ export class SecondaryNode {
     const seed = randomBytes(8);
     this.engine = new SecondaryEngine({
       mode: 'failover',
-      offsets: mapFile(statePath(settings.stateDir, 'offsets', settings.index), OffsetTable.bytesFor(OFFSET_CAPACITY)),
+      offsets: mapFile(
+        statePath(settings.stateDir, 'offsets', settings.index),
+        OffsetTable.bytesFor(settings.keptConnections),
+      ),
       seed: [seed.readUInt32LE(0), seed.readUInt32LE(4)],
       nowMs: nowMs(),
     });
@@ -140,7 +140,7 @@ export class SecondaryNode {
     const forward = queueGauges(this.forward);
     return {
       labels: { node: this.settings.name, role: this.role },
-      counters: this.engine.counters.snapshot(),
+      counters: { ...this.engine.counters.snapshot(), ...queueCounters(this.guest, this.forward) },
       requests: {},
       gauges: {
         failed_over: this.engine.failedOver ? 1 : 0,

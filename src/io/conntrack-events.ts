@@ -20,10 +20,11 @@ export interface ConntrackWatcher {
 }
 
 /** Tells of ended connections, each twice: once for either way of seeing who the guest is. Throws OperatorError. */
-export function watchConntrack(watcher: ConntrackWatcher): { close(): void } {
+export function watchConntrack(watcher: ConntrackWatcher): { readonly lost: number; close(): void } {
   const reader = new MessageReader(new Uint8Array(0), 0, 0, 'conntrack event');
   const decoder = new ConntrackDecoder();
   const key = new Uint32Array(KEY_WORDS);
+  let lost = 0;
   const socket = new NetlinkSocket(
     { protocol: NETLINK_NETFILTER, groups: [NFNLGRP_CONNTRACK_UPDATE, NFNLGRP_CONNTRACK_DESTROY], receiveBufferBytes: RECEIVE_BUFFER_BYTES },
     {
@@ -42,10 +43,18 @@ export function watchConntrack(watcher: ConntrackWatcher): { close(): void } {
           }
         }
       },
-      onLost: () => {},
+      onLost: () => {
+        lost++;
+      },
     },
   );
-  return { close: () => socket.close() };
+  return {
+    /** Times that the socket's buffer ran over. */
+    get lost() {
+      return lost;
+    },
+    close: () => socket.close(),
+  };
 }
 
 /** `guestIsDestination`: the peer opened the connection. */

@@ -19,14 +19,12 @@ const SOCKET_MODE = 0o666;
 const MAX_FOREIGN_CONNECTIONS = 8;
 
 export class SeqpacketCarrier implements Carrier {
-  /** Connections closed because too many of users who may not speak were open. */
-  foreignRefused = 0;
-
   private readonly server: SeqpacketServer;
   private readonly connections = new Map<number, SeqpacketConnection>();
   private readonly foreign = new Set<number>();
   private channel: ControlChannel | undefined;
   private lastConnection = 0;
+  private foreignRefused = 0;
 
   /** Listens at once; connections wait for start(). Throws OperatorError. */
   constructor({ path }: SeqpacketCarrierOptions) {
@@ -44,6 +42,11 @@ export class SeqpacketCarrier implements Carrier {
     if (to.carrier !== 'unix') return -Errno.EINVAL;
     // The connection keeps what it cannot send at once, hence the copy.
     return this.connections.get(to.connection)?.send(Uint8Array.from(bytes)) ? 0 : -Errno.EPIPE;
+  }
+
+  /** Connections closed because too many were open, of all users or of those who may not speak. */
+  get refused(): number {
+    return this.foreignRefused + this.server.refused;
   }
 
   close(): void {

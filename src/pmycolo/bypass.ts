@@ -1,6 +1,6 @@
 // Bypass rules: traffic that the operator takes out of the comparison, because it never agrees and need not survive.
 
-import { FAMILY_LINK, type PacketView } from '../packet/view';
+import { FAMILY_LINK, IPPROTO_TCP, IPPROTO_UDP, type PacketView } from '../packet/view';
 
 /** Which end's port (and address) a rule speaks of. */
 export type BypassEnd = 'guest' | 'peer' | 'either';
@@ -12,7 +12,7 @@ export interface BypassRule {
   /** Address words (an IPv4 address in the first) and prefix length; undefined = any. */
   address?: readonly [number, number, number, number];
   prefixBits?: number;
-  /** Inclusive port range; undefined = any. */
+  /** Inclusive range of TCP or UDP ports; undefined = any, also where there are none. */
   firstPort?: number;
   lastPort?: number;
   end: BypassEnd;
@@ -24,9 +24,12 @@ export const MAX_BYPASS_RULES = 256;
 /** Does one of the rules take this packet (sent by the guest) out of the comparison? */
 export function bypasses(rules: readonly BypassRule[], v: PacketView): boolean {
   if (v.family === FAMILY_LINK) return false;
+  // What stands in the view's ports for others (an echo's id, or 0) is no port that an operator means.
+  const hasPorts = !v.fragment && (v.protocol === IPPROTO_TCP || v.protocol === IPPROTO_UDP);
   for (let i = 0; i < rules.length; i++) {
     const rule = rules[i]!;
     if (rule.protocol !== undefined && rule.protocol !== v.protocol) continue;
+    if (rule.firstPort !== undefined && !hasPorts) continue;
     if (rule.family !== undefined && rule.family !== v.family) continue;
     if (rule.end !== 'peer' && matchesEnd(rule, v.family, v.src0, v.src1, v.src2, v.src3, v.srcPort)) return true;
     if (rule.end !== 'guest' && matchesEnd(rule, v.family, v.dst0, v.dst1, v.dst2, v.dst3, v.dstPort)) return true;

@@ -9,6 +9,8 @@ import type { DeltaTable } from './context';
 const I_SLOT = FLOW_USER;
 
 export class StoredDeltas implements DeltaTable {
+  /** Deltas that found the table full, or gave way to newer ones: those connections wait for a checkpoint after a restart. */
+  lost = 0;
   /** Key -> slot + 1. */
   private readonly index: FlowTable;
   private readonly key = new Uint32Array(FLOW_KEY_WORDS);
@@ -42,6 +44,7 @@ export class StoredDeltas implements DeltaTable {
     at = this.index.insert(v, false);
     if (at < 0) {
       // The oldest gives way; it loses only what a restart of the daemon would need.
+      this.lost++;
       const victim = this.table.victim();
       if (victim < 0) return;
       this.forget(victim);

@@ -1,11 +1,11 @@
 // What operators and controllers do, and what happens when they go: rules at run time, strangers, lost controllers, signals.
-import { chmodSync, readdirSync, readFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { GUEST_IP } from './lab';
+import { GUEST_IP, GUEST_IP6, GUEST_MAC, type LabProcess } from './lab';
 import { requires } from './requires';
 import type { Transfer } from './support/client';
 import { GUEST_PORT, Pair, SECRETS } from './support/pair';
-import { until } from './support/wait';
+import { sleep, until } from './support/wait';
 import { Wire } from './support/wire';
 
 jest.setTimeout(180_000);
@@ -50,7 +50,14 @@ requires('netns', 'nfqueue')('control', () => {
       return primary_bypassed! > 0 && secondary_bypassed! > 0;
     });
     expect(await wire.count(SECRETS.secondary)).toBe(0);
-    expect(await counted()).toMatchObject({ divergences: 0, primary_unprotected: pair.unprotectedBefore });
+    expect(await counted()).toMatchObject({
+      divergences: 0,
+      primary_unprotected: pair.unprotectedBefore,
+      deltas_lost: 0,
+      conntrack_resets_lost: 0,
+      guest_queue_malformed: 0,
+      forward_queue_verdict_errors: 0,
+    });
     expect(pair.controllers.primary.notices).toBe(0);
   });
 
@@ -102,7 +109,7 @@ requires('netns', 'nfqueue')('control', () => {
       return `${code} ${stdout}${stderr}`;
     };
     expect(await ctl('init')).toMatch(/^2 .*has a controller already\n.*ctl leave/);
-    expect(await ctl('failover')).toMatch(/^2 .*is a primary\n.*secondary host/);
+    expect(await ctl('failover')).toMatch(/^2 .*is a primary\n.*other host/);
     expect(await ctl('bypass', 'add', '--protocol', 'tpc')).toMatch(/^2 .*protocol: must be one of .*\n$/);
     expect(await ctl('leave')).toMatch(/^0 /);
     expect(await ctl('checkpoint')).toMatch(/^2 .*has no controller\n.*ctl init/);
@@ -156,6 +163,134 @@ requires('netns', 'nfqueue')('control', () => {
     await pair.daemons.primary.waitFor(/what was held is dropped/);
     expect(await wire.count(SECRETS.primary)).toBe(0);
   });
+
+  test.each(['a control socket', 'a metrics port'])(
+    'a daemon that finds %s taken ends, and leaves its queues',
+    async (what) => {
+      await start();
+      const file = join(pair.lab.dir, 'second.yaml');
+      const second = {
+        role: 'primary',
+        stateDir: join(pair.lab.dir, 'second'),
+        nodes: [{ index: 2, guestPort: 'tap0', forwardPort: 'fwd0', queues: { guest: 7, forward: 8 } }],
+        control: { netlinkPort: 29, unixPath: join(pair.lab.dir, 'second.sock') },
+        metricsPort: 9464,
+      };
+      let holder: LabProcess | undefined;
+      if (what === 'a control socket') second.control.unixPath = pair.socketPath('primary');
+      else {
+        const script = "require('node:http').createServer().listen(9464, '127.0.0.1', () => console.log('listens'))";
+        holder = pair.lab.spawn('pn', process.execPath, ['-e', script]);
+        await holder.waitFor(/listens/);
+      }
+      writeFileSync(file, JSON.stringify(second));
+      const program = join(ROOT, 'dist', 'cli', 'main.js');
+      const daemon = pair.lab.spawn('pn', process.execPath, [program, 'primary', '--config', file]);
+      expect(await daemon.ended(15_000)).toBe(2);
+      expect(daemon.output).toMatch(/^colo: .*EADDRINUSE.*\ncolo: /);
+      const queues = pair.lab.execSync('pn', 'cat', ['/proc/net/netfilter/nfnetlink_queue']);
+      expect(queues).not.toMatch(/^ *[78] /m);
+      await holder?.stop();
+    },
+  );
+
+  test('a state directory that cannot be written does not stop a failover, and is written when it can be', async () => {
+    await start();
+    const kept = join(pair.lab.dir, 'secondary', 'control-secondary');
+    mkdirSync(`${kept}.new`);
+    pair.lab.killPrimary();
+    await pair.controllers.secondary.failover();
+    const daemon = pair.daemons.secondary;
+    await daemon.waitFor(/the guest is on the outer bridge/);
+    await daemon.waitFor(/"level":"error".*EISDIR.*cannot be kept/);
+    expect(readFileSync(kept, 'utf8')).toContain('"failedOver":false');
+    rmdirSync(`${kept}.new`);
+    await until('kept state', () => readFileSync(kept, 'utf8').includes('"failedOver":true'));
+    expect(daemon.exitCode).toBeUndefined();
+    expect(daemon.output.match(/cannot be kept/g)).toHaveLength(1);
+  });
+
+  test('an ARP or ND request of the SVM asks for a checkpoint, once an epoch, also after the forward port was off', async () => {
+    await start();
+    const { primary } = pair.controllers;
+    const asked = async () => (await pair.stats('primary')).requests.secondary_address_request;
+    const request = () =>
+      pair.lab.exec('svm', 'busybox', ['arping', '-c', '1', '-w', '1', '-I', 'eth0', '10.77.0.77'], {
+        allowFailure: true,
+      });
+    const fwd0 = (...change: string[]) => pair.lab.execSync('pn', 'ip', ['link', 'set', 'dev', 'fwd0', ...change]);
+    /** The daemon listens again a moment after the port is back. */
+    const askedAgain = async (times: number): Promise<void> => {
+      await until('a request that is heard', async () => {
+        await request();
+        return (await asked()) === times;
+      });
+    };
+    await request();
+    await until('notice', () => primary.notices === 1);
+    expect(await asked()).toBe(1);
+    await request();
+    expect(await asked()).toBe(1);
+    await primary.checkpoint();
+    await askedAgain(2);
+
+    await primary.checkpoint();
+    fwd0('down');
+    await sleep(100);
+    fwd0('up');
+    await askedAgain(3);
+    expect(primary.notices).toBe(3);
+
+    // Neighbour discovery comes by the queue.
+    await primary.checkpoint();
+    await pair.lab.exec('svm', 'busybox', ['ping', '-6', '-c', '1', '-W', '1', 'fd77::77'], { allowFailure: true });
+    await until('notice', () => primary.notices === 4);
+    expect(await asked()).toBe(4);
+  });
+
+  test("at a failover the network is told where the guest's addresses are now", async () => {
+    await start();
+    for (const host of [GUEST_IP, GUEST_IP6]) {
+      await pair.client.run({ op: 'get', host, port: GUEST_PORT, bytes: 1000 }, 60_000);
+    }
+    const heard = pair.lab.spawn('client', 'tcpdump', ['-lnei', 'lan0', 'arp or icmp6']);
+    await heard.waitFor(/listening on/);
+    pair.lab.killPrimary();
+    await pair.controllers.secondary.failover();
+    await pair.daemons.secondary.waitFor(/addresses are announced/);
+    await heard.waitFor(new RegExp(`${GUEST_MAC} > ff:ff:ff:ff:ff:ff.*ARP.*${GUEST_IP}.*tell ${GUEST_IP}`));
+    await heard.waitFor(new RegExp(`${GUEST_MAC} > 33:33:00:00:00:01.*neighbor advertisement.*${GUEST_IP6}`));
+  });
+
+  test.each([GUEST_IP, GUEST_IP6])(
+    "the kernel's word on the end of a connection to %s reaches both daemons",
+    async (host) => {
+      await start();
+      // As `colo rules` has it: without this rule the SN does not follow connections.
+      for (const iptables of ['iptables', 'ip6tables']) {
+        const raw = ['-t', 'raw', '-A', 'PREROUTING', '-m', 'physdev', '--physdev-in', 'tap0', '-j', 'CT'];
+        pair.lab.execSync('sn', iptables, raw);
+      }
+      const liberal = 'net.netfilter.nf_conntrack_tcp_be_liberal=1';
+      for (const role of ['pn', 'sn'] as const) {
+        pair.lab.execSync(role, 'sysctl', ['-qw', liberal, 'net.netfilter.nf_conntrack_tcp_timeout_close=1']);
+      }
+      const script = `
+      const socket = require('node:net').connect(${GUEST_PORT}, '${host}', () => socket.write('GET /secret HTTP/1.1\\r\\n\\r\\n'));
+      setTimeout(() => { socket.resetAndDestroy(); console.log('reset'); }, 500);`;
+      await pair.lab.spawn('client', process.execPath, ['-e', script]).waitFor(/reset/);
+      const counted = async (side: 'primary' | 'secondary', counter: string) =>
+        (await pair.stats(side)).counters[counter]! > 0;
+      await until('reset', () => counted('primary', 'flows_reset_by_peer'));
+      // What was held of it is wanted by nobody.
+      expect((await pair.stats('primary')).gauges.held_packets).toBe(0);
+      await until('ends', async () => {
+        // Who lists the entries removes those that are over; left to itself the kernel takes up to a minute.
+        for (const role of ['pn', 'sn'] as const) pair.lab.execSync(role, 'cat', ['/proc/net/nf_conntrack']);
+        return (await counted('primary', 'flows_expired')) && (await counted('secondary', 'flows_destroyed'));
+      });
+    },
+  );
 
   test('SIGTERM ends the daemon and lets nothing out', async () => {
     await start();

@@ -70,6 +70,13 @@ requires(
       state: 'missing',
       found: expect.stringContaining('is not installed'),
     });
+    // The kernel is not to blame.
+    for (const id of ['physdev', 'marks', 'conntrack', 'nfqueue']) {
+      expect(of(other.report, id)).toMatchObject({
+        found: 'iptables-nosuch is not installed',
+        todo: expect.stringContaining('install it'),
+      });
+    }
     rmSync(dir, { recursive: true });
   });
 

@@ -1,6 +1,6 @@
 // The control channel over its real carriers: our client, the npm package `netlink` as one that knows nothing of us, users who may
 // not speak, controllers that vanish, a daemon that is restarted, and garbage.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -37,7 +37,7 @@ class Server {
   readonly daemon = new RecordingDaemon();
   readonly channel: ControlChannel;
   private readonly netlink: NetlinkCarrier;
-  private readonly unix: SeqpacketCarrier;
+  readonly unix: SeqpacketCarrier;
   /** Times that the list of ports was looked at. */
   looks = 0;
   nowMs = 0;
@@ -492,5 +492,58 @@ requires('addon', 'root')('users who may not speak', () => {
     await until(() => lines.length === 1);
     expect(await ask(overUnix(), generation2.init(PRIMARY, { pid: 0 }))).toMatchObject([{ result: 0 }]);
     expect(server.daemon.take()).toEqual(['init 1 mode 1 fresh']);
+    expect(server.unix.refused).toBeGreaterThan(0);
+  });
+});
+
+requires('addon')('colo ctl says what was wrong, and what to do', () => {
+  function ctl(...args: string[]): Promise<{ status: number; stderr: string }> {
+    return new Promise((resolve) => {
+      const program = [join(__dirname, '../../bin/colo'), 'ctl', ...args, '--socket', path];
+      execFile(process.execPath, program, { timeout: 30_000 }, (error, _stdout, stderr) => {
+        resolve({ status: error === null ? 0 : Number(error.code), stderr });
+      });
+    });
+  }
+
+  test('of a node without a controller, and of one that has one', async () => {
+    kept(new Server(path));
+    expect(await ctl('checkpoint')).toEqual({
+      status: 2,
+      stderr: 'colo: the daemon refused: the node has no controller\ncolo: `colo ctl init` begins protection\n',
+    });
+    expect((await ctl('init')).status).toBe(0);
+    expect(await ctl('init')).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/has a controller already\n.*`colo ctl leave`/),
+    });
+  });
+
+  test('of a failover of a primary', async () => {
+    const { daemon } = kept(new Server(path));
+    expect(await ctl('failover')).toEqual({
+      status: 2,
+      stderr:
+        'colo: a failover is for a secondary, and this daemon is a primary\ncolo: say it to the daemon of the other host\n',
+    });
+    expect(daemon.take()).toEqual([]);
+  });
+
+  test.each(['init', 'checkpoint', 'failover', 'reset'])('of %s where it could be for several nodes', async (word) => {
+    const { daemon } = kept(new Server(path, [PRIMARY_1, PRIMARY_2]));
+    expect(await ctl(word)).toEqual({
+      status: 2,
+      stderr: 'colo: which node? configured: 1 (web), 2 (mail)\ncolo: name it with --node\n',
+    });
+    expect(daemon.take()).toEqual([]);
+  });
+
+  test("in the daemon's words where it has some, with no guess beside them", async () => {
+    const { daemon } = kept(new Server(path));
+    daemon.result = { errno: -22, message: 'bypass rule: protocol: must be one of tcp, udp' };
+    expect(await ctl('bypass', 'add', '--protocol', 'tpc')).toEqual({
+      status: 2,
+      stderr: 'colo: the daemon refused: bypass rule: protocol: must be one of tcp, udp\n',
+    });
   });
 });

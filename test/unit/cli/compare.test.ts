@@ -7,6 +7,7 @@ import { addCompareCommand, type CompareOptions, type Comparison, compareCapture
 import { OperatorError } from '../../../src/core/errors';
 import { encodePcap } from '../../../src/io/pcap';
 import { buildEchoReply, buildIp, buildTcp, buildUdp } from '../../lib/build-packet';
+import { fragmentOf, pieces } from '../../lib/fragments';
 import { asked, CLIENT, capture, GUEST, inPieces, served, write } from './compare-captures';
 
 let dir: string;
@@ -304,6 +305,40 @@ describe('different', () => {
   });
 });
 
+describe('fragments are compared as the packets that they make', () => {
+  const cut = (packet: Buffer, id: number, ...at: number[]): Buffer[] =>
+    pieces(packet.length - (packet[0]! >>> 4 === 4 ? 20 : 40), at).map((piece) => fragmentOf(packet, piece, id));
+  const v6 = { family: 6 as const, src: Array(16).fill(1), dst: Array(16).fill(2) };
+
+  test.each([{}, v6])('wherever they were cut, in whatever order they came', (fields) => {
+    const datagram = buildUdp({ ...fields, payload: TEXT.slice(0, 3000) });
+    const other = buildUdp({ ...fields, payload: 'another' });
+    const p = [...cut(datagram, 7, 100, 200), other];
+    const result = compared(p, [...cut(datagram, 9, 185).reverse(), other]);
+    expect(result).toMatchObject({ equal: true, comparedBytes: 3007, flows: { compared: 1 } });
+    expect(result.primary).toMatchObject({ packets: 2, guestPackets: 2, skipped: {} });
+    // Some whole, some not.
+    expect(compared(p, [datagram, other])).toMatchObject({ equal: true, comparedBytes: 3007 });
+  });
+
+  test.each([{}, v6])('a byte that differs, and where', (fields) => {
+    const datagram = buildUdp({ ...fields, payload: TEXT.slice(0, 3000) });
+    const other = buildUdp({ ...fields, payload: `${TEXT.slice(0, 2500)}#${TEXT.slice(2501, 3000)}` });
+    expect(compared(cut(datagram, 7, 185), cut(other, 7, 185))).toMatchObject({
+      equal: false,
+      differences: [{ cause: 'payload', offset: 2500, primaryPacket: 2, secondaryPacket: 2 }],
+    });
+  });
+
+  test('those that make no packet are counted', () => {
+    const whole = buildUdp({ payload: 'x' });
+    const loose = cut(buildUdp({ payload: TEXT.slice(0, 3000) }), 7, 185).slice(0, 1);
+    const result = compared([whole, ...loose], [whole]);
+    expect(result).toMatchObject({ equal: true, primary: { packets: 1, skipped: { fragment: 1 } } });
+    expect(result.secondary.skipped).toEqual({});
+  });
+});
+
 describe('what is left out', () => {
   test('is counted by reason', () => {
     const fragment = buildUdp({ payload: 'fragment' });
@@ -320,7 +355,7 @@ describe('what is left out', () => {
     const result = compared(file, [file[0]!], { guests: ['10.0.0.1', '909:909:909:909:909:909:909:909'] });
     expect(result).toMatchObject({ equal: true, flows: { compared: 1 } });
     expect(result.primary).toMatchObject({
-      guestPackets: 3,
+      guestPackets: 2,
       skipped: { fragment: 1, infrastructure: 1, not_ip: 1, short: 1 },
     });
   });
@@ -354,6 +389,31 @@ describe('trouble', () => {
     });
     expect(failure(() => compareCaptures(join(dir, 'nothing'), good)).code).toBe('ECAPTURE');
     expect(failure(() => compareCaptures(dir, good)).message).toContain('not a file');
+  });
+
+  test('a capture in which there is nothing to find: said of the right file, with the reason', () => {
+    const packet = buildUdp({ payload: 'x' });
+    const good = capture(dir, 'good.pcap', [packet]);
+    const strange = join(dir, 'strange.pcap');
+    writeFileSync(strange, encodePcap([{ data: packet }], { linkType: 147 }));
+    const guests = [GUEST.join('.')];
+    for (const options of [{}, { guests }]) {
+      expect(failure(() => compareCaptures(good, strange, options))).toMatchObject({
+        code: 'ECAPTURE',
+        message: expect.stringMatching(/strange\.pcap: its packets have link type 147,/),
+      });
+    }
+    const empty = write(dir, 'empty.pcap', []);
+    expect(failure(() => compareCaptures(good, empty))).toMatchObject({
+      code: 'ENOTHING',
+      message: expect.stringMatching(/empty\.pcap has no IP packet$/),
+    });
+    const garbage = write(dir, 'garbage.pcap', [{ data: Buffer.from([0x10]) }, { data: Buffer.from([0x10]) }]);
+    expect(failure(() => compareCaptures(garbage, good)).message).toMatch(
+      /garbage\.pcap has no IP packet \(skipped: 2 not_ip\)$/,
+    );
+    // A guest that is named may have been silent.
+    expect(compareCaptures(good, empty, { guests }).differences).toMatchObject([{ cause: 'secondary_silent' }]);
   });
 
   test("packets that were cut, if they are the guest's", () => {

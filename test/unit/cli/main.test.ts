@@ -29,6 +29,10 @@ test.each<[string[], RegExp]>([
     ['rules', 'show', '--role', 'master'],
     /^colo: option '--role <role>' argument 'master' is invalid\. Allowed choices are primary, secondary\.\n$/,
   ],
+  [
+    ['doctor', '--role', 'master'],
+    /^colo: option '--role <role>' argument 'master' is invalid\. Allowed choices are primary, secondary\.\n$/,
+  ],
   [['rules', 'show', '--config', '/nonexistent'], /^colo: cannot read the configuration: ENOENT.*\n$/],
   [
     ['primary', '--index', '1'],

@@ -18,24 +18,32 @@ test('a rule as people write it', () => {
 test.each([
   [{}, 'needs a protocol'],
   [{ protocol: 'tpc' }, 'protocol: must be one of icmp, igmp, tcp,'],
-  [{ protocol: 256 }, 'protocol'],
+  [{ protocol: 300 }, 'or a number from 0 to 255'],
+  [{ protocol: 1.5 }, 'or a number from 0 to 255'],
   [{ prefix: '10.0.0.0/33' }, 'prefix'],
-  [{ ports: '99-1' }, 'no range of ports'],
-  [{ ports: 70000 }, 'ports'],
-  [{ ports: '80,443' }, 'must be a port or a range'],
-  [{ ports: '1-70000' }, 'no range of ports'],
+  [{ ports: '99-1' }, 'ports: must be a range of ports from low to high'],
+  [{ ports: 70000 }, 'ports: must be a port from 0 to 65535, or a range'],
+  [{ ports: true }, 'ports: must be a port from 0 to 65535, or a range'],
+  [{ ports: '1-70000' }, 'ports: must be a range of ports from low to high'],
   [{ port: 53 }, 'port'],
+  [{ protocol: 'sctp', ports: 5000 }, 'ports: must be left out: only tcp and udp have ports'],
+  [{ protocol: 1, ports: 8 }, 'ports: must be left out'],
   ['tcp', 'rule'],
 ])('%j is refused and says why', (value, word) => {
   expect(() => parseBypassRule(value)).toThrow(OperatorError);
   expect(() => parseBypassRule(value)).toThrow(word);
 });
 
-test('a set of rules: no doubles, a bound, removal by the same words', () => {
+test('a set of rules: no doubles, a bound, removal however it was written', () => {
   const rules = new BypassRules([{ ports: 1, end: 'either' }]);
   rules.add({ ports: 1 });
   expect(rules.list().length).toBe(1);
   expect(rules.remove({ ports: 2 })).toBe(false);
+  // A file says "22", and the command line says 22.
+  rules.add({ ports: '22', protocol: 6 });
+  rules.add({ protocol: 'tcp', ports: '22-22' });
+  expect(rules.list().length).toBe(2);
+  expect(rules.remove({ ports: 22, protocol: 'tcp' })).toBe(true);
   expect(rules.remove({ ports: 1 })).toBe(true);
   for (let i = 0; i < 256; i++) rules.add({ ports: i });
   expect(() => rules.add({ ports: 300 })).toThrow('256');

@@ -42,6 +42,7 @@ describe('defaults', () => {
     });
     expect(config.nodes[0]!.limits).toEqual({
       ...DEFAULTS.limits,
+      keptConnections: undefined,
       queueLength: undefined,
       receiveBufferBytes: undefined,
     });
@@ -68,6 +69,8 @@ describe('defaults', () => {
     });
     expect(config.nodes[0]!.limits.maxFlows).toBe(500);
     expect(config.nodes[0]!.queueLength).toBe(20000);
+    expect(config.nodes[0]!.keptConnections).toBe(65536);
+    expect(checkConfig(node({ limits: { keptConnections: 200_000 } })).nodes[0]!.keptConnections).toBe(200_000);
   });
 
   test('sizes may have a unit', () => {
@@ -151,7 +154,7 @@ describe('refusals name the key and what is allowed', () => {
     [
       'a bypass rule with ports that are none',
       node({ bypass: [{ ports: '9-8' }] }),
-      /^nodes\[0\]\.bypass\[0\]: .*9-8 is no range of ports/,
+      /^nodes\[0\]\.bypass\[0\]\.ports must be a range of ports from low to high, at most 65535, not "9-8"$/,
     ],
   ])('%s', (_what, value, message) => {
     expect(refused(value)).toMatch(message);

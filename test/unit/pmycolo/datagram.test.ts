@@ -1,3 +1,4 @@
+import type { BypassRule } from '../../../src/pmycolo/bypass';
 import { buildEchoReply, buildIp, buildUdp } from '../../lib/build-packet';
 import { PrimaryHarness } from '../../lib/primary-harness';
 
@@ -106,4 +107,47 @@ test('bypass rules: the PVM passes, the SVM is ignored', () => {
   const c = h.engine.counters.snapshot();
   expect([c.primary_bypassed, c.secondary_bypassed]).toEqual([1, 1]);
   expect(h.state(h.p(buildUdp({ sport: 54, payload: 'x' })))).toBe('held');
+});
+
+const GRE = buildIp(4, [10, 0, 0, 1], [10, 0, 0, 2], 47, Buffer.from('0000080045', 'hex'));
+
+describe('a bypass rule takes out what it says, and no more', () => {
+  const udp = (fields: object = {}) => buildUdp({ payload: 'x', ...fields });
+  const word = (...bytes: number[]): number => Buffer.from(bytes).readUInt32BE(0);
+  const v6 = {
+    family: 6 as const,
+    src: [0x20, 1, 0xd, 0xb8, ...Array(11).fill(0), 1],
+    dst: [0x20, 2, ...Array(13).fill(0), 2],
+  };
+  const fragment = udp({ sport: 3389 });
+  fragment[6] = 0x20;
+  const net10 = { family: 4, address: [word(10, 0, 0, 0), 0, 0, 0], prefixBits: 24 } as const;
+  const doc6 = { family: 6, address: [0x20010db8, 0, 0, 0], prefixBits: 32 } as const;
+
+  test.each<[string, BypassRule, Buffer, boolean]>([
+    ["the guest's port", { firstPort: 53, end: 'guest' }, udp(), true],
+    ['not as that of the peer', { firstPort: 53, end: 'peer' }, udp(), false],
+    ["the peer's port", { firstPort: 4000, lastPort: 4010, end: 'peer' }, udp({ dport: 4010 }), true],
+    ['the end of a range', { firstPort: 4000, lastPort: 4010, end: 'either' }, udp({ dport: 4011 }), false],
+    ["either's port", { firstPort: 4000, end: 'either' }, udp({ dport: 4000 }), true],
+    ['a protocol', { protocol: 1, end: 'either' }, buildEchoReply(9, 1, 'x'), true],
+    ['not another', { protocol: 6, end: 'either' }, udp(), false],
+    ["the guest's network", { ...net10, end: 'guest' }, udp(), true],
+    ["the guest's network, not the peer's", { ...net10, end: 'guest' }, udp({ src: [10, 0, 1, 1] }), false],
+    ["the peer's network", { ...net10, end: 'peer' }, udp({ src: [10, 0, 1, 1] }), true],
+    ['an IPv6 network', { ...doc6, end: 'guest' }, udp(v6), true],
+    ['an IPv6 network, as that of the peer', { ...doc6, end: 'peer' }, udp(v6), false],
+    ['not another family', { ...doc6, end: 'either' }, udp(), false],
+    ['network and port of one end', { ...net10, firstPort: 53, end: 'peer' }, udp({ dport: 54 }), false],
+    ["an echo's id is no port", { firstPort: 9, end: 'either' }, buildEchoReply(9, 1, 'x'), false],
+    ['a protocol without ports has none, not port 0', { firstPort: 0, lastPort: 65535, end: 'either' }, GRE, false],
+    ['a fragment shows none', { firstPort: 0, lastPort: 65535, end: 'either' }, fragment, false],
+  ])('%s', (_what, rule, packet, taken) => {
+    const h = new PrimaryHarness();
+    h.engine.setBypass([rule]);
+    expect(h.state(h.p(packet))).toBe(taken ? 'accept' : 'held');
+    h.s(packet);
+    const c = h.engine.counters.snapshot();
+    expect([c.primary_bypassed, c.secondary_bypassed]).toEqual(taken ? [1, 1] : [0, 0]);
+  });
 });

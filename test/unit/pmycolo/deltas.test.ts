@@ -30,13 +30,15 @@ test('after a checkpoint the numbers are the same, also for a restarted engine',
 
 test('a full table gives up its oldest record, never a new connection', () => {
   const table = new OffsetTable(memory());
-  const h = new PrimaryHarness({ deltas: new StoredDeltas(table) });
+  const deltas = new StoredDeltas(table);
+  const h = new PrimaryHarness({ deltas });
   for (let i = 0; i < 10; i++) {
     const id = h.p(buildTcp({ flags: 'SA', dport: 1000 + i, seq: 1000, ack: 5 }));
     h.s(buildTcp({ flags: 'SA', dport: 1000 + i, seq: 2000, ack: 5 }));
     expect(h.state(id)).toBe('accept');
   }
   expect(table.size).toBe(4);
+  expect(deltas.lost).toBe(6);
 });
 
 test('an ended connection leaves no record', () => {

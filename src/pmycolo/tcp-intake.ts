@@ -344,11 +344,13 @@ export class TcpIntake {
       if (bytes <= 0) continue;
       const record = hw[h + H_RECORD]!;
       const r = x.log.recordIndex(record);
-      const copy = x.log.words[r + R_COPY]!;
-      const l4 = copy + hw[h + H_L4]!;
-      const at = l4 + ((x.log.data[l4 + 12]! >>> 4) << 2);
-      let outcome = x.stream.primary(flow, seqAdd(hw[h + H_SEQ]!, syn), x.log.data, at, bytes);
-      if (outcome === WAIT) outcome = x.stream.storePrimary(flow, record, x.log.data, copy);
+      const from = x.log.words[r + R_COPY]!;
+      // A copy: what is logged of it may move the record itself.
+      const packet = Buffer.from(x.log.data.subarray(from, from + x.log.words[r + R_COPY_BYTES]!));
+      const l4 = hw[h + H_L4]!;
+      const at = l4 + ((packet[l4 + 12]! >>> 4) << 2);
+      let outcome = x.stream.primary(flow, seqAdd(hw[h + H_SEQ]!, syn), packet, at, bytes);
+      if (outcome === WAIT) outcome = x.stream.storePrimary(flow, record, packet, 0);
       if (outcome === DIVERGED || outcome === EXHAUSTED) return outcome;
     }
     return WAIT;

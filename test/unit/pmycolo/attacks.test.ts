@@ -231,6 +231,24 @@ describe('data on and before the SYNs', () => {
     expect(h.left(bad)).toBeUndefined();
     expect(h.requests.length).toBe(1);
   });
+  test('it is the same data wherever the log goes round', () => {
+    const text = (from: number, to: number): Buffer => Buffer.from(Array.from({ length: to - from }, (_, i) => from + i));
+    for (let others = 0; others < 60; others++) {
+      const h = new PrimaryHarness({ limits: { logBytes: 1 << 12, maxHeldBytes: 1 << 11, logRecords: 1 << 7 } });
+      h.p(buildTcp({ flags: 'SA', seq: 50, ack: 1 }));
+      const early = (from: number, to: number): number =>
+        h.p(buildTcp({ seq: 51 + from, ack: 1, payload: text(from, to) }));
+      const ids = [early(30, 40), early(50, 60), early(0, 200)];
+      for (let i = 0; i < others; i++) {
+        const other = buildUdp({ payload: Buffer.alloc(72, i) });
+        h.s(other);
+        h.p(other);
+      }
+      open(h);
+      h.s(buildTcp({ seq: 701, ack: 1, payload: text(0, 200) }));
+      expect([h.requests, ids.map((id) => h.state(id))]).toEqual([[], Array(3).fill('accept')]);
+    }
+  });
   test('two SYNs with different data', () => {
     const h = new PrimaryHarness();
     h.p(buildTcp({ flags: 'S', seq: 50, payload: 'abc' }));

@@ -1,6 +1,6 @@
 // TCP packets of both sides on their way into the comparison, and the release of what became verified.
 
-import { DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';
+import { CheckpointCause, DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';
 import { R_COPY, R_COPY_BYTES } from '../compare/packet-log';
 import { formatSynOptions, packSynOptions } from '../compare/tcp-syn';
 import {
@@ -116,7 +116,12 @@ export class TcpIntake {
     const matched = (x.flows.words[flow + X_FLAGS]! & XF_MATCHED) !== 0;
     // Where a reset stands, its peer may have had a say in: a stream that is not known yet does not begin there.
     const placed = (v.flags & TCP_RST) === 0 || (x.flows.words[flow + X_FLAGS]! & XF_BASED) !== 0;
-    if (v.payloadBytes > 0 && matched && placed) {
+    if (v.payloadBytes > 0 && matched && !placed) {
+      // Nor do its bytes have a place to be compared at.
+      x.difference.set(CheckpointCause.RST, flow, v.seq);
+      return this.holdDiverged(id, flow, v, buf, hold, nowMs);
+    }
+    if (v.payloadBytes > 0 && matched) {
       x.counters.values[C_COMPARED]!++;
       outcome = x.stream.primary(flow, v.seq, buf, v.payload, v.payloadBytes);
       if (outcome === DIVERGED) return this.holdDiverged(id, flow, v, buf, hold, nowMs);

@@ -288,6 +288,14 @@ describe('RST', () => {
     t.s(0, { flags: 'R' });
     expect(t.left(bad)).toEqual([false]);
   });
+  test('nor where the stream is not known yet, on the strength of other bytes at their place', () => {
+    const h = new PrimaryHarness();
+    h.s(buildTcp({ seq: 1000, ack: 7, flags: 'RA', payload: 'said' }));
+    h.s(buildTcp({ seq: 1000, ack: 7, payload: 'said' }));
+    const reset = h.p(buildTcp({ seq: 1000, ack: 7, flags: 'RA', payload: 'else' }));
+    h.p(buildTcp({ seq: 1000, ack: 7, payload: 'said' }));
+    expect([h.state(reset), h.requests]).toEqual(['held', ['rst']]);
+  });
   test('its acknowledgement is not above the SVM', () => {
     const t = new Pair();
     t.s(0, { flags: 'RA' });

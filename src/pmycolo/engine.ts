@@ -17,7 +17,9 @@ import {
   XF_AHEAD,
   XF_BASED,
   XF_PRIMARY_FIN,
+  XF_PRIMARY_RST,
   XF_SECONDARY_FIN,
+  XF_SECONDARY_RST,
   XF_SECONDARY_SYN,
 } from '../conntrack/colo-extension';
 import { FLOW_META } from '../conntrack/flow-table';
@@ -441,6 +443,7 @@ export class PrimaryEngine {
     const flags = w[flow + X_FLAGS]!;
     if ((flags & XF_SECONDARY_SYN) !== 0) return true;
     if ((flags & (XF_PRIMARY_FIN | XF_SECONDARY_FIN)) === XF_SECONDARY_FIN) return true;
+    if ((flags & (XF_PRIMARY_RST | XF_SECONDARY_RST)) === XF_SECONDARY_RST) return true;
     return this.x.stream.secondaryAhead(flow);
   }
 

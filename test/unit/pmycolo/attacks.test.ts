@@ -354,6 +354,16 @@ describe('waiting ends', () => {
     }
     expect(t.h.requests).toEqual(['timeout_primary_silent']);
   });
+  test('nor does a reset of the SVM wait for ever', () => {
+    for (const follows of [false, true]) {
+      const t = new Pair();
+      t.both(0, 'x');
+      t.s(1, { flags: 'RA' });
+      if (follows) t.p(1, { flags: 'RA' });
+      t.h.engine.tick(t.h.now + 3000);
+      expect(t.h.requests).toEqual(follows ? [] : ['timeout_primary_silent']);
+    }
+  });
   test('one that is ahead but followed is not', () => {
     const t = new Pair();
     t.s(0, { payload: 'x' });

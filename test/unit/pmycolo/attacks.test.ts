@@ -344,6 +344,20 @@ describe('waiting ends', () => {
     }
     expect(h.requests).toEqual(['timeout_primary_silent']);
   });
+  test('although what it said is moved in the log meanwhile', () => {
+    const h = new PrimaryHarness({ limits: { logBytes: 1 << 12, maxHeldBytes: 1 << 11, logRecords: 1 << 7 } });
+    for (let i = 0; i < 50; i++) {
+      if (i % 5 === 0) h.s(buildUdp({ payload: `alone ${i}` }));
+      for (let k = 0; k < 40; k++) {
+        const other = buildUdp({ payload: Buffer.alloc(100, k), dport: 9 });
+        h.s(other);
+        h.p(other);
+      }
+      h.now += 100;
+      h.engine.tick(h.now);
+    }
+    expect(h.requests).toEqual(['timeout_primary_silent']);
+  });
   test('TCP, too, while the PVM only acknowledges', () => {
     const t = new Pair();
     for (let i = 0; i < 50; i++) {

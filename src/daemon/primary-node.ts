@@ -41,6 +41,8 @@ export class PrimaryNode {
   private readonly addressRequests: { close(): void };
   private readonly loss: ControllerLoss;
   private readonly resets: Uint32Array[] = [];
+  /** Connections of this epoch may be numbered in a way that is not known any more. */
+  private numbersLost: boolean;
   private guestDead = false;
   private dropping = false;
 
@@ -58,13 +60,15 @@ export class PrimaryNode {
     this.loss = new ControllerLoss(settings.onControllerLoss);
     const bytes = randomBytes(8);
     const seed = [bytes.readUInt32LE(0), bytes.readUInt32LE(4)] as const;
+    const deltas = new StoredDeltas(table, seed);
+    this.numbersLost = !deltas.whole;
     this.engine = new PrimaryEngine(
       {
         limits: settings.limits,
         compareTimeoutMs: settings.compareTimeoutMs,
         forwardSettleMs: settings.forwardSettleMs,
         seed,
-        deltas: new StoredDeltas(table, seed),
+        deltas,
       },
       {
         accept: (id) => this.guest.accept(id),
@@ -88,6 +92,9 @@ export class PrimaryNode {
     this.dropping = false;
     if (!resume) this.forgetPair();
     this.engine.setProtected(true);
+    // Compared at the wrong place, bytes that come again and again would be taken for said before they are.
+    if (resume && this.numbersLost) this.engine.boundExhausted();
+    this.numbersLost = false;
   }
 
   /** The controller wants the guest to run without a secondary. */

@@ -343,7 +343,7 @@ export class PrimaryEngine {
     if (this.protectedNow) this.request(CheckpointCause.ADDRESS_REQUEST, false);
   }
 
-  /** Whoever feeds the engine has no room for what is held: a checkpoint has to empty it. */
+  /** Whoever feeds the engine has no room for what is held, or had none for what it has to know: only a checkpoint helps. */
   boundExhausted(): void {
     if (this.protectedNow) this.request(CheckpointCause.EXHAUSTED, true);
   }

@@ -49,3 +49,26 @@ test('an ended connection leaves no record', () => {
   for (let s = 0; s < 60; s++) h.engine.tick(h.now + s * 1000);
   expect([h.engine.flowCount, table.size]).toEqual([0, 0]);
 });
+
+test('whether all deltas of the epoch are there is known after a restart', () => {
+  const words = memory();
+  const again = (): StoredDeltas => new StoredDeltas(new OffsetTable(words));
+  expect([again().whole, again().whole]).toEqual([false, false]);
+  const h = new PrimaryHarness({ deltas: again() });
+  h.engine.forgetPair();
+  const open = (dport: number): void => {
+    h.p(buildTcp({ flags: 'SA', dport, seq: 1000, ack: 5 }));
+    h.s(buildTcp({ flags: 'SA', dport, seq: 2000, ack: 5 }));
+  };
+  for (let i = 0; i < 4; i++) open(i);
+  expect(again().whole).toBe(true);
+  open(5);
+  expect(again().whole).toBe(false);
+  h.engine.checkpoint(h.now);
+  expect(again().whole).toBe(true);
+  // A record that is not whole is gone, and missing, until the next checkpoint.
+  words[16]! ^= 1;
+  expect([again().whole, again().whole]).toEqual([false, false]);
+  h.engine.checkpoint(h.now);
+  expect(again().whole).toBe(true);
+});

@@ -72,3 +72,17 @@ test('whether all deltas of the epoch are there is known after a restart', () =>
   h.engine.checkpoint(h.now);
   expect(again().whole).toBe(true);
 });
+
+test('a connection on which the guest was silent for long after its beginning is still known by its numbers', () => {
+  const h = new PrimaryHarness({ deltas: new StoredDeltas(new OffsetTable(memory())) });
+  h.p(buildTcp({ flags: 'SA', seq: 1000, ack: 5 }));
+  h.s(buildTcp({ flags: 'SA', seq: 99_000, ack: 5 }));
+  for (let i = 0; i < 100; i++) {
+    h.now += 1000;
+    h.engine.tick(h.now);
+  }
+  expect(h.engine.flowCount).toBe(0);
+  const id = h.p(buildTcp({ seq: 1001, ack: 50, payload: 'answer' }));
+  h.s(buildTcp({ seq: 99_001, ack: 50, payload: 'answer' }));
+  expect(h.state(id)).toBe('accept');
+});

@@ -1,5 +1,6 @@
-// What is compared of a packet that belongs to no stream: UDP its payload; ICMP and ICMPv6 type, code and all the rest but
-// the checksum; every other protocol everything behind the IP header. Packets of a flow are compared in order.
+// What is compared of a packet that belongs to no stream: UDP its payload, and where it ends by UDP's own length; ICMP and ICMPv6
+// type, code and all the rest but the checksum; every other protocol everything behind the IP header. Packets of a flow are
+// compared in order.
 
 import { X_SECONDARY_HEAD, X_SECONDARY_TAIL } from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
@@ -8,10 +9,20 @@ import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_UDP, type PacketView } from '../p
 import { CheckpointCause, DIVERGED, type Difference, EQUAL, EXHAUSTED, type Outcome, WAIT } from './outcome';
 import { LOG_PENDING, LOG_SECONDARY, type PacketLog, R_AT, R_BYTES, R_COPY, R_NEXT, R_SEQ } from './packet-log';
 
+/** A record's position, which means nothing here. */
+const R_SURPLUS = R_SEQ;
+
 /** Offset of the first compared byte of the packet in the view. */
 export function comparedFrom(v: PacketView): number {
   if (v.protocol === IPPROTO_UDP) return v.payload;
   return v.l4;
+}
+
+/** Bytes behind a datagram's end, by UDP's own length (RFC 9868): a peer takes only what lies before it. */
+function surplusBytes(v: PacketView): number {
+  if (v.protocol !== IPPROTO_UDP) return 0;
+  const at = v.l4 + 4;
+  return v.end - v.l4 - ((v.buf[at]! << 8) | v.buf[at + 1]!);
 }
 
 const ICMP_CHECKSUM_OFFSET = 2;
@@ -33,7 +44,8 @@ export class DatagramComparator {
     const from = comparedFrom(v);
     const outcome = this.compare(
       flow,
-      v.protocol,
+      v,
+      lw[r + R_SURPLUS]!,
       buf,
       from,
       v.end - from,
@@ -50,7 +62,8 @@ export class DatagramComparator {
     const r = this.log.recordIndex(held);
     const lw = this.log.words;
     const from = comparedFrom(v);
-    return this.compare(flow, v.protocol, this.log.data, lw[r + R_AT]!, lw[r + R_BYTES]!, buf, from, v.end - from);
+    const surplus = lw[r + R_SURPLUS]!;
+    return this.compare(flow, v, surplus, this.log.data, lw[r + R_AT]!, lw[r + R_BYTES]!, buf, from, v.end - from);
   }
 
   /** Marks in a logged PVM packet (a copy that began with its frame's headers) what is to be compared. */
@@ -60,6 +73,7 @@ export class DatagramComparator {
     const from = comparedFrom(v);
     lw[r + R_AT] = lw[r + R_COPY]! + (from - v.start + v.head);
     lw[r + R_BYTES] = v.end - from;
+    lw[r + R_SURPLUS] = surplusBytes(v);
   }
 
   /** Keeps an SVM datagram until the PVM says the same. */
@@ -71,7 +85,7 @@ export class DatagramComparator {
     const lw = this.log.words;
     const w = this.flows.words;
     lw[this.log.recordIndex(id) + R_BYTES] = bytes;
-    lw[this.log.recordIndex(id) + R_SEQ] = 0;
+    lw[this.log.recordIndex(id) + R_SURPLUS] = surplusBytes(v);
     const tail = w[flow + X_SECONDARY_TAIL]!;
     if (tail === 0) w[flow + X_SECONDARY_HEAD] = id;
     else lw[this.log.recordIndex(tail) + R_NEXT] = id;
@@ -90,7 +104,8 @@ export class DatagramComparator {
 
   private compare(
     flow: number,
-    protocol: number,
+    v: PacketView,
+    surplus: number,
     p: Buffer,
     pAt: number,
     pBytes: number,
@@ -98,8 +113,9 @@ export class DatagramComparator {
     sAt: number,
     sBytes: number,
   ): Outcome {
-    const icmp = protocol === IPPROTO_ICMP || protocol === IPPROTO_ICMPV6;
-    if (pBytes === sBytes) {
+    const icmp = v.protocol === IPPROTO_ICMP || v.protocol === IPPROTO_ICMPV6;
+    const sameLength = pBytes === sBytes && surplus === surplusBytes(v);
+    if (sameLength) {
       if (!icmp || pBytes < ICMP_REST_OFFSET) {
         if (equalBytes(p, pAt, s, sAt, pBytes)) return EQUAL;
       } else if (
@@ -111,7 +127,7 @@ export class DatagramComparator {
     }
     const n = Math.min(pBytes, sBytes);
     const i = firstDifference(p, pAt, s, sAt, n);
-    this.difference.set(pBytes === sBytes ? CheckpointCause.PAYLOAD : CheckpointCause.LENGTH, flow, i);
+    this.difference.set(sameLength ? CheckpointCause.PAYLOAD : CheckpointCause.LENGTH, flow, i);
     this.difference.setPrimary(p, pAt + i, pBytes - i);
     this.difference.setSecondary(s, sAt + i, sBytes - i);
     return DIVERGED;

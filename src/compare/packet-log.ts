@@ -35,6 +35,10 @@ const RECORD_WORDS = 12;
 const FIRST_RING_BYTES = 8 << 20;
 /** And at least so many times as long as what is needed, so that cleaning seldom has to move any of it. */
 const RING_PER_NEEDED = 4;
+/** A record may take so much of the ring beyond its bytes. */
+const GRID_BYTES = 8;
+/** Records of few bytes or none are needed in such numbers only that this is an eighth of the log at most. */
+const BYTES_PER_NEEDED = 8 * GRID_BYTES;
 
 /** In a flow's list of bytes that await the other side. */
 export const LOG_PENDING = 1;
@@ -60,6 +64,7 @@ export class PacketLog {
   /** Pending records of an older epoch are covered by a checkpoint: nobody needs them. */
   epoch = 0;
   private readonly mask: number;
+  private readonly maxNeeded: number;
   /** Where the ring ends in the data. Places are told by records, so it may change at any time. */
   private ringBytes: number;
   private headId = 1;
@@ -79,6 +84,7 @@ export class PacketLog {
     this.data = Buffer.from(new ArrayBuffer(bytes));
     this.words = new Uint32Array(records * RECORD_WORDS);
     this.mask = records - 1;
+    this.maxNeeded = Math.min(this.mask >>> 1, Math.ceil(bytes / BYTES_PER_NEEDED));
     this.ringBytes = Math.min(bytes, firstRingBytes);
   }
 
@@ -99,7 +105,7 @@ export class PacketLog {
 
   /** Room for one more needed record of that many bytes? If not, the bound is exhausted and a checkpoint has to come. */
   hasRoom(bytes: number): boolean {
-    return this.neededBytes + bytes <= this.maxNeededBytes && this.usedNeeded < this.mask >>> 1;
+    return this.neededBytes + bytes <= this.maxNeededBytes && this.usedNeeded < this.maxNeeded;
   }
 
   /** Count of needed records, for the same bound on records. */
@@ -110,7 +116,8 @@ export class PacketLog {
    * The caller has asked hasRoom(). Returns the new id.
    */
   append(flow: number, buf: Buffer, off: number, bytes: number, flags: number): number {
-    while ((this.neededBytes + bytes) * RING_PER_NEEDED > this.ringBytes && this.ringBytes < this.data.length) this.grow();
+    const needed = this.neededBytes + bytes + (this.usedNeeded + 1) * GRID_BYTES;
+    while (needed * RING_PER_NEEDED > this.ringBytes && this.ringBytes < this.data.length) this.grow();
     const at = this.reserve(bytes);
     copyBytes(buf, off, this.data, at, bytes);
     const id = this.makeRecord(flow, at, bytes, flags);
@@ -124,7 +131,7 @@ export class PacketLog {
    * -1: that would be too much of the history at once.
    */
   openRun(bytes: number, records: number): number {
-    if (bytes > this.ringBytes >>> 2 || records > this.mask >>> 1) return -1;
+    if (bytes > this.ringBytes >>> 2 || records >= this.mask >>> 1) return -1;
     for (;;) {
       while (this.usedRecords + 2 + records > this.mask) this.dropTail();
       const at = this.place((bytes + 8) & ~7);
@@ -271,7 +278,7 @@ export class PacketLog {
     return this.headAt;
   }
 
-  /** Needed bytes are at most half the ring, so one round of the tail makes room for all of them. */
+  /** What is needed takes at most five eighths of the ring, so one round of the tail makes room for all of them. */
   private placeDisplaced(): void {
     const w = this.words;
     const moved = new Map<number, number>();

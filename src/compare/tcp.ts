@@ -87,7 +87,10 @@ export class TcpComparator {
   secondaryReopens(flow: number, isn: number): boolean {
     const w = this.flows.words;
     const flags = w[flow + X_FLAGS]!;
-    return (flags & XF_SECONDARY_ISN) === 0 ? (flags & XF_MATCHED) !== 0 : w[flow + X_SECONDARY_ISN] !== isn;
+    if ((flags & XF_SECONDARY_ISN) === 0) return (flags & XF_MATCHED) !== 0;
+    // A SYN that is repeated when its number has become known is translated, too.
+    if (this.translated && (flags & XF_MATCHED) !== 0 && w[flow + X_PRIMARY_ISN] === isn) return false;
+    return w[flow + X_SECONDARY_ISN] !== isn;
   }
 
   /** The PVM's side of the flow starts anew. The SVM's SYN, if it came first, stays. */

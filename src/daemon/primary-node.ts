@@ -41,6 +41,8 @@ export class PrimaryNode {
   private readonly resets: Uint32Array[] = [];
   /** Resets beyond MAX_RESETS. */
   private resetsLost = 0;
+  /** Connections of this epoch may be numbered in a way that is not known any more. */
+  private numbersLost: boolean;
   private guestDead = false;
   private dropping = false;
 
@@ -62,6 +64,7 @@ export class PrimaryNode {
     const bytes = randomBytes(8);
     const seed = [bytes.readUInt32LE(0), bytes.readUInt32LE(4)] as const;
     this.deltas = new StoredDeltas(table, seed);
+    this.numbersLost = !this.deltas.whole;
     this.engine = new PrimaryEngine(
       {
         limits: settings.limits,
@@ -96,6 +99,9 @@ export class PrimaryNode {
     this.dropping = false;
     if (!resume) this.forgetPair();
     this.engine.setProtected(true);
+    // Compared at the wrong place, bytes that come again and again would be taken for said before they are.
+    if (resume && this.numbersLost) this.engine.boundExhausted();
+    this.numbersLost = false;
   }
 
   /** The controller wants the guest to run without a secondary. */

@@ -7,10 +7,14 @@ import type { PacketView } from '../packet/view';
 import type { DeltaTable } from './context';
 
 const I_SLOT = FLOW_USER;
+/** Owner's word of the table: the last epoch of which not every delta is here. */
+const O_LOST_EPOCH = 0;
 
 export class StoredDeltas implements DeltaTable {
   /** Deltas that found the table full, or gave way to newer ones: those connections wait for a checkpoint after a restart. */
   lost = 0;
+  /** False: an earlier process may have known deltas of this epoch that are not here. */
+  readonly whole: boolean;
   /** Key -> slot + 1. */
   private readonly index: FlowTable;
   private readonly key = new Uint32Array(FLOW_KEY_WORDS);
@@ -20,6 +24,8 @@ export class StoredDeltas implements DeltaTable {
     readonly table: OffsetTable,
     seed: readonly [number, number] = [0, 0],
   ) {
+    this.whole = table.origin === 'resumed' && table.damaged === 0 && table.owner(O_LOST_EPOCH) !== table.epoch;
+    if (!this.whole) table.setOwner(O_LOST_EPOCH, table.epoch);
     this.index = new FlowTable(table.capacity, FLOW_USER + 1, seed[0], seed[1]);
     for (let slot = table.next(-1); slot >= 0; slot = table.next(slot)) {
       table.copyKey(slot, this.key);
@@ -43,10 +49,13 @@ export class StoredDeltas implements DeltaTable {
     }
     at = this.index.insert(v, false);
     if (at < 0) {
-      // The oldest gives way; it loses only what a restart of the daemon would need.
+      // One of an older epoch gives way; it loses only what a restart of the daemon would need.
       this.lost++;
       const victim = this.table.victim();
-      if (victim < 0) return;
+      if (victim < 0) {
+        this.table.setOwner(O_LOST_EPOCH, this.table.epoch);
+        return;
+      }
       this.forget(victim);
       at = this.index.insert(v, false);
       if (at < 0) return;

@@ -17,7 +17,9 @@ import {
   XF_AHEAD,
   XF_BASED,
   XF_PRIMARY_FIN,
+  XF_PRIMARY_RST,
   XF_SECONDARY_FIN,
+  XF_SECONDARY_RST,
   XF_SECONDARY_SYN,
 } from '../conntrack/colo-extension';
 import { FLOW_META } from '../conntrack/flow-table';
@@ -341,7 +343,7 @@ export class PrimaryEngine {
     if (this.protectedNow) this.request(CheckpointCause.ADDRESS_REQUEST, false);
   }
 
-  /** Whoever feeds the engine has no room for what is held: a checkpoint has to empty it. */
+  /** Whoever feeds the engine has no room for what is held, or had none for what it has to know: only a checkpoint helps. */
   boundExhausted(): void {
     if (this.protectedNow) this.request(CheckpointCause.EXHAUSTED, true);
   }
@@ -441,6 +443,7 @@ export class PrimaryEngine {
     const flags = w[flow + X_FLAGS]!;
     if ((flags & XF_SECONDARY_SYN) !== 0) return true;
     if ((flags & (XF_PRIMARY_FIN | XF_SECONDARY_FIN)) === XF_SECONDARY_FIN) return true;
+    if ((flags & (XF_PRIMARY_RST | XF_SECONDARY_RST)) === XF_SECONDARY_RST) return true;
     return this.x.stream.secondaryAhead(flow);
   }
 

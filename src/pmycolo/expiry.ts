@@ -51,11 +51,13 @@ export class Expiry {
   destroyed(key: Uint32Array): boolean {
     const flow = this.x.flows.findKey(key);
     if (flow < 0) return false;
-    if ((key[FLOW_META]! & 0xff) === IPPROTO_TCP) {
-      const phase = this.x.tracker.phase(flow);
-      if (phase === 'new' || phase === 'established') return false;
-    }
+    if ((key[FLOW_META]! & 0xff) === IPPROTO_TCP && !this.hasEnded(flow)) return false;
     return this.remove(flow);
+  }
+
+  private hasEnded(flow: number): boolean {
+    const phase = this.x.tracker.phase(flow);
+    return phase !== 'new' && phase !== 'established';
   }
 
   /**
@@ -91,7 +93,8 @@ export class Expiry {
       this.ahead.remove(flow);
       stream.dropLists(flow);
     }
-    if ((w[flow + FLOW_META]! & 0xff) === IPPROTO_TCP) deltas.remove(w, flow);
+    // A connection that has not ended may go on after a long silence, and be known by its numbers still.
+    if ((w[flow + FLOW_META]! & 0xff) === IPPROTO_TCP && this.hasEnded(flow)) deltas.remove(w, flow);
     wheel.disarm(flow);
     flows.remove(flow);
     this.x.counters.values[C_FLOWS_EXPIRED]!++;

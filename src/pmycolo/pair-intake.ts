@@ -119,6 +119,9 @@ export class PairIntake {
     } else {
       if (w[flow + X_SECONDARY_HEAD] !== 0) return PAIR_PRIMARY;
       if ((w[flow + X_FLAGS]! & XF_AHEAD) !== 0) return PAIR_BOTH;
+      // Ports are the same, checksums are not compared; the length is what else there is.
+      const at = v.l4 + 4;
+      if (differing > at - pOff && !sameBytes(p, at, s, sOff + (at - pOff), 2)) return PAIR_BOTH;
       this.expiry.touch(flow, IPPROTO_UDP, false, nowMs);
     }
     const c = x.counters.values;

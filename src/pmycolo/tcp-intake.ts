@@ -1,6 +1,6 @@
 // TCP packets of both sides on their way into the comparison, and the release of what became verified.
 
-import { DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';
+import { CheckpointCause, DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';
 import { R_COPY, R_COPY_BYTES } from '../compare/packet-log';
 import { formatSynOptions, packSynOptions } from '../compare/tcp-syn';
 import {
@@ -122,7 +122,12 @@ export class TcpIntake {
     const matched = (x.flows.words[flow + X_FLAGS]! & XF_MATCHED) !== 0;
     // Where a reset stands, its peer may have had a say in: a stream that is not known yet does not begin there.
     const placed = (v.flags & TCP_RST) === 0 || (x.flows.words[flow + X_FLAGS]! & XF_BASED) !== 0;
-    if (v.payloadBytes > 0 && matched && placed) {
+    if (v.payloadBytes > 0 && matched && !placed) {
+      // Nor do its bytes have a place to be compared at.
+      x.difference.set(CheckpointCause.RST, flow, v.seq);
+      return this.holdDiverged(id, flow, v, buf, hold, nowMs);
+    }
+    if (v.payloadBytes > 0 && matched) {
       x.counters.values[C_COMPARED]!++;
       outcome = x.stream.primary(flow, v.seq, buf, v.payload, v.payloadBytes);
       if (outcome === DIVERGED) return this.holdDiverged(id, flow, v, buf, hold, nowMs);
@@ -370,11 +375,13 @@ export class TcpIntake {
       if (bytes <= 0) continue;
       const record = hw[h + H_RECORD]!;
       const r = x.log.recordIndex(record);
-      const copy = x.log.words[r + R_COPY]!;
-      const l4 = copy + hw[h + H_L4]!;
-      const at = l4 + ((x.log.data[l4 + 12]! >>> 4) << 2);
-      let outcome = x.stream.primary(flow, seqAdd(hw[h + H_SEQ]!, syn), x.log.data, at, bytes);
-      if (outcome === WAIT) outcome = x.stream.storePrimary(flow, record, x.log.data, copy);
+      const from = x.log.words[r + R_COPY]!;
+      // A copy: what is logged of it may move the record itself.
+      const packet = Buffer.from(x.log.data.subarray(from, from + x.log.words[r + R_COPY_BYTES]!));
+      const l4 = hw[h + H_L4]!;
+      const at = l4 + ((packet[l4 + 12]! >>> 4) << 2);
+      let outcome = x.stream.primary(flow, seqAdd(hw[h + H_SEQ]!, syn), packet, at, bytes);
+      if (outcome === WAIT) outcome = x.stream.storePrimary(flow, record, packet, 0);
       if (outcome === DIVERGED || outcome === EXHAUSTED) return outcome;
     }
     return WAIT;

@@ -188,8 +188,19 @@ type Numbers = 'random' | 'wrap' | 'alike';
  */
 function sequences(kind: Numbers): MachineHabits['initialSequence'] {
   if (kind === 'alike') return (_prng, key, clockUs) => (hashString(key) + Math.floor((clockUs * 1000) / 64)) >>> 0;
-  if (kind === 'wrap') return (prng) => (0 - prng.range(1, 60_000)) >>> 0;
+  if (kind === 'wrap') return justBelowTheEnd();
   return (prng) => prng.u32();
+}
+
+/** Never the same twice: a port that is used again must not have the client's old number, by which the ledger tells connections apart. */
+function justBelowTheEnd(): MachineHabits['initialSequence'] {
+  const used = new Set<number>();
+  return (prng) => {
+    let iss = prng.range(1, 60_000);
+    while (used.has(iss)) iss = (iss % 60_000) + 1;
+    used.add(iss);
+    return (0 - iss) >>> 0;
+  };
 }
 
 /** Likewise for the offsets of timestamps, which in Linux do not depend on the clock. */

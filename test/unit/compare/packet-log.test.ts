@@ -79,3 +79,101 @@ test('the ring stays in the first part of its memory until more is needed, or as
   for (let i = 0; i < 9; i++) log.grow();
   expect(reach()).toBeLessThanOrEqual(1 << 16);
 });
+
+test('records of no bytes, or as many as there may be, leave room for others and for a run', () => {
+  const none = Buffer.alloc(0);
+  const many = new PacketLog(1 << 13, 1 << 10, 1 << 12, 1 << 10);
+  for (let i = 0; i < 1 << 10; i++) if (many.hasRoom(0)) many.append(7, none, 0, 0, LOG_PENDING);
+  expect(many.usedNeeded).toBe(128);
+  expect(many.append(7, none, 0, 0, 0)).toBeGreaterThan(0);
+  const few = new PacketLog(1 << 13, 1 << 6, 1 << 12);
+  while (few.hasRoom(1)) few.append(7, Buffer.alloc(1), 0, 1, LOG_PENDING);
+  expect(few.usedNeeded).toBe(31);
+  expect([few.openRun(100, 31), few.openRun(100, 30) >= 0]).toEqual([-1, true]);
+});
+
+/** Every record that is alive has the bytes that it was given, the open run's from its end on. */
+test('records and runs keep their bytes while the ring goes round, grows, and is full of what is needed', () => {
+  const step = fc.record({
+    kind: fc.constantFrom('need', 'need', 'history', 'history', 'run', 'run', 'run', 'done', 'done', 'grow', 'epoch'),
+    bytes: fc.integer({ min: 0, max: 500 }),
+    records: fc.array(fc.record({ skip: fc.nat(60), bytes: fc.integer({ min: 1, max: 120 }) }), { maxLength: 12 }),
+    few: fc.nat(11),
+  });
+  fc.assert(
+    fc.property(
+      fc.constantFrom(1024, 2048, 4096, 8192),
+      fc.constantFrom(64, 128),
+      fc.constantFrom(1, 0xffffffe0),
+      fc.array(step, { minLength: 50, maxLength: 400 }),
+      (firstRingBytes, records, firstId, steps) => {
+        const log = new PacketLog(8192, records, 4096, firstRingBytes);
+        Object.assign(log, { headId: firstId, tailId: firstId });
+        const alive = new Map<number, Buffer>();
+        const needed = new Set<number>();
+        log.owner = {
+          onMove: (_flow, oldId, newId) => {
+            alive.set(newId, alive.get(oldId)!);
+            alive.delete(oldId);
+            expect(needed.delete(oldId)).toBe(true);
+            needed.add(newId);
+          },
+        };
+        const flow = 7;
+        let serial = 0;
+        const content = (bytes: number): Buffer => {
+          serial++;
+          return Buffer.from(Array.from({ length: bytes }, (_, i) => (serial * 31 + i * (1 + (serial % 7))) & 255));
+        };
+        for (const { kind, bytes, records: wanted, few } of steps) {
+          if (kind === 'need' && log.hasRoom(bytes)) {
+            const buf = content(bytes);
+            const id = log.append(flow, buf, 0, bytes, few & 1 ? LOG_HELD : LOG_PENDING);
+            alive.set(id, buf);
+            needed.add(id);
+          } else if (kind === 'history') {
+            const buf = content(bytes);
+            alive.set(log.append(flow, buf, 0, bytes, 0), buf);
+          } else if (kind === 'run') {
+            const total = wanted.reduce((sum, r) => sum + r.skip + r.bytes, 0);
+            const buf = content(total + 40);
+            const at = log.openRun(total + 40, wanted.length);
+            if (at < 0) continue;
+            let from = 0;
+            for (const r of wanted.slice(0, few)) {
+              from += r.skip;
+              alive.set(log.runRecord(flow, at + from, r.bytes, 1), buf.subarray(from, from + r.bytes));
+              from += r.bytes;
+            }
+            if (few > 0 && wanted.length > 0) log.closeRun(at, buf, 0, from);
+          } else if (kind === 'done') {
+            for (const id of [...needed].slice(0, few)) {
+              log.unneed(id, LOG_HELD | LOG_PENDING);
+              needed.delete(id);
+            }
+          } else if (kind === 'grow' && few === 0) {
+            log.grow();
+          } else if (kind === 'epoch' && few < 2) {
+            for (const id of needed) log.unneed(id, LOG_HELD);
+            needed.clear();
+            log.newEpoch();
+          }
+          let bytesNeeded = 0;
+          for (const [id, buf] of alive) {
+            if (!log.alive(id, flow)) {
+              expect(needed.has(id)).toBe(false);
+              alive.delete(id);
+              continue;
+            }
+            const r = log.recordIndex(id);
+            const at = log.words[r + R_COPY]!;
+            if (!log.data.subarray(at, at + log.words[r + R_COPY_BYTES]!).equals(buf)) throw new Error(`record ${id} has other bytes`);
+            if (needed.has(id)) bytesNeeded += buf.length;
+          }
+          expect([log.neededBytes, log.usedNeeded]).toEqual([bytesNeeded, needed.size]);
+        }
+      },
+    ),
+    { numRuns: Number(process.env.COLO_RUNS ?? 100) },
+  );
+});

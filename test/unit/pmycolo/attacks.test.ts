@@ -231,6 +231,24 @@ describe('data on and before the SYNs', () => {
     expect(h.left(bad)).toBeUndefined();
     expect(h.requests.length).toBe(1);
   });
+  test('it is the same data wherever the log goes round', () => {
+    const text = (from: number, to: number): Buffer => Buffer.from(Array.from({ length: to - from }, (_, i) => from + i));
+    for (let others = 0; others < 60; others++) {
+      const h = new PrimaryHarness({ limits: { logBytes: 1 << 12, maxHeldBytes: 1 << 11, logRecords: 1 << 7 } });
+      h.p(buildTcp({ flags: 'SA', seq: 50, ack: 1 }));
+      const early = (from: number, to: number): number =>
+        h.p(buildTcp({ seq: 51 + from, ack: 1, payload: text(from, to) }));
+      const ids = [early(30, 40), early(50, 60), early(0, 200)];
+      for (let i = 0; i < others; i++) {
+        const other = buildUdp({ payload: Buffer.alloc(72, i) });
+        h.s(other);
+        h.p(other);
+      }
+      open(h);
+      h.s(buildTcp({ seq: 701, ack: 1, payload: text(0, 200) }));
+      expect([h.requests, ids.map((id) => h.state(id))]).toEqual([[], Array(3).fill('accept')]);
+    }
+  });
   test('two SYNs with different data', () => {
     const h = new PrimaryHarness();
     h.p(buildTcp({ flags: 'S', seq: 50, payload: 'abc' }));
@@ -269,6 +287,14 @@ describe('RST', () => {
     const bad = t.p(0, { flags: 'R', payload: 'secret' });
     t.s(0, { flags: 'R' });
     expect(t.left(bad)).toEqual([false]);
+  });
+  test('nor where the stream is not known yet, on the strength of other bytes at their place', () => {
+    const h = new PrimaryHarness();
+    h.s(buildTcp({ seq: 1000, ack: 7, flags: 'RA', payload: 'said' }));
+    h.s(buildTcp({ seq: 1000, ack: 7, payload: 'said' }));
+    const reset = h.p(buildTcp({ seq: 1000, ack: 7, flags: 'RA', payload: 'else' }));
+    h.p(buildTcp({ seq: 1000, ack: 7, payload: 'said' }));
+    expect([h.state(reset), h.requests]).toEqual(['held', ['rst']]);
   });
   test('its acknowledgement is not above the SVM', () => {
     const t = new Pair();
@@ -318,6 +344,20 @@ describe('waiting ends', () => {
     }
     expect(h.requests).toEqual(['timeout_primary_silent']);
   });
+  test('although what it said is moved in the log meanwhile', () => {
+    const h = new PrimaryHarness({ limits: { logBytes: 1 << 12, maxHeldBytes: 1 << 11, logRecords: 1 << 7 } });
+    for (let i = 0; i < 50; i++) {
+      if (i % 5 === 0) h.s(buildUdp({ payload: `alone ${i}` }));
+      for (let k = 0; k < 40; k++) {
+        const other = buildUdp({ payload: Buffer.alloc(100, k), dport: 9 });
+        h.s(other);
+        h.p(other);
+      }
+      h.now += 100;
+      h.engine.tick(h.now);
+    }
+    expect(h.requests).toEqual(['timeout_primary_silent']);
+  });
   test('TCP, too, while the PVM only acknowledges', () => {
     const t = new Pair();
     for (let i = 0; i < 50; i++) {
@@ -327,6 +367,16 @@ describe('waiting ends', () => {
       t.h.engine.tick(t.h.now);
     }
     expect(t.h.requests).toEqual(['timeout_primary_silent']);
+  });
+  test('nor does a reset of the SVM wait for ever', () => {
+    for (const follows of [false, true]) {
+      const t = new Pair();
+      t.both(0, 'x');
+      t.s(1, { flags: 'RA' });
+      if (follows) t.p(1, { flags: 'RA' });
+      t.h.engine.tick(t.h.now + 3000);
+      expect(t.h.requests).toEqual(follows ? [] : ['timeout_primary_silent']);
+    }
   });
   test('one that is ahead but followed is not', () => {
     const t = new Pair();

@@ -17,6 +17,23 @@ describe('UDP', () => {
     h.s(buildUdp({ payload: 'b' }));
     expect(ids.map((id) => h.state(id))).toEqual(['accept', 'accept', 'held']);
   });
+  test("another end by UDP's own length is a divergence, whoever is first", () => {
+    const ending = (at: number): Buffer => {
+      const packet = buildUdp({ payload: 'abcdef' });
+      packet.writeUInt16BE(8 + at, 24);
+      packet.writeUInt16BE(0, 26);
+      return packet;
+    };
+    for (const first of ['p', 's'] as const) {
+      const h = new PrimaryHarness();
+      h[first](ending(first === 'p' ? 3 : 6));
+      h[first === 'p' ? 's' : 'p'](ending(first === 'p' ? 6 : 3));
+      expect([h.requests, h.verdicts.size]).toEqual([['length'], 0]);
+    }
+    const h = new PrimaryHarness();
+    h.s(ending(3));
+    expect(h.state(h.p(ending(3)))).toBe('accept');
+  });
   test.each([
     ['other bytes', 'abc', 'abd', 'payload'],
     ['other length', 'abc', 'abcd', 'length'],

@@ -51,3 +51,40 @@ test('an ended connection leaves no record', () => {
   for (let s = 0; s < 60; s++) h.engine.tick(h.now + s * 1000);
   expect([h.engine.flowCount, table.size]).toEqual([0, 0]);
 });
+
+test('whether all deltas of the epoch are there is known after a restart', () => {
+  const words = memory();
+  const again = (): StoredDeltas => new StoredDeltas(new OffsetTable(words));
+  expect([again().whole, again().whole]).toEqual([false, false]);
+  const h = new PrimaryHarness({ deltas: again() });
+  h.engine.forgetPair();
+  const open = (dport: number): void => {
+    h.p(buildTcp({ flags: 'SA', dport, seq: 1000, ack: 5 }));
+    h.s(buildTcp({ flags: 'SA', dport, seq: 2000, ack: 5 }));
+  };
+  for (let i = 0; i < 4; i++) open(i);
+  expect(again().whole).toBe(true);
+  open(5);
+  expect(again().whole).toBe(false);
+  h.engine.checkpoint(h.now);
+  expect(again().whole).toBe(true);
+  // A record that is not whole is gone, and missing, until the next checkpoint.
+  words[16]! ^= 1;
+  expect([again().whole, again().whole]).toEqual([false, false]);
+  h.engine.checkpoint(h.now);
+  expect(again().whole).toBe(true);
+});
+
+test('a connection on which the guest was silent for long after its beginning is still known by its numbers', () => {
+  const h = new PrimaryHarness({ deltas: new StoredDeltas(new OffsetTable(memory())) });
+  h.p(buildTcp({ flags: 'SA', seq: 1000, ack: 5 }));
+  h.s(buildTcp({ flags: 'SA', seq: 99_000, ack: 5 }));
+  for (let i = 0; i < 100; i++) {
+    h.now += 1000;
+    h.engine.tick(h.now);
+  }
+  expect(h.engine.flowCount).toBe(0);
+  const id = h.p(buildTcp({ seq: 1001, ack: 50, payload: 'answer' }));
+  h.s(buildTcp({ seq: 99_001, ack: 50, payload: 'answer' }));
+  expect(h.state(id)).toBe('accept');
+});

@@ -80,6 +80,17 @@ describe("the SVM's numbers", () => {
     expect(exchange('translated', 777_001)).toBe('held');
   });
 
+  test('of a SYN that is repeated may be either', () => {
+    for (const again of [777_000, 1000]) {
+      const h = framed({ secondaryNumbers: 'translated' });
+      h.p(buildTcp({ flags: 'SA', seq: 1000, ack: 50, options: OPTIONS }));
+      h.s(buildTcp({ flags: 'SA', seq: 777_000, ack: 50, options: OPTIONS }));
+      h.s(buildTcp({ flags: 'SA', seq: again, ack: 50, options: OPTIONS }));
+      h.s(buildTcp({ flags: 'A', seq: 1001, ack: 50, payload: 'hello' }));
+      expect(h.state(h.p(buildTcp({ flags: 'A', seq: 1001, ack: 50, payload: 'hello' })))).toBe('accept');
+    }
+  });
+
   test('of data on a SYN are its own all the same', () => {
     const h = framed({ secondaryNumbers: 'translated' });
     h.s(buildTcp({ flags: 'S', seq: 9000, options: OPTIONS, payload: 'early' }));

@@ -142,6 +142,22 @@ test('UDP of many flows leaves in step, with nothing of it kept', () => {
   expect([h.count('held_total'), h.count('compared_packets')]).toEqual([0, 200]);
 });
 
+test("a datagram with another end by UDP's own length does not leave in step", () => {
+  const h = new FrameHarness();
+  const ending = (at: number): Buffer => {
+    const packet = buildUdp({ payload: 'abcdef' });
+    packet.writeUInt16BE(8 + at, 24);
+    packet.writeUInt16BE(0, 26);
+    return buildFrame(packet);
+  };
+  for (let i = 0; i < 2; i++) {
+    h.together(wire([ending(3)]), wire([ending(3)]));
+    expect(h.left()).toEqual([ending(3)]);
+  }
+  h.together(wire([ending(3)]), wire([ending(6)]));
+  expect([h.left(), h.requests]).toEqual([[], ['length']]);
+});
+
 test('out of step, each side catches up with what waits, and then both are in step again', () => {
   const h = begun();
   const frames = Array.from({ length: 40 }, (_, i) => segment(i * 6, `${100000 + i}`));

@@ -46,7 +46,7 @@ static int bind_to(int fd, const struct packet_config *c, uint32_t *ifindex)
 	*ifindex = (uint32_t)req.ifr_ifindex;
 	if (setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)) && errno != ENOPROTOOPT)
 		return -errno;
-	err = c->ethertype ? only(fd, c->ethertype) : 0;
+	err = c->ethertype && c->ethertype != ETH_P_ALL ? only(fd, c->ethertype) : 0;
 	if (err)
 		return err;
 	return bind(fd, (struct sockaddr *)&a, sizeof(a)) ? -errno : 0;

@@ -186,21 +186,21 @@ export class Driver {
     else this.secondarySocket = next;
   }
 
-  /** One marker of the primary is under way, held by the device. */
-  private async placeMarker(): Promise<void> {
-    if (this.markerSeen !== this.markers) return;
-    this.markers++;
-    this.sendPrimary([markerFrame(this.markers)]);
-    await this.barrier();
-  }
-
-  /** Hangs up: the device sees the end behind all that it has still to read, and hangs up in turn. */
-  private async drainSecondary(): Promise<void> {
+  /** Returns when all of the secondary was read. Hangs up for it: the device sees the end behind all that it has still to read, and hangs up in turn. */
+  async drainSecondary(): Promise<void> {
     const socket = this.secondarySocket;
     const gone = new Promise<void>((resolve) => socket.once('close', () => resolve()));
     socket.end();
     await gone;
     this.secondarySocket = await this.dial('sec');
+    await this.barrier();
+  }
+
+  /** One marker of the primary is under way, held by the device. */
+  private async placeMarker(): Promise<void> {
+    if (this.markerSeen !== this.markers) return;
+    this.markers++;
+    this.sendPrimary([markerFrame(this.markers)]);
     await this.barrier();
   }
 

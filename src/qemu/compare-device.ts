@@ -373,20 +373,35 @@ export class CompareDevice {
     if (this.draining) return;
     const difference = DIFFERENCES.has(cause) ? describeDifference(this.comparison.engine) : {};
     this.log.info({ cause, ...difference }, 'asking for a checkpoint');
-    this.ask();
+    if (!this.ask()) {
+      this.log.error(
+        this.held(),
+        'NOBODY HEARS IT: what the primary says is held until a controller on notify_dev or qmp makes a checkpoint',
+      );
+    }
     this.onRequest(cause);
   }
 
-  private ask(): void {
+  /** False: nobody was there to hear it. */
+  private ask(): boolean {
+    const c = this.counters.values;
+    let heard = false;
     this.pending.awaited = true;
     this.pending.asked(this.nowMs);
-    if (this.notify !== undefined) this.askController();
-    if (this.watch !== undefined) this.counters.values[this.watch.request() ? C_QMP_REQUESTS : C_QMP_REFUSED]!++;
+    if (this.notify !== undefined) heard = this.askController();
+    if (this.watch !== undefined) {
+      const told = this.watch.request();
+      c[told ? C_QMP_REQUESTS : C_QMP_REFUSED]!++;
+      heard ||= told;
+    }
+    return heard;
   }
 
-  private askController(): void {
-    this.counters.values[this.notify!.ask() ? C_NOTIFY_REQUESTS : C_NOTIFY_REFUSED]!++;
+  private askController(): boolean {
+    const heard = this.notify!.ask();
+    this.counters.values[heard ? C_NOTIFY_REQUESTS : C_NOTIFY_REFUSED]!++;
     this.notifyDev!.stream.flush();
+    return heard;
   }
 
   private backlogGone(): void {

@@ -89,6 +89,16 @@ test('an unheeded request is repeated, and told to the controller that comes nex
   expect(c.count('notify_requests')).toBe(told);
 });
 
+test('a request that nobody hears is told loudly', async () => {
+  const c = await instances.start();
+  await c.n.end();
+  await until(() => !c.is('notify_dev_connected'), 'nobody at notify_dev');
+  c.p.write(udp('a'));
+  c.s.write(udp('x'));
+  await until(() => c.said('NOBODY HEARS IT'), 'a line that says so');
+  expect([c.held, c.count('notify_refused')]).toEqual([1, 1]);
+});
+
 test('a silent secondary is told of after compare_timeout', async () => {
   const c = await instances.start({ compareTimeoutMs: 30, expiredScanCycleMs: 10 });
   c.p.write(udp('a'));

@@ -1,4 +1,5 @@
 // Daemons that are killed and started again in the middle of transfers: nobody notices, and nothing wrong gets out meanwhile.
+import { readdirSync, rmSync } from 'node:fs';
 import { expected } from './guest/content';
 import { requires } from './requires';
 import type { Order } from './support/client';
@@ -64,6 +65,16 @@ requires('netns', 'nfqueue')('a daemon that is killed and started again in mid-t
       await pair.controllers.secondary.failover();
     });
     expect((await pair.controllers.secondary.status()).state).toBe('failed-over');
+  });
+
+  test("the primary node's, whose file of deltas is gone: how the connections are numbered has to be told by a checkpoint", async () => {
+    await pair.killDaemon('primary');
+    const [file] = readdirSync(`${pair.lab.dir}/primary`).filter((name) => name.startsWith('deltas'));
+    rmSync(`${pair.lab.dir}/primary/${file!}`);
+    await pair.startDaemon('primary');
+    const controller = await pair.attach('primary');
+    await until('the request', () => controller.notices > 0);
+    expect((await controller.status()).state).toBe('waiting-for-checkpoint');
   });
 
   // The SVM, which gets its packets through both, lacks what the PVM has, and the peer is told so.

@@ -27,7 +27,7 @@ const DESCRIPTIONS: Record<string, string> = {
   notify_dev: 'the controller: libxl, or who else takes checkpoints',
   qmp: "the primary QEMU's QMP: takes checkpoints of COLO without Xen",
   compare_timeout: 'how long one guest may be silent before a checkpoint is asked for, in ms',
-  expired_scan_cycle: 'how often that is looked at, and how often an unheeded request is repeated, in ms',
+  expired_scan_cycle: 'how often an unheeded request is repeated, in ms; silence is looked for every 100 ms, or this often if it is less',
   max_queue_size: 'a sixteenth of the packets that are held at most',
 };
 

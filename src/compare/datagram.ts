@@ -4,6 +4,7 @@
 
 import { X_SECONDARY_HEAD, X_SECONDARY_TAIL } from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
+import { read16 } from '../core/big-endian';
 import { equalBytes, firstDifference } from '../core/bytes';
 import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_UDP, type PacketView } from '../packet/view';
 import { CheckpointCause, DIVERGED, type Difference, EQUAL, EXHAUSTED, type Outcome, WAIT } from './outcome';
@@ -21,8 +22,7 @@ export function comparedFrom(v: PacketView): number {
 /** Bytes behind a datagram's end, by UDP's own length (RFC 9868): a peer takes only what lies before it. */
 function surplusBytes(v: PacketView): number {
   if (v.protocol !== IPPROTO_UDP) return 0;
-  const at = v.l4 + 4;
-  return v.end - v.l4 - ((v.buf[at]! << 8) | v.buf[at + 1]!);
+  return v.end - v.l4 - read16(v.buf, v.l4 + 4);
 }
 
 const ICMP_CHECKSUM_OFFSET = 2;

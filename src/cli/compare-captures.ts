@@ -9,6 +9,7 @@ import { type Finding, FlowComparison, MAX_AHEAD_BYTES } from './compare-flow';
 import {
   type AddressKey,
   addressKey,
+  count,
   ipPackets,
   leftOut,
   PRIMARY,
@@ -40,20 +41,27 @@ export interface SideSummary {
   /** IP packets, of anybody. */
   packets: number;
   guestPackets: number;
-  /** Packets that were not compared, by reason. */
+  /** Packets that were not compared, by reason, whoever sent them. */
   skipped: Record<string, number>;
 }
 
+/** `incomplete`: nothing differs, but not all that the guests sent could be compared. */
+export type ComparisonResult = 'equal' | 'different' | 'incomplete';
+
 export interface Comparison {
+  result: ComparisonResult;
   equal: boolean;
   guests: string[];
   primary: SideSummary;
   secondary: SideSummary;
-  flows: { compared: number; equal: number; different: number; skipped: number };
+  /** `incomplete`: nothing differs in what could be compared. `skipped`: nothing could. */
+  flows: { compared: number; equal: number; different: number; incomplete: number; skipped: number };
   /** Bytes of streams and datagrams that both sides sent alike. */
   comparedBytes: number;
   /** In the order in which they came to light. */
   differences: FoundDifference[];
+  /** What of the guests should have been compared and was not, by reason: packets, or pieces of streams. */
+  notCompared: Record<string, number>;
 }
 
 export const DEFAULT_MAX_DIFFERENCES = 20;
@@ -75,8 +83,9 @@ class CaptureComparison {
   private readonly guestPackets = [0, 0];
   /** Flows under way, by their base in the survey's table. */
   private readonly running = new Map<number, { comparison: FlowComparison; left: number; name: string }>();
-  private readonly flows = { compared: 0, equal: 0, different: 0, skipped: 0 };
+  private readonly flows = { compared: 0, equal: 0, different: 0, incomplete: 0, skipped: 0 };
   private readonly differences: FoundDifference[] = [];
+  private readonly notCompared = new Map<string, number>();
   private comparedBytes = 0;
 
   constructor(
@@ -91,6 +100,7 @@ class CaptureComparison {
       this.survey.read(side, this.paths[side]);
     }
     const named = namedGuests(this.options.guests ?? []);
+    if (named === undefined) this.requireWhole();
     for (const side of [PRIMARY, SECONDARY] as const) this.requireIp(side, named !== undefined);
     const guests = named ?? this.survey.findGuests();
     const keys = new Set(guests.map((g) => g.key));
@@ -107,14 +117,20 @@ class CaptureComparison {
           : 'name the guest with --guest ADDRESS',
       );
     }
+    const owners = this.survey.ownersOf(keys);
+    for (const side of [PRIMARY, SECONDARY] as const) this.skipped[side]!.addUncompared(owners, this.notCompared);
+    const same = this.notCompared.size === 0 ? 'equal' : 'incomplete';
+    const result = this.flows.different > 0 ? 'different' : same;
     return {
-      equal: this.flows.different === 0,
+      result,
+      equal: result === 'equal',
       guests: names,
       primary: this.summary(PRIMARY),
       secondary: this.summary(SECONDARY),
       flows: this.flows,
       comparedBytes: this.comparedBytes,
       differences: this.differences,
+      notCompared: Object.fromEntries([...this.notCompared].sort()),
     };
   }
 
@@ -145,8 +161,8 @@ class CaptureComparison {
       if (!guests.has(packet.source)) continue;
       this.guestPackets[side]!++;
       const reason = leftOut(packet.view);
-      if (reason !== undefined) this.skipped[side]!.add(reason);
-      else yield packet;
+      if (reason === undefined) yield packet;
+      else this.skipped[side]!.add(reason, reason === 'infrastructure' ? undefined : packet.source);
     }
   }
 
@@ -155,19 +171,20 @@ class CaptureComparison {
     const { flows } = this.survey;
     const flow = flows.find(view, false);
     if (flow < 0) {
-      this.skipped[side]!.add('file_has_grown');
+      this.skipped[side]!.add('file_has_grown', packet.source);
       return;
     }
     if ((flows.words[flow + S_STATE]! & F_SEEN) === 0) this.begin(flow, packet);
     const run = this.running.get(flow);
     if (run === undefined) {
       const unnumbered = (flows.words[flow + S_STATE]! & F_UNNUMBERED) !== 0;
-      this.skipped[side]!.add(unnumbered ? 'connection_without_syn' : 'after_difference');
+      if (unnumbered) this.skipped[side]!.add('connection_without_syn', packet.source);
+      else this.skipped[side]!.add('after_difference');
       return;
     }
     run.comparison.take(side, packet.buf, view.start, view.end - view.start, packet.number);
     run.left--;
-    if (run.left === 0 || run.comparison.finding !== undefined) this.end(flow);
+    if (run.left === 0 || run.comparison.over) this.end(flow);
   }
 
   private begin(flow: number, packet: SidePacket): void {
@@ -194,9 +211,10 @@ class CaptureComparison {
   private end(flow: number): void {
     const { comparison, name } = this.running.get(flow)!;
     comparison.finish();
+    for (const [reason, times] of comparison.notCompared) count(this.notCompared, reason, times);
     this.comparedBytes += comparison.comparedBytes;
     const { finding } = comparison;
-    if (finding === undefined) this.flows.equal++;
+    if (finding === undefined) this.flows[comparison.notCompared.size === 0 ? 'equal' : 'incomplete']++;
     else {
       this.flows.different++;
       if (this.differences.length < (this.options.maxDifferences ?? DEFAULT_MAX_DIFFERENCES)) {
@@ -228,14 +246,14 @@ class CaptureComparison {
     );
   }
 
-  /** A stream with holes cannot be compared. */
-  private requireWhole(guests: ReadonlySet<AddressKey>): void {
+  /** A stream of which pieces were cut cannot be compared. Without guests: where nothing is whole, nobody can be told to be one. */
+  private requireWhole(guests?: ReadonlySet<AddressKey>): void {
     for (const side of [PRIMARY, SECONDARY] as const) {
       const number = this.survey.cutOf(side, guests);
       if (number === undefined) continue;
       throw new OperatorError(
         'ECUT',
-        `${this.paths[side]}: packet ${number} of the guest was cut when it was captured`,
+        `${this.paths[side]}: packet ${number}${guests === undefined ? '' : ' of the guest'} was cut when it was captured`,
         'capture whole packets, for example with `tcpdump -s 0`',
       );
     }

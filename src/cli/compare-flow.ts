@@ -2,7 +2,7 @@
 // from its consequences, and only a running pair has checkpoints.
 
 import { comparedFrom } from '../compare/datagram';
-import { CheckpointCause as Cause, type CheckpointCause } from '../compare/outcome';
+import { CheckpointCause as Cause, type CheckpointCause, DIVERGED } from '../compare/outcome';
 import { R_AT, R_BYTES, R_COPY, R_COPY_BYTES, R_SEQ } from '../compare/packet-log';
 import { formatSynOptions } from '../compare/tcp-syn';
 import {
@@ -31,8 +31,9 @@ import { seqDiff } from '../core/seq32';
 import { parseIp } from '../packet/parse';
 import { IPPROTO_TCP, PacketView, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
 import { PrimaryEngine } from '../pmycolo/engine';
-import { H_RECORD } from '../pmycolo/holds';
-import { PRIMARY, SECONDARY, type Side } from './compare-side';
+import { C_PRIMARY_MALFORMED, C_SECONDARY_MALFORMED, C_SECONDARY_UNMATCHED } from '../pmycolo/counters';
+import { H_END, H_FLAGS, H_FLOW_NEXT, H_RECORD, H_SEQ } from '../pmycolo/holds';
+import { count, PRIMARY, SECONDARY, type Side } from './compare-side';
 
 /** Bytes kept of each side of a difference. */
 export const SHOWN_BYTES = 64;
@@ -71,7 +72,11 @@ export interface FlowSize {
 
 export class FlowComparison {
   finding: Finding | undefined;
+  /** What could not be compared, and is no difference, by reason. */
+  readonly notCompared = new Map<string, number>();
   comparedBytes = 0;
+  /** Nothing more can be found out. */
+  over = false;
   private readonly engine: PrimaryEngine;
   private readonly view = new PacketView();
   /** Number of the packet last taken, by side. */
@@ -130,6 +135,8 @@ export class FlowComparison {
       this.waitingSide = side;
       this.wait(buf, off, bytes, number);
     } else {
+      // Of the connections before, all that either side has said was fed: nothing is still to come.
+      if (this.begun[side]! > 1) this.settle();
       this.feed(side, buf, off, bytes, number);
       this.drain();
     }
@@ -137,14 +144,26 @@ export class FlowComparison {
 
   /** Both captures are through: what is left was said by one side only. */
   finish(): void {
-    if (this.finding !== undefined) return;
+    this.settle();
+    const { counters, stream } = this.engine.context;
+    if (stream.secondaryUnchecked > 0) this.leaveOut('repetition');
+    const damaged = counters.values[C_PRIMARY_MALFORMED]! + counters.values[C_SECONDARY_MALFORMED]!;
+    if (damaged > 0) this.leaveOut('malformed', damaged);
+    const unmatched = counters.values[C_SECONDARY_UNMATCHED]!;
+    if (unmatched > 0) this.leaveOut('before_syn', unmatched);
+  }
+
+  /** What is left now was said by one side only. */
+  private settle(): void {
+    if (this.over) return;
     const { flows, holds, log, stream } = this.engine.context;
     const flow = flows.next(-1);
     if (flow < 0) return;
     const w = flows.words;
-    const flags = w[flow + X_FLAGS]!;
     const tcp = (w[flow + FLOW_META]! & 0xff) === IPPROTO_TCP;
-    const held = w[flow + X_HELD_HEAD]!;
+    if (tcp && this.passHoles(flow)) return;
+    const flags = w[flow + X_FLAGS]!;
+    const held = tcp ? this.firstUnverified(flow) : w[flow + X_HELD_HEAD]!;
     const secondaryAhead = tcp
       ? stream.secondaryAhead(flow) ||
         (flags & XF_SECONDARY_SYN) !== 0 ||
@@ -159,6 +178,64 @@ export class FlowComparison {
     if (tcp && (flags & XF_MATCHED) === 0 && held !== 0 && (flags & XF_SECONDARY_SYN) !== 0) {
       finding.detail = 'the connections do not belong together';
     }
+  }
+
+  /**
+   * A guest says nothing behind what it has not said: a piece that lacks before others of the same side was lost by the capture.
+   * What can be compared behind such holes is. True: a difference was found there.
+   */
+  private passHoles(flow: number): boolean {
+    const { stream } = this.engine.context;
+    for (;;) {
+      const next = this.nextHole(flow);
+      if (next === Number.POSITIVE_INFINITY) return false;
+      this.leaveOut('hole_in_capture');
+      if (stream.passOver(flow, next) === DIVERGED) {
+        this.differs(this.engine.difference.cause);
+        return true;
+      }
+      this.verified = (this.verified + next) >>> 0;
+      this.countStream();
+    }
+  }
+
+  /** Bytes up to where either capture goes on behind a hole. */
+  private nextHole(flow: number): number {
+    return Math.min(
+      this.holeBefore(flow, X_PRIMARY_HEAD, XF_PRIMARY_FIN, X_PRIMARY_FIN),
+      this.holeBefore(flow, X_SECONDARY_HEAD, XF_SECONDARY_FIN, X_SECONDARY_FIN),
+    );
+  }
+
+  /** Bytes that a side must have said, and that its capture lacks, before the next that it has of its stream; Infinity = none. */
+  private holeBefore(flow: number, headAt: number, finKnown: number, finAt: number): number {
+    const { flows, log } = this.engine.context;
+    const w = flows.words;
+    if ((w[flow + X_FLAGS]! & (XF_BASED | XF_MATCHED)) !== (XF_BASED | XF_MATCHED)) return Number.POSITIVE_INFINITY;
+    const head = w[flow + headAt]!;
+    let next: number;
+    if (head !== 0) next = log.words[log.recordIndex(head) + R_SEQ]!;
+    else if ((w[flow + X_FLAGS]! & finKnown) !== 0) next = w[flow + finAt]!;
+    else return Number.POSITIVE_INFINITY;
+    const bytes = seqDiff(next, w[flow + X_VERIFIED]!);
+    return bytes > 0 ? bytes : Number.POSITIVE_INFINITY;
+  }
+
+  /** Slot of the first held packet that the other side has not said, or 0. */
+  private firstUnverified(flow: number): number {
+    const { flows, holds, tcp } = this.engine.context;
+    const hw = holds.words;
+    let slot = flows.words[flow + X_HELD_HEAD]!;
+    while (slot !== 0) {
+      const h = holds.index(slot);
+      if (!tcp.isVerified(flow, hw[h + H_SEQ]!, hw[h + H_END]!, hw[h + H_FLAGS]! & 0xff)) break;
+      slot = hw[h + H_FLOW_NEXT]!;
+    }
+    return slot;
+  }
+
+  private leaveOut(reason: string, times = 1): void {
+    count(this.notCompared, reason, times);
   }
 
   /** Is it a SYN of a new connection of this side? Then it is counted. */
@@ -190,7 +267,7 @@ export class FlowComparison {
   private drain(): void {
     const { waiting, waitingSide: side } = this;
     let n = 0;
-    for (; n < waiting.length && this.finding === undefined; n++) {
+    for (; n < waiting.length && !this.over; n++) {
       const { packet, number } = waiting[n]!;
       if (this.begins(side, packet, 0, packet.length) && this.isAhead(side)) break;
       this.waitingBytes -= packet.length;
@@ -200,7 +277,7 @@ export class FlowComparison {
   }
 
   private feed(side: Side, buf: Buffer, off: number, bytes: number, number: number): void {
-    if (this.finding !== undefined) return;
+    if (this.over) return;
     this.numbers[side] = number;
     const v = this.view;
     parseIp(v, buf, off, bytes);
@@ -233,9 +310,14 @@ export class FlowComparison {
 
   /** The engine asks for a checkpoint. */
   private differs(cause: CheckpointCause): void {
-    const finding = this.found(cause);
     const d = this.engine.difference;
     const { flows } = this.engine.context;
+    if (cause === Cause.EXHAUSTED && this.nextHole(flows.next(-1)) !== Number.POSITIVE_INFINITY) {
+      this.leaveOut('hole_in_capture');
+      this.over = true;
+      return;
+    }
+    const finding = this.found(cause);
     if (cause === Cause.EXHAUSTED) {
       finding.detail = 'one side is too far ahead of the other to be compared';
       return;
@@ -266,6 +348,7 @@ export class FlowComparison {
   }
 
   private found(cause: Finding['cause']): Finding {
+    this.over = true;
     const finding: Finding = {
       cause,
       primary: '',

@@ -1,11 +1,14 @@
 // One of the two captures of `colo compare`: its IP packets, and a count of what was passed over and why.
 
 import { readCapture } from '../io/pcap';
-import { LINK_NAMES, LINK_UNKNOWN, networkOffset } from '../io/pcap-link';
+import { LINK_ARP, LINK_NAMES, LINK_UNKNOWN, networkOffset, senderOf } from '../io/pcap-link';
 import { isInfrastructure } from '../packet/infrastructure';
-import { PARSE_IP_LENGTH, PARSE_NAMES, PARSE_OK, parseIp } from '../packet/parse';
+import { PARSE_EXTENSION, PARSE_IP_LENGTH, PARSE_NAMES, PARSE_OK, PARSE_TRANSPORT, parseIp } from '../packet/parse';
 import { REASSEMBLY_COMPLETE, Reassembler } from '../packet/reassembly';
-import { PacketView } from '../packet/view';
+import { IPPROTO_TCP, IPPROTO_UDP, PacketView } from '../packet/view';
+
+/** Ethernet pads up to so many bytes behind its header. */
+const LONGEST_PADDED_BYTES = 46;
 
 export const PRIMARY = 0;
 export const SECONDARY = 1;
@@ -13,6 +16,9 @@ export type Side = typeof PRIMARY | typeof SECONDARY;
 
 /** An address as a key of maps: an IPv4 one is its word. */
 export type AddressKey = number | string;
+
+/** Whose a packet is: its IP source, or the frame's sender where no IP source can be read; '' = nobody knows. */
+export type Owner = AddressKey;
 
 export function addressKey(family: 4 | 6, words: ArrayLike<number>, at = 0): AddressKey {
   return family === 4 ? words[at]! : `${words[at]},${words[at + 1]},${words[at + 2]},${words[at + 3]}`;
@@ -28,6 +34,8 @@ export class SidePacket {
   number = 0;
   /** The capture cut the packet: of the view only family and source hold. */
   cut = false;
+  /** Sender of the frame ('' where the capture has none). */
+  sender: Owner = '';
 
   get source(): AddressKey {
     const v = this.view;
@@ -39,14 +47,34 @@ export class Skipped {
   readonly counts = new Map<string, number>();
   /** A link type that nothing is known of, if there was one. */
   unknownLinkType: number | undefined;
+  private readonly byOwner = new Map<Owner, Map<string, number>>();
 
-  add(reason: string, packets = 1): void {
-    this.counts.set(reason, (this.counts.get(reason) ?? 0) + packets);
+  /** `owner`: of packets that should have been compared, if they are the guest's. */
+  add(reason: string, owner?: Owner, packets = 1): void {
+    count(this.counts, reason, packets);
+    if (owner === undefined) return;
+    let own = this.byOwner.get(owner);
+    if (own === undefined) {
+      own = new Map();
+      this.byOwner.set(owner, own);
+    }
+    count(own, reason, packets);
+  }
+
+  /** Adds to `into` what one of these has sent, or may have sent, that should have been compared. */
+  addUncompared(owners: Iterable<Owner>, into: Map<string, number>): void {
+    for (const owner of new Set([...owners, ''])) {
+      for (const [reason, packets] of this.byOwner.get(owner) ?? []) count(into, reason, packets);
+    }
   }
 
   toObject(): Record<string, number> {
     return Object.fromEntries([...this.counts].sort());
   }
+}
+
+export function count(counts: Map<string, number>, reason: string, more: number): void {
+  counts.set(reason, (counts.get(reason) ?? 0) + more);
 }
 
 /**
@@ -56,12 +84,13 @@ export class Skipped {
 export function* ipPackets(path: string, skipped: Skipped): Generator<SidePacket, void, undefined> {
   const packet = new SidePacket();
   let reassembler: Reassembler | undefined;
-  let loose = 0;
+  const loose = new Map<Owner, number>();
   for (const captured of readCapture(path)) {
     const { data } = captured;
     const off = networkOffset(captured.linkType, data);
+    packet.sender = senderOf(captured.linkType, data);
     if (off < 0) {
-      skipped.add(LINK_NAMES[-off - 1]!);
+      skipped.add(LINK_NAMES[-off - 1]!, off === LINK_ARP ? undefined : packet.sender);
       if (off === LINK_UNKNOWN) skipped.unknownLinkType = captured.linkType;
       continue;
     }
@@ -69,30 +98,51 @@ export function* ipPackets(path: string, skipped: Skipped): Generator<SidePacket
     packet.timeNs = captured.timeNs;
     packet.number = captured.number;
     const { view } = packet;
+    restoreLength(data, off, captured.originalBytes - off);
     const code = parseIp(view, data, off, data.length - off);
     packet.cut = code === PARSE_IP_LENGTH && data.length < captured.originalBytes;
     if (packet.cut) readSource(view, data, off);
     else if (code !== PARSE_OK) {
-      skipped.add(PARSE_NAMES[code]!);
+      const sourceKnown = code === PARSE_IP_LENGTH || code === PARSE_EXTENSION || code === PARSE_TRANSPORT;
+      if (sourceKnown) readSource(view, data, off);
+      skipped.add(PARSE_NAMES[code]!, sourceKnown ? packet.source : packet.sender);
       continue;
     } else if (view.fragment) {
       // Memory for it only where there are fragments, which is seldom.
       reassembler ??= new Reassembler();
-      loose++;
+      const owner = packet.source;
+      const waiting = (loose.get(owner) ?? 0) + 1;
+      loose.set(owner, waiting);
       if (reassembler.add(view, off, view.end, 0, Number(captured.timeNs / 1_000_000n)) !== REASSEMBLY_COMPLETE)
         continue;
       const whole = reassembler.complete!;
-      loose -= whole.fragmentCount;
+      loose.set(owner, waiting - whole.fragmentCount);
       packet.buf = reassembler.data;
       const at = whole.offset + whole.headBytes;
       if (parseIp(view, packet.buf, at, whole.bytes - whole.headBytes) === PARSE_OK) yield packet;
-      else skipped.add('fragment', whole.fragmentCount);
+      else skipped.add('fragment', owner, whole.fragmentCount);
       reassembler.free(whole);
       continue;
     }
     yield packet;
   }
-  if (loose > 0) skipped.add('fragment', loose);
+  for (const [owner, fragments] of loose) if (fragments > 0) skipped.add('fragment', owner, fragments);
+}
+
+/**
+ * Segments that the sender hands to its network card whole (TSO) are captured with a length of 0 in the IP header: the captured
+ * length stands for it. Not in a frame so short that it may be padding.
+ */
+function restoreLength(data: Buffer, off: number, bytes: number): void {
+  if (bytes <= LONGEST_PADDED_BYTES || bytes > 0xffff || data.length - off < 40) return;
+  if (data[off]! >>> 4 === 4) {
+    const protocol = data[off + 9]!;
+    if (data.readUInt16BE(off + 2) !== 0 || (protocol !== IPPROTO_TCP && protocol !== IPPROTO_UDP)) return;
+    data.writeUInt16BE(bytes, off + 2);
+  } else if (data[off]! >>> 4 === 6) {
+    // A jumbogram (RFC 2675) has a hop-by-hop header first.
+    if (data.readUInt16BE(off + 4) === 0 && data[off + 6] === IPPROTO_TCP) data.writeUInt16BE(bytes - 40, off + 4);
+  }
 }
 
 /** Why the packet takes no part in the comparison, or undefined. */

@@ -10,6 +10,7 @@ import {
   addressKey,
   ipPackets,
   leftOut,
+  type Owner,
   PRIMARY,
   SECONDARY,
   type Side,
@@ -26,6 +27,8 @@ const S_ISN = FLOW_USER + 6;
 /** Sequence number of the first packet. */
 export const S_FIRST_SEQ = FLOW_USER + 8;
 const S_RESETS = FLOW_USER + 10;
+/** A reset with text came first: where its bytes stand in the stream nobody can tell. */
+const RESET_WITH_TEXT = 2;
 /** Bits for whoever goes through the flows. */
 export const S_STATE = FLOW_USER + 12;
 const RECORD_WORDS = FLOW_USER + 14;
@@ -47,6 +50,8 @@ export class Survey {
   private readonly firstTime = [new Map<AddressKey, bigint>(), new Map<AddressKey, bigint>()];
   /** Number of the first packet that the capture cut, by address and side. */
   private readonly firstCut = [new Map<AddressKey, number>(), new Map<AddressKey, number>()];
+  /** Who sent the frames of each address: where the capture is taken at the guest's port, the guest itself. */
+  private readonly senders = new Map<AddressKey, Set<Owner>>();
 
   /** Room for the flows that files of so many bytes together can have, if they are not too many. */
   constructor(fileBytes: number) {
@@ -59,6 +64,9 @@ export class Survey {
       this.packets[side]!++;
       const source = p.source;
       if (!this.firstTime[side]!.has(source)) this.firstTime[side]!.set(source, p.timeNs);
+      const senders = this.senders.get(source);
+      if (senders === undefined) this.senders.set(source, new Set([p.sender]));
+      else senders.add(p.sender);
       if (p.cut) {
         if (!this.firstCut[side]!.has(source)) this.firstCut[side]!.set(source, p.number);
       } else if (leftOut(p.view) === undefined) this.note(side, p);
@@ -75,9 +83,21 @@ export class Survey {
     return first;
   }
 
-  /** Number of a cut packet of the guest's, or undefined. */
-  cutOf(side: Side, guests: ReadonlySet<AddressKey>): number | undefined {
-    for (const guest of guests) {
+  /** The guests' addresses and those of their frames. */
+  ownersOf(guests: ReadonlySet<AddressKey>): Set<Owner> {
+    const owners = new Set<Owner>(guests);
+    for (const guest of guests) for (const sender of this.senders.get(guest) ?? []) owners.add(sender);
+    return owners;
+  }
+
+  /** Number of a packet of the guest's that was cut, or undefined. Without guests: of anybody's, where none is whole. */
+  cutOf(side: Side, guests?: ReadonlySet<AddressKey>): number | undefined {
+    if (guests === undefined) {
+      for (let flow = this.flows.next(-1); flow >= 0; flow = this.flows.next(flow)) {
+        if (this.flows.words[flow + S_PACKETS + side] !== 0) return undefined;
+      }
+    }
+    for (const guest of guests ?? this.firstCut[side]!.keys()) {
       const number = this.firstCut[side]!.get(guest);
       if (number !== undefined) return number;
     }
@@ -88,10 +108,10 @@ export class Survey {
   isNumberingKnown(flow: number): boolean {
     const w = this.flows.words;
     if ((w[flow + FLOW_META]! & 0xff) !== IPPROTO_TCP) return true;
-    for (const side of [PRIMARY, SECONDARY]) {
-      // One side only, or one that refuses: nothing to be numbered.
-      if (w[flow + S_PACKETS + side] === 0 || w[flow + S_RESETS + side] !== 0) return true;
-    }
+    const resets = [w[flow + S_RESETS + PRIMARY]!, w[flow + S_RESETS + SECONDARY]!];
+    if (resets.every((kind) => kind === RESET_WITH_TEXT)) return false;
+    // One side only, or one that refuses: nothing to be numbered.
+    if (w[flow + S_PACKETS + PRIMARY] === 0 || w[flow + S_PACKETS + SECONDARY] === 0 || resets.some((kind) => kind !== 0)) return true;
     const syns = Math.min(w[flow + S_SYNS]!, w[flow + S_SYNS + SECONDARY]!);
     if (syns > 0) return true;
     const both = Math.max(w[flow + S_SYNS]!, w[flow + S_SYNS + SECONDARY]!);
@@ -158,7 +178,8 @@ export class Survey {
       }
     }
     const w = this.flows.words;
-    if (w[flow + S_PACKETS + side] === 0) w[flow + S_FIRST_SEQ + side] = v.seq;
+    const first = w[flow + S_PACKETS + side] === 0;
+    if (first) w[flow + S_FIRST_SEQ + side] = v.seq;
     w[flow + S_PACKETS + side]!++;
     w[flow + S_BYTES + side] = Math.min(0xffffffff, w[flow + S_BYTES + side]! + v.end - v.start);
     if (v.protocol !== IPPROTO_TCP) return;
@@ -166,6 +187,8 @@ export class Survey {
       w[flow + S_SYNS + side]!++;
       w[flow + S_ISN + side] = v.seq;
     }
-    if ((v.flags & TCP_RST) !== 0) w[flow + S_RESETS + side] = 1;
+    if ((v.flags & TCP_RST) === 0) return;
+    if (first && v.payloadBytes > 0) w[flow + S_RESETS + side] = RESET_WITH_TEXT;
+    else if (w[flow + S_RESETS + side] === 0) w[flow + S_RESETS + side] = 1;
   }
 }

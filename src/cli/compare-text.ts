@@ -27,10 +27,12 @@ export function comparisonText(c: Comparison): string {
     `primary    ${sideText(c.primary)}`,
     `secondary  ${sideText(c.secondary)}`,
     `guest      ${c.guests.join(', ')}`,
-    `flows      ${c.flows.compared} compared, ${c.flows.different} different, ${c.flows.skipped} not comparable`,
+    `flows      ${c.flows.compared} compared, ${c.flows.different} different, ${c.flows.incomplete} in part, ${c.flows.skipped} not comparable`,
     `bytes      ${c.comparedBytes} equal`,
-    c.equal ? 'equal' : 'different',
   );
+  const leftOut = Object.entries(c.notCompared).map(([reason, times]) => `${times} ${reason}`);
+  if (leftOut.length > 0) lines.push(`left out   ${leftOut.join(', ')}`);
+  lines.push(c.result === 'incomplete' ? 'nothing differs in what could be compared, but not all of it could be' : c.result);
   return `${lines.join('\n')}\n`;
 }
 

@@ -14,7 +14,7 @@ interface Flags {
   secondaryTranslated?: boolean;
 }
 
-const EXIT_DIFFERENT = 1;
+const EXIT_STATUS = { equal: 0, different: 1, incomplete: 2 } as const;
 
 const HELP = `
 PRIMARY and SECONDARY are pcap or pcapng files, best taken at the same time at each guest's port and begun before the
@@ -24,7 +24,11 @@ Without --guest, the guest's addresses are those that send in both captures; whe
 one that all the others speak with, if there is one.
 
 A flow is compared up to its first difference. What is left at the end of the captures, and was sent by one side only, is
-a difference, too. Exit status: 0 equal, 1 different, 2 trouble.`;
+a difference, too. What lacks in the middle of a stream was lost by the capture: it is left out, and what stands behind it compared.
+
+Exit status: 0 all that the guests sent is equal; 1 different; 2 trouble, or nothing differs but something of the guests'
+could not be compared ("left out": damaged packets, holes, connections without a SYN). ARP, neighbour discovery and multicast
+membership are never compared and do not count.`;
 
 export function addCompareCommand(program: Command): void {
   program
@@ -49,7 +53,7 @@ export function addCompareCommand(program: Command): void {
       });
       if (flags.json) printJson(result);
       else process.stdout.write(comparisonText(result));
-      if (!result.equal) process.exitCode = EXIT_DIFFERENT;
+      if (!result.equal) process.exitCode = EXIT_STATUS[result.result];
     });
 }
 

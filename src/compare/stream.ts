@@ -61,6 +61,8 @@ export class StreamComparator {
   restSeq = 0;
   restOffset = 0;
   restBytes = 0;
+  /** Bytes that the SVM has said again and that nothing is left of to compare with. */
+  secondaryUnchecked = 0;
 
   constructor(
     private readonly flows: FlowTable,
@@ -202,6 +204,8 @@ export class StreamComparator {
           if (below > 0) {
             const outcome = this.insert(flow, true, seq, buf, off, n, 0, 0);
             if (outcome !== WAIT) return outcome;
+          } else if (this.contradictsItself(flow, seq, buf, off, n)) {
+            return DIVERGED;
           }
           seq = seqAdd(seq, n);
           off += n;
@@ -301,6 +305,14 @@ export class StreamComparator {
     w[flow + X_ISLAND_END] = next;
     this.limitSpan(flow, next);
     this.popSecondary(flow);
+  }
+
+  /** The next `bytes` count as verified although a side lacks them: only for captures, which may have holes. WAIT or DIVERGED. */
+  passOver(flow: number, bytes: number): Outcome {
+    this.setVerified(flow, seqAdd(this.flows.words[flow + X_VERIFIED]!, bytes));
+    this.popPrimary(flow);
+    this.popSecondary(flow);
+    return this.advance(flow);
   }
 
   /** As coverPrimary, for a flow whose records belong to an older epoch: the log has forgotten their needs already. */
@@ -690,7 +702,14 @@ export class StreamComparator {
   }
 
   /** Checks [seq, seq+bytes), all below X_VERIFIED, against what was verified. */
-  private checkHistory(flow: number, seq: number, buf: Buffer, off: number, bytes: number): number {
+  private checkHistory(
+    flow: number,
+    seq: number,
+    buf: Buffer,
+    off: number,
+    bytes: number,
+    secondary = false,
+  ): number {
     const w = this.flows.words;
     const lw = this.log.words;
     let end = seqAdd(seq, bytes);
@@ -698,7 +717,7 @@ export class StreamComparator {
     for (let side = 0; side < 2; side++) {
       const head = side === 0 ? w[flow + X_PRIMARY_HEAD]! : this.secondaryAt(flow, w[flow + X_VERIFIED]!);
       if (head === 0) continue;
-      const part = this.checkRecord(flow, head, seq, end, buf, off);
+      const part = this.checkRecord(flow, head, seq, end, buf, off, secondary);
       if (part === HISTORY_DIFFERS) return HISTORY_DIFFERS;
       if (part === HISTORY_EQUAL) end = lw[this.log.recordIndex(head) + R_SEQ]!;
       if (seqDiff(end, seq) <= 0) return HISTORY_EQUAL;
@@ -706,7 +725,7 @@ export class StreamComparator {
     let id = w[flow + X_HISTORY]!;
     for (let n = 0; n < HISTORY_SEARCH_LIMIT && this.log.alive(id, flow); n++) {
       const r = this.log.recordIndex(id);
-      const part = this.checkRecord(flow, id, seq, end, buf, off);
+      const part = this.checkRecord(flow, id, seq, end, buf, off, secondary);
       if (part === HISTORY_DIFFERS) return HISTORY_DIFFERS;
       if (part === HISTORY_EQUAL) end = lw[r + R_SEQ]!;
       if (seqDiff(end, seq) <= 0) return HISTORY_EQUAL;
@@ -716,7 +735,15 @@ export class StreamComparator {
   }
 
   /** Compares the part of [seq, end) that the record has, if it reaches up to end. UNKNOWN: it does not. */
-  private checkRecord(flow: number, id: number, seq: number, end: number, buf: Buffer, off: number): number {
+  private checkRecord(
+    flow: number,
+    id: number,
+    seq: number,
+    end: number,
+    buf: Buffer,
+    off: number,
+    secondary: boolean,
+  ): number {
     const lw = this.log.words;
     const r = this.log.recordIndex(id);
     const from = lw[r + R_SEQ]!;
@@ -726,8 +753,20 @@ export class StreamComparator {
     const at = lw[r + R_AT]! + seqDiff(start, from);
     const bufAt = off + seqDiff(start, seq);
     if (equalBytes(buf, bufAt, this.log.data, at, n)) return HISTORY_EQUAL;
-    this.differ(flow, start, buf, bufAt, this.log.data, at, n, CheckpointCause.RETRANSMISSION);
+    if (secondary) this.differ(flow, start, this.log.data, at, buf, bufAt, n, CheckpointCause.RETRANSMISSION);
+    else this.differ(flow, start, buf, bufAt, this.log.data, at, n, CheckpointCause.RETRANSMISSION);
     return HISTORY_DIFFERS;
+  }
+
+  /**
+   * Does the SVM now say something else than it has said of a verified place? A client that has read the one would be served the
+   * other after a failover. A single byte is a keepalive's (RFC 9293 section 3.8.4: it may be garbage).
+   */
+  private contradictsItself(flow: number, seq: number, buf: Buffer, off: number, bytes: number): boolean {
+    if (bytes === 1) return false;
+    const found = this.checkHistory(flow, seq, buf, off, bytes, true);
+    if (found === HISTORY_UNKNOWN) this.secondaryUnchecked += bytes;
+    return found === HISTORY_DIFFERS;
   }
 
   private differ(

@@ -1,6 +1,6 @@
 // Where the IP packet begins in what a capture recorded, by link type (https://www.tcpdump.org/linktypes.html).
 
-import { ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, FRAME_OK, FrameView, parseFrame, parseFromType } from '../packet/ethernet';
+import { ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ETH_P_RARP, FRAME_OK, FrameView, parseFrame, parseFromType } from '../packet/ethernet';
 
 export const LINKTYPE_NULL = 0; // LINKTYPE_NULL
 export const LINKTYPE_ETHERNET = 1; // LINKTYPE_ETHERNET
@@ -21,7 +21,7 @@ const SLL2_HEADER_BYTES = 20;
 /** linux/if_arp.h: a netlink monitor, whose protocol field is a netlink family. */
 const ARPHRD_NETLINK = 824; // ARPHRD_NETLINK
 
-/** Results below 0 of networkOffset(): why there is no IP packet. */
+/** Results below 0 of networkOffset(): why there is no IP packet. ARP and RARP: */
 export const LINK_ARP = -1;
 export const LINK_NOT_IP = -2;
 export const LINK_SHORT = -3;
@@ -57,6 +57,11 @@ export function networkOffset(linkType: number, frame: Buffer): number {
   }
 }
 
+/** Who sent the frame, as text; '' where the link type does not tell. */
+export function senderOf(linkType: number, frame: Buffer): string {
+  return linkType === LINKTYPE_ETHERNET && frame.length >= 12 ? frame.toString('hex', 6, 12) : '';
+}
+
 function sll2(frame: Buffer): number {
   if (frame.length < SLL2_HEADER_BYTES) return LINK_SHORT;
   if (frame.readUInt16BE(8) === ARPHRD_NETLINK) return LINK_NOT_IP;
@@ -79,7 +84,7 @@ function sll2(frame: Buffer): number {
 function byFrame(code: number): number {
   if (code !== FRAME_OK) return LINK_SHORT;
   if (view.type === ETH_P_IP || view.type === ETH_P_IPV6) return view.network;
-  return view.type === ETH_P_ARP ? LINK_ARP : LINK_NOT_IP;
+  return view.type === ETH_P_ARP || view.type === ETH_P_RARP ? LINK_ARP : LINK_NOT_IP;
 }
 
 function byVersion(frame: Buffer, at: number): number {

@@ -16,7 +16,7 @@ export interface CapturedPacket {
   /** Nanoseconds since 1970; 0 in blocks that carry no time. */
   timeNs: bigint;
   data: Buffer;
-  /** Length on the wire; more than `data` has when the capture cut the packet. */
+  /** Length on the wire: more than `data` has when the capture cut the packet, less where a tool has written its padding too. */
   originalBytes: number;
   /** From 1, in the file's order. */
   number: number;

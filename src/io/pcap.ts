@@ -57,16 +57,12 @@ function* readClassic(
   const linkType = (little ? header.readUInt32LE(16) : header.readUInt32BE(16)) & LINK_TYPE_MASK;
   const packet: CapturedPacket = { linkType, timeNs: 0n, data: header, originalBytes: 0, number: 0 };
   for (;;) {
-    const at = source.offset;
     const h = source.take(PACKET_HEADER_BYTES, 'a packet header', true);
     if (h === undefined) return;
     const word = (off: number): number => (little ? h.readUInt32LE(off) : h.readUInt32BE(off));
     packet.timeNs = BigInt(word(0)) * 1_000_000_000n + BigInt(word(4)) * unitNs;
     packet.originalBytes = word(12);
     const bytes = word(8);
-    if (bytes > packet.originalBytes) {
-      throw source.corrupt('no more captured bytes than the packet had', `${bytes} of ${packet.originalBytes}`, at + 8);
-    }
     packet.number++;
     packet.data = source.need(bytes, `packet ${packet.number}`);
     yield packet;

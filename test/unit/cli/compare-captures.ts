@@ -59,9 +59,9 @@ export function capture(dir: string, name: string, packets: readonly Buffer[], s
   );
 }
 
-export function write(dir: string, name: string, packets: readonly PacketToWrite[]): string {
+export function write(dir: string, name: string, packets: readonly PacketToWrite[], linkType = 101): string {
   const path = join(dir, name);
-  writeFileSync(path, encodePcap(packets, { linkType: 101 }));
+  writeFileSync(path, encodePcap(packets, { linkType }));
   return path;
 }
 

@@ -33,7 +33,12 @@ export class Controller {
     await this.say(role, generation2.init(modeOf(role), { pid: this.index }));
   }
 
-  async checkpoint(): Promise<void> {
+  /**
+   * A checkpoint, both guests standing: `load` gives the SVM the PVM's state. Only when it has it both daemons are told, the secondary's
+   * first, and only then may the guests go on: what PN lets out by it, an SVM that takes over must have.
+   */
+  async checkpoint(load: () => Promise<void> = async () => {}): Promise<void> {
+    await load();
     for (const role of ['secondary', 'primary'] as const) {
       await this.say(role, generation2.checkpoint(modeOf(role), { pid: this.index, ack: true }));
     }

@@ -133,8 +133,9 @@ async function divergence(lab: Lab, controller: Controller): Promise<void> {
   say(`what the client has seen until now: ${early.length} bytes`);
   // A checkpoint would make the SVM a copy of the PVM, which has said all it has to say on this connection. A namespace cannot
   // become a copy, so the SVM is made to say nothing more on it, either.
-  await lab.exec('svm', 'iptables', ['-A', 'OUTPUT', '-p', 'tcp', '--dport', port, '-j', 'DROP']);
-  await controller.checkpoint();
+  await controller.checkpoint(async () => {
+    await lab.exec('svm', 'iptables', ['-A', 'OUTPUT', '-p', 'tcp', '--dport', port, '-j', 'DROP']);
+  });
   say('DO_CHECKPOINT to both');
   await client.ended(30_000);
   // The next one, as controllers make them every few seconds, covers the end of the connection.

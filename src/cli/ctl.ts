@@ -107,7 +107,7 @@ export function addCtlCommand(program: Command): void {
   simple('failover', 'the primary is dead (DO_FAILOVER): the secondary takes over', 'failover done', (mode, pid) =>
     generation2.failover(mode, { pid, ack: true }),
   );
-  simple('reset', 'forget the connections (PROXY_RESET); what is held is dropped', 'reset done', (mode, pid) =>
+  simple('reset', 'forget the connections, and a failover (PROXY_RESET); what is held is dropped', 'reset done', (mode, pid) =>
     generation2.reset(mode, { pid, ack: true }),
   );
 

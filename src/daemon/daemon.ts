@@ -141,7 +141,7 @@ export class Daemon implements ControlActions {
       if (mode === ColoMode.PRIMARY) node.protect(!fresh);
       else node.unprotect();
     } else if (fresh) {
-      node.forgetPair();
+      node.beginPair();
     }
     if (mode !== ColoMode.UNPROTECTED) void this.lookForRules();
     return 0;
@@ -159,6 +159,7 @@ export class Daemon implements ControlActions {
   }
 
   checkpoint(index: number): ActionResult {
+    if (this.failedOver(index)) return { errno: -Errno.EINVAL, message: 'this node has failed over; `colo ctl reset` begins a new pair' };
     this.nodes.get(index)!.checkpoint();
     return 0;
   }
@@ -173,6 +174,11 @@ export class Daemon implements ControlActions {
   reset(index: number): ActionResult {
     this.nodes.get(index)!.forgetPair();
     return 0;
+  }
+
+  failedOver(index: number): boolean {
+    const node = this.nodes.get(index)!;
+    return node instanceof SecondaryNode && node.engine.failedOver;
   }
 
   release(index: number): ActionResult {

@@ -88,7 +88,19 @@ export class SecondaryNode {
     return first;
   }
 
-  /** A new pair: nothing of an earlier one is known any more. */
+  /**
+   * PROXY_INIT. A guest that has taken over lives on its offsets until its connections end: a controller that comes then, a successor
+   * of the one that died, finds the node failed over. Else a new pair begins.
+   */
+  beginPair(): void {
+    const connections = this.engine.living;
+    if (this.engine.failedOver && connections > 0) {
+      const hint = 'colo ctl reset (PROXY_RESET) begins a new pair, and ends them';
+      this.log.warn({ connections, hint }, 'the guest has taken over: its connections keep their offsets');
+    } else this.forgetPair();
+  }
+
+  /** PROXY_RESET, or a new pair: nothing of an earlier one is known any more. */
   forgetPair(): void {
     this.engine.reset();
     this.guest.setCopyRange(HEADER_BYTES);

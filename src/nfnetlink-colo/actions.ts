@@ -23,7 +23,7 @@ export type InitHow =
 
 export interface InitContext {
   readonly how: InitHow;
-  /** The node's failover has happened already (only when not fresh). */
+  /** The node's failover has happened already, as far as the control channel knows (only when not fresh). */
   readonly failedOver: boolean;
 }
 
@@ -57,12 +57,14 @@ export interface ControllerLoss {
 export interface ControlActions {
   /** UNPROTECTED: let everything pass. PRIMARY, SECONDARY: protect. */
   init(node: number, mode: ColoMode, context: InitContext): ActionResult;
-  /** The guest is stopped, both guests are (or are about to be) equal: release and align. */
+  /** Both guests stand and are equal: release and align. */
   checkpoint(node: number): ActionResult;
   /** The primary is dead; only for a secondary, and only the first time. */
   failover(node: number): ActionResult;
-  /** Forget the connections, as after a fresh init. */
+  /** Forget the connections, and a failover with them. */
   reset(node: number): ActionResult;
+  /** The node's guest has taken over and its connections live on what was known of the primary. A fresh init does not end that. */
+  failedOver(node: number): boolean;
   /** The operator's word: let out what is held, now. */
   release(node: number): ActionResult;
   /** The node has no controller any more. */

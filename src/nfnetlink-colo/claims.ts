@@ -66,6 +66,8 @@ export class Claims {
     }
     const result = this.actions.init(node.index, mode, { how, failedOver: node.failedOver });
     if (errnoOf(result) < 0) return result;
+    // A guest that has taken over is nobody's copy: a controller's successor finds it as it is.
+    if (how === 'fresh') node.failedOver = this.actions.failedOver(node.index);
     node.mode = mode;
     node.claim = claim;
     node.loss = undefined;

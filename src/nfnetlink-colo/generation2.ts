@@ -34,11 +34,13 @@ export function handleGeneration2(
     return claims.init({ generation: 2, key, mode, detached }, sender);
   }
   const node = table.find(message.pid, sender.address);
-  if (node?.claim === undefined) {
+  // After a failover there may be no controller left, and forgetting it is the operator's word.
+  const forgets = operation === Colo2Type.PROXY_RESET && node !== undefined && actions.failedOver(node.index);
+  if (node === undefined || (node.claim === undefined && !forgets)) {
     counters.add('unknown_node');
     return -Errno.EEXIST;
   }
-  if (mode !== undefined && mode !== node.mode) return -Errno.EINVAL;
+  if (mode !== undefined && mode !== (node.claim === undefined ? node.config.role : node.mode)) return -Errno.EINVAL;
   if (operation === Colo2Type.DO_CHECKPOINT) return checkpoint(node, actions);
   const result = operation === Colo2Type.DO_FAILOVER ? failover(node, actions) : reset(node, actions);
   context.changed();

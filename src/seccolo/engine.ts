@@ -121,6 +121,11 @@ export class SecondaryEngine {
     return this.offsets.failedOver;
   }
 
+  /** Connections that have not ended. */
+  get living(): number {
+    return this.flows.table.size - this.offsets.countOf(Rank.Finished);
+  }
+
   /** Numbers for `status`. */
   status(): SecondaryStatus {
     const { offsets } = this;

@@ -60,6 +60,10 @@ export class Controller {
     await this.command(generation2.failover(this.mode, { pid: NODE_INDEX, ack: true }), 'DO_FAILOVER');
   }
 
+  async reset(): Promise<void> {
+    await this.command(generation2.reset(this.mode, { pid: NODE_INDEX, ack: true }), 'PROXY_RESET');
+  }
+
   async bypassAdd(rule: object): Promise<void> {
     await ask(this.path, own.bypassAdd(rule, { node: NODE_INDEX }));
   }

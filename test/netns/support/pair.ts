@@ -186,7 +186,8 @@ export class Pair {
     rmSync(`${lab.dir}/primary`, { recursive: true, force: true });
     await Promise.all([this.startGuest('primary'), this.startDaemon('primary'), this.portsForward()]);
     await this.attach('primary');
-    await this.attach('secondary');
+    // The guest that took over is to be a copy again: what its connections lived on is forgotten.
+    await (await this.attach('secondary')).reset();
     await this.beginProof();
   }
 

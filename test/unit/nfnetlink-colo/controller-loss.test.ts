@@ -5,6 +5,7 @@ import { Bench, PRIMARY_1, PRIMARY_2, RecordingDaemon, SECONDARY_1 } from './har
 
 const { PRIMARY, SECONDARY } = ColoMode;
 const EEXIST = -17;
+const EINVAL = -22;
 const PID = 4242;
 
 function held(nodes = [PRIMARY_1]): Bench {
@@ -125,6 +126,32 @@ describe('a controller that comes after one that died', () => {
     bench.ports!.set(1, 777);
     expect(bench.result(bench.port(1), generation1.init({ pid: 1 }))).toBe(0);
     expect(bench.daemon.take()).toEqual(['init 1 mode 1 fresh', 'lost 1 mode 1 port_reused', 'init 1 mode 1 fresh']);
+  });
+
+  test('after a failover whose connections live: the successor finds it, and only a reset ends it', () => {
+    const bench = held([SECONDARY_1]);
+    bench.ask(bench.port(PID), generation2.failover(SECONDARY, { pid: PID }));
+    bench.daemon.hasTakenOver = true;
+    bench.ports!.delete(PID);
+    bench.tick(1000);
+    expect(bench.result(bench.port(9), generation2.init(SECONDARY, { pid: 9 }))).toBe(0);
+    expect(bench.channel.table.nodes[0]!.failedOver).toBe(true);
+    bench.daemon.take();
+    expect(bench.result(bench.port(9), generation2.checkpoint(SECONDARY, { pid: 9, ack: true }))).toBe(EINVAL);
+    expect(bench.result(bench.port(9), generation2.failover(SECONDARY, { pid: 9, ack: true }))).toBe(0);
+    expect(bench.daemon.take()).toEqual([]);
+    bench.ask(bench.port(9), generation2.reset(SECONDARY, { pid: 9, ack: true }));
+    expect(bench.daemon.take()).toEqual(['reset 1']);
+    bench.daemon.hasTakenOver = false;
+    expect(bench.result(bench.port(9), generation2.checkpoint(SECONDARY, { pid: 9, ack: true }))).toBe(0);
+  });
+
+  test('after a failover a reset needs no controller; before it does', () => {
+    const bench = new Bench([SECONDARY_1]);
+    expect(bench.result(bench.port(9), generation2.reset(SECONDARY, { pid: 1, ack: true }))).toBe(EEXIST);
+    bench.daemon.hasTakenOver = true;
+    expect(bench.result(bench.port(9), generation2.reset(SECONDARY, { pid: 1, ack: true }))).toBe(0);
+    expect(bench.daemon.take()).toEqual(['reset 1']);
   });
 
   test('after a failover: the loss says that it had happened, and the new pair begins without it', () => {

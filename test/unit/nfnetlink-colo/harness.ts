@@ -15,6 +15,7 @@ export class RecordingDaemon implements ControlActions {
   /** What the next actions answer. */
   result: ActionResult = 0;
   rules: unknown[] = [];
+  hasTakenOver = false;
   /** Runs inside of checkpoint(). */
   duringCheckpoint: () => void = () => {};
   statusFields: Record<string, unknown> = {};
@@ -31,6 +32,9 @@ export class RecordingDaemon implements ControlActions {
   }
   reset(node: number): ActionResult {
     return this.call(`reset ${node}`);
+  }
+  failedOver(): boolean {
+    return this.hasTakenOver;
   }
   release(node: number): ActionResult {
     return this.call(`release ${node}`);

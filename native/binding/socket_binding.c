@@ -1,5 +1,5 @@
 /* Netlink, SEQPACKET and AF_PACKET sockets for JavaScript: descriptors as numbers, messages into the caller's buffer, the
- * sender into a Uint32Array [port id, group, pid, uid, gid, truncated, end, packet type, ifindex]. */
+ * sender into a Uint32Array [port id, group, pid, uid, gid, truncated, end, packet type, ifindex, VLAN tag]. */
 #include "binding.h"
 
 #include "netlink.h"
@@ -10,11 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SENDER_WORDS 9
+#define SENDER_WORDS 10
 
 static void put_sender(uint32_t *out, const struct message_sender *s)
 {
-	memcpy(out, (uint32_t[]){ s->port_id, s->group, s->pid, s->uid, s->gid, s->truncated, s->end, s->packet_type, s->ifindex },
+	memcpy(out,
+	       (uint32_t[]){ s->port_id, s->group, s->pid, s->uid, s->gid, s->truncated, s->end, s->packet_type, s->ifindex, s->vlan },
 	       SENDER_WORDS * sizeof(uint32_t));
 }
 
@@ -136,15 +137,22 @@ static napi_value message_send_js(napi_env env, napi_callback_info info)
 	return a.bad ? 0 : number(env, message_send(fd, buf + off, bytes, 0, 0));
 }
 
-/* packetOpen(interface, ethertype, netns, out: Uint32Array [ifindex]): fd or -errno. */
+/* packetOpen(interface, ethertype, netns, out: Uint32Array [ifindex], filter: struct sock_filter[], outgoing): fd or -errno. */
 static napi_value packet_open_js(napi_env env, napi_callback_info info)
 {
 	struct args a = args_get(env, info);
 	char interface[64], netns[256];
 	struct packet_config c = { .interface = interface, .netns = netns, .ethertype = (uint16_t)arg_u32(&a, 1) };
 	uint32_t *out = arg_words(&a, 3, 1), ifindex = 0;
+	size_t filter_bytes;
+	const uint8_t *filter = arg_bytes(&a, 4, &filter_bytes);
 	int fd;
 
+	if (!a.bad && filter_bytes) {
+		c.filter = (const struct sock_filter *)(const void *)filter;
+		c.filter_length = (uint16_t)(filter_bytes / sizeof(struct sock_filter));
+	}
+	c.outgoing = arg_u32(&a, 5) != 0;
 	arg_string(&a, 0, interface, sizeof(interface));
 	arg_string(&a, 2, netns, sizeof(netns));
 	if (a.bad)

@@ -18,6 +18,7 @@ struct message_sender {
 	uint32_t end;		/* 1 = the peer has closed (SOCK_SEQPACKET) */
 	uint32_t packet_type;	/* AF_PACKET: PACKET_HOST, ... */
 	uint32_t ifindex;	/* AF_PACKET */
+	uint32_t vlan;		/* AF_PACKET: the tag that the kernel took out of the frame: TPID << 16 | TCI; 0 = none */
 };
 
 /* recvmsg(2), never waiting, with SCM_CREDENTIALS and NETLINK_PKTINFO taken out of the control data, and descriptors that

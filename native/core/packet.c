@@ -6,13 +6,19 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+static int attach(int fd, const struct sock_filter *code, uint16_t length)
+{
+	struct sock_fprog program = { .len = length, .filter = (struct sock_filter *)code };
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) ? -errno : 0;
+}
 
 /* A bridge takes the frames of its ports before they reach the sockets of an ethertype, but not before those of all. */
 static int only(int fd, uint16_t ethertype)
@@ -25,14 +31,13 @@ static int only(int fd, uint16_t ethertype)
 		BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
 		BPF_STMT(BPF_RET | BPF_K, 0),
 	};
-	struct sock_fprog program = { .len = sizeof(code) / sizeof(*code), .filter = code };
 
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) ? -errno : 0;
+	return attach(fd, code, sizeof(code) / sizeof(*code));
 }
 
 static int bind_to(int fd, const struct packet_config *c, uint32_t *ifindex)
 {
-	struct sockaddr_ll a = { .sll_family = AF_PACKET, .sll_protocol = htons(c->ethertype ? ETH_P_ALL : 0) };
+	struct sockaddr_ll a = { .sll_family = AF_PACKET, .sll_protocol = htons(c->ethertype || c->filter ? ETH_P_ALL : 0) };
 	struct ifreq req;
 	int one = 1, err;
 
@@ -44,9 +49,15 @@ static int bind_to(int fd, const struct packet_config *c, uint32_t *ifindex)
 		return -errno;
 	a.sll_ifindex = req.ifr_ifindex;
 	*ifindex = (uint32_t)req.ifr_ifindex;
-	if (setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)) && errno != ENOPROTOOPT)
+	if (!c->outgoing && setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)) && errno != ENOPROTOOPT)
 		return -errno;
-	err = c->ethertype && c->ethertype != ETH_P_ALL ? only(fd, c->ethertype) : 0;
+	if (setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &one, sizeof(one)))
+		return -errno;
+	err = 0;
+	if (c->filter)
+		err = attach(fd, c->filter, c->filter_length);
+	else if (c->ethertype && c->ethertype != ETH_P_ALL)
+		err = only(fd, c->ethertype);
 	if (err)
 		return err;
 	return bind(fd, (struct sockaddr *)&a, sizeof(a)) ? -errno : 0;
@@ -67,22 +78,51 @@ int packet_open(const struct packet_config *c, uint32_t *ifindex)
 	return fd;
 }
 
+/* A tag that the network card or the kernel has taken off stands beside the frame. */
+static uint32_t tag_of(struct msghdr *msg)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		struct tpacket_auxdata aux;
+
+		if (c->cmsg_level != SOL_PACKET || c->cmsg_type != PACKET_AUXDATA)
+			continue;
+		memcpy(&aux, CMSG_DATA(c), sizeof(aux));
+		if (!(aux.tp_status & TP_STATUS_VLAN_VALID))
+			return 0;
+		return (uint32_t)(aux.tp_status & TP_STATUS_VLAN_TPID_VALID ? aux.tp_vlan_tpid : ETH_P_8021Q) << 16 | aux.tp_vlan_tci;
+	}
+	return 0;
+}
+
 /* Not message_receive(): packet sockets have no credentials, and refuse the flag that Unix sockets need. */
 int packet_receive(int fd, uint8_t *buf, size_t room, struct message_sender *sender)
 {
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(struct tpacket_auxdata))];
+	} control;
 	struct sockaddr_ll from = { 0 };
-	socklen_t len = sizeof(from);
+	struct iovec iov = { buf, room };
+	struct msghdr msg = {
+		.msg_name = &from,
+		.msg_namelen = sizeof(from),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
+	};
 	ssize_t n;
 
 	memset(sender, 0, sizeof(*sender));
 	sender->pid = sender->uid = sender->gid = MESSAGE_NO_ID;
 	do {
-		n = recvfrom(fd, buf, room, MSG_DONTWAIT | MSG_TRUNC, (struct sockaddr *)&from, &len);
+		n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_TRUNC);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
 	sender->packet_type = from.sll_pkttype;
 	sender->ifindex = (uint32_t)from.sll_ifindex;
+	sender->vlan = tag_of(&msg);
 	sender->truncated = (size_t)n > room;
 	return sender->truncated ? (int)room : (int)n;
 }

@@ -155,6 +155,7 @@ static void frames(void)
 	struct packet_config config = { .interface = "lo", .ethertype = 0x88b5 };
 	/* Local experimental ethertype; loopback brings it back to whoever listens. */
 	const uint8_t frame[] = { 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 1, 0x88, 0xb5, 'h', 'i' };
+	const uint8_t tagged[] = { 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 1, 0x81, 0, 0xa0, 5, 0x88, 0xb5, 'h', 'i' };
 	struct message_sender sender;
 	uint8_t buf[64];
 	uint32_t index;
@@ -173,6 +174,26 @@ static void frames(void)
 	EQUAL(sender.ifindex, 1);
 	EQUAL(packet_receive(in, buf, sizeof(buf), &sender), -EAGAIN);
 	EQUAL(packet_receive(out, buf, sizeof(buf), &sender), -EAGAIN);
+	close(in);
+
+	/* A filter that takes nothing; one that takes all, with the copy that leaves; and a tag, which stands beside the frame that comes. */
+	config.filter = (const struct sock_filter[]){ BPF_STMT(BPF_RET | BPF_K, 0) };
+	config.filter_length = 1;
+	in = packet_open(&config, &index);
+	EQUAL(packet_send(out, frame, sizeof(frame)), sizeof(frame));
+	EQUAL(packet_receive(in, buf, sizeof(buf), &sender), -EAGAIN);
+	close(in);
+	config.filter = (const struct sock_filter[]){ BPF_STMT(BPF_RET | BPF_K, 0xffff) };
+	config.outgoing = 1;
+	in = packet_open(&config, &index);
+	EQUAL(packet_send(out, tagged, sizeof(tagged)), sizeof(tagged));
+	EQUAL(packet_receive(in, buf, sizeof(buf), &sender), sizeof(tagged));
+	EQUAL(sender.packet_type, 4 /* PACKET_OUTGOING */);
+	EQUAL(sender.vlan, 0);
+	EQUAL(packet_receive(in, buf, sizeof(buf), &sender), sizeof(frame));
+	CHECK(!memcmp(buf, frame, sizeof(frame)));
+	CHECK(sender.packet_type != 4);
+	EQUAL(sender.vlan, 0x8100a005);
 	close(in);
 	close(out);
 	config.interface = "nosuch0";

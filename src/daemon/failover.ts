@@ -1,14 +1,39 @@
 // What follows a failover outside of the packets: the guest's port joins the outer bridge, and the network learns where the
 // guest's addresses are now.
 
-import { announceGuest } from '../io/announce';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { announcementFrames, groupQueryFrames, sendBy, sendOutwards } from '../io/announce';
 import { learnBehind, macsBehind, moveToBridge } from '../io/link';
-import type { GuestAddress } from '../seccolo/guest-addresses';
+import type { GuestAddresses } from '../seccolo/guest-addresses';
 import type { Logger } from './log';
 import type { NodeSettings } from './node-config';
 
-/** Does both, as far as the node is configured so. Never rejects: what fails is logged with what to do by hand. */
-export async function takeOver(settings: NodeSettings, addresses: readonly GuestAddress[], log: Logger): Promise<void> {
+/** Each round has all addresses: a frame may get lost, and a port that has just come up may be deaf for some time (STP, LACP). */
+const FIRST_ROUNDS_MS = [0, 100, 200];
+const LATER_ROUNDS_MS = [1000, 3000, 7000];
+
+export interface Takeover {
+  /** The port is where it belongs, and the first announcements are out. */
+  readonly settled: Promise<void>;
+  /** Ends the announcements. */
+  close(): void;
+}
+
+/** Does all of it, as far as the node is configured so. Never rejects: what fails is logged with what to do by hand. */
+export function takeOver(settings: NodeSettings, addresses: GuestAddresses, log: Logger): Takeover {
+  const ended = new AbortController();
+  return {
+    settled: follow(settings, addresses, log, ended.signal),
+    close: () => ended.abort(),
+  };
+}
+
+async function follow(
+  settings: NodeSettings,
+  addresses: GuestAddresses,
+  log: Logger,
+  ended: AbortSignal,
+): Promise<void> {
   const { guestPort, outerBridge } = settings;
   // A bridge forgets what it heard behind a port that leaves it.
   const macs = await macsBehind(guestPort).catch(() => []);
@@ -21,12 +46,55 @@ export async function takeOver(settings: NodeSettings, addresses: readonly Guest
       log.error({ error: String(error), byHand: `ip link set dev ${guestPort} master ${outerBridge}` }, 'the guest could not be moved to the outer bridge');
     }
   }
-  if (settings.announceOnFailover) {
-    try {
-      await announceGuest(outerBridge, guestPort, addresses, macs);
-      log.info({ addresses: addresses.length }, 'the guest\'s addresses are announced');
-    } catch (error) {
-      log.error({ error: String(error) }, 'the guest\'s addresses could not be announced');
+  if (!settings.announceOnFailover) return;
+  const rounds = new Rounds(settings, addresses, macs);
+  const beginMs = performance.now();
+  try {
+    await rounds.run(FIRST_ROUNDS_MS, beginMs, ended, true);
+    log.info({ addresses: addresses.list().length }, 'the guest\'s addresses are announced');
+  } catch (error) {
+    log.error({ error: String(error) }, 'the guest\'s addresses could not be announced');
+  }
+  void rounds.run(LATER_ROUNDS_MS, beginMs, ended, false).catch((error: unknown) => {
+    log.error({ error: String(error) }, 'the guest\'s addresses could not be announced again');
+  });
+}
+
+class Rounds {
+  constructor(
+    private readonly settings: NodeSettings,
+    private readonly addresses: GuestAddresses,
+    private readonly macs: readonly Uint8Array[],
+  ) {}
+
+  /**
+   * `at`: ms after `beginMs`; `ref`: the process lives until then. Resolves early when it is ended. Rejects with the last round's
+   * error when all have failed.
+   */
+  async run(at: readonly number[], beginMs: number, ended: AbortSignal, ref: boolean): Promise<void> {
+    let failed: unknown;
+    let reached = false;
+    for (const ms of at) {
+      try {
+        await sleep(Math.max(0, beginMs + ms - performance.now()), undefined, { signal: ended, ref });
+      } catch {
+        return;
+      }
+      try {
+        await this.round();
+        reached = true;
+      } catch (error) {
+        failed = error;
+      }
     }
+    if (!reached) throw failed;
+  }
+
+  /** What the guest claims now: an address that somebody else has claimed meanwhile is left to him. */
+  private async round(): Promise<void> {
+    const { guestPort, outerBridge, moveTapOnFailover } = this.settings;
+    const claims = this.addresses.list();
+    await sendOutwards(outerBridge, guestPort, moveTapOnFailover, announcementFrames(this.macs, claims));
+    sendBy(guestPort, groupQueryFrames(claims));
   }
 }

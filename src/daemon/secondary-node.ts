@@ -15,9 +15,11 @@ import {
   NFQA_SKB_CSUMNOTREADY,
 } from '../native/layout';
 import { SecondaryEngine, SecondaryVerdict } from '../seccolo/engine';
+import { GuestAddresses } from '../seccolo/guest-addresses';
 import { nowMs } from './clock';
 import { PORT_WATCH_MS } from './controller-loss';
-import { takeOver } from './failover';
+import { type Takeover, takeOver } from './failover';
+import { watchGuestClaims } from './guest-claims';
 import type { Logger } from './log';
 import type { NodeMetrics } from './metrics';
 import type { NodeSettings } from './node-config';
@@ -37,7 +39,9 @@ export class SecondaryNode {
   private readonly guest: NfQueue;
   private readonly forward: NfQueue;
   private closed = false;
-  private takingOver: Promise<void> | undefined;
+  private readonly addresses = new GuestAddresses();
+  private readonly claims: { close(): void };
+  private takeover: Takeover | undefined;
 
   constructor(
     readonly settings: NodeSettings,
@@ -65,6 +69,7 @@ export class SecondaryNode {
       (count) => this.onGuest(count),
     );
     this.forward = new NfQueue(queueOptions(settings, settings.forwardQueue), (count) => this.onForward(count));
+    this.claims = watchGuestClaims(settings.guestPort, this.addresses, log);
   }
 
   /**
@@ -83,7 +88,7 @@ export class SecondaryNode {
     if (first) {
       this.guest.setCopyRange(NFQ_MAX_COPY);
       this.log.warn({ flows: this.engine.status().flows }, 'FAILOVER: the secondary takes over');
-      this.takingOver = takeOver(this.settings, this.engine.guestAddresses(), this.log);
+      this.takeover = takeOver(this.settings, this.addresses, this.log);
     }
     return first;
   }
@@ -102,6 +107,8 @@ export class SecondaryNode {
 
   /** PROXY_RESET, or a new pair: nothing of an earlier one is known any more. */
   forgetPair(): void {
+    this.takeover?.close();
+    this.addresses.clear();
     this.engine.reset();
     this.guest.setCopyRange(HEADER_BYTES);
   }
@@ -128,7 +135,9 @@ export class SecondaryNode {
 
   async close(): Promise<void> {
     this.closed = true;
-    await this.takingOver;
+    await this.takeover?.settled;
+    this.takeover?.close();
+    this.claims.close();
     this.guest.close();
     this.forward.close();
   }
@@ -142,6 +151,8 @@ export class SecondaryNode {
     const { mode: _, ...engine } = this.engine.status();
     return {
       state: this.state,
+      addressesClaimed: this.addresses.list().length,
+      addressesLeftOut: this.addresses.overflows,
       ...engine,
       queues: { guest: queueGauges(this.guest), forward: queueGauges(this.forward) },
     };
@@ -157,6 +168,7 @@ export class SecondaryNode {
       gauges: {
         failed_over: this.engine.failedOver ? 1 : 0,
         flows: this.engine.status().flows,
+        addresses_claimed: this.addresses.list().length,
         guest_queue_length: guest.queued,
         guest_queue_drops: guest.dropped,
         forward_queue_length: forward.queued,

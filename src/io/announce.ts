@@ -1,82 +1,86 @@
 // Tells the network where a guest is now: switches learn the port of its MAC address, neighbours are reminded of its IP
-// addresses (RFC 5227, RFC 4861 section 7.2.6). Sent out of every port of the bridge but the guest's own.
+// addresses (RFC 5227, RFC 4861 section 7.2.6), out of every port of the bridge but the guest's own; and asks the guest for its
+// multicast groups, so that switches learn those, too.
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import { read32 } from '../core/big-endian';
 import { OperatorError } from '../core/errors';
 import { gratuitousArpFrame, rarpFrame } from '../packet/arp';
+import { taggedFrame } from '../packet/ethernet';
+import { igmpQueryFrame, mldQueryFrame } from '../packet/group-query';
 import { unsolicitedNaFrame } from '../packet/neighbour';
-import { macsBehind, portsOf } from './link';
+import { portsOf } from './link';
 import { PacketSocket } from './packet-socket';
-
-/** A frame may get lost, so each is sent more than once. */
-const ROUNDS = 3;
-const ROUND_MS = 100;
 
 export interface AnnouncedAddress {
   family: 4 | 6;
   /** Network order: 4 or 16 bytes. */
   bytes: Uint8Array;
+  mac: Uint8Array;
+  /** VLAN tags, outermost first: TPID << 16 | VLAN id. */
+  tags: readonly number[];
+  router: boolean;
+  override: boolean;
 }
 
-/** Frames for one guest. With several MAC addresses it is not known which owns which IP address: only switches are told then. */
+/** Frames for one guest: a MAC address without an IP address of its own is shown to switches only. */
 export function announcementFrames(macs: readonly Uint8Array[], addresses: readonly AnnouncedAddress[]): Uint8Array[] {
-  if (macs.length !== 1 || addresses.length === 0) return macs.map((mac) => rarpFrame(mac));
-  const mac = macs[0]!;
-  return addresses.map(({ family, bytes }) =>
-    family === 4
-      ? gratuitousArpFrame(mac, read32(bytes, 0))
-      : unsolicitedNaFrame(mac, bytes),
-  );
+  const bare = macs.filter((mac) => !addresses.some((address) => Buffer.compare(address.mac, mac) === 0));
+  return [...addresses.map(addressFrame), ...bare.map((mac) => rarpFrame(mac))];
+}
+
+function addressFrame({ family, bytes, mac, tags, router, override }: AnnouncedAddress): Uint8Array {
+  const frame =
+    family === 4 ? gratuitousArpFrame(mac, read32(bytes, 0)) : unsolicitedNaFrame(mac, bytes, router, override);
+  return taggedFrame(frame, tags);
+}
+
+/** General queries of multicast groups, without a tag and in each VLAN that the guest has an address in. */
+export function groupQueryFrames(addresses: readonly AnnouncedAddress[]): Uint8Array[] {
+  const vlans = new Map<string, readonly number[]>([['', []]]);
+  for (const { tags } of addresses) vlans.set(tags.join(), tags);
+  return [...vlans.values()].flatMap((tags) => [igmpQueryFrame(), mldQueryFrame()].map((frame) => taggedFrame(frame, tags)));
 }
 
 /**
- * Announces a guest behind a port of a bridge, three times, 100 ms apart. `macs`: its MAC addresses, as macsBehind() told
- * before the port moved; without them the bridge is asked now. Resolves with the number of frames sent, 0 for a guest that nobody
- * has heard. Rejects with OperatorError when no port takes frames.
+ * Sends the frames once by every port of a bridge but the guest's. Resolves with the number of frames sent. Rejects with
+ * OperatorError when no port takes frames, and when the guest's port `must` be one of the bridge and is not: nobody would find it.
  */
-export async function announceGuest(
+export async function sendOutwards(
   bridge: string,
   guestPort: string,
-  addresses: readonly AnnouncedAddress[],
-  macs?: readonly Uint8Array[],
+  must: boolean,
+  frames: readonly Uint8Array[],
 ): Promise<number> {
-  const known = macs !== undefined && macs.length > 0 ? macs : await macsBehind(guestPort);
-  const frames = announcementFrames(known, addresses);
   if (frames.length === 0) return 0;
-  const sockets: PacketSocket[] = [];
   let failed: unknown;
   let sent = 0;
+  const ports = await portsOf(bridge);
+  if (must && !ports.includes(guestPort)) {
+    throw new OperatorError('EANNOUNCE', `${guestPort} is not in ${bridge}`, `ip link set dev ${guestPort} master ${bridge}`);
+  }
+  for (const port of ports) {
+    if (port === guestPort) continue;
+    try {
+      sent += sendBy(port, frames);
+    } catch (error) {
+      failed = error;
+    }
+  }
+  if (sent > 0) return sent;
+  throw new OperatorError(
+    'EANNOUNCE',
+    `no port of ${bridge} takes frames`,
+    'put the port to the outer network into it, and switch it on',
+    { cause: failed },
+  );
+}
+
+/** Sends the frames by one port; returns how many it took. Throws OperatorError. */
+export function sendBy(port: string, frames: readonly Uint8Array[]): number {
+  const socket = new PacketSocket({ interface: port }, { onFrame: () => {} });
   try {
-    for (const port of await portsOf(bridge, guestPort)) {
-      try {
-        sockets.push(new PacketSocket({ interface: port }, { onFrame: () => {} }));
-      } catch (error) {
-        failed = error;
-      }
-    }
-    for (let round = 0; round < ROUNDS; round++) {
-      if (round > 0) await sleep(ROUND_MS);
-      for (const socket of sockets) {
-        try {
-          for (const frame of frames) if (socket.send(frame)) sent++;
-        } catch (error) {
-          failed = error;
-        }
-      }
-    }
+    return frames.filter((frame) => socket.send(frame)).length;
   } finally {
-    for (const socket of sockets) socket.close();
+    socket.close();
   }
-  if (sent === 0) {
-    throw new OperatorError(
-      'EANNOUNCE',
-      `no port of ${bridge} takes frames`,
-      'put the port to the outer network into it, and switch it on',
-      {
-        cause: failed,
-      },
-    );
-  }
-  return sent;
 }

@@ -1,4 +1,4 @@
-// Frames of one interface and one ethertype, whole and raw (packet(7)): ARP in, announcements out.
+// Frames of one interface, whole and raw (packet(7)), of one ethertype or as a filter tells: ARP in, announcements out.
 
 import { constants } from 'node:os';
 import type { OperatorError } from '../core/errors';
@@ -12,18 +12,25 @@ export const ETH_P_ARP = 0x0806; // ETH_P_ARP
 export interface PacketSocketOptions {
   /** Interface name. */
   interface: string;
-  /** Ethertype to receive; without it the socket only sends. */
+  /** Ethertype to receive; without it, and without a filter, the socket only sends. */
   ethertype?: number;
+  /** Classic BPF that tells which frames to receive, in the place of an ethertype (frame-filter.ts). */
+  filter?: Uint8Array;
+  /** The frames that leave by the interface come, too; by a filter only. */
+  outgoing?: boolean;
   netns?: string;
 }
 
 export interface PacketSocketEvents {
-  /** A frame with its link-layer header, valid during the call only. Frames that this host sends are left out. */
+  /** A frame with its link-layer header, valid during the call only. Frames that leave by the interface are left out, unless asked for. */
   onFrame(buf: Buffer, sender: FrameSender): void;
   /** The interface is down or gone, and the socket closed. Not called after close(). */
   onClose?(error: OperatorError): void;
 }
 
+export const PACKET_OUTGOING = 4; // PACKET_OUTGOING
+
+const NO_FILTER = new Uint8Array(0);
 const MAX_FRAME_BYTES = 65536 + 22;
 const { EAGAIN, ENOBUFS, EMSGSIZE } = constants.errno;
 
@@ -41,7 +48,14 @@ export class PacketSocket {
     private readonly events: PacketSocketEvents,
   ) {
     const index = new Uint32Array(1);
-    const fd = addon().packetOpen(options.interface, options.ethertype ?? 0, options.netns, index);
+    const fd = addon().packetOpen(
+      options.interface,
+      options.ethertype ?? 0,
+      options.netns,
+      index,
+      options.filter ?? NO_FILTER,
+      options.outgoing === true ? 1 : 0,
+    );
     if (fd < 0) throw openError(fd, options);
     this.ifindex = index[0]!;
     this.descriptor = new Descriptor(fd, () => this.receive());

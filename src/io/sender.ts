@@ -1,7 +1,7 @@
 // Who sent a message, as the kernel says; refused or trusted by these numbers, never by what the message claims.
 
 /** Words that the addon fills: see native/binding/socket_binding.c. */
-export const SENDER_WORDS = 9;
+export const SENDER_WORDS = 10;
 const PORT_ID = 0;
 const GROUP = 1;
 const PID = 2;
@@ -11,6 +11,7 @@ const TRUNCATED = 5;
 const END = 6;
 const PACKET_TYPE = 7;
 const IFINDEX = 8;
+const VLAN = 9;
 
 /** An id that the kernel did not give: no user has it, so nobody is let in by it. */
 export const NO_ID = 0xffffffff;
@@ -26,9 +27,11 @@ export interface Sender {
 }
 
 export interface FrameSender {
-  /** PACKET_HOST 0, PACKET_BROADCAST 1, PACKET_MULTICAST 2, PACKET_OTHERHOST 3. */
+  /** PACKET_HOST 0, PACKET_BROADCAST 1, PACKET_MULTICAST 2, PACKET_OTHERHOST 3, PACKET_OUTGOING 4. */
   readonly packetType: number;
   readonly ifindex: number;
+  /** The outermost VLAN tag, which the kernel keeps beside the frame: TPID << 16 | TCI; 0 without one. */
+  readonly vlan: number;
 }
 
 export function senderOf(words: Uint32Array): Sender {
@@ -36,7 +39,7 @@ export function senderOf(words: Uint32Array): Sender {
 }
 
 export function frameSenderOf(words: Uint32Array): FrameSender {
-  return { packetType: words[PACKET_TYPE]!, ifindex: words[IFINDEX]! };
+  return { packetType: words[PACKET_TYPE]!, ifindex: words[IFINDEX]!, vlan: words[VLAN]! };
 }
 
 /** The message did not fit the buffer; its rest is lost. */

@@ -48,7 +48,15 @@ export interface Addon {
   seqpacketReceive(fd: number, buffer: Uint8Array, sender: Uint32Array): number;
   messageSend(fd: number, buffer: Uint8Array, off: number, bytes: number): number;
 
-  packetOpen(name: string, ethertype: number, netns: string | undefined, out: Uint32Array): number;
+  /** `filter`: struct sock_filter (linux/filter.h) one after the other; none when empty. `outgoing`: 1 = what leaves by it, too. */
+  packetOpen(
+    name: string,
+    ethertype: number,
+    netns: string | undefined,
+    out: Uint32Array,
+    filter: Uint8Array,
+    outgoing: number,
+  ): number;
   packetReceive(fd: number, buffer: Uint8Array, sender: Uint32Array): number;
 
   streamListenUnix(path: string, mode: number, backlog: number, file: Float64Array): number;

@@ -1,6 +1,6 @@
 // Ethernet frames and their VLAN tags (IEEE 802.3, 802.1Q, 802.1ad; linux/if_ether.h): where the network layer begins.
 
-import { read16, read32 } from '../core/big-endian';
+import { read16, read32, write32 } from '../core/big-endian';
 import { FAMILY_LINK, type PacketView } from './view';
 
 export const ETH_P_IP = 0x0800; // ETH_P_IP
@@ -113,4 +113,15 @@ export function writeFrameHeader(
   buf[off + 12] = type >>> 8;
   buf[off + 13] = type & 0xff;
   return off + ETH_HLEN;
+}
+
+/** The frame with VLAN tags (TPID << 16 | TCI, outermost first) behind its MAC addresses. */
+export function taggedFrame(frame: Uint8Array, tags: readonly number[]): Uint8Array {
+  if (tags.length === 0) return frame;
+  const at = 2 * ETH_ALEN;
+  const out = new Uint8Array(frame.length + tags.length * VLAN_HLEN);
+  out.set(frame.subarray(0, at));
+  for (const [i, tag] of tags.entries()) write32(out, at + i * VLAN_HLEN, tag);
+  out.set(frame.subarray(at), at + tags.length * VLAN_HLEN);
+  return out;
 }

@@ -40,7 +40,6 @@ import {
 import { Phase, S_STATE, SF_FINISHED } from './flow-words';
 import { SecondaryFlows } from './flows';
 import { FirstFragment, readFirstFragment } from './fragment';
-import { type GuestAddress, GuestAddresses } from './guest-addresses';
 import { Learner } from './learn';
 import { Translator } from './translator';
 
@@ -76,8 +75,6 @@ export interface SecondaryStatus {
   /** Handshakes under way, and connections on which the guest has not spoken since. */
   halfOpen: number;
   finished: number;
-  /** Packets whose source did not fit into the list of the guest's addresses. */
-  addressesLeftOut: number;
   /** What was found in the memory at the start: `resumed`, or why everything starts anew. */
   origin: OffsetTableOrigin;
   /** Records that were found damaged there and left out. */
@@ -96,7 +93,6 @@ export class SecondaryEngine {
   private readonly flows: SecondaryFlows;
   private readonly learner: Learner;
   private readonly translator: Translator;
-  private readonly addresses = new GuestAddresses();
   private readonly view = new PacketView();
   private readonly options = new TcpOptions();
   /** When the failover was; after a restart, when this process began. */
@@ -138,15 +134,9 @@ export class SecondaryEngine {
       translated: offsets.countOf(Rank.Live),
       halfOpen: offsets.countOf(Rank.Embryonic),
       finished: offsets.countOf(Rank.Finished),
-      addressesLeftOut: this.addresses.overflows,
       origin: offsets.origin,
       damagedRecords: offsets.damaged,
     };
-  }
-
-  /** Addresses that the guest has used as sources, to be announced at a failover. */
-  guestAddresses(): GuestAddress[] {
-    return this.addresses.list();
   }
 
   /**
@@ -200,7 +190,6 @@ export class SecondaryEngine {
       c[C_GUEST_MALFORMED]!++;
       return Drop;
     }
-    this.addresses.note(v);
     let verdict: SecondaryVerdict = Accept;
     if (v.fragment) {
       c[C_GUEST_FRAGMENTS]!++;
@@ -241,7 +230,6 @@ export class SecondaryEngine {
   reset(): void {
     this.offsets.failedOver = false;
     this.flows.clear();
-    this.addresses.clear();
   }
 
   /** Forgets what has been idle for too long; to be called about once a second. */

@@ -1,84 +1,160 @@
-// The addresses that the guest has used as sources: what has to be announced when the guest moves to another port at a failover.
+// The addresses that the guest claims on its link: what may be announced when it moves to another port at a failover. Only what it
+// says of itself there counts (the sender of its ARP, the target and the source of its neighbour discovery). The sources of its IP
+// packets do not: a guest that forwards packets sends those of others, and announcing them would take them off their owners.
 
-import type { PacketView } from '../packet/view';
+import { read16, read32 } from '../core/big-endian';
+import { ArpView, parseArp } from '../packet/arp';
+import { ETH_ALEN, ETH_HLEN, ETH_P_ARP, ETH_P_IPV6, FRAME_OK, FrameView, parseFrame } from '../packet/ethernet';
+import { NeighbourClaim, parseNeighbourClaim } from '../packet/neighbour';
+import { PARSE_OK, parseIp } from '../packet/parse';
+import { PacketView } from '../packet/view';
 
-/** A guest with more addresses than this has the rest found by its own traffic. */
+/** A guest with more addresses than this has those announced that it claimed last; the rest is found by its own traffic. */
 export const MAX_GUEST_ADDRESSES = 64;
 
 export interface GuestAddress {
   family: 4 | 6;
   /** Network order: 4 or 16 bytes. */
   bytes: Uint8Array;
+  /** That it was claimed for; a guest may have several. */
+  mac: Uint8Array;
+  /** VLAN tags of the claim, outermost first: TPID << 16 | VLAN id. */
+  tags: readonly number[];
+  /** IPv6: the guest forwards packets. */
+  router: boolean;
+  /** IPv6: neighbours are to replace what they know; not so for an anycast address. */
+  override: boolean;
 }
 
-const WORDS = 5; // family, then four words as in a packet view
+interface Claim extends GuestAddress {
+  /** Greater = later. */
+  claimed: number;
+}
+
+const PRIORITY_BITS = 0xf000;
 
 export class GuestAddresses {
-  private readonly words = new Uint32Array(MAX_GUEST_ADDRESSES * WORDS);
-  private last = 0;
-  count = 0;
-  /** Packets whose source found the list full. */
+  /** Claims that had to give way to later ones. */
   overflows = 0;
+  private readonly claims: Claim[] = [];
+  private count = 0;
+  private readonly frame = new FrameView();
+  private readonly arp = new ArpView();
+  private readonly packet = new PacketView();
+  private readonly neighbour = new NeighbourClaim();
+  /** Of the frame being looked at. */
+  private outerTag = 0;
+  private innerTag = 0;
 
-  /** Takes the source of a packet that the guest sent. */
-  note(v: PacketView): void {
-    if (this.count > 0 && this.isAt(this.last, v)) return;
-    for (let i = 0; i < this.count; i++) {
-      if (this.isAt(i, v)) {
-        this.last = i;
-        return;
-      }
+  /**
+   * A frame of len bytes on the guest's port. `vlan`: the tag that the kernel has taken off it (TPID << 16 | TCI), 0 without one. Not
+   * `fromGuest`: somebody else's, on its way to the guest; an address that he claims is the guest's no longer.
+   */
+  note(buf: Uint8Array, len: number, vlan: number, fromGuest: boolean): void {
+    const { frame, arp, packet, neighbour } = this;
+    if (parseFrame(frame, buf, 0, len) !== FRAME_OK || !this.readTags(buf, vlan)) return;
+    if (frame.type === ETH_P_ARP) {
+      if (!parseArp(arp, buf, frame.network, len - frame.network)) return;
+      this.take(4, buf, frame.network + 14, arp.senderMac, undefined, true, fromGuest);
+    } else if (frame.type === ETH_P_IPV6) {
+      if (parseIp(packet, buf, frame.network, len - frame.network) !== PARSE_OK) return;
+      if (!parseNeighbourClaim(neighbour, packet)) return;
+      const mac = neighbour.mac < 0 ? frame.source : neighbour.mac;
+      this.take(6, buf, neighbour.address, mac, neighbour.router, neighbour.override, fromGuest);
     }
-    if (!announceable(v)) return;
-    if (this.count === MAX_GUEST_ADDRESSES) {
-      this.overflows++;
-      return;
-    }
-    const w = this.count * WORDS;
-    this.words[w] = v.family;
-    this.words[w + 1] = v.src0;
-    this.words[w + 2] = v.src1;
-    this.words[w + 3] = v.src2;
-    this.words[w + 4] = v.src3;
-    this.last = this.count++;
   }
 
-  /** In the order in which they were first seen. */
+  /** In the order in which they were first claimed. */
   list(): GuestAddress[] {
-    const out: GuestAddress[] = [];
-    for (let i = 0; i < this.count; i++) {
-      const family = this.words[i * WORDS] === 4 ? 4 : 6;
-      const bytes = new Uint8Array(family === 4 ? 4 : 16);
-      const view = new DataView(bytes.buffer);
-      for (let n = 0; n < bytes.length; n += 4) view.setUint32(n, this.words[i * WORDS + 1 + n / 4]!);
-      out.push({ family, bytes });
-    }
-    return out;
+    return this.claims.map(({ claimed: _, ...address }) => address);
   }
 
   clear(): void {
-    this.count = 0;
-    this.last = 0;
+    this.claims.length = 0;
     this.overflows = 0;
   }
 
-  private isAt(i: number, v: PacketView): boolean {
-    const { words } = this;
-    const w = i * WORDS;
-    return (
-      words[w + 1] === v.src0 &&
-      words[w] === v.family &&
-      words[w + 2] === v.src1 &&
-      words[w + 3] === v.src2 &&
-      words[w + 4] === v.src3
-    );
+  /** False: more tags than can be repeated. */
+  private readTags(buf: Uint8Array, vlan: number): boolean {
+    const { frame } = this;
+    const tags = frame.tags + (vlan === 0 ? 0 : 1);
+    if (tags > 2) return false;
+    const first = vlan === 0 && frame.tags > 0 ? read32(buf, 2 * ETH_ALEN) : vlan;
+    const second = tags < 2 ? 0 : read32(buf, vlan === 0 ? ETH_HLEN + 2 : 2 * ETH_ALEN);
+    this.outerTag = (first & ~PRIORITY_BITS) >>> 0;
+    this.innerTag = (second & ~PRIORITY_BITS) >>> 0;
+    // A tag for VLAN 0 gives a priority, and is no VLAN.
+    if ((this.outerTag & 0xfff) === 0) {
+      this.outerTag = this.innerTag;
+      this.innerTag = 0;
+    }
+    return true;
+  }
+
+  private take(
+    family: 4 | 6,
+    buf: Uint8Array,
+    address: number,
+    mac: number,
+    router: boolean | undefined,
+    override: boolean,
+    fromGuest: boolean,
+  ): void {
+    if (!claimable(family, buf, address) || (buf[mac]! & 1) !== 0) return;
+    if (read16(buf, mac) === 0 && read32(buf, mac + 2) === 0) return;
+    const at = this.claims.findIndex((claim) => this.isThis(claim, family, buf, address));
+    if (!fromGuest) {
+      if (at >= 0 && !equalAt(this.claims[at]!.mac, buf, mac)) this.claims.splice(at, 1);
+      return;
+    }
+    const claim = at >= 0 ? this.claims[at]! : this.add(family, buf, address, mac);
+    if (!equalAt(claim.mac, buf, mac)) claim.mac = Uint8Array.from(buf.subarray(mac, mac + ETH_ALEN));
+    claim.claimed = ++this.count;
+    claim.override = override;
+    // A host is a router in all of its addresses on a link, whichever of them it said it of.
+    const same = this.claims.filter((other) => this.isHere(other) && equalAt(other.mac, buf, mac));
+    const is = router ?? same.some((other) => other.router);
+    for (const other of same) other.router = is;
+  }
+
+  private add(family: 4 | 6, buf: Uint8Array, address: number, mac: number): Claim {
+    if (this.claims.length === MAX_GUEST_ADDRESSES) {
+      this.overflows++;
+      const oldest = this.claims.reduce((a, b) => (a.claimed < b.claimed ? a : b));
+      this.claims.splice(this.claims.indexOf(oldest), 1);
+    }
+    const claim: Claim = {
+      family,
+      bytes: Uint8Array.from(buf.subarray(address, address + (family === 4 ? 4 : 16))),
+      mac: Uint8Array.from(buf.subarray(mac, mac + ETH_ALEN)),
+      tags: [this.outerTag, this.innerTag].filter((tag) => tag !== 0),
+      router: false,
+      override: true,
+      claimed: 0,
+    };
+    this.claims.push(claim);
+    return claim;
+  }
+
+  private isThis(claim: Claim, family: 4 | 6, buf: Uint8Array, address: number): boolean {
+    return claim.family === family && this.isHere(claim) && equalAt(claim.bytes, buf, address);
+  }
+
+  /** The claim is of the VLAN of the frame being looked at. */
+  private isHere({ tags }: Claim): boolean {
+    return (tags[0] ?? 0) === this.outerTag && (tags[1] ?? 0) === this.innerTag;
   }
 }
 
-/** False for sources that name nobody: unspecified, loopback, multicast, broadcast. */
-function announceable(v: PacketView): boolean {
-  const first = v.src0 >>> 24;
-  if (v.family === 4) return first !== 0 && first !== 127 && first < 224;
-  const low = v.src0 === 0 && v.src1 === 0 && v.src2 === 0 && v.src3 <= 1;
+function equalAt(bytes: Uint8Array, buf: Uint8Array, at: number): boolean {
+  for (let i = 0; i < bytes.length; i++) if (bytes[i] !== buf[at + i]) return false;
+  return true;
+}
+
+/** False for addresses that name nobody: unspecified, loopback, multicast, broadcast. */
+function claimable(family: 4 | 6, buf: Uint8Array, at: number): boolean {
+  const first = buf[at]!;
+  if (family === 4) return first !== 0 && first !== 127 && first < 224;
+  const low = read32(buf, at) === 0 && read32(buf, at + 4) === 0 && read32(buf, at + 8) === 0 && read32(buf, at + 12) <= 1;
   return first !== 0xff && !low;
 }

@@ -1,6 +1,9 @@
 // What operators and controllers do, and what happens when they go: rules at run time, strangers, lost controllers, signals.
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { PacketSocket } from '../../src/io/packet-socket';
+import { gratuitousArpFrame } from '../../src/packet/arp';
+import { unsolicitedNaFrame } from '../../src/packet/neighbour';
 import { GUEST_IP, GUEST_IP6, GUEST_MAC, type LabProcess } from './lab';
 import { requires } from './requires';
 import type { Transfer } from './support/client';
@@ -253,6 +256,15 @@ requires('netns', 'nfqueue')('control', () => {
     for (const host of [GUEST_IP, GUEST_IP6]) {
       await pair.client.run({ op: 'get', host, port: GUEST_PORT, bytes: 1000 }, 60_000);
     }
+    const guest = new PacketSocket({ interface: 'eth0', netns: pair.lab.ns.svm }, { onFrame: () => {} });
+    const mac = Buffer.from(GUEST_MAC.replaceAll(':', ''), 'hex');
+    guest.send(gratuitousArpFrame(mac, 0x0a4d0002));
+    guest.send(unsolicitedNaFrame(mac, Buffer.from('fd770000000000000000000000000002', 'hex')));
+    guest.close();
+    await until('claims', async () => {
+      const { addressesClaimed } = (await pair.controllers.secondary.status()) as Record<string, unknown>;
+      return (addressesClaimed as number) >= 2;
+    });
     const heard = pair.lab.spawn('client', 'tcpdump', ['-lnei', 'lan0', 'arp or icmp6']);
     await heard.waitFor(/listening on/);
     pair.lab.killPrimary();

@@ -14,6 +14,7 @@ import {
   rarpFrame,
   writeArp,
 } from '../../../src/packet/arp';
+import { igmpQueryFrame, mldQueryFrame } from '../../../src/packet/group-query';
 import { unsolicitedNaFrame } from '../../../src/packet/neighbour';
 import { onesComplementSum } from '../../lib/build-packet';
 
@@ -117,5 +118,33 @@ describe('unsolicited neighbour advertisement', () => {
   });
   test('of a router', () => {
     expect(unsolicitedNaFrame(MAC, ADDRESS, true)[14 + 40 + 4]).toBe(0xa0);
+  });
+  test('of an address that others may have, too', () => {
+    expect(unsolicitedNaFrame(MAC, ADDRESS, true, false)[14 + 40 + 4]).toBe(0x80);
+  });
+});
+
+describe('general queries for multicast groups', () => {
+  test('IGMPv3, byte by byte', () => {
+    const frame = igmpQueryFrame();
+    expect(frame.toString('hex')).toBe(
+      '01005e00000102c0100000010800' +
+        '46c00024000000000102' + '4413' + '00000000e0000001' + '94040000' +
+        '1101ec81' + '00000000' + '027d0000',
+    );
+    expect(onesComplementSum([frame.subarray(14, 38)])).toBe(0xffff);
+    expect(onesComplementSum([frame.subarray(38)])).toBe(0xffff);
+  });
+  test('MLDv2, byte by byte', () => {
+    const frame = mldQueryFrame();
+    const sum = frame.readUInt16BE(14 + 48 + 2);
+    expect(frame.toString('hex')).toBe(
+      '33330000000102c01000000186dd' +
+        '6000000000240001' + 'fe80000000000000ffffffffffffffff' + 'ff020000000000000000000000000001' +
+        '3a00050200000100' +
+        `8200${sum.toString(16).padStart(4, '0')}00640000` + '0'.repeat(32) + '027d0000',
+    );
+    const pseudo = Buffer.concat([frame.subarray(22, 54), Buffer.from([0, 0, 0, 28, 0, 0, 0, 58])]);
+    expect(onesComplementSum([pseudo, frame.subarray(62)])).toBe(0xffff);
   });
 });

@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { SecondaryVerdict } from '../../../src/seccolo/engine';
-import { MAX_GUEST_ADDRESSES } from '../../../src/seccolo/guest-addresses';
 import { Bench, CLIENT_ISN, clientOpens, GUEST, PEER, PVM_ISN, SVM_ISN } from './bench';
 import { build, checksumOk, ipPacket, type Segment, segment } from './wire';
 
@@ -111,30 +110,5 @@ describe('everything else passes', () => {
     );
     expect(t.count.guest_malformed).toBeGreaterThan(10);
     expect(t.count.peer_malformed).toBeGreaterThan(10);
-  });
-});
-
-describe('guest addresses', () => {
-  test('each once, in order, both families; nothing that cannot be announced', () => {
-    const t = new Bench();
-    t.guest({ src: GUEST });
-    t.guest({ src: GUEST });
-    t.guest({ family: 6, src: 5 });
-    t.guest({ src: GUEST + 1 });
-    t.guest({ src: GUEST });
-    for (const none of [0, 0x7f000001, 0xe0000001, 0xffffffff]) t.guest({ src: none });
-    t.peer({ src: PEER });
-    expect(t.engine.guestAddresses().map((a) => [a.family, Buffer.from(a.bytes).toString('hex')])).toEqual([
-      [4, '0a000001'],
-      [6, '20010db8000000000000000100000005'],
-      [4, '0a000002'],
-    ]);
-  });
-
-  test('the list is bounded', () => {
-    const t = new Bench();
-    for (let i = 0; i < MAX_GUEST_ADDRESSES + 10; i++) t.guest({ src: GUEST + i, flags: 'R' });
-    expect(t.engine.guestAddresses()).toHaveLength(MAX_GUEST_ADDRESSES);
-    expect(t.engine.status().addressesLeftOut).toBe(10);
   });
 });

@@ -14,6 +14,7 @@ import {
   X_PRIMARY_RST,
   X_PRIMARY_SYN_ACK,
   X_PRIMARY_SYN_OPTIONS,
+  X_PRIMARY_SYN_WINDOW,
   X_PRIMARY_WINDOW,
   X_RELEASED_ACK,
   X_RELEASED_EDGE,
@@ -31,11 +32,13 @@ import {
   XF_BASED,
   XF_COVERED,
   XF_FAR,
+  XF_FAR_ACK,
   XF_MATCHED,
   XF_MIDSTREAM,
   XF_PRIMARY_ACK,
   XF_PRIMARY_FIN,
   XF_PRIMARY_ISN,
+  XF_PRIMARY_REFUSED,
   XF_PRIMARY_RST,
   XF_PRIMARY_SYN,
   XF_RELEASED,
@@ -44,6 +47,7 @@ import {
   XF_SECONDARY_ACK,
   XF_SECONDARY_FIN,
   XF_SECONDARY_ISN,
+  XF_SECONDARY_REFUSED,
   XF_SECONDARY_RST,
   XF_SECONDARY_SYN,
   XF_TSVAL,
@@ -56,8 +60,11 @@ import { CheckpointCause, DIVERGED, type Difference, EQUAL, type Outcome, WAIT }
 import type { StreamComparator } from './stream';
 import { sameSynOffer, synHasAck, synWindowScale } from './tcp-syn';
 
-const XF_PRIMARY_SIDE = XF_PRIMARY_ISN | XF_PRIMARY_ACK | XF_PRIMARY_FIN | XF_PRIMARY_RST;
+const XF_PRIMARY_SIDE = XF_PRIMARY_ISN | XF_PRIMARY_FIN | XF_PRIMARY_RST | XF_PRIMARY_REFUSED;
 const SCALE_BITS = 15 << XF_SCALE_SHIFT;
+const MAX_WINDOW_FIELD = 0xffff;
+/** Stands beside the TCP flags of a RST that refuses a SYN: it has no number of its own, and the peer's SYN is all that it acknowledges. */
+export const REFUSAL = 1 << 13;
 /** What a flow may bear of a connection whose SYN was never seen. */
 const XF_WITHOUT_SYN = XF_BASED | XF_MATCHED | XF_RELEASED | XF_PRIMARY_ACK | XF_PRIMARY_RST;
 
@@ -111,7 +118,15 @@ export class TcpComparator {
     this.stream.dropSecondaryList(flow);
     w[flow + X_FLAGS] =
       w[flow + X_FLAGS]! &
-      ~(XF_MATCHED | XF_SECONDARY_ACK | XF_SECONDARY_FIN | XF_SECONDARY_RST | XF_SECONDARY_ISN | XF_SECONDARY_SYN);
+      ~(
+        XF_MATCHED |
+        XF_SECONDARY_ACK |
+        XF_SECONDARY_FIN |
+        XF_SECONDARY_RST |
+        XF_SECONDARY_REFUSED |
+        XF_SECONDARY_ISN |
+        XF_SECONDARY_SYN
+      );
   }
 
   /**
@@ -139,8 +154,8 @@ export class TcpComparator {
       flags |= XF_MIDSTREAM;
       w[flow + X_BASE] = w[flow + X_PRIMARY_NEXT]!;
     } else if ((flags & XF_BASED) !== 0) flags |= XF_COVERED;
-    if ((old & XF_PRIMARY_ACK) !== 0) {
-      flags |= XF_SECONDARY_ACK;
+    if ((old & XF_PRIMARY_ACK) !== 0 && (old & XF_FAR_ACK) === 0) {
+      flags |= XF_PRIMARY_ACK | XF_SECONDARY_ACK;
       w[flow + X_SECONDARY_ACK] = w[flow + X_PRIMARY_ACK]!;
       w[flow + X_SECONDARY_WINDOW] = w[flow + X_PRIMARY_WINDOW]!;
       // What was held left with the PVM's own numbers.
@@ -152,9 +167,10 @@ export class TcpComparator {
     if ((old & XF_PRIMARY_FIN) !== 0) flags |= XF_SECONDARY_FIN;
     w[flow + X_SECONDARY_FIN] = w[flow + X_PRIMARY_FIN]!;
     if ((old & XF_PRIMARY_RST) !== 0) flags |= XF_SECONDARY_RST;
+    if ((old & XF_PRIMARY_REFUSED) !== 0) flags |= XF_SECONDARY_REFUSED;
     w[flow + X_SECONDARY_RST] = w[flow + X_PRIMARY_RST]!;
     w[flow + X_SECONDARY_NEXT] = w[flow + X_PRIMARY_NEXT]!;
-    w[flow + X_SECONDARY_SYN_WINDOW] = 0xffff;
+    w[flow + X_SECONDARY_SYN_WINDOW] = w[flow + X_PRIMARY_SYN_WINDOW]!;
     w[flow + X_FLAGS] = flags;
   }
 
@@ -174,10 +190,14 @@ export class TcpComparator {
     }
     w[flow + X_PRIMARY_SYN_OPTIONS] = options;
     w[flow + X_PRIMARY_SYN_ACK] = v.ack;
-    w[flow + X_PRIMARY_WINDOW] = this.scaledSynWindow(v.window, options);
-    if ((v.flags & TCP_ACK) !== 0) {
-      w[flow + X_PRIMARY_ACK] = v.ack;
-      flags |= XF_PRIMARY_ACK;
+    w[flow + X_PRIMARY_SYN_WINDOW] = v.window;
+    // A SYN/ACK that is repeated late takes nothing back.
+    if ((flags & XF_PRIMARY_ACK) === 0) {
+      w[flow + X_PRIMARY_WINDOW] = this.scaledSynWindow(v.window, options);
+      if ((v.flags & TCP_ACK) !== 0) {
+        w[flow + X_PRIMARY_ACK] = v.ack;
+        flags |= XF_PRIMARY_ACK;
+      }
     }
     w[flow + X_FLAGS] = flags;
     return this.matchSyns(flow);
@@ -208,18 +228,13 @@ export class TcpComparator {
   notePrimary(flow: number, v: PacketView): Outcome {
     const w = this.flows.words;
     let flags = w[flow + X_FLAGS]!;
-    if ((v.flags & TCP_ACK) !== 0) {
-      if ((flags & XF_PRIMARY_ACK) === 0 || seqDiff(v.ack, w[flow + X_PRIMARY_ACK]!) >= 0) {
-        w[flow + X_PRIMARY_ACK] = v.ack;
-        w[flow + X_PRIMARY_WINDOW] = v.window;
-        flags |= XF_PRIMARY_ACK;
-      }
-    }
     if ((v.flags & TCP_RST) !== 0) {
       w[flow + X_PRIMARY_RST] = v.seq;
+      flags = (v.flags & REFUSAL) !== 0 ? flags | XF_PRIMARY_REFUSED : flags & ~XF_PRIMARY_REFUSED;
       w[flow + X_FLAGS] = flags | XF_PRIMARY_RST;
       return this.compareRst(flow);
     }
+    if ((v.flags & TCP_ACK) !== 0) flags = this.notePrimaryAck(flow, flags, v.ack, v.window);
     const end = seqAdd(v.seq, v.payloadBytes);
     if (v.payloadBytes > 0 || (v.flags & TCP_FIN) !== 0) {
       const beyond = seqDiff(end, w[flow + X_PRIMARY_NEXT]!);
@@ -257,18 +272,21 @@ export class TcpComparator {
     const w = this.flows.words;
     let flags = w[flow + X_FLAGS]!;
     if ((v.flags & TCP_ACK) !== 0) {
+      // That of a RST grants nothing.
+      const window = (v.flags & TCP_RST) !== 0 ? 0 : v.window;
       if ((flags & XF_SECONDARY_ACK) === 0) {
         w[flow + X_SECONDARY_ACK] = v.ack;
-        w[flow + X_SECONDARY_WINDOW] = v.window;
+        w[flow + X_SECONDARY_WINDOW] = window;
         flags |= XF_SECONDARY_ACK;
       } else if (seqDiff(v.ack, w[flow + X_SECONDARY_ACK]!) >= 0) {
         // A segment that was overtaken on the way must not bring back an old window.
         w[flow + X_SECONDARY_ACK] = v.ack;
-        w[flow + X_SECONDARY_WINDOW] = v.window;
+        w[flow + X_SECONDARY_WINDOW] = window;
       }
     }
     if ((v.flags & TCP_RST) !== 0) {
       w[flow + X_SECONDARY_RST] = seq;
+      flags = (v.flags & REFUSAL) !== 0 ? flags | XF_SECONDARY_REFUSED : flags & ~XF_SECONDARY_REFUSED;
       w[flow + X_FLAGS] = flags | XF_SECONDARY_RST;
       return this.compareRst(flow);
     }
@@ -291,16 +309,12 @@ export class TcpComparator {
    */
   noteAgreed(flow: number, v: PacketView, secondaryAck: number, secondaryWindow: number): void {
     const w = this.flows.words;
-    const flags = w[flow + X_FLAGS]!;
-    if ((flags & XF_PRIMARY_ACK) === 0 || seqDiff(v.ack, w[flow + X_PRIMARY_ACK]!) >= 0) {
-      w[flow + X_PRIMARY_ACK] = v.ack;
-      w[flow + X_PRIMARY_WINDOW] = v.window;
-    }
+    const flags = this.notePrimaryAck(flow, w[flow + X_FLAGS]!, v.ack, v.window);
     if ((flags & XF_SECONDARY_ACK) === 0 || seqDiff(secondaryAck, w[flow + X_SECONDARY_ACK]!) >= 0) {
       w[flow + X_SECONDARY_ACK] = secondaryAck;
       w[flow + X_SECONDARY_WINDOW] = secondaryWindow;
     }
-    w[flow + X_FLAGS] = flags | XF_PRIMARY_ACK | XF_SECONDARY_ACK;
+    w[flow + X_FLAGS] = flags | XF_SECONDARY_ACK;
     const end = seqAdd(v.seq, v.payloadBytes);
     if (seqDiff(end, w[flow + X_PRIMARY_NEXT]!) > 0) w[flow + X_PRIMARY_NEXT] = end;
     w[flow + X_SECONDARY_NEXT] = end;
@@ -314,6 +328,7 @@ export class TcpComparator {
     if ((tcpFlags & TCP_SYN) !== 0 && seq !== w[flow + X_PRIMARY_ISN]) return false;
     if ((tcpFlags & TCP_RST) !== 0) {
       if ((flags & XF_SECONDARY_RST) === 0 || w[flow + X_SECONDARY_RST] !== seq) return false;
+      if (((flags & XF_SECONDARY_REFUSED) !== 0) !== ((tcpFlags & REFUSAL) !== 0)) return false;
       // A RST may bear bytes, too (RFC 9293 section 3.5.3).
       return end === seq || this.stream.isVerified(flow, seq, end);
     }
@@ -323,6 +338,24 @@ export class TcpComparator {
     }
     if ((tcpFlags & TCP_FIN) !== 0) return (flags & XF_SECONDARY_FIN) !== 0 && w[flow + X_SECONDARY_FIN] === end;
     return true;
+  }
+
+  /**
+   * What the PVM has acknowledged is what a checkpoint covers. One that lies further on than its peer could have sent since the
+   * last was no acknowledgement of this connection's: after a checkpoint the SVM has to say where it stands. Returns the flags.
+   */
+  private notePrimaryAck(flow: number, flags: number, ack: number, window: number): number {
+    const w = this.flows.words;
+    if ((flags & XF_PRIMARY_ACK) !== 0) {
+      const ahead = seqDiff(ack, w[flow + X_PRIMARY_ACK]!);
+      const most = (flags & XF_SCALE) !== 0 ? MAX_WINDOW_FIELD << ((flags >>> XF_SCALE_SHIFT) & 15) : MAX_SEGMENT_AHEAD;
+      // The peer's FIN takes a number and no room.
+      if (ahead > most + 1 || ahead < -MAX_POSITION_SPAN) flags |= XF_FAR_ACK;
+      else if (ahead < 0) return flags;
+    }
+    w[flow + X_PRIMARY_ACK] = ack;
+    w[flow + X_PRIMARY_WINDOW] = window;
+    return flags | XF_PRIMARY_ACK;
   }
 
   private scaledSynWindow(window: number, options: number): number {
@@ -381,7 +414,7 @@ export class TcpComparator {
     }
     // The SVM broke off before what the PVM went on to say.
     if (
-      (flags & XF_SECONDARY_RST) !== 0 &&
+      (flags & (XF_SECONDARY_RST | XF_SECONDARY_REFUSED)) === XF_SECONDARY_RST &&
       (flags & XF_BASED) !== 0 &&
       seqDiff(w[flow + X_SECONDARY_RST]!, w[flow + X_VERIFIED]!) <= 0 &&
       seqDiff(w[flow + X_PRIMARY_NEXT]!, w[flow + X_VERIFIED]!) > 0

@@ -68,6 +68,9 @@ export const X_AHEAD_MARK = FLOW_USER + 39;
 /** Greatest TSval (RFC 7323) that was let out. Valid with XF_TSVAL. */
 export const X_RELEASED_TSVAL = FLOW_USER + 40;
 
+/** Window of the PVM's last SYN as it stands there. */
+export const X_PRIMARY_SYN_WINDOW = FLOW_USER + 41;
+
 /** Words of a primary flow record, even so that a record keeps its place in cache lines. */
 export const PRIMARY_RECORD_WORDS = FLOW_USER + 42;
 
@@ -103,4 +106,9 @@ export const XF_DISORDER = 1 << 17;
 export const XF_FAR = 1 << 18;
 /** X_RELEASED_TSVAL means something. */
 export const XF_TSVAL = 1 << 19;
+/** The PVM has acknowledged more than any window allows: what it acknowledged last says nothing of what lies below. */
+export const XF_FAR_ACK = 1 << 20;
+/** X_*_RST is what a RST without a number of its own acknowledges: a number of the peer's. */
+export const XF_PRIMARY_REFUSED = 1 << 21;
+export const XF_SECONDARY_REFUSED = 1 << 22;
 export const XF_SCALE_SHIFT = 24;

@@ -23,6 +23,7 @@ export const PRIMARY_COUNTER_NAMES = [
   'sack_removed',
   'mptcp_removed',
   'signature_seen',
+  'signed_dropped',
   'primary_unprotected',
   'primary_infrastructure',
   'secondary_infrastructure',
@@ -70,6 +71,7 @@ export const C_ECHO_RAISED = at('echo_raised');
 export const C_SACK_REMOVED = at('sack_removed');
 export const C_MPTCP_REMOVED = at('mptcp_removed');
 export const C_SIGNATURE = at('signature_seen');
+export const C_SIGNED_DROPPED = at('signed_dropped');
 export const C_UNPROTECTED = at('primary_unprotected');
 export const C_PRIMARY_INFRASTRUCTURE = at('primary_infrastructure');
 export const C_SECONDARY_INFRASTRUCTURE = at('secondary_infrastructure');

@@ -3,6 +3,7 @@
 // lists of its flow: packets with content, and pure acknowledgements, which may overtake held content.
 
 import { LOG_HELD, type PacketLog, R_HOLD } from '../compare/packet-log';
+import { REFUSAL } from '../compare/tcp';
 import { X_ACKS_HEAD, X_HELD_HEAD } from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
 
@@ -32,6 +33,8 @@ export const HF_ACK_ONLY = 1 << 10;
 export const HF_TCP = 1 << 11;
 /** Its header is signed (TCP-MD5, TCP-AO): whatever is changed of it makes it worthless. */
 export const HF_SIGNED = 1 << 12;
+/** Bit 13 is compare/tcp's REFUSAL. */
+export const HF_TCP_FLAGS = 0xff | REFUSAL;
 /** Bytes of the frame's headers before the packet in the copy; the eight bits from here on. */
 export const HF_HEAD_SHIFT = 16;
 

@@ -2,6 +2,7 @@
 
 import { CheckpointCause, DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';
 import { R_COPY, R_COPY_BYTES } from '../compare/packet-log';
+import { REFUSAL } from '../compare/tcp';
 import { formatSynOptions, packSynOptions } from '../compare/tcp-syn';
 import {
   X_ACKS_HEAD,
@@ -39,6 +40,7 @@ import {
   C_SECONDARY_REOPENED,
   C_SECONDARY_UNMATCHED,
   C_SIGNATURE,
+  C_SIGNED_DROPPED,
 } from './counters';
 import {
   H_END,
@@ -56,13 +58,25 @@ import {
   HF_PARTIAL,
   HF_SIGNED,
   HF_TCP,
+  HF_TCP_FLAGS,
 } from './holds';
 import { leaveAsProbe } from './probe';
 
-/** A RST that refuses a SYN: it has no sequence number of its own, so the SYN that it acknowledges tells refusals apart. */
+/** A RST that refuses a SYN (RFC 9293 section 3.10.7.1): it has no sequence number of its own. */
 function isRefusal(v: PacketView): boolean {
   return v.seq === 0 && (v.flags & (TCP_RST | TCP_ACK)) === (TCP_RST | TCP_ACK);
 }
+
+/** The SYN that it acknowledges tells refusals apart; as an acknowledgement of the connection it counts for nothing. */
+function nameRefusal(v: PacketView): void {
+  v.seq = v.ack;
+  v.flags = TCP_RST | REFUSAL;
+}
+
+/** Results of cleanOptions(). */
+const MALFORMED = -1;
+/** It bears what has to be taken out, and a signature over it. */
+const UNCLEAN = -2;
 
 function isPureAck(v: PacketView): boolean {
   return v.payloadBytes === 0 && (v.flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)) === TCP_ACK;
@@ -81,10 +95,14 @@ export class TcpIntake {
     let dirty = 0;
     if (v.payload - v.l4 > 20) {
       const cleaned = this.cleanOptions(v, buf, partial);
-      if (cleaned < 0) {
+      if (cleaned === MALFORMED) {
         return this.dropMalformed(id);
       }
-      dirty = cleaned;
+      if (cleaned === UNCLEAN) {
+        // What is held now leaves by the checkpoint, which covers all that it says.
+        if (comparing) return this.dropUnclean(id);
+        dirty = HF_SIGNED;
+      } else dirty = cleaned;
     }
     // No TCP says this, and a peer would obey the RST of it.
     if ((v.flags & TCP_SYN) !== 0 && (v.flags & (TCP_RST | TCP_FIN)) !== 0) return this.dropMalformed(id);
@@ -95,9 +113,9 @@ export class TcpIntake {
       return EXHAUSTED;
     }
     x.tracker.packet(flow, false, v.flags, v.seq, nowMs);
+    if (isRefusal(v)) nameRefusal(v);
     const hold = (partial ? HF_PARTIAL : 0) | dirty | HF_TCP | v.flags;
     if ((v.flags & TCP_SYN) !== 0) return this.primarySyn(id, flow, v, buf, hold, comparing, nowMs);
-    if (isRefusal(v)) v.seq = v.ack;
     if (!comparing) {
       // Noted first: where the PVM's stream ends is known from its first packet, not by comparison with what was never set.
       x.tcp.notePrimary(flow, v);
@@ -179,14 +197,16 @@ export class TcpIntake {
       return EQUAL;
     }
     const w = x.flows.words;
+    const refusal = isRefusal(v);
+    if (refusal) nameRefusal(v);
     if ((w[flow + X_FLAGS]! & XF_MATCHED) === 0) {
       if ((v.flags & TCP_RST) !== 0 && (w[flow + X_FLAGS]! & XF_PRIMARY_SYN) !== 0) {
-        return x.tcp.noteSecondary(flow, v, isRefusal(v) ? v.ack : v.seq);
+        return x.tcp.noteSecondary(flow, v, v.seq);
       }
       x.counters.values[C_SECONDARY_UNMATCHED]!++;
       return EQUAL;
     }
-    const seq = isRefusal(v) ? v.ack : seqAdd(v.seq, w[flow + X_DELTA]!);
+    const seq = refusal ? v.seq : seqAdd(v.seq, w[flow + X_DELTA]!);
     const acksWait = w[flow + X_ACKS_HEAD] !== 0;
     const repeats = acksWait && isPureAck(v) && x.tcp.secondaryRepeatsAck(flow, v) && x.release.wasTold(flow, v.ack);
     let outcome = x.tcp.noteSecondary(flow, v, seq);
@@ -248,7 +268,7 @@ export class TcpIntake {
     for (let slot = fw[flow + X_HELD_HEAD]!; slot !== 0 && passed < RELEASE_SCAN_LIMIT; ) {
       const h = x.holds.index(slot);
       const next = hw[h + H_FLOW_NEXT]!;
-      const flags = hw[h + H_FLAGS]! & 0xff;
+      const flags = hw[h + H_FLAGS]! & HF_TCP_FLAGS;
       if (x.tcp.isVerified(flow, hw[h + H_SEQ]!, hw[h + H_END]!, flags) && x.release.contentMayLeave(flow, flags)) {
         this.leaveHeld(slot, nowMs);
       } else {
@@ -394,6 +414,13 @@ export class TcpIntake {
     return EQUAL;
   }
 
+  private dropUnclean(id: number): Outcome {
+    this.x.counters.values[C_SIGNED_DROPPED]!++;
+    this.x.lastFlow = -1;
+    this.x.drop(id);
+    return EQUAL;
+  }
+
   /** While a checkpoint is awaited, a connection first seen now still has to know where it stands. */
   private startPaused(flow: number, v: PacketView): void {
     const w = this.x.flows.words;
@@ -467,17 +494,17 @@ export class TcpIntake {
     x.holds.remove(slot);
   }
 
-  /** Takes SACK blocks (and MPTCP off a SYN) out of a PVM packet. -1: malformed; HF_DIRTY: bytes changed; HF_SIGNED; 0: nothing. */
+  /** Takes SACK blocks (and MPTCP off a SYN) out of a PVM packet. MALFORMED; UNCLEAN; HF_DIRTY: bytes changed; HF_SIGNED; 0: nothing. */
   private cleanOptions(v: PacketView, buf: Buffer, partial: boolean): number {
     if (bearsOnlyTimestamp(v)) return 0;
     const o = this.options;
-    if (!parseTcpOptions(v, o)) return -1;
+    if (!parseTcpOptions(v, o)) return MALFORMED;
     const counters = this.x.counters.values;
     let dirty = 0;
     if (o.signature) {
       // The signature covers the options: taking any out would make the packet worthless.
       counters[C_SIGNATURE]!++;
-      return HF_SIGNED;
+      return o.sackBlocks > 0 || ((v.flags & TCP_SYN) !== 0 && o.mptcpOffset >= 0) ? UNCLEAN : HF_SIGNED;
     }
     if (o.sackOffset >= 0) {
       nopOut(buf, v, o.sackOffset - 2, 2 + o.sackBlocks * 8, partial);

@@ -10,6 +10,7 @@ import {
   X_SECONDARY_ACK,
   X_SECONDARY_SYN_WINDOW,
   X_SECONDARY_WINDOW,
+  XF_MATCHED,
   XF_RELEASED,
   XF_SCALE,
   XF_SCALE_SHIFT,
@@ -28,6 +29,9 @@ const TCP_ACK_OFFSET = 8;
 const TCP_WINDOW_OFFSET = 14;
 const TCP_CHECKSUM_OFFSET = 16;
 
+/** The SVM has acknowledged something, in this connection and not in the next one of the tuple. */
+const XF_GRANTED = XF_MATCHED | XF_SECONDARY_ACK;
+
 export class TcpRelease {
   constructor(
     private readonly flows: FlowTable,
@@ -37,8 +41,7 @@ export class TcpRelease {
   /** Pure acknowledgements wait until the SVM has given as much, so that no false duplicate ACK arises. */
   ackMayLeave(flow: number, ack: number, window: number): boolean {
     const w = this.flows.words;
-    const flags = w[flow + X_FLAGS]!;
-    if ((flags & XF_SECONDARY_ACK) === 0) return false;
+    if ((w[flow + X_FLAGS]! & XF_GRANTED) !== XF_GRANTED) return false;
     if (seqDiff(ack, this.grantedAck(flow)) > 0) return false;
     return this.staysOpen(flow, ack, window);
   }
@@ -51,7 +54,7 @@ export class TcpRelease {
   ackBringsNews(flow: number, window: number): boolean {
     const w = this.flows.words;
     const flags = w[flow + X_FLAGS]!;
-    if ((flags & XF_SECONDARY_ACK) === 0) return false;
+    if ((flags & XF_GRANTED) !== XF_GRANTED) return false;
     const granted = w[flow + X_SECONDARY_ACK]!;
     if ((flags & XF_RELEASED) !== 0 && seqDiff(granted, w[flow + X_RELEASED_ACK]!) <= 0) return false;
     return this.staysOpen(flow, granted, window);
@@ -70,7 +73,7 @@ export class TcpRelease {
 
   /** A packet with content can leave once it is known what the SVM acknowledges. */
   contentMayLeave(flow: number, tcpFlags: number): boolean {
-    return (tcpFlags & TCP_ACK) === 0 || (this.flows.words[flow + X_FLAGS]! & XF_SECONDARY_ACK) !== 0;
+    return (tcpFlags & TCP_ACK) === 0 || (this.flows.words[flow + X_FLAGS]! & XF_GRANTED) === XF_GRANTED;
   }
 
   /**

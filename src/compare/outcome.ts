@@ -21,6 +21,8 @@ export const CheckpointCause = {
   TIMEOUT_PRIMARY_HELD: 'timeout_secondary_silent',
   TIMEOUT_SECONDARY_AHEAD: 'timeout_primary_silent',
   EXHAUSTED: 'bound_exhausted',
+  /** A packet of which not all is known: cut, or several in one, or a part of one. */
+  NOT_COMPARABLE: 'not_comparable',
   ADDRESS_REQUEST: 'secondary_address_request',
   OPERATOR: 'operator',
 } as const;

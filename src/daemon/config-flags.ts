@@ -73,6 +73,20 @@ const FLAGS: readonly Flag[] = [
     description: 'default 101',
   },
   {
+    name: 'guest-udp-queue',
+    path: ['node', 'queues', 'guestUdp'],
+    kind: 'number',
+    value: 'n',
+    description: 'for UDP, on the primary (default 102)',
+  },
+  {
+    name: 'forward-udp-queue',
+    path: ['node', 'queues', 'forwardUdp'],
+    kind: 'number',
+    value: 'n',
+    description: 'for UDP, on the primary (default 103)',
+  },
+  {
     name: 'queue-bypass',
     path: ['node', 'queueBypass'],
     kind: 'yes',

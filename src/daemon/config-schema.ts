@@ -29,9 +29,24 @@ export const DEFAULTS = {
   },
 } as const;
 
-/** Kernel queues of the k-th node of a host: 100 and 101, 110 and 111, ... */
-export function nodeDefaults(k: number): { guestQueue: number; forwardQueue: number; forwardBridge: string } {
-  return { guestQueue: 100 + 10 * k, forwardQueue: 101 + 10 * k, forwardBridge: `colobr${k}` };
+export interface NodeDefaults {
+  guestQueue: number;
+  forwardQueue: number;
+  guestUdpQueue: number;
+  forwardUdpQueue: number;
+  forwardBridge: string;
+}
+
+/** Kernel queues of the k-th node of a host: 100 to 103, 110 to 113, ... */
+export function nodeDefaults(k: number): NodeDefaults {
+  const first = 100 + 10 * k;
+  return {
+    guestQueue: first,
+    forwardQueue: first + 1,
+    guestUdpQueue: first + 2,
+    forwardUdpQueue: first + 3,
+    forwardBridge: `colobr${k}`,
+  };
 }
 
 function whole(min: number, max: number) {
@@ -97,7 +112,15 @@ export const nodeSchema = z.strictObject({
   /** The host's interface on the outer network. When given, `colo rules` makes the outer bridge and puts it in. */
   outerPort: device.optional(),
   forwardBridge: device.optional(),
-  queues: z.strictObject({ guest: whole(0, 65535).optional(), forward: whole(0, 65535).optional() }).default({}),
+  /** The last two are UDP's, and the primary's alone. */
+  queues: z
+    .strictObject({
+      guest: whole(0, 65535).optional(),
+      forward: whole(0, 65535).optional(),
+      guestUdp: whole(0, 65535).optional(),
+      forwardUdp: whole(0, 65535).optional(),
+    })
+    .default({}),
   /** Let the guest's packets pass unverified while no daemon listens. */
   queueBypass: flag.default(DEFAULTS.queueBypass),
   /** Frames of the PVM that are neither IP nor ARP cannot be compared: 802.1ad, PPPoE, MPLS, FCoE, IPX and the like. */

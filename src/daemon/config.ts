@@ -114,7 +114,7 @@ function completed(text: ConfigText): Config {
 }
 
 function completedNode(node: NodeText, k: number, text: ConfigText): NodeConfig {
-  const { guestQueue, forwardQueue, forwardBridge } = nodeDefaults(k);
+  const defaults = nodeDefaults(k);
   const { keptConnections, queueLength, receiveBufferBytes, ...limits } = {
     ...DEFAULTS.limits,
     ...text.limits,
@@ -127,9 +127,11 @@ function completedNode(node: NodeText, k: number, text: ConfigText): NodeConfig 
     forwardPort: node.forwardPort,
     outerBridge: node.outerBridge,
     outerPort: node.outerPort,
-    forwardBridge: node.forwardBridge ?? forwardBridge,
-    guestQueue: node.queues.guest ?? guestQueue,
-    forwardQueue: node.queues.forward ?? forwardQueue,
+    forwardBridge: node.forwardBridge ?? defaults.forwardBridge,
+    guestQueue: node.queues.guest ?? defaults.guestQueue,
+    forwardQueue: node.queues.forward ?? defaults.forwardQueue,
+    guestUdpQueue: node.queues.guestUdp ?? defaults.guestUdpQueue,
+    forwardUdpQueue: node.queues.forwardUdp ?? defaults.forwardUdpQueue,
     queueBypass: node.queueBypass,
     otherProtocols: node.otherProtocols,
     keptConnections,
@@ -175,7 +177,7 @@ interface Claim {
 }
 
 /** Things that two nodes, or two parts of one node, must not share. */
-function clashes({ nodes }: Config): Complaint[] {
+function clashes({ nodes, role }: Config): Complaint[] {
   const claims = (
     ...keys: (readonly [path: string, value: (node: NodeConfig) => string | number | undefined])[]
   ): Claim[] =>
@@ -194,7 +196,12 @@ function clashes({ nodes }: Config): Complaint[] {
   return [
     ...doubles(claims(['index', (n) => n.index])),
     ...doubles(claims(['name', (n) => n.name])),
-    ...doubles(claims(['queues.guest', (n) => n.guestQueue], ['queues.forward', (n) => n.forwardQueue])),
+    ...doubles([
+      ...claims(['queues.guest', (n) => n.guestQueue], ['queues.forward', (n) => n.forwardQueue]),
+      ...(role === 'secondary'
+        ? []
+        : claims(['queues.guestUdp', (n) => n.guestUdpQueue], ['queues.forwardUdp', (n) => n.forwardUdpQueue])),
+    ]),
     ...doubles([
       ...outer,
       ...claims(

@@ -1,7 +1,7 @@
 // What a node (one VM on this host) needs to know, after the configuration was checked.
 
-import type { BypassRule } from '../pmycolo/bypass';
 import type { EngineLimits } from '../core/limits';
+import type { BypassRule } from '../pmycolo/bypass';
 
 export type ControllerLossPolicy = 'release' | 'hold' | 'drop';
 
@@ -14,6 +14,9 @@ export interface NodeSettings {
   forwardBridge: string;
   guestQueue: number;
   forwardQueue: number;
+  /** For UDP, on the primary only. */
+  guestUdpQueue: number;
+  forwardUdpQueue: number;
   keptConnections: number;
   queueLength: number;
   receiveBufferBytes: number;

@@ -1,18 +1,20 @@
-// One protected VM on the primary node: two kernel queues, the engine between them, and the way to the controller.
+// One protected VM on the primary node: its kernel queues, the engine between them, and the way to the controller.
 
 import { randomBytes } from 'node:crypto';
 import type { CheckpointCause } from '../compare/outcome';
 import { OffsetTable } from '../conntrack/offset-table';
 import { mapFile } from '../io/map-file';
-import { NfQueue } from '../io/nfqueue';
 import {
   NFQ_D_ID,
   NFQ_D_LENGTH,
   NFQ_D_OFFSET,
+  NFQ_D_ORIGINAL_LENGTH,
   NFQ_D_SKB_INFO,
   NFQ_D_WORDS,
   NFQA_SKB_CSUMNOTREADY,
+  NFQA_SKB_GSO,
 } from '../native/layout';
+import { IPPROTO_TCP } from '../packet/view';
 import type { BypassRule } from '../pmycolo/bypass';
 import { StoredDeltas } from '../pmycolo/deltas';
 import { describeDifference } from '../pmycolo/difference-text';
@@ -24,7 +26,8 @@ import type { Logger } from './log';
 import type { NodeMetrics } from './metrics';
 import type { NodeSettings } from './node-config';
 import { portState } from './port-state';
-import { queueCounters, queueGauges, queueOptions } from './queue-options';
+import { queueCounters, queueGauges } from './queue-options';
+import { SplitQueue } from './split-queue';
 import { statePath } from './state-file';
 
 /** Resets told between two ticks that are acted on; for the others the timeout asks for a checkpoint. */
@@ -33,8 +36,8 @@ const MAX_RESETS = 4096;
 export class PrimaryNode {
   readonly role = 'primary';
   readonly engine: PrimaryEngine;
-  private readonly guest: NfQueue;
-  private readonly forward: NfQueue;
+  private readonly guest: SplitQueue;
+  private readonly forward: SplitQueue;
   private readonly addressRequests: { close(): void };
   private readonly loss: ControllerLoss;
   private readonly deltas: StoredDeltas;
@@ -83,8 +86,11 @@ export class PrimaryNode {
     // Until a controller comes there is nothing to compare with: the guest's packets pass.
     this.engine.setProtected(false);
     this.engine.setBypass(settings.bypass);
-    this.guest = new NfQueue(queueOptions(settings, settings.guestQueue), (count) => this.onGuest(count));
-    this.forward = new NfQueue(queueOptions(settings, settings.forwardQueue), (count) => this.onForward(count));
+    const { guestQueue, guestUdpQueue, forwardQueue, forwardUdpQueue } = settings;
+    this.guest = new SplitQueue(settings, guestQueue, guestUdpQueue, (part, count) => this.onGuest(part, count));
+    this.forward = new SplitQueue(settings, forwardQueue, forwardUdpQueue, (part, count) =>
+      this.onForward(part, count),
+    );
     this.addressRequests = watchAddressRequests(
       settings.forwardPort,
       () => this.engine.secondaryAddressRequest(),
@@ -183,20 +189,25 @@ export class PrimaryNode {
       flows: this.engine.flowCount,
       checkpoints: this.engine.counters.snapshot().checkpoints_done,
       divergences: this.engine.counters.snapshot().divergences,
-      queues: { guest: queueGauges(this.guest), forward: queueGauges(this.forward) },
+      queues: {
+        guest: queueGauges(this.guest.parts[0]),
+        forward: queueGauges(this.forward.parts[0]),
+        guestUdp: queueGauges(this.guest.parts[1]),
+        forwardUdp: queueGauges(this.forward.parts[1]),
+      },
     };
   }
 
   metrics(): NodeMetrics {
-    const guest = queueGauges(this.guest);
-    const forward = queueGauges(this.forward);
+    const guest = queueGauges(...this.guest.parts);
+    const forward = queueGauges(...this.forward.parts);
     return {
       labels: { node: this.settings.name, role: this.role },
       counters: {
         ...this.engine.counters.snapshot(),
         deltas_lost: this.deltas.lost,
         conntrack_resets_lost: this.resetsLost,
-        ...queueCounters(this.guest, this.forward),
+        ...queueCounters({ guest: this.guest.parts, forward: this.forward.parts }),
       },
       requests: this.engine.counters.requestsByCause(),
       gauges: {
@@ -214,28 +225,33 @@ export class PrimaryNode {
     };
   }
 
-  private onGuest(count: number): void {
+  private onGuest(part: 0 | 1, count: number): void {
     const { guest, engine } = this;
-    const { arena, table } = guest;
+    const { arena, table } = guest.parts[part];
     const now = nowMs();
     for (let d = 0, end = count * NFQ_D_WORDS; d < end; d += NFQ_D_WORDS) {
-      engine.primary(
-        table[d + NFQ_D_ID]!,
-        arena,
-        table[d + NFQ_D_OFFSET]!,
-        table[d + NFQ_D_LENGTH]!,
-        (table[d + NFQ_D_SKB_INFO]! & NFQA_SKB_CSUMNOTREADY) !== 0,
-        now,
-      );
+      const id = guest.nameOf(part, table[d + NFQ_D_ID]!);
+      const off = table[d + NFQ_D_OFFSET]!;
+      const len = table[d + NFQ_D_LENGTH]!;
+      const info = table[d + NFQ_D_SKB_INFO]!;
+      const original = table[d + NFQ_D_ORIGINAL_LENGTH]!;
+      if (original !== len || ((info & NFQA_SKB_GSO) !== 0 && !isTcp(arena, off))) {
+        engine.primaryOpaque(id, arena, off, len, original, now);
+      } else engine.primary(id, arena, off, len, (info & NFQA_SKB_CSUMNOTREADY) !== 0, now);
     }
   }
 
-  private onForward(count: number): void {
-    const { forward, engine, guest } = this;
+  private onForward(part: 0 | 1, count: number): void {
+    const { engine, guest } = this;
+    const forward = this.forward.parts[part];
     const { arena, table } = forward;
     const now = nowMs();
     for (let d = 0, end = count * NFQ_D_WORDS; d < end; d += NFQ_D_WORDS) {
-      engine.secondary(arena, table[d + NFQ_D_OFFSET]!, table[d + NFQ_D_LENGTH]!, now);
+      const off = table[d + NFQ_D_OFFSET]!;
+      const len = table[d + NFQ_D_LENGTH]!;
+      const gso = (table[d + NFQ_D_SKB_INFO]! & NFQA_SKB_GSO) !== 0;
+      if (table[d + NFQ_D_ORIGINAL_LENGTH] !== len || (gso && !isTcp(arena, off))) engine.secondaryOpaque(len);
+      else engine.secondary(arena, off, len, now);
       forward.drop(table[d + NFQ_D_ID]!);
     }
     // What this batch verified leaves now, not with the guest's next packet.
@@ -294,4 +310,9 @@ export class PrimaryNode {
     }
     this.guest.flush();
   }
+}
+
+/** Only a stream's segments may be several in one. TCP behind IPv6's extension headers counts as none: no hardware segments it. */
+function isTcp(buf: Uint8Array, off: number): boolean {
+  return (buf[off]! >>> 4 === 4 ? buf[off + 9] : buf[off + 6]) === IPPROTO_TCP;
 }

@@ -23,25 +23,32 @@ export interface QueueGauges {
   verdictErrors: number;
 }
 
-export function queueGauges(queue: NfQueue): QueueGauges {
-  const kernel = queue.stats.kernel();
-  const counters = queue.stats.counters();
+/** Of one kernel queue, or of several together. */
+export function queueGauges(...queues: readonly NfQueue[]): QueueGauges {
+  const kernel = queues.map((queue) => queue.stats.kernel());
+  const counters = queues.map((queue) => queue.stats.counters());
   return {
-    queued: kernel?.queued ?? 0,
-    dropped: (kernel?.dropped ?? 0) + (kernel?.userDropped ?? 0),
-    malformed: counters.malformed,
-    verdictErrors: counters.verdictErrors,
+    queued: sum(kernel, (k) => k?.queued ?? 0),
+    dropped: sum(kernel, (k) => (k?.dropped ?? 0) + (k?.userDropped ?? 0)),
+    malformed: sum(counters, (c) => c.malformed),
+    verdictErrors: sum(counters, (c) => c.verdictErrors),
   };
 }
 
-/** What this process counted of a node's two queues. */
-export function queueCounters(guest: NfQueue, forward: NfQueue): Record<string, number> {
-  const of = { guest: guest.stats.counters(), forward: forward.stats.counters() };
+/** What this process counted of a node's queues, by what they are for. */
+export function queueCounters(of: Record<'guest' | 'forward', readonly NfQueue[]>): Record<string, number> {
   return Object.fromEntries(
-    (['guest', 'forward'] as const).flatMap((queue) => [
-      [`${queue}_queue_malformed`, of[queue].malformed],
-      [`${queue}_queue_verdict_errors`, of[queue].verdictErrors],
-      [`${queue}_queue_overruns`, of[queue].overruns],
-    ]),
+    (['guest', 'forward'] as const).flatMap((name) => {
+      const counters = of[name].map((queue) => queue.stats.counters());
+      return [
+        [`${name}_queue_malformed`, sum(counters, (c) => c.malformed)],
+        [`${name}_queue_verdict_errors`, sum(counters, (c) => c.verdictErrors)],
+        [`${name}_queue_overruns`, sum(counters, (c) => c.overruns)],
+      ];
+    }),
   );
+}
+
+function sum<T>(all: readonly T[], of: (one: T) => number): number {
+  return all.reduce((total, one) => total + of(one), 0);
 }

@@ -7,11 +7,11 @@ import { NfQueue } from '../io/nfqueue';
 import {
   NFQ_D_ID,
   NFQ_D_LENGTH,
-  NFQ_D_ORIGINAL_LENGTH,
-  NFQ_MAX_COPY,
   NFQ_D_OFFSET,
+  NFQ_D_ORIGINAL_LENGTH,
   NFQ_D_SKB_INFO,
   NFQ_D_WORDS,
+  NFQ_MAX_COPY,
   NFQA_SKB_CSUMNOTREADY,
 } from '../native/layout';
 import { SecondaryEngine, SecondaryVerdict } from '../seccolo/engine';
@@ -58,7 +58,8 @@ export class SecondaryNode {
       nowMs: nowMs(),
     });
     const { origin, flows, damagedRecords, failedOver } = this.engine.status();
-    if (origin !== 'new' && origin !== 'resumed') log.warn({ origin }, 'the kept offsets are unusable, starting without them');
+    if (origin !== 'new' && origin !== 'resumed')
+      log.warn({ origin }, 'the kept offsets are unusable, starting without them');
     else log.info({ origin, flows, damagedRecords, failedOver }, 'offsets loaded');
     this.guest = new NfQueue(
       {
@@ -163,7 +164,10 @@ export class SecondaryNode {
     const forward = queueGauges(this.forward);
     return {
       labels: { node: this.settings.name, role: this.role },
-      counters: { ...this.engine.counters.snapshot(), ...queueCounters(this.guest, this.forward) },
+      counters: {
+        ...this.engine.counters.snapshot(),
+        ...queueCounters({ guest: [this.guest], forward: [this.forward] }),
+      },
       requests: {},
       gauges: {
         failed_over: this.engine.failedOver ? 1 : 0,

@@ -33,6 +33,8 @@ export const PRIMARY_COUNTER_NAMES = [
   'secondary_malformed',
   'primary_fragments',
   'secondary_fragments',
+  'primary_opaque',
+  'secondary_opaque',
   'primary_reopened',
   'secondary_reopened',
   'secondary_unmatched',
@@ -81,6 +83,8 @@ export const C_PRIMARY_MALFORMED = at('primary_malformed');
 export const C_SECONDARY_MALFORMED = at('secondary_malformed');
 export const C_PRIMARY_FRAGMENTS = at('primary_fragments');
 export const C_SECONDARY_FRAGMENTS = at('secondary_fragments');
+export const C_PRIMARY_OPAQUE = at('primary_opaque');
+export const C_SECONDARY_OPAQUE = at('secondary_opaque');
 export const C_PRIMARY_REOPENED = at('primary_reopened');
 export const C_SECONDARY_REOPENED = at('secondary_reopened');
 export const C_SECONDARY_UNMATCHED = at('secondary_unmatched');

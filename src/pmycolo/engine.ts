@@ -39,12 +39,14 @@ import {
   C_PRIMARY_FRAGMENTS,
   C_PRIMARY_INFRASTRUCTURE,
   C_PRIMARY_MALFORMED,
+  C_PRIMARY_OPAQUE,
   C_PRIMARY_PACKETS,
   C_SECONDARY_BYPASSED,
   C_SECONDARY_BYTES,
   C_SECONDARY_FRAGMENTS,
   C_SECONDARY_INFRASTRUCTURE,
   C_SECONDARY_MALFORMED,
+  C_SECONDARY_OPAQUE,
   C_SECONDARY_PACKETS,
   C_SECONDARY_PAUSED,
   C_SECONDARY_SETTLING,
@@ -164,10 +166,9 @@ export class PrimaryEngine {
       return;
     }
     if (v.fragment) {
-      // Reassembly is the kernel's work; a fragment that comes here all the same cannot be compared.
+      // Reassembly is for those before us; a fragment that comes here all the same cannot be compared.
       c[C_PRIMARY_FRAGMENTS]!++;
-      const held = this.x.hold(id, NO_FLOW, v, buf, 0, 0, partialChecksum ? HF_PARTIAL : 0, nowMs);
-      if (held === 0) this.request(CheckpointCause.EXHAUSTED, true);
+      this.holdUnknown(id, v, buf, partialChecksum, nowMs);
       return;
     }
     const comparing = !this.paused;
@@ -182,6 +183,37 @@ export class PrimaryEngine {
       outcome = this.datagrams.primary(id, v, buf, partialChecksum, comparing, nowMs);
     }
     if (comparing) this.conclude(outcome, nowMs);
+  }
+
+  /**
+   * A packet of the PVM that cannot be compared, as not all of it is known: it was cut to `len` of its originalLen bytes, or is several
+   * in one. It is held, asks for a checkpoint, and leaves by that. A cut TCP segment is dropped: TCP repeats it, and in smaller ones.
+   */
+  primaryOpaque(id: number, buf: Buffer, off: number, len: number, originalLen: number, nowMs: number): void {
+    const c = this.counters.values;
+    const v = this.view;
+    v.head = 0;
+    v.limit = off + len;
+    v.zone = 0;
+    // Headers stand at the front: those of a cut packet are read as those of the whole.
+    const known = this.protectedNow && parseIp(v, buf, off, originalLen) === PARSE_OK;
+    if (!known || (this.bypass.length > 0 && bypasses(this.bypass, v))) {
+      this.primary(id, buf, off, originalLen, false, nowMs);
+      return;
+    }
+    c[C_PRIMARY_PACKETS]!++;
+    c[C_PRIMARY_BYTES]! += originalLen;
+    c[C_PRIMARY_OPAQUE]!++;
+    if (v.protocol === IPPROTO_TCP) this.x.drop(id);
+    else this.holdUnknown(id, v, buf, false, nowMs);
+  }
+
+  /** Such a packet of the SVM, of `len` bytes at hand: nothing of it is used. The PVM's, if there is one, asks for the checkpoint. */
+  secondaryOpaque(len: number): void {
+    const c = this.counters.values;
+    c[C_SECONDARY_PACKETS]!++;
+    c[C_SECONDARY_BYTES]! += len;
+    c[C_SECONDARY_OPAQUE]!++;
   }
 
   /** A frame of the PVM that is no IP packet, its content at frame.network: compared with the SVM's next of the same header. */
@@ -445,6 +477,12 @@ export class PrimaryEngine {
     if ((flags & (XF_PRIMARY_FIN | XF_SECONDARY_FIN)) === XF_SECONDARY_FIN) return true;
     if ((flags & (XF_PRIMARY_RST | XF_SECONDARY_RST)) === XF_SECONDARY_RST) return true;
     return this.x.stream.secondaryAhead(flow);
+  }
+
+  /** Waits for a checkpoint, and for nothing else. */
+  private holdUnknown(id: number, v: PacketView, buf: Buffer, partial: boolean, nowMs: number): void {
+    const held = this.x.hold(id, NO_FLOW, v, buf, 0, 0, partial ? HF_PARTIAL : 0, nowMs);
+    this.request(held === 0 ? CheckpointCause.EXHAUSTED : CheckpointCause.NOT_COMPARABLE, true);
   }
 
   private request(cause: CheckpointCause, pause: boolean): void {

@@ -1,6 +1,6 @@
 // What a node needs of the kernel, as data. `colo rules show` prints it as commands, `apply` and `remove` make it so and undo it.
 //
-//   primary:   br0 = {outer NIC, tap0}, colobr0 = {fwd0}; mirror tap0 -> fwd0; from tap0 -> guest queue, from fwd0 -> forward queue
+//   primary:   br0 = {outer NIC, tap0}, colobr0 = {fwd0}; mirror tap0 -> fwd0; from tap0 -> guest queues, from fwd0 -> forward queues
 //   secondary: colobr0 = {fwd0, tap0};                    from tap0 -> guest queue, towards tap0 -> forward queue
 //
 // The rules look at bridged packets: iptables-extensions(8) physdev, and the bridges' own nf_call_iptables (ip-link(8)), so
@@ -19,6 +19,9 @@ export interface RuleNode {
   forwardBridge: string;
   guestQueue: number;
   forwardQueue: number;
+  /** Of a primary: UDP's. */
+  guestUdpQueue: number;
+  forwardUdpQueue: number;
   queueBypass: boolean;
   otherProtocols: 'drop' | 'pass';
 }
@@ -112,13 +115,12 @@ function primaryPlan(node: RuleNode, nftables: boolean): NodePlan {
         chain: 'PREROUTING',
         words: [...from(node.forwardPort), '-j', 'CT', '--zone', `${FORWARD_ZONE}`],
       },
-      {
-        table: 'mangle',
-        chain: 'PREROUTING',
-        words: [...from(node.guestPort), ...queue(node.guestQueue, node.queueBypass)],
-      },
+      // UDP first, in queues where the kernel cuts a large packet into its datagrams: no queue tells their size.
+      toQueue([...UDP, ...from(node.guestPort)], node.guestUdpQueue, node.queueBypass),
+      toQueue(from(node.guestPort), node.guestQueue, node.queueBypass),
       // Never with a bypass: what the SVM says has no business on this host.
-      { table: 'mangle', chain: 'PREROUTING', words: [...from(node.forwardPort), ...queue(node.forwardQueue, false)] },
+      toQueue([...UDP, ...from(node.forwardPort)], node.forwardUdpQueue, false),
+      toQueue(from(node.forwardPort), node.forwardQueue, false),
     ],
     nft: nftables ? [{ family: 'ip', table, statements: defragStatements(table, node) }, ...drops] : [],
   };
@@ -155,6 +157,13 @@ function secondaryPlan(node: RuleNode): NodePlan {
     ],
     nft: [],
   };
+}
+
+/** Behind all extension headers, for IPv6. */
+const UDP = ['-p', 'udp'];
+
+function toQueue(match: readonly string[], number: number, bypass: boolean): IptablesRule {
+  return { table: 'mangle', chain: 'PREROUTING', words: [...match, ...queue(number, bypass)] };
 }
 
 function queue(number: number, bypass: boolean): string[] {

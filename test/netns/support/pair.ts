@@ -209,9 +209,10 @@ export class Pair {
 
   private applyRules(): void {
     const mangle = (...rules: string[]): string => `*mangle\n${rules.join('\n')}\nCOMMIT\n`;
-    const from = (port: string, queue: number): string =>
-      `-A PREROUTING -m physdev --physdev-in ${port} -j NFQUEUE --queue-num ${queue}`;
-    const primary = `*raw\n-A PREROUTING -m physdev --physdev-in fwd0 -j CT --zone 6535\nCOMMIT\n${mangle(from('tap0', 100), from('fwd0', 101))}`;
+    const from = (port: string, queue: number, ...match: string[]): string =>
+      ['-A PREROUTING', ...match, `-m physdev --physdev-in ${port} -j NFQUEUE --queue-num ${queue}`].join(' ');
+    const udp = [from('tap0', 102, '-p udp'), from('fwd0', 103, '-p udp')];
+    const primary = `*raw\n-A PREROUTING -m physdev --physdev-in fwd0 -j CT --zone 6535\nCOMMIT\n${mangle(...udp, from('tap0', 100), from('fwd0', 101))}`;
     const secondary = mangle(
       from('tap0', 100),
       '-A FORWARD -m physdev --physdev-out tap0 --physdev-is-bridged -j NFQUEUE --queue-num 101',

@@ -34,6 +34,8 @@ describe('defaults', () => {
       forwardBridge: 'colobr0',
       guestQueue: 100,
       forwardQueue: 101,
+      guestUdpQueue: 102,
+      forwardUdpQueue: 103,
       compareTimeoutMs: 3000,
       onControllerLoss: 'release',
       queueBypass: false,
@@ -57,6 +59,8 @@ describe('defaults', () => {
     expect(config.nodes[1]).toMatchObject({
       guestQueue: 110,
       forwardQueue: 111,
+      guestUdpQueue: 112,
+      forwardUdpQueue: 113,
       forwardBridge: 'colobr1',
       name: 'vm2',
     });
@@ -306,13 +310,15 @@ describe('flags', () => {
 
   test('one VM can be described by flags alone', () => {
     const args =
-      '--index 3 --guest-port tap3 --forward-port fwd3 --guest-queue 5 --forward-queue 6 --queue-bypass --no-announce';
+      '--index 3 --guest-port tap3 --forward-port fwd3 --guest-queue 5 --forward-queue 6 --guest-udp-queue 7 --forward-udp-queue 8 --queue-bypass --no-announce';
     const config = flags(...args.split(' '), ...'--allow-uid 5 6 --metrics-port 9000 --state-dir /run/x'.split(' '));
     expect(config.nodes[0]).toMatchObject({
       index: 3,
       guestPort: 'tap3',
       guestQueue: 5,
       forwardQueue: 6,
+      guestUdpQueue: 7,
+      forwardUdpQueue: 8,
       queueBypass: true,
       announceOnFailover: false,
       moveTapOnFailover: true,
@@ -336,4 +342,11 @@ test('the nearest name is the one meant, or none', () => {
   expect(nearest('guesPort', ['guestPort', 'forwardPort'])).toBe('guestPort');
   expect(nearest('FORWARDPORT', ['guestPort', 'forwardPort'])).toBe('forwardPort');
   expect(nearest('zzzzzz', ['guestPort', 'forwardPort'])).toBeUndefined();
+});
+
+test("UDP's queues are the primary's alone, and no other's there", () => {
+  const queues = { guest: 7, forward: 8, guestUdp: 7 };
+  expect(refused(node({ queues }))).toContain('nodes[0].queues.guestUdp is 7, but so is nodes[0].queues.guest');
+  const secondary = { ...node({ queues: { guest: 102 } }), role: 'secondary' };
+  expect(checkConfig(secondary).nodes[0]!.guestQueue).toBe(102);
 });

@@ -16,6 +16,8 @@ const NODE: RuleNode = {
   forwardBridge: 'colobr0',
   guestQueue: 100,
   forwardQueue: 101,
+  guestUdpQueue: 102,
+  forwardUdpQueue: 103,
   queueBypass: false,
   otherProtocols: 'drop',
 };
@@ -32,7 +34,7 @@ describe('shown commands', () => {
 
   test('a bypass opens the guest queue of a primary, never the forward queue', () => {
     const queues = show('primary', { queueBypass: true }).filter((line) => line.includes('NFQUEUE'));
-    expect(queues).toHaveLength(4);
+    expect(queues).toHaveLength(8);
     for (const line of queues) expect(line.includes('--queue-bypass')).toBe(line.includes('tap0'));
     expect(show('primary').join()).not.toContain('bypass');
     const secondary = show('secondary', { queueBypass: true }).filter((line) => line.includes('NFQUEUE'));
@@ -42,10 +44,27 @@ describe('shown commands', () => {
   test('every iptables rule stands for both families and carries the index', () => {
     for (const role of ['primary', 'secondary'] as const) {
       const rules = show(role, { index: 42 }).filter((line) => /^ip6?tables /.test(line));
-      expect(rules).toHaveLength(6);
+      expect(rules).toHaveLength(role === 'primary' ? 10 : 6);
       for (const rule of rules) expect(rule).toContain('-m comment --comment colo:42 ');
       const v4 = rules.filter((rule) => rule.startsWith('iptables '));
       expect(rules).toEqual(expect.arrayContaining(v4.map((rule) => rule.replace('iptables', 'ip6tables'))));
+    }
+  });
+
+  test('UDP comes to queues of its own, before the rules that take everything', () => {
+    for (const program of ['iptables', 'ip6tables']) {
+      // Shown are insertions: the last one stands first.
+      const rules = show('primary').filter((line) => line.startsWith(`${program} `) && line.includes('NFQUEUE'));
+      const at = (port: string, udp: boolean) =>
+        rules.findIndex((line) => line.includes(`-in ${port} `) && line.includes('-p udp ') === udp);
+      for (const [port, queue, udpQueue] of [
+        ['tap0', 100, 102],
+        ['fwd0', 101, 103],
+      ] as const) {
+        expect(at(port, true)).toBeGreaterThan(at(port, false));
+        expect(rules[at(port, false)]).toMatch(new RegExp(`--queue-num ${queue}$`));
+        expect(rules[at(port, true)]).toMatch(new RegExp(`--queue-num ${udpQueue}$`));
+      }
     }
   });
 

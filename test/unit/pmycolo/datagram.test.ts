@@ -1,5 +1,5 @@
 import type { BypassRule } from '../../../src/pmycolo/bypass';
-import { buildEchoReply, buildIp, buildUdp } from '../../lib/build-packet';
+import { buildEchoReply, buildIp, buildTcp, buildUdp } from '../../lib/build-packet';
 import { PrimaryHarness } from '../../lib/primary-harness';
 
 describe('UDP', () => {
@@ -108,10 +108,56 @@ describe('ICMP and others', () => {
     packet[6] = 0x20;
     const id = h.p(packet);
     expect(h.state(id)).toBe('held');
-    h.engine.tick(h.now + 3000);
-    expect(h.requests).toEqual(['timeout_secondary_silent']);
+    expect(h.requests).toEqual(['not_comparable']);
     h.engine.checkpoint(h.now);
     expect(h.state(id)).toBe('accept');
+  });
+});
+
+describe('a packet of which not all is known', () => {
+  /** The engine sees the first `seen` bytes of it. */
+  const opaque = (h: PrimaryHarness, packet: Buffer, seen: number): number => {
+    const id = h.sent.size + 1000;
+    h.sent.set(id, packet.subarray(0, seen));
+    h.engine.primaryOpaque(id, Buffer.from(packet.subarray(0, seen)), 0, seen, packet.length, h.now);
+    return id;
+  };
+
+  test('waits for a checkpoint, asks for one, and leaves by it', () => {
+    for (const family of [4, 6] as const) {
+      const h = new PrimaryHarness({ limits: { maxHeldBytes: 1 << 18 } });
+      const packet = buildUdp({ family, payload: Buffer.alloc(65_507 - (family === 6 ? 20 : 0), 'x') });
+      h.engine.secondaryOpaque(65_531);
+      const ids = [opaque(h, packet, 65_531), opaque(h, packet, 65_531)];
+      expect(ids.map((id) => h.state(id))).toEqual(['held', 'held']);
+      expect(h.requests).toEqual(['not_comparable']);
+      h.engine.checkpoint(h.now);
+      expect(ids.map((id) => h.state(id))).toEqual(['accept', 'accept']);
+      const c = h.engine.counters.snapshot();
+      expect([c.primary_opaque, c.secondary_opaque]).toEqual([2, 1]);
+    }
+  });
+
+  test('of TCP is dropped, for it comes again', () => {
+    const h = new PrimaryHarness();
+    const id = opaque(h, buildTcp({ seq: 1, ack: 1, payload: Buffer.alloc(100) }), 90);
+    expect([h.state(id), h.requests]).toEqual(['drop', []]);
+  });
+
+  test('leaves where nothing is compared: unprotected, or by a bypass rule', () => {
+    const h = new PrimaryHarness();
+    const packet = buildUdp({ payload: Buffer.alloc(100) });
+    h.engine.setBypass([{ protocol: 17, firstPort: 53, end: 'guest' }]);
+    // Who has kept the packet needs no bytes of it, so there is nothing to compare here.
+    const left: number[] = [];
+    const { accept } = h.engine.context.actions;
+    h.engine.context.actions.accept = (id) => left.push(id);
+    opaque(h, packet, 90);
+    h.engine.setBypass([]);
+    h.engine.setProtected(false);
+    opaque(h, packet, 90);
+    h.engine.context.actions.accept = accept;
+    expect([left.length, h.requests]).toEqual([2, []]);
   });
 });
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the Linux guest of the interoperability tests from Debian's packages: build-guest.sh [OUTDIR]   (default build/guest)
-#   OUTDIR/vmlinuz, OUTDIR/initrd.gz    boot with -M pc -cpu max -m 128 -append "console=ttyS0 quiet panic=-1 who=..."
+#   OUTDIR/vmlinuz, OUTDIR/initrd.gz    boot with -M pc -cpu max -m 131080K -append "console=ttyS0 quiet panic=-1 who=..."
 # What the guest serves, and what its kernel command line takes, is said in `init` beside this file. It boots in about 3 s
 # without KVM. Nothing is done when the result is newer than both files. Packages are downloaded and unpacked, never installed.
 # Needs apt-get and dpkg (any Debian), cpio, kmod.

@@ -21,6 +21,7 @@ requires(
   beforeAll(async () => {
     pair = await ColoPair.create();
   });
+  afterEach(() => pair.provenSteady());
   afterAll(() => pair?.destroy());
 
   function get(path: string, name: string, ...options: string[]) {
@@ -54,5 +55,12 @@ requires(
     expect(statSync(download.file).size).toBeLessThan(bigFile().length);
     expect(sha256(await arrives(download))).toBe(sha256(bigFile()));
     expect((await arrives(get('/who', 'who'))).toString()).toBe('PVM\n');
+  });
+
+  test('a guest that reboots would be noticed', async () => {
+    await pair.resetSecondary();
+    await pair.secondary.process.ended();
+    expect(() => pair.provenSteady()).toThrow(/QEMU ended/);
+    await pair.secondary.kill();
   });
 });

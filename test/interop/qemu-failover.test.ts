@@ -28,6 +28,7 @@ requires(
     pair = await GuestPair.create({ vnetHdr: false, filters: 'netdev' });
     pair.lab.execSync('client', 'sysctl', ['-qw', `net.ipv4.tcp_rmem=4096 65536 ${CLIENT_BUFFER_BYTES}`]);
   });
+  afterEach(() => pair.provenSteady());
   afterAll(() => pair?.destroy());
 
   async function whole({ file, curl }: Download): Promise<void> {

@@ -26,6 +26,7 @@ describe.each([
     beforeAll(async () => {
       pair = await GuestPair.create({ vnetHdr, filters: 'qemu' });
     });
+    afterEach(() => pair.provenSteady());
     afterAll(() => pair?.destroy());
 
     test('a download arrives whole, compared and without a checkpoint', async () => {

@@ -127,6 +127,17 @@ export class ColoPair {
     this.lab.moveSecondaryTap();
   }
 
+  /** As a panic would: the secondary guest boots again. */
+  async resetSecondary(): Promise<void> {
+    await this.operators[1]!.execute('system_reset');
+  }
+
+  /** No guest has rebooted: a checkpoint that broke one would else go unseen. */
+  provenSteady(): void {
+    this.primary.provenSteady();
+    this.secondary.provenSteady();
+  }
+
   /** For the message of a failed test. */
   account(): string {
     const processes = [this.primary?.process, this.secondary?.process, this.comparer, this.netdev];

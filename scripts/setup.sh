@@ -17,12 +17,26 @@ if [ -n "$missing" ]; then
   fi
   echo "setup: installing$missing"
   export DEBIAN_FRONTEND=noninteractive
+  # Servers that tests start by themselves must not run on this host, neither now nor after its next boot.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+  fi
   # The package lists may be old, or not there at all.
   # shellcheck disable=SC2086
   apt-get install -y -q --no-install-recommends $missing >/dev/null 2>&1 || {
     apt-get update -q >/dev/null
     apt-get install -y -q --no-install-recommends $missing >/dev/null
   }
+  for name in $missing; do
+    case $name in
+      nginx | redis-server | postgresql | unbound | mosquitto | iperf3)
+        [ ! -e "/etc/init.d/$name" ] && [ ! -e "/lib/systemd/system/$name.service" ] || update-rc.d "$name" disable >/dev/null 2>&1 || true
+        ;;
+    esac
+  done
 fi
 
 # npm leaves this file behind when it has finished; an older one means that the lock file has changed since.

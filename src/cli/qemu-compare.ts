@@ -17,7 +17,7 @@ import { untilSignal } from './signals';
 const EXIT_SOFTWARE = 70;
 
 const ENDPOINTS = ['primary_in', 'secondary_in', 'outdev', 'notify_dev', 'qmp'] as const;
-const NUMBERS = ['compare_timeout', 'expired_scan_cycle', 'max_queue_size'] as const;
+const NUMBERS = ['compare_timeout', 'min_checkpoint_interval', 'expired_scan_cycle', 'max_queue_size'] as const;
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 
 const DESCRIPTIONS: Record<string, string> = {
@@ -27,6 +27,7 @@ const DESCRIPTIONS: Record<string, string> = {
   notify_dev: 'the controller: libxl, or who else takes checkpoints',
   qmp: "the primary QEMU's QMP: takes checkpoints of COLO without Xen",
   compare_timeout: 'how long one guest may be silent before a checkpoint is asked for, in ms',
+  min_checkpoint_interval: 'how long the primary runs at least between two checkpoints, in ms',
   expired_scan_cycle: 'how often an unheeded request is repeated, in ms; silence is looked for every 100 ms, or this often if it is less',
   max_queue_size: 'a sixteenth of the packets that are held at most',
 };

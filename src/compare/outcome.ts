@@ -30,6 +30,9 @@ export type CheckpointCause = (typeof CheckpointCause)[keyof typeof CheckpointCa
 
 export const CHECKPOINT_CAUSES: readonly CheckpointCause[] = Object.values(CheckpointCause);
 
+/** More of either side is shown nowhere. */
+const KEPT_BYTES = 64;
+
 /**
  * The last difference. It is written only when the sides diverge; buffers and offsets hold until the next packet.
  * For a stream, position is the PVM's sequence number of the first differing byte.
@@ -54,6 +57,17 @@ export class Difference {
     this.secondary = undefined;
     this.primaryBytes = 0;
     this.secondaryBytes = 0;
+  }
+
+  /** Copies what is shown of the buffers, for who asks later. Once a divergence. */
+  keep(): void {
+    this.primary = this.primary && Buffer.from(this.primary.subarray(this.primaryOffset, this.primaryOffset + KEPT_BYTES));
+    this.secondary =
+      this.secondary && Buffer.from(this.secondary.subarray(this.secondaryOffset, this.secondaryOffset + KEPT_BYTES));
+    this.primaryOffset = 0;
+    this.secondaryOffset = 0;
+    this.primaryBytes = Math.min(this.primaryBytes, KEPT_BYTES);
+    this.secondaryBytes = Math.min(this.secondaryBytes, KEPT_BYTES);
   }
 
   setPrimary(buf: Buffer, off: number, bytes: number): void {

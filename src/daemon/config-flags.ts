@@ -114,6 +114,13 @@ const FLAGS: readonly Flag[] = [
     description: 'default 2',
   },
   {
+    name: 'min-checkpoint-interval-ms',
+    path: ['node', 'minCheckpointIntervalMs'],
+    kind: 'number',
+    value: 'ms',
+    description: 'the guest runs so long between two checkpoints (default 100)',
+  },
+  {
     name: 'on-controller-loss',
     path: ['node', 'onControllerLoss'],
     kind: 'text',

@@ -9,6 +9,7 @@ export const DEFAULTS = {
   outerBridge: 'br0',
   compareTimeoutMs: 3000,
   forwardSettleMs: 2,
+  minCheckpointIntervalMs: 100,
   onControllerLoss: 'release',
   moveTapOnFailover: true,
   announceOnFailover: true,
@@ -127,6 +128,8 @@ export const nodeSchema = z.strictObject({
   otherProtocols: oneOf(['drop', 'pass']).default(DEFAULTS.otherProtocols),
   compareTimeoutMs: whole(10, 600_000).default(DEFAULTS.compareTimeoutMs),
   forwardSettleMs: whole(0, 10_000).default(DEFAULTS.forwardSettleMs),
+  /** How long the PVM runs at least between a checkpoint and the request for the next. */
+  minCheckpointIntervalMs: whole(0, 60_000).default(DEFAULTS.minCheckpointIntervalMs),
   onControllerLoss: oneOf(['release', 'hold', 'drop']).default(DEFAULTS.onControllerLoss),
   moveTapOnFailover: flag.default(DEFAULTS.moveTapOnFailover),
   announceOnFailover: flag.default(DEFAULTS.announceOnFailover),

@@ -139,6 +139,7 @@ function completedNode(node: NodeText, k: number, text: ConfigText): NodeConfig 
     receiveBufferBytes,
     compareTimeoutMs: node.compareTimeoutMs,
     forwardSettleMs: node.forwardSettleMs,
+    minCheckpointIntervalMs: node.minCheckpointIntervalMs,
     onControllerLoss: node.onControllerLoss,
     moveTapOnFailover: node.moveTapOnFailover,
     announceOnFailover: node.announceOnFailover,

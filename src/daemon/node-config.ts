@@ -22,6 +22,7 @@ export interface NodeSettings {
   receiveBufferBytes: number;
   compareTimeoutMs: number;
   forwardSettleMs: number;
+  minCheckpointIntervalMs: number;
   onControllerLoss: ControllerLossPolicy;
   moveTapOnFailover: boolean;
   announceOnFailover: boolean;

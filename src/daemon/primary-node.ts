@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import type { CheckpointCause } from '../compare/outcome';
 import { OffsetTable } from '../conntrack/offset-table';
+import { DeadlineTimer } from '../io/deadline-timer';
 import { mapFile } from '../io/map-file';
 import {
   NFQ_D_ID,
@@ -40,6 +41,7 @@ export class PrimaryNode {
   private readonly forward: SplitQueue;
   private readonly addressRequests: { close(): void };
   private readonly loss: ControllerLoss;
+  private readonly deadline = new DeadlineTimer(nowMs, () => this.tick());
   private readonly deltas: StoredDeltas;
   private readonly resets: Uint32Array[] = [];
   /** Resets beyond MAX_RESETS. */
@@ -73,6 +75,7 @@ export class PrimaryNode {
         limits: settings.limits,
         compareTimeoutMs: settings.compareTimeoutMs,
         forwardSettleMs: settings.forwardSettleMs,
+        minCheckpointIntervalMs: settings.minCheckpointIntervalMs,
         seed,
         deltas: this.deltas,
       },
@@ -164,10 +167,17 @@ export class PrimaryNode {
     if (this.dropping && this.engine.isPaused) this.engine.dropAll();
     this.guest.flush();
     this.forward.flush();
+    this.arm();
+  }
+
+  /** The engine may want to be called before the next tick. */
+  private arm(): void {
+    this.deadline.arm(this.engine.nextDeadlineMs);
   }
 
   /** Ends without letting anything out: the kernel drops what it holds for a closed queue. */
   close(): void {
+    this.deadline.close();
     this.guest.close();
     this.forward.close();
     this.addressRequests.close();
@@ -239,6 +249,7 @@ export class PrimaryNode {
         engine.primaryOpaque(id, arena, off, len, original, now);
       } else engine.primary(id, arena, off, len, (info & NFQA_SKB_CSUMNOTREADY) !== 0, now);
     }
+    this.arm();
   }
 
   private onForward(part: 0 | 1, count: number): void {
@@ -256,6 +267,7 @@ export class PrimaryNode {
     }
     // What this batch verified leaves now, not with the guest's next packet.
     guest.flush();
+    this.arm();
   }
 
   private onRequest(cause: CheckpointCause): void {

@@ -48,6 +48,7 @@ export const PRIMARY_COUNTER_NAMES = [
   'flows_expired',
   'flows_reset_by_peer',
   'checkpoints_done',
+  'requests_delayed',
   'divergences',
 ] as const;
 export type PrimaryCounterName = (typeof PRIMARY_COUNTER_NAMES)[number];
@@ -98,6 +99,7 @@ export const C_SECONDARY_LOG_FULL = at('secondary_log_full');
 export const C_FLOWS_EXPIRED = at('flows_expired');
 export const C_RESET_BY_PEER = at('flows_reset_by_peer');
 export const C_CHECKPOINTS = at('checkpoints_done');
+export const C_REQUESTS_DELAYED = at('requests_delayed');
 export const C_DIVERGENCES = at('divergences');
 
 /** Upper bounds of the hold-time histogram's buckets, in ms; one more bucket takes the rest. */

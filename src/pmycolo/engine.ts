@@ -6,6 +6,8 @@
 //      | comparing |                                             | paused |  everything is held, nothing compared
 //      +-----------+ <------------------------------------------ +--------+
 //                    DO_CHECKPOINT: the PVM's is released in order, the SVM's purged, all counters aligned
+//
+// The request itself goes out when the PVM has run for a while since the last checkpoint (request-pace); the pause begins at once.
 
 import { CHECKPOINT_CAUSES, CheckpointCause, DIVERGED, EXHAUSTED, type Outcome } from '../compare/outcome';
 import { R_COPY, R_COPY_BYTES } from '../compare/packet-log';
@@ -41,6 +43,7 @@ import {
   C_PRIMARY_MALFORMED,
   C_PRIMARY_OPAQUE,
   C_PRIMARY_PACKETS,
+  C_REQUESTS_DELAYED,
   C_SECONDARY_BYPASSED,
   C_SECONDARY_BYTES,
   C_SECONDARY_FRAGMENTS,
@@ -69,6 +72,7 @@ import {
   NO_FLOW,
 } from './holds';
 import { PairIntake, type PairResult } from './pair-intake';
+import { RequestPace } from './request-pace';
 import { TcpIntake } from './tcp-intake';
 
 export interface PrimaryConfig {
@@ -80,6 +84,8 @@ export interface PrimaryConfig {
    * It must be shorter than the time from DO_CHECKPOINT to the SVM's first packet after it resumes.
    */
   forwardSettleMs?: number;
+  /** How long the PVM runs at least between a checkpoint and the request for the next, in ms. Default 0: no such time. */
+  minCheckpointIntervalMs?: number;
   /** 64 random bits for the flow table's hash, so that a peer cannot aim at one bucket. */
   seed?: readonly [number, number];
   deltas?: DeltaTable;
@@ -105,6 +111,11 @@ export class PrimaryEngine {
   private protectedNow = true;
   private paused = false;
   private requested = false;
+  /** The cause of a request that waits until the pace allows it. */
+  private delayed: CheckpointCause | undefined;
+  private readonly pace: RequestPace;
+  /** Of the last call that told it. */
+  private nowMs = 0;
   private settleUntil = -1;
   private readonly compareTimeoutMs: number;
   private readonly forwardSettleMs: number;
@@ -113,6 +124,7 @@ export class PrimaryEngine {
     const limits = { ...DEFAULT_LIMITS, ...config.limits };
     this.compareTimeoutMs = config.compareTimeoutMs ?? 3000;
     this.forwardSettleMs = config.forwardSettleMs ?? 0;
+    this.pace = new RequestPace(config.minCheckpointIntervalMs ?? 0);
     this.x = new PrimaryContext(
       limits,
       actions,
@@ -146,6 +158,7 @@ export class PrimaryEngine {
     const c = this.counters.values;
     c[C_PRIMARY_PACKETS]!++;
     c[C_PRIMARY_BYTES]! += len;
+    this.primarySpeaks(nowMs);
     if (!this.protectedNow) {
       c[C_UNPROTECTED]!++;
       this.x.accept(id, buf, off, len);
@@ -229,6 +242,7 @@ export class PrimaryEngine {
     const c = this.counters.values;
     c[C_PRIMARY_PACKETS]!++;
     c[C_PRIMARY_BYTES]! += end - frame.network;
+    this.primarySpeaks(nowMs);
     if (!this.protectedNow) {
       c[C_UNPROTECTED]!++;
       this.x.accept(id, buf, frame.network, end - frame.network);
@@ -249,6 +263,7 @@ export class PrimaryEngine {
     const c = this.counters.values;
     c[C_SECONDARY_PACKETS]!++;
     c[C_SECONDARY_BYTES]! += end - frame.network;
+    this.nowMs = nowMs;
     if (!this.protectedNow || !this.listensToSecondary(nowMs)) return;
     const v = this.view;
     v.zone = zone;
@@ -261,6 +276,7 @@ export class PrimaryEngine {
     const c = this.counters.values;
     c[C_SECONDARY_PACKETS]!++;
     c[C_SECONDARY_BYTES]! += len;
+    this.nowMs = nowMs;
     if (!this.protectedNow) return;
     const v = this.view;
     v.zone = zone;
@@ -293,6 +309,7 @@ export class PrimaryEngine {
    */
   beginPairs(from: number, to: number, packets: number, nowMs: number): boolean {
     if (!this.protectedNow || this.paused || nowMs < this.settleUntil || this.bypass.length > 0) return false;
+    this.primarySpeaks(nowMs);
     return this.pairs.openRun(from, to, packets);
   }
 
@@ -324,9 +341,22 @@ export class PrimaryEngine {
   /** DO_CHECKPOINT: the guests are stopped and equal. Everything the PVM has said is released, in order of arrival. */
   checkpoint(nowMs: number): void {
     this.counters.values[C_CHECKPOINTS]!++;
+    this.nowMs = nowMs;
     this.releaseHeld(nowMs);
     this.newEpoch();
+    this.pace.checkpoint(nowMs);
     this.settleUntil = nowMs + this.forwardSettleMs;
+  }
+
+  /** The PVM was resumed. Who cannot tell need not: its first packet tells. */
+  primaryResumed(nowMs: number): void {
+    this.pace.primaryRuns(nowMs);
+  }
+
+  /** When tick() wants to be called beside its regular times, by the clock of nowMs; Infinity: at no time. */
+  get nextDeadlineMs(): number {
+    if (!this.protectedNow || this.delayed === undefined) return Number.POSITIVE_INFINITY;
+    return this.pace.opensMs;
   }
 
   /** The operator's word: what is held now leaves unverified, in order. Comparing goes on behind it. */
@@ -353,12 +383,14 @@ export class PrimaryEngine {
     // What passed meanwhile was not followed.
     this.forgetFlows();
     this.startEpoch();
+    this.pace.forget();
   }
 
   /** A new pair: nothing of an earlier one is known any more, not even the kept deltas. What is held is dropped. */
   forgetPair(): void {
     this.forgetFlows();
     this.newEpoch();
+    this.pace.forget();
   }
 
   get isProtected(): boolean {
@@ -394,10 +426,17 @@ export class PrimaryEngine {
     this.bypass = rules;
   }
 
+  /** Sends the request that has waited for its time; part of tick(), for who looks at no timeouts now. */
+  askDelayed(nowMs: number): void {
+    if (this.protectedNow && this.delayed !== undefined && nowMs >= this.pace.opensMs) this.send(this.delayed);
+  }
+
   /** Timeouts; to be called every 100 ms or so. */
   tick(nowMs: number): void {
+    this.nowMs = nowMs;
     this.expiry.tick(nowMs);
-    if (!this.protectedNow || this.paused) return;
+    this.askDelayed(nowMs);
+    if (!this.protectedNow || this.paused || nowMs < this.pace.opensMs) return;
     const { holds } = this.x;
     if (holds.head !== 0) {
       const since = holds.words[holds.index(holds.head) + H_TIME]!;
@@ -446,6 +485,11 @@ export class PrimaryEngine {
     return true;
   }
 
+  private primarySpeaks(nowMs: number): void {
+    this.nowMs = nowMs;
+    if (this.pace.awaitsPrimary) this.pace.primaryRuns(nowMs);
+  }
+
   private conclude(outcome: Outcome, nowMs: number): void {
     if (outcome === DIVERGED) {
       this.counters.values[C_DIVERGENCES]!++;
@@ -489,6 +533,17 @@ export class PrimaryEngine {
     if (pause) this.paused = true;
     if (this.requested) return;
     this.requested = true;
+    if (this.nowMs >= this.pace.opensMs) {
+      this.send(cause);
+      return;
+    }
+    this.counters.values[C_REQUESTS_DELAYED]!++;
+    this.x.difference.keep();
+    this.delayed = cause;
+  }
+
+  private send(cause: CheckpointCause): void {
+    this.delayed = undefined;
     this.counters.requests[CHECKPOINT_CAUSES.indexOf(cause)]!++;
     this.x.actions.requestCheckpoint(cause);
   }
@@ -545,6 +600,7 @@ export class PrimaryEngine {
     this.ahead.clear();
     this.paused = false;
     this.requested = false;
+    this.delayed = undefined;
   }
 
   private forgetFlows(): void {

@@ -8,6 +8,7 @@ import type { CompareSettings } from './compare-device';
 export const COMPARE_DEFAULTS = {
   id: 'comp0',
   compare_timeout: 3000,
+  min_checkpoint_interval: 100,
   expired_scan_cycle: 1000,
   max_queue_size: 1024,
   vnet_hdr_support: false,
@@ -18,6 +19,12 @@ const MAX_MS = 0x7fffffff;
 function positive(property: string, most: number) {
   const error = `must be a whole number from 1 to ${most} (Property 'colo-compare.${property}' requires a positive value)`;
   return z.number({ error }).int(error).min(1, error).max(most, error);
+}
+
+/** A property that QEMU does not have. */
+function whole(property: string, most: number) {
+  const error = `must be a whole number from 0 to ${most} (${property})`;
+  return z.number({ error }).int(error).min(0, error).max(most, error);
 }
 
 const endpoint = z.string({ error: 'must be an endpoint such as unix:PATH,server or tcp:HOST:PORT,reconnect=1' });
@@ -35,6 +42,8 @@ const compareSchema = z.strictObject({
   /** Ours: the primary QEMU's QMP. */
   qmp: endpoint.optional(),
   compare_timeout: positive('compare_timeout', MAX_MS).default(COMPARE_DEFAULTS.compare_timeout),
+  /** Ours: how long the primary runs at least between two checkpoints, in ms. */
+  min_checkpoint_interval: whole('min_checkpoint_interval', 60_000).default(COMPARE_DEFAULTS.min_checkpoint_interval),
   expired_scan_cycle: positive('expired_scan_cycle', MAX_MS).default(COMPARE_DEFAULTS.expired_scan_cycle),
   /** QEMU: packets held of one connection. Here of all together, 16 times as many; see CompareOptions.maxQueueSize. */
   max_queue_size: positive('max_queue_size', 1 << 20).default(COMPARE_DEFAULTS.max_queue_size),
@@ -81,6 +90,7 @@ export function compareSettings(file: CompareFile): CompareSettings[] {
       notifyDev: entry.notify_dev === undefined ? undefined : at('notify_dev'),
       qmp: entry.qmp === undefined ? undefined : at('qmp'),
       compareTimeoutMs: entry.compare_timeout,
+      minCheckpointIntervalMs: entry.min_checkpoint_interval,
       expiredScanCycleMs: entry.expired_scan_cycle,
       maxQueueSize: entry.max_queue_size,
       vnetHeaders: entry.vnet_hdr_support === true || entry.vnet_hdr_support === 'on',

@@ -13,6 +13,7 @@
 import { randomBytes } from 'node:crypto';
 import { CheckpointCause } from '../compare/outcome';
 import { DEFAULT_LIMITS, type EngineLimits } from '../core/limits';
+import { DeadlineTimer } from '../io/deadline-timer';
 import type { Endpoint } from '../io/stream-socket';
 import { describeDifference } from '../pmycolo/difference-text';
 import { PrimaryWatch } from './checkpoint-request';
@@ -51,6 +52,8 @@ export interface CompareSettings {
   /** Of the primary's QEMU. */
   qmp?: Endpoint | undefined;
   compareTimeoutMs: number;
+  /** See PrimaryConfig. */
+  minCheckpointIntervalMs?: number | undefined;
   /** How often an unheeded request is repeated. The timeouts are looked at as often, and at least every TICK_MS. */
   expiredScanCycleMs: number;
   maxQueueSize: number;
@@ -104,6 +107,7 @@ export class CompareDevice {
   /** Of what was written for outdev: lost with its peers. */
   private lostBytes = 0;
   private timer: NodeJS.Timeout | undefined;
+  private readonly deadline: DeadlineTimer;
 
   constructor(
     readonly settings: CompareSettings,
@@ -114,6 +118,7 @@ export class CompareDevice {
     private readonly onRequest: (cause: CheckpointCause) => void = () => {},
   ) {
     this.nowMs = clock();
+    this.deadline = new DeadlineTimer(clock, () => this.tick());
     const { limits } = settings;
     const counted = this.counters.values;
     const maxHeldBytes = limits?.maxHeldBytes ?? DEFAULT_LIMITS.maxHeldBytes;
@@ -126,6 +131,7 @@ export class CompareDevice {
     this.comparison = new FrameComparison(
       {
         compareTimeoutMs: settings.compareTimeoutMs,
+        minCheckpointIntervalMs: settings.minCheckpointIntervalMs ?? 0,
         maxQueueSize: settings.maxQueueSize,
         vnetHeaders: settings.vnetHeaders,
         seed: [seed.readUInt32LE(0), seed.readUInt32LE(4)],
@@ -166,7 +172,10 @@ export class CompareDevice {
     };
     this.gate = new EpochGate({
       readEmpty: () => this.readEmpty(),
-      hold: () => this.pause(),
+      hold: (held) => {
+        if (!held) this.comparison.engine.primaryResumed(this.clock());
+        this.pause();
+      },
       dropSecondary: () => this.dropSecondary(),
       release: () => this.release(),
       askForCheckpoint: () => this.ask(),
@@ -211,6 +220,7 @@ export class CompareDevice {
   /** For good, and nothing more is let out. */
   close(): void {
     clearInterval(this.timer);
+    this.deadline.close();
     this.gate.close();
     this.watch?.close();
     for (const socket of this.sockets()) socket.stream.close();
@@ -306,12 +316,19 @@ export class CompareDevice {
       this.pause();
     }
     this.notifyDev?.stream.flush();
+    if (this.mayLookAtTimes) this.deadline.arm(this.comparison.engine.nextDeadlineMs);
+  }
+
+  /** Not while the primary stands still, nor while it was not read: nobody is silent then. */
+  private get mayLookAtTimes(): boolean {
+    return !this.gate.isHeld && !this.backlogged && this.nowMs >= this.graceUntilMs;
   }
 
   private tick(): void {
     this.nowMs = this.clock();
     if (!this.gate.isHeld) {
-      if (!this.backlogged && this.nowMs >= this.graceUntilMs) this.comparison.tick(this.nowMs);
+      if (this.mayLookAtTimes) this.comparison.tick(this.nowMs);
+      else this.comparison.engine.askDelayed(this.nowMs);
       if (this.pending.isDue(this.nowMs, this.settings.expiredScanCycleMs)) this.ask();
     }
     this.flush();

@@ -63,6 +63,8 @@ import { MAX_ZONE_TAGS, NO_ZONE, Zones } from './zones';
 export interface CompareOptions {
   /** QEMU's compare_timeout. */
   compareTimeoutMs: number;
+  /** See PrimaryConfig. */
+  minCheckpointIntervalMs?: number;
   /**
    * QEMU's max_queue_size bounds each connection's packets, and one more is dropped without a word. Here it bounds those that are
    * held of all connections together, at HELD_PER_QUEUE times as many; going over it drops the packet, counts it, and asks for a
@@ -134,6 +136,7 @@ export class FrameComparison {
       {
         limits: engineLimits(options),
         compareTimeoutMs: options.compareTimeoutMs,
+        minCheckpointIntervalMs: options.minCheckpointIntervalMs ?? 0,
         seed: options.seed,
         secondaryNumbers: 'translated',
       },

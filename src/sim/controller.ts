@@ -176,11 +176,12 @@ export class Controller {
   private resume(attempt: number): void {
     const w = this.world;
     const settleUs = this.plan.drains ? 0 : w.scenario.primary.forwardSettleMs * 1000;
-    const first = w.prng.chance(0.5) ? w.pvm : w.svm;
+    const { headStartUs } = this.plan;
+    const first = headStartUs === 0 && w.prng.chance(0.5) ? w.pvm : w.svm;
     // The settling time must be over before the SVM speaks again.
     this.step(attempt, settleUs + 1000, () => {
       first.resume();
-      this.step(attempt, w.prng.below(this.plan.latencyUs + 1), () => {
+      this.step(attempt, headStartUs === 0 ? w.prng.below(this.plan.latencyUs + 1) : headStartUs, () => {
         w.pvm.resume();
         w.svm.resume();
         this.checkpointing = false;

@@ -15,6 +15,8 @@ export interface PrimaryPort {
   conntrackDestroyed(key: Uint32Array): void;
   conntrackReset(key: Uint32Array, nowMs: number): void;
   tick(nowMs: number): void;
+  /** When tick() wants to be called beside its regular times; Infinity: at no time. */
+  readonly nextDeadlineMs: number;
   readonly heldPackets: number;
   readonly heldBytes: number;
   readonly flowCount: number;
@@ -47,6 +49,7 @@ export interface EngineLimitsPlan {
 export interface PrimaryPlan {
   limits: EngineLimitsPlan;
   compareTimeoutMs: number;
+  minCheckpointIntervalMs: number;
   /** 0 when the controller itself lets the forward link run dry. */
   forwardSettleMs: number;
 }

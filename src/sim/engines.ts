@@ -25,6 +25,7 @@ class RealPrimary implements PrimaryPort {
         limits: plan.limits,
         compareTimeoutMs: plan.compareTimeoutMs,
         forwardSettleMs: plan.forwardSettleMs,
+        minCheckpointIntervalMs: plan.minCheckpointIntervalMs,
         seed: [0x12345678, 0x9abcdef0],
         deltas: new StoredDeltas(new OffsetTable(new Uint32Array(files.deltas))),
       },
@@ -74,6 +75,10 @@ class RealPrimary implements PrimaryPort {
 
   tick(nowMs: number): void {
     this.engine.tick(nowMs);
+  }
+
+  get nextDeadlineMs(): number {
+    return this.engine.nextDeadlineMs;
   }
 
   get heldPackets(): number {

@@ -79,6 +79,7 @@ export class Faults {
         break;
       case 'primary-daemon':
         this.world.pn.kill();
+        this.world.forgetPace();
         this.restart(fault.forUs, () => {
           if (this.world.side === 'primary' && !this.world.pn.engine) this.world.pn.start(this.world.isProtected);
         });

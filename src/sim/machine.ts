@@ -89,6 +89,8 @@ export class Machine implements TcpHost {
   onDatagram: ((packet: SimPacket) => void) | null = null;
   send: (packet: SimPacket) => void = () => {};
   running = true;
+  /** When it was last resumed. */
+  resumedUs = 0;
   alive = true;
   /** Checkpoints completed, written on every packet. */
   epoch = 0;
@@ -145,6 +147,7 @@ export class Machine implements TcpHost {
   resume(): void {
     if (this.running || !this.alive) return;
     this.running = true;
+    this.resumedUs = this.scheduler.nowUs;
     this.behindUs = this.scheduler.nowUs - this.frozenUs;
     this.wakeAtUs = NEVER;
     this.wakeLater();

@@ -55,6 +55,9 @@ class Primary implements PrimaryPort {
   tick(nowMs: number): void {
     this.inner.tick(nowMs);
   }
+  get nextDeadlineMs(): number {
+    return this.inner.nextDeadlineMs;
+  }
   get heldPackets(): number {
     return this.inner.heldPackets;
   }
@@ -132,6 +135,26 @@ class RemembersOldEpoch extends Primary {
     super.checkpoint(nowMs);
     for (const packet of this.old) super.secondary(packet, 0, packet.length, nowMs + 1000);
     this.old = [];
+  }
+}
+
+/** A request that has to wait for its time is never made. */
+class LosesDelayed extends Primary {
+  private ticking = false;
+  constructor(make: (wrapped: PrimaryActions) => PrimaryPort, actions: PrimaryActions) {
+    super(
+      make({
+        ...bound(actions),
+        requestCheckpoint: (cause) => {
+          if (!this.ticking || cause.startsWith('timeout')) actions.requestCheckpoint(cause);
+        },
+      }),
+    );
+  }
+  override tick(nowMs: number): void {
+    this.ticking = true;
+    super.tick(nowMs);
+    this.ticking = false;
   }
 }
 
@@ -328,6 +351,21 @@ export const MUTATIONS: readonly Mutation[] = [
     make: (right) => ({
       ...right,
       secondary: (_files: SecondaryFiles, nowMs) => right.secondary(right.secondaryFiles(), nowMs),
+    }),
+  },
+  {
+    name: 'checkpoints follow each other at once',
+    make: (right) => ({
+      ...right,
+      primary: (plan, files, actions) => right.primary({ ...plan, minCheckpointIntervalMs: 0 }, files, actions),
+    }),
+  },
+  {
+    name: 'a request that has to wait is lost',
+    make: (right) => ({
+      ...right,
+      primary: (plan, files, actions) =>
+        new LosesDelayed((wrapped) => right.primary(plan, files, wrapped), actions),
     }),
   },
   {

@@ -103,6 +103,7 @@ export class PrimaryNode extends DaemonNode<PrimaryPort> {
   /** Greatest number of packets, bytes and flows that the engine admitted to. */
   readonly most = { packets: 0, bytes: 0, flows: 0 };
   private given = new Set<number>();
+  private armedForMs = Number.POSITIVE_INFINITY;
   private inCheckpoint = -1;
 
   constructor(
@@ -140,6 +141,7 @@ export class PrimaryNode extends DaemonNode<PrimaryPort> {
       engine.primary(id, this.arena, off, packet.buf.length, packet.partial, this.nowMs);
       this.scribble(off, packet.buf.length);
       this.watch(engine);
+      this.arm(engine);
     });
     this.forwardQueue.listen((id, packet) => {
       const off = this.place(packet);
@@ -147,6 +149,7 @@ export class PrimaryNode extends DaemonNode<PrimaryPort> {
       this.scribble(off, packet.buf.length);
       this.forwardQueue.settle(id, 'dropped');
       this.watch(engine);
+      this.arm(engine);
     });
   }
 
@@ -195,6 +198,20 @@ export class PrimaryNode extends DaemonNode<PrimaryPort> {
   protected tick(): void {
     this.engine!.tick(this.nowMs);
     this.watch(this.engine!);
+    this.arm(this.engine!);
+  }
+
+  /** As io/deadline-timer: one timer, looked after once a batch. */
+  private arm(engine: PrimaryPort): void {
+    const at = engine.nextDeadlineMs;
+    if (at >= this.armedForMs) return;
+    this.armedForMs = at;
+    this.around.scheduler.after(Math.max(0, at - this.nowMs) * 1000 + 1000, () => {
+      if (this.armedForMs !== at) return;
+      this.armedForMs = Number.POSITIVE_INFINITY;
+      if (this.engine === engine) this.tick();
+      else if (this.engine) this.arm(this.engine);
+    });
   }
 
   private watch(engine: PrimaryPort): void {

@@ -62,6 +62,8 @@ export interface ControllerPlan {
   latencyUs: number;
   /** How long the state takes from PN to SN. */
   transferUs: number;
+  /** The SVM is resumed so long before the PVM, as QEMU does it; 0: either may be the first, shortly before the other. */
+  headStartUs: number;
   /** DO_CHECKPOINT right when the guests stop, before the state is copied, or after it, before they resume. */
   early: boolean;
   /** Waits until the forward link is dry; else the primary engine refuses what is still on the way. */
@@ -119,6 +121,7 @@ export function makeScenario(seed: number): Scenario {
   const drains = p.chance(0.6);
   const forward = makeLink(p, lossy && p.chance(0.7), p.logRange(20, 10_000));
   const early = p.chance(0.4);
+  const pace = root.fork('pace');
   return {
     seed,
     baseMs: p.chance(0.3) ? 0x100000000 - p.range(0, 6000) : p.range(1, 1_000_000),
@@ -134,6 +137,7 @@ export function makeScenario(seed: number): Scenario {
     primary: {
       limits: makeLimits(p),
       compareTimeoutMs: p.logRange(300, 3000),
+      minCheckpointIntervalMs: pace.pick([0, 50, 100, 100]),
       forwardSettleMs: drains ? 0 : settleMs(forward),
     },
     queueLimit: p.pick([1024, 4096]),
@@ -144,6 +148,7 @@ export function makeScenario(seed: number): Scenario {
       minPeriodUs: p.range(20, 200) * MS,
       latencyUs: p.logRange(50, 5000),
       transferUs: p.logRange(300, 30_000),
+      headStartUs: pace.chance(0.5) ? pace.range(20_000, 40_000) : 0,
       early,
       drains,
       losesMessages: p.chance(0.3),

@@ -71,6 +71,10 @@ class HoldEverything implements PrimaryPort {
     if (first && nowMs - first.sinceMs >= 100) this.ask(CheckpointCause.TIMEOUT_PRIMARY_HELD);
   }
 
+  get nextDeadlineMs(): number {
+    return Number.POSITIVE_INFINITY;
+  }
+
   get heldPackets(): number {
     return this.held.length;
   }

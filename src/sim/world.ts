@@ -12,6 +12,7 @@ import { keyOfPeerPacket, SimConntrack } from './conntrack';
 import { Controller } from './controller';
 import type { EngineMakers } from './engine-port';
 import { Faults } from './faults';
+import { SILENT_START_MS } from '../pmycolo/request-pace';
 import { Link } from './link';
 import { Machine } from './machine';
 import { type NodeSurroundings, Note, PrimaryNode, SecondaryNode } from './nodes';
@@ -34,6 +35,8 @@ const HOLD_LIMIT_US = 15_000_000;
  */
 const MAX_OLD_SEGMENTS = 8;
 const SWEEP_US = 1_000_000;
+/** The engines' clock drops fractions of a ms. */
+const ROUNDING_US = 1000;
 const MAX_EVENTS = 3_000_000;
 
 export class BrokenRule extends Error {
@@ -70,6 +73,8 @@ export class World {
   side: Side = 'primary';
   /** The primary compares; else it lets everything pass. */
   isProtected: boolean;
+  /** When the last DO_CHECKPOINT reached this primary's daemon; -1: none did. */
+  private checkpointUs = -1;
   private readonly primaryConntrack = new SimConntrack();
   private readonly secondaryConntrack = new SimConntrack();
 
@@ -227,7 +232,23 @@ export class World {
 
   private notified(cause: string): void {
     this.asked[cause] = (this.asked[cause] ?? 0) + 1;
+    this.checkPace(cause);
     this.controller.notified();
+  }
+
+  /** The PVM has run for its time since the last checkpoint, or has been silent for long. */
+  private checkPace(cause: string): void {
+    const minUs = this.scenario.primary.minCheckpointIntervalMs * 1000;
+    if (this.checkpointUs < 0 || minUs === 0) return;
+    const silent = this.nowUs - this.checkpointUs >= SILENT_START_MS * 1000 + minUs - ROUNDING_US;
+    const ran = this.pvm.resumedUs > this.checkpointUs ? this.nowUs - this.pvm.resumedUs : 0;
+    if (silent || ran >= minUs - ROUNDING_US) return;
+    this.broken('pace', `a checkpoint is asked for (${cause}) when the PVM has run for ${ran} us since the last`);
+  }
+
+  /** The daemon that was told of the last checkpoint is gone, or the pair is. */
+  forgetPace(): void {
+    this.checkpointUs = -1;
   }
 
   // What the controller does.
@@ -252,6 +273,7 @@ export class World {
 
   checkpointPrimary(): void {
     this.pn.checkpoint(this.ledger.epoch - 1);
+    this.checkpointUs = this.nowUs;
   }
 
   /**
@@ -282,6 +304,7 @@ export class World {
     if (!this.isProtected) {
       this.pn.engine.forgetPair();
       this.pn.engine.setProtected(true);
+      this.forgetPace();
     }
     this.isProtected = true;
     this.controller.begin();

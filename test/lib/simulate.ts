@@ -71,6 +71,7 @@ const MUST_HAPPEN = [
   'PN secondary_settling',
   'PN primary_flow_table_full',
   'PN primary_held_full',
+  'PN requests_delayed',
   'PN flows_reset_by_peer',
   'SN learned_client_opened',
   'SN learned_guest_opened',

@@ -8,20 +8,20 @@
 
 import {
   X_BASE,
-  X_COVERED,
   X_FLAGS,
+  X_GAP,
+  X_GAP_END,
   X_HISTORY,
   X_ISLAND,
   X_ISLAND_END,
   X_PRIMARY_HEAD,
+  X_PRIMARY_NEXT,
   X_PRIMARY_TAIL,
   X_SECONDARY_HEAD,
   X_SECONDARY_TAIL,
   X_VERIFIED,
   XF_BASED,
-  XF_COVERED,
   XF_DISORDER,
-  XF_FAR,
   XF_MIDSTREAM,
 } from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
@@ -30,7 +30,6 @@ import {
   BELOW_BASE_LIMIT,
   HISTORY_SEARCH_LIMIT,
   MAX_POSITION_SPAN,
-  MAX_SEGMENT_AHEAD,
   REPEAT_SEARCH_LIMIT,
 } from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
@@ -120,13 +119,11 @@ export class StreamComparator {
         const found = below > 0 ? HISTORY_UNKNOWN : this.checkHistory(flow, seq, buf, off, n);
         if (found === HISTORY_DIFFERS) return DIVERGED;
         if (found === HISTORY_UNKNOWN) {
-          if (!this.isCovered(flow, seq, below > 0 ? w[flow + X_BASE]! : seqAdd(seq, n))) {
-            this.lowerVerified(flow, seq, n);
-            // Had the history reached further back, it could have told.
-            if (below <= 0) this.log.grow();
-            continue;
-          }
-          if (below > 0) w[flow + X_BASE] = seq;
+          // That a checkpoint covers what the PVM had said there does not tell what that was.
+          this.lowerVerified(flow, seq, n);
+          // Had the history reached further back, it could have told.
+          if (below <= 0) this.log.grow();
+          continue;
         }
         seq = seqAdd(seq, n);
         off += n;
@@ -240,7 +237,7 @@ export class StreamComparator {
   isEven(flow: number, seq: number): boolean {
     const w = this.flows.words;
     return (
-      (w[flow + X_FLAGS]! & (XF_BASED | XF_DISORDER | XF_FAR)) === XF_BASED &&
+      (w[flow + X_FLAGS]! & (XF_BASED | XF_DISORDER)) === XF_BASED &&
       w[flow + X_VERIFIED] === seq &&
       w[flow + X_PRIMARY_HEAD] === 0 &&
       w[flow + X_SECONDARY_HEAD] === 0 &&
@@ -291,7 +288,7 @@ export class StreamComparator {
     return seqDiff(seqAdd(lw[r + R_SEQ]!, lw[r + R_BYTES]!), this.flows.words[flow + X_VERIFIED]!) > 0;
   }
 
-  /** Everything of the PVM up to `next` counts as verified; its pending bytes become history. */
+  /** Everything that the PVM has said up to `next` counts as verified; its pending bytes become history. */
   coverPrimary(flow: number, next: number): void {
     const w = this.flows.words;
     for (let id = w[flow + X_PRIMARY_HEAD]!; id !== 0; ) {
@@ -300,10 +297,7 @@ export class StreamComparator {
       id = follow;
     }
     this.forgetPrimaryList(flow);
-    w[flow + X_VERIFIED] = next;
-    w[flow + X_ISLAND] = next;
-    w[flow + X_ISLAND_END] = next;
-    this.limitSpan(flow, next);
+    this.cover(flow, next);
     this.popSecondary(flow);
   }
 
@@ -321,11 +315,28 @@ export class StreamComparator {
     this.forgetPrimaryList(flow);
     w[flow + X_SECONDARY_HEAD] = 0;
     w[flow + X_SECONDARY_TAIL] = 0;
-    w[flow + X_VERIFIED] = next;
-    w[flow + X_ISLAND] = next;
-    w[flow + X_ISLAND_END] = next;
-    w[flow + X_COVERED] = next;
-    this.limitSpan(flow, next);
+    this.cover(flow, next);
+  }
+
+  /** What the PVM has said beyond the verified range counts as never said. */
+  retract(flow: number): void {
+    const w = this.flows.words;
+    const verified = w[flow + X_VERIFIED]!;
+    w[flow + X_PRIMARY_NEXT] = verified;
+    if (seqDiff(w[flow + X_GAP_END]!, verified) <= 0) return;
+    if (seqDiff(w[flow + X_GAP]!, verified) < 0) w[flow + X_GAP_END] = verified;
+    else w[flow + X_GAP] = w[flow + X_GAP_END]!;
+  }
+
+  /** A packet that was held beside the list, [seq, seq+bytes) of it at `at` of the log, has left: it can tell what was said there. */
+  remember(flow: number, id: number, seq: number, at: number, bytes: number): void {
+    const r = this.log.recordIndex(id);
+    const lw = this.log.words;
+    lw[r + R_SEQ] = seq;
+    lw[r + R_BYTES] = bytes;
+    lw[r + R_AT] = at;
+    if (this.flows.words[flow + X_PRIMARY_HEAD] !== 0) this.forgetPrimaryList(flow);
+    this.pushHistory(flow, id);
   }
 
   /** Takes both lists of a flow that goes away. */
@@ -393,12 +404,19 @@ export class StreamComparator {
     }
   }
 
-  /** Has a checkpoint covered [seq, end)? No window reaches back further than MAX_SEGMENT_AHEAD. */
-  private isCovered(flow: number, seq: number, end: number): boolean {
+  /** Up to `next` everything is verified, from behind the last place that the PVM may have passed by. */
+  private cover(flow: number, next: number): void {
     const w = this.flows.words;
-    const covered = w[flow + X_COVERED]!;
-    if ((w[flow + X_FLAGS]! & XF_COVERED) === 0 || seqDiff(end, covered) > 0) return false;
-    return (covered - seq) >>> 0 <= MAX_SEGMENT_AHEAD;
+    w[flow + X_VERIFIED] = next;
+    w[flow + X_ISLAND] = next;
+    w[flow + X_ISLAND_END] = next;
+    if (w[flow + X_GAP] !== w[flow + X_GAP_END]) {
+      const gapEnd = w[flow + X_GAP_END]!;
+      w[flow + X_BASE] = seqDiff(gapEnd, next) > 0 ? next : gapEnd;
+      w[flow + X_GAP] = gapEnd;
+      w[flow + X_FLAGS] = w[flow + X_FLAGS]! | XF_MIDSTREAM;
+    }
+    this.limitSpan(flow, next);
   }
 
   private isFar(seq: number, from: number): boolean {
@@ -435,13 +453,11 @@ export class StreamComparator {
     if ((to - w[flow + X_BASE]!) >>> 0 > MAX_VERIFIED_SPAN) this.limitSpan(flow, to);
   }
 
-  /** Base and coverage must not fall behind so far that they seem to lie ahead. */
+  /** The base must not fall behind so far that it seems to lie ahead. */
   private limitSpan(flow: number, to: number): void {
     const w = this.flows.words;
     if ((to - w[flow + X_BASE]!) >>> 0 <= MAX_VERIFIED_SPAN) return;
-    const base = seqAdd(to, -MAX_VERIFIED_SPAN);
-    w[flow + X_BASE] = base;
-    if (seqDiff(w[flow + X_COVERED]!, base) < 0) w[flow + X_FLAGS] = w[flow + X_FLAGS]! & ~XF_COVERED;
+    w[flow + X_BASE] = seqAdd(to, -MAX_VERIFIED_SPAN);
   }
 
   /**
@@ -472,10 +488,7 @@ export class StreamComparator {
       w[flow + X_ISLAND] = seqDiff(base, unknownEnd) > 0 ? base : unknownEnd;
       w[flow + X_ISLAND_END] = verified;
     }
-    if (seqDiff(seq, base) < 0) {
-      w[flow + X_BASE] = seq;
-      if (seqDiff(base, seq) > MAX_SEGMENT_AHEAD) w[flow + X_FLAGS] = w[flow + X_FLAGS]! | XF_FAR;
-    }
+    if (seqDiff(seq, base) < 0) w[flow + X_BASE] = seq;
     w[flow + X_VERIFIED] = seq;
     // Behind a held packet of the range that is open again, others may be verified.
     w[flow + X_FLAGS] = w[flow + X_FLAGS]! | XF_DISORDER;

@@ -6,6 +6,8 @@ import {
   X_BASE,
   X_DELTA,
   X_FLAGS,
+  X_GAP,
+  X_GAP_END,
   X_HISTORY,
   X_PRIMARY_ACK,
   X_PRIMARY_FIN,
@@ -30,8 +32,6 @@ import {
   X_VERIFIED,
   XF_AHEAD,
   XF_BASED,
-  XF_COVERED,
-  XF_FAR,
   XF_FAR_ACK,
   XF_MATCHED,
   XF_MIDSTREAM,
@@ -137,7 +137,7 @@ export class TcpComparator {
     const w = this.flows.words;
     const old = w[flow + X_FLAGS]!;
     let flags =
-      (old & (XF_BASED | XF_MIDSTREAM | XF_FAR | XF_PRIMARY_SIDE | XF_SCALE | XF_TSVAL | SCALE_BITS)) | XF_MATCHED;
+      (old & (XF_BASED | XF_MIDSTREAM | XF_PRIMARY_SIDE | XF_SCALE | XF_TSVAL | SCALE_BITS)) | XF_MATCHED;
     if ((old & XF_PRIMARY_ISN) !== 0) {
       flags |= XF_SECONDARY_ISN;
       w[flow + X_SECONDARY_ISN] = w[flow + X_PRIMARY_ISN]!;
@@ -149,11 +149,6 @@ export class TcpComparator {
       }
     }
     w[flow + X_DELTA] = 0;
-    this.stream.alignPrimary(flow, w[flow + X_PRIMARY_NEXT]!);
-    if ((flags & XF_FAR) !== 0) {
-      flags |= XF_MIDSTREAM;
-      w[flow + X_BASE] = w[flow + X_PRIMARY_NEXT]!;
-    } else if ((flags & XF_BASED) !== 0) flags |= XF_COVERED;
     if ((old & XF_PRIMARY_ACK) !== 0 && (old & XF_FAR_ACK) === 0) {
       flags |= XF_PRIMARY_ACK | XF_SECONDARY_ACK;
       w[flow + X_SECONDARY_ACK] = w[flow + X_PRIMARY_ACK]!;
@@ -172,6 +167,7 @@ export class TcpComparator {
     w[flow + X_SECONDARY_NEXT] = w[flow + X_PRIMARY_NEXT]!;
     w[flow + X_SECONDARY_SYN_WINDOW] = w[flow + X_PRIMARY_SYN_WINDOW]!;
     w[flow + X_FLAGS] = flags;
+    this.stream.alignPrimary(flow, w[flow + X_PRIMARY_NEXT]!);
   }
 
   /** SYN of the PVM, new or repeated. EQUAL: matched; WAIT: the SVM's is missing. */
@@ -181,6 +177,7 @@ export class TcpComparator {
     if ((flags & XF_PRIMARY_ISN) === 0) {
       w[flow + X_PRIMARY_ISN] = v.seq;
       w[flow + X_PRIMARY_NEXT] = seqAdd(v.seq, 1);
+      w[flow + X_GAP_END] = w[flow + X_GAP]!;
       flags |= XF_PRIMARY_ISN | XF_PRIMARY_SYN;
       flags &= ~XF_MATCHED;
     } else if (!sameSynOffer(options, w[flow + X_PRIMARY_SYN_OPTIONS]!)) {
@@ -237,12 +234,9 @@ export class TcpComparator {
     if ((v.flags & TCP_ACK) !== 0) flags = this.notePrimaryAck(flow, flags, v.ack, v.window);
     const end = seqAdd(v.seq, v.payloadBytes);
     if (v.payloadBytes > 0 || (v.flags & TCP_FIN) !== 0) {
-      const beyond = seqDiff(end, w[flow + X_PRIMARY_NEXT]!);
-      if ((flags & (XF_BASED | XF_PRIMARY_ISN)) === 0) w[flow + X_PRIMARY_NEXT] = end;
-      else if (beyond > 0 || beyond < -MAX_POSITION_SPAN) {
-        if (beyond > MAX_SEGMENT_AHEAD || beyond < 0) flags |= XF_FAR;
-        w[flow + X_PRIMARY_NEXT] = end;
-      }
+      if ((flags & (XF_BASED | XF_PRIMARY_ISN)) !== 0 && v.seq !== w[flow + X_PRIMARY_NEXT]) {
+        this.notePlace(flow, flags, v.seq, end);
+      } else w[flow + X_PRIMARY_NEXT] = end;
     }
     if ((v.flags & TCP_FIN) !== 0) {
       if ((flags & XF_BASED) === 0 && v.payloadBytes === 0) {
@@ -356,6 +350,36 @@ export class TcpComparator {
     w[flow + X_PRIMARY_ACK] = ack;
     w[flow + X_PRIMARY_WINDOW] = window;
     return flags | XF_PRIMARY_ACK;
+  }
+
+  /** A segment of the PVM that is not simply the next: which places may it have passed by, and which has it come back to? */
+  private notePlace(flow: number, flags: number, seq: number, end: number): void {
+    const w = this.flows.words;
+    const next = w[flow + X_PRIMARY_NEXT]!;
+    const beyond = seqDiff(end, next);
+    let gap = w[flow + X_GAP]!;
+    let gapEnd = w[flow + X_GAP_END]!;
+    const whole = gap === gapEnd;
+    if (beyond > MAX_SEGMENT_AHEAD || beyond < -MAX_POSITION_SPAN) {
+      // Further away than any window allows: of what lies before it nothing is known.
+      gap = seqAdd(seq, -1);
+      gapEnd = seq;
+      w[flow + X_PRIMARY_NEXT] = end;
+    } else if (seqDiff(seq, next) > 0) {
+      if (whole) gap = next;
+      gapEnd = seq;
+      w[flow + X_PRIMARY_NEXT] = end;
+    } else {
+      if ((flags & XF_BASED) !== 0 && seqDiff(end, w[flow + X_BASE]!) < 0) {
+        gap = end;
+        if (whole) gapEnd = w[flow + X_BASE]!;
+      } else if (!whole && seqDiff(end, gapEnd) >= 0) {
+        if (seqDiff(seq, gapEnd) < 0) gapEnd = seqDiff(seq, gap) > 0 ? seq : gap;
+      } else if (!whole && seqDiff(seq, gap) <= 0 && seqDiff(end, gap) > 0) gap = end;
+      if (beyond > 0) w[flow + X_PRIMARY_NEXT] = end;
+    }
+    w[flow + X_GAP] = gap;
+    w[flow + X_GAP_END] = gapEnd;
   }
 
   private scaledSynWindow(window: number, options: number): number {

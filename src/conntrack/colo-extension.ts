@@ -16,8 +16,12 @@ export const X_ISLAND_END = FLOW_USER + 5;
 /** End of what the PVM, the SVM sent. */
 export const X_PRIMARY_NEXT = FLOW_USER + 6; // mrcv_nxt
 export const X_SECONDARY_NEXT = FLOW_USER + 7; // srcv_nxt
-/** Everything before it is covered by the last checkpoint. Valid with XF_COVERED. */
-export const X_COVERED = FLOW_USER + 8;
+/**
+ * [X_GAP, X_GAP_END) reaches over every place that the PVM may have passed by since its stream began; empty when equal. A
+ * checkpoint covers what the PVM had said, so none of this.
+ */
+export const X_GAP = FLOW_USER + 8;
+export const X_GAP_END = FLOW_USER + 42;
 /** Lists of log records with bytes that await the other side, in stream order. */
 export const X_PRIMARY_HEAD = FLOW_USER + 9;
 export const X_PRIMARY_TAIL = FLOW_USER + 10;
@@ -72,7 +76,7 @@ export const X_RELEASED_TSVAL = FLOW_USER + 40;
 export const X_PRIMARY_SYN_WINDOW = FLOW_USER + 41;
 
 /** Words of a primary flow record, even so that a record keeps its place in cache lines. */
-export const PRIMARY_RECORD_WORDS = FLOW_USER + 42;
+export const PRIMARY_RECORD_WORDS = FLOW_USER + 44;
 
 /** X_BASE, X_VERIFIED, X_PRIMARY_NEXT mean something. */
 export const XF_BASED = 1 << 0;
@@ -92,7 +96,7 @@ export const XF_PRIMARY_RST = 1 << 9;
 export const XF_SECONDARY_RST = 1 << 10;
 /** X_RELEASED_ACK and X_RELEASED_EDGE mean something. */
 export const XF_RELEASED = 1 << 11;
-export const XF_COVERED = 1 << 12;
+// Bit 12 is free.
 /** X_*_ISN is known. */
 export const XF_PRIMARY_ISN = 1 << 13;
 export const XF_SECONDARY_ISN = 1 << 14;
@@ -102,8 +106,7 @@ export const XF_AHEAD = 1 << 15;
 export const XF_SCALE = 1 << 16;
 /** Among the held packets one stands behind others that it does not follow in the stream (a repetition). */
 export const XF_DISORDER = 1 << 17;
-/** A segment lay further from the others than any window allows: that the PVM was there says nothing of what lies between. */
-export const XF_FAR = 1 << 18;
+// Bit 18 is free.
 /** X_RELEASED_TSVAL means something. */
 export const XF_TSVAL = 1 << 19;
 /** The PVM has acknowledged more than any window allows: what it acknowledged last says nothing of what lies below. */

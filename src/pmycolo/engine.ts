@@ -564,6 +564,7 @@ export class PrimaryEngine {
       const raised =
         (flags & HF_TCP) !== 0 &&
         this.x.release.raiseTimestamp(hw[h + H_FLOW]!, log.data, copy + hw[h + H_L4]!, partial);
+      if ((flags & HF_TCP) !== 0) this.tcp.remember(slot);
       this.counters.noteHold((nowMs - hw[h + H_TIME]!) | 0);
       if (raised || (flags & HF_DIRTY) !== 0) {
         this.x.acceptRewritten(hw[h + H_ID]!, log.data, at, bytes, partial);
@@ -584,7 +585,7 @@ export class PrimaryEngine {
       if (released) stream.coverPrimary(flow, flows.words[flow + X_PRIMARY_NEXT]!);
       else {
         stream.dropPrimaryList(flow);
-        flows.words[flow + X_PRIMARY_NEXT] = flows.words[flow + X_VERIFIED]!;
+        stream.retract(flow);
       }
     }
   }

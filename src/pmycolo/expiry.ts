@@ -5,8 +5,6 @@ import {
   X_EPOCH,
   X_FLAGS,
   X_HELD_HEAD,
-  X_PRIMARY_NEXT,
-  X_VERIFIED,
   XF_PRIMARY_RST,
   XF_PRIMARY_SYN,
   XF_SECONDARY_RST,
@@ -75,7 +73,7 @@ export class Expiry {
       this.x.dropHeld(flow);
       this.ahead.remove(flow);
       stream.dropPending(flow);
-      w[flow + X_PRIMARY_NEXT] = w[flow + X_VERIFIED]!;
+      stream.retract(flow);
     }
     tracker.packet(flow, true, TCP_RST, 0, nowMs);
     this.x.counters.values[C_RESET_BY_PEER]!++;

@@ -1,7 +1,7 @@
 // TCP packets of both sides on their way into the comparison, and the release of what became verified.
 
 import { CheckpointCause, DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';
-import { R_COPY, R_COPY_BYTES } from '../compare/packet-log';
+import { R_BYTES, R_COPY, R_COPY_BYTES } from '../compare/packet-log';
 import { REFUSAL } from '../compare/tcp';
 import { formatSynOptions, packSynOptions } from '../compare/tcp-syn';
 import {
@@ -382,6 +382,22 @@ export class TcpIntake {
       this.releaseReady(flow, nowMs);
     }
     return EQUAL;
+  }
+
+  /** A held packet leaves without having been compared: should the PVM repeat it, there is its copy to compare with. */
+  remember(slot: number): void {
+    const { holds, log, stream } = this.x;
+    const h = holds.index(slot);
+    const hw = holds.words;
+    const record = hw[h + H_RECORD]!;
+    const r = log.recordIndex(record);
+    const syn = (hw[h + H_FLAGS]! & TCP_SYN) !== 0 ? 1 : 0;
+    const bytes = (hw[h + H_END]! - hw[h + H_SEQ]! - syn) | 0;
+    // Else it is in the list or the history already.
+    if (bytes <= 0 || log.words[r + R_BYTES] !== 0) return;
+    const l4 = this.headerOf(slot);
+    const at = l4 + ((log.data[l4 + 12]! >>> 4) << 2);
+    stream.remember(hw[h + H_FLOW]!, record, seqAdd(hw[h + H_SEQ]!, syn), at, bytes);
   }
 
   /** Data that the PVM sent on or behind its SYN before the SVM's came takes part now that the streams are matched. */

@@ -83,7 +83,8 @@ class Flow {
   isn = 0;
   secondaryIsn = 0;
   said = new Set<string>();
-  coveredEnd = -1;
+  primarySaid = new Set<string>();
+  covered = new Set<string>();
   released = new Set<string>();
   ack = -1;
   edge = -1;
@@ -92,12 +93,13 @@ class Flow {
   leftAck = -1;
   ends = new Set<string>();
   primaryEnds = new Set<string>();
-  primaryEnd = -1;
 
   reopenPrimary(isn: number): void {
     this.incarnation++;
     this.isn = isn;
-    this.coveredEnd = this.primaryAck = this.primaryEdge = this.primaryEnd = this.leftAck = -1;
+    this.primaryAck = this.primaryEdge = this.leftAck = -1;
+    this.primarySaid.clear();
+    this.covered.clear();
     this.released.clear();
     this.primaryEnds.clear();
     if (this.secondaryIncarnation !== this.incarnation) this.forgetSecondary();
@@ -116,13 +118,15 @@ class Flow {
     this.secondaryIncarnation = this.incarnation;
     this.secondaryIsn = this.isn;
     this.forgetSecondary();
-    this.coveredEnd = Math.max(this.coveredEnd, this.primaryEnd);
+    for (const byte of this.primarySaid) this.covered.add(byte);
     this.ack = this.primaryAck;
     this.edge = this.primaryEdge;
     for (const end of this.primaryEnds) this.ends.add(end);
   }
   forget(): void {
-    this.coveredEnd = this.primaryEnd = this.primaryAck = this.primaryEdge = this.leftAck = -1;
+    this.primaryAck = this.primaryEdge = this.leftAck = -1;
+    this.primarySaid.clear();
+    this.covered.clear();
     this.released.clear();
     this.primaryEnds.clear();
     this.secondaryIncarnation = this.incarnation;
@@ -328,8 +332,7 @@ class Model {
     const payload = this.payload(c, bytes);
     const ack = clientBase + c.ack;
     if (c.flags.includes('A')) this.primaryGave(f, ack, c.window, SCALE);
-    if (!c.flags.includes('R') && (bytes > 0 || c.flags.includes('F')))
-      f.primaryEnd = Math.max(f.primaryEnd, c.at + bytes);
+    if (!c.flags.includes('R')) for (let i = 0; i < bytes; i++) f.primarySaid.add(`${c.at + i}=${payload[i]}`);
     if (c.flags.includes('F')) f.primaryEnds.add(`F${c.at + bytes}`);
     if (c.flags.includes('R')) f.primaryEnds.add(`R${c.at}`);
     const packet = buildTcp({
@@ -414,7 +417,7 @@ class Model {
     for (let i = 0; i < sent.payload.length; i++) {
       const at = sent.at + i;
       const key = `${at}=${sent.payload[i]}`;
-      if (!f.said.has(key) && !f.released.has(key) && at >= f.coveredEnd)
+      if (!f.said.has(key) && !f.released.has(key) && !f.covered.has(key))
         throw new Error(`packet ${id}: byte ${key} left unsaid`);
     }
     if (sent.flags === 'SA' && !f.ends.has('SYN') && f.ack !== f.primaryAck)

@@ -205,6 +205,10 @@ async function showStatus(options: CommonOptions): Promise<void> {
       .join('  '),
   );
   for (const node of nodes) if (LOUD.has(String(node.state))) console.log(`!! node ${node.name ?? node.index}: ${String(node.state).toUpperCase()}`);
+  for (const { name, index, rulesMissing } of nodes) {
+    const missing = (rulesMissing ?? []) as string[];
+    if (missing.length > 0) console.log(`!! node ${name ?? index}: RULES ARE GONE (colo rules apply): ${missing.join('; ')}`);
+  }
   printTable(
     ['node', 'name', 'mode', 'state', 'flows', 'held', 'held bytes', 'checkpoints', 'divergences'],
     nodes.map((n) =>
@@ -216,7 +220,7 @@ async function showStatus(options: CommonOptions): Promise<void> {
 }
 
 /** States that an operator must not overlook. */
-const LOUD = new Set(['unprotected', 'guest-dead', 'controller-lost', 'failed-over']);
+const LOUD = new Set(['unprotected', 'rules-missing', 'guest-dead', 'controller-lost', 'failed-over']);
 
 function printFlat(value: unknown, prefix = ''): void {
   if (typeof value !== 'object' || value === null) {

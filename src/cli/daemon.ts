@@ -5,7 +5,8 @@ import { OperatorError } from '../core/errors';
 import { addConfigOptions, type Config, loadConfig, type Role } from '../daemon/config';
 import { Daemon } from '../daemon/daemon';
 import { createLogger } from '../daemon/log';
-import { missingRules } from '../io/rules';
+import { watchRuleNotices } from '../io/rule-notices';
+import { appliedNodes, missingByNode, restoreRules } from '../io/rules';
 import { CAP_NET_ADMIN, CAP_NET_RAW, dropCapabilities } from '../native';
 import { untilSignal } from './signals';
 
@@ -52,7 +53,12 @@ async function run(config: Config, reload: () => Config): Promise<void> {
       log.error({ error: error.message, hint: error.hint }, 'the configuration was not read again, the old bypass rules stay');
     }
   });
-  daemon = await Daemon.start(config, log, () => missingRules(config));
+  daemon = await Daemon.start(config, log, {
+    missing: () => missingByNode(config),
+    applied: () => appliedNodes(config.stateDir),
+    restore: async () => (await restoreRules(config)).changes,
+    watch: watchRuleNotices,
+  });
   await ended;
   await daemon.close();
   log.info('ended');

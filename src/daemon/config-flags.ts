@@ -177,6 +177,12 @@ const FLAGS: readonly Flag[] = [
     description: 'iptables, iptables-nft or iptables-legacy (default iptables)',
   },
   { name: 'no-nftables', path: ['nftables'], kind: 'no', description: 'do without nft' },
+  {
+    name: 'restore-rules',
+    path: ['restoreRules'],
+    kind: 'yes',
+    description: 'the daemon puts rules back that somebody else has flushed',
+  },
 ];
 
 export type FlagValues = Readonly<Record<string, unknown>>;

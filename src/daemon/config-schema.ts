@@ -20,6 +20,7 @@ export const DEFAULTS = {
   logLevel: 'info',
   iptables: 'iptables',
   nftables: true,
+  restoreRules: false,
   limits: {
     ...DEFAULT_LIMITS,
     keptConnections: DEFAULT_KEPT_CONNECTIONS,
@@ -165,6 +166,8 @@ export const configSchema = z.strictObject({
   iptables: oneOf(['iptables', 'iptables-nft', 'iptables-legacy']).default(DEFAULTS.iptables),
   /** False: do without nft. Fragments of the two guests may get mixed up then, and otherProtocols must be `pass`. */
   nftables: flag.default(DEFAULTS.nftables),
+  /** The daemon puts rules back that somebody else has flushed; those that `colo rules remove` took away stay away. */
+  restoreRules: flag.default(DEFAULTS.restoreRules),
   /** For all nodes; a node's own limits go before. */
   limits: limitsSchema.default({}),
 });

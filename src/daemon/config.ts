@@ -30,6 +30,7 @@ export interface Config {
   logLevel: string;
   iptables: string;
   nftables: boolean;
+  restoreRules: boolean;
 }
 
 /** As many complaints at once; more would scroll the first away. */
@@ -110,6 +111,7 @@ function completed(text: ConfigText): Config {
     logLevel: text.logLevel,
     iptables: text.iptables,
     nftables: text.nftables,
+    restoreRules: text.restoreRules,
   };
 }
 

@@ -19,6 +19,7 @@ import type { Logger } from './log';
 import { createRegistry, type NodeMetrics, serveMetrics } from './metrics';
 import type { NodeSettings } from './node-config';
 import { PrimaryNode } from './primary-node';
+import { type HostRules, RulesWatch } from './rules-watch';
 import { SecondaryNode } from './secondary-node';
 import { ensureStateDir, statePath } from './state-file';
 
@@ -27,6 +28,7 @@ export interface DaemonSettings {
   nodes: readonly (NodeSettings & { bypassRules: readonly BypassRuleText[] })[];
   control: { netlinkPort: number; unixPath: string; allowUids: readonly number[] };
   stateDir: string;
+  restoreRules: boolean;
   metricsPort?: number | undefined;
 }
 
@@ -41,6 +43,7 @@ export class Daemon implements ControlActions {
   private readonly netlink: NetlinkCarrier;
   private readonly unix: SeqpacketCarrier;
   private readonly conntrack: ReturnType<typeof watchConntrack>;
+  private readonly rulesWatch: RulesWatch;
   private metricsServer: Server | undefined;
   private timer: NodeJS.Timeout | undefined;
   /** The control state on disk is older than ours: there was no room for it, or no right. */
@@ -51,7 +54,7 @@ export class Daemon implements ControlActions {
   private constructor(
     private readonly settings: DaemonSettings,
     private readonly log: Logger,
-    private readonly missingRules: () => Promise<string[]>,
+    private readonly rules: HostRules,
   ) {
     ensureStateDir(settings.stateDir);
     for (const node of settings.nodes) {
@@ -89,14 +92,18 @@ export class Daemon implements ControlActions {
       allowUids: settings.control.allowUids,
       onChange: () => this.saveControl(),
     });
+    this.rulesWatch = new RulesWatch(
+      rules,
+      settings.nodes.map(({ index }) => index),
+      settings.restoreRules,
+      (index, missing) => this.rulesChanged(index, missing),
+      log,
+    );
   }
 
-  /**
-   * Opens everything and goes on where an earlier process stopped. `missingRules` tells, in words, what this host lacks. Throws
-   * OperatorError.
-   */
-  static async start(settings: DaemonSettings, log: Logger, missingRules: () => Promise<string[]>): Promise<Daemon> {
-    const daemon = new Daemon(settings, log, missingRules);
+  /** Opens everything and goes on where an earlier process stopped. Throws OperatorError. */
+  static async start(settings: DaemonSettings, log: Logger, rules: HostRules): Promise<Daemon> {
+    const daemon = new Daemon(settings, log, rules);
     await daemon.open();
     return daemon;
   }
@@ -106,6 +113,7 @@ export class Daemon implements ControlActions {
     this.netlink.start(this.control);
     this.unix.start(this.control);
     this.timer = setInterval(() => this.tick(), TICK_MS);
+    this.rulesWatch.start();
     if (this.settings.metricsPort !== undefined) {
       this.metricsServer = await serveMetrics(this.settings.metricsPort, createRegistry(() => this.nodeMetrics()));
     }
@@ -115,6 +123,7 @@ export class Daemon implements ControlActions {
   /** Ends without letting anything unverified out. */
   async close(): Promise<void> {
     clearInterval(this.timer);
+    this.rulesWatch.close();
     this.saveControl();
     this.conntrack.close();
     this.netlink.close();
@@ -150,12 +159,27 @@ export class Daemon implements ControlActions {
   /** A node that gets no packets looks well: everything passes it by. */
   private async lookForRules(): Promise<void> {
     try {
-      const missing = await this.missingRules();
+      const missing = [...(await this.rules.missing()).values()].flat();
       if (missing.length === 0) return;
       this.log.warn({ missing }, 'RULES ARE MISSING: what they do not queue is not compared or translated; see colo rules');
     } catch (error) {
       this.log.warn({ error: (error as Error).message }, 'whether the rules are in place cannot be told');
     }
+  }
+
+  private rulesChanged(index: number, missing: readonly string[]): void {
+    const node = this.nodes.get(index)!;
+    if (missing.length > 0) {
+      this.log.error(
+        { index, missing },
+        'RULES ARE GONE: somebody has flushed them, what they do not queue is not compared or translated; colo rules apply',
+      );
+    } else {
+      this.log.warn({ index }, 'the rules are in place');
+    }
+    node.rulesMissing = missing;
+    // What has passed meanwhile nobody has seen.
+    if (missing.length === 0 && node instanceof PrimaryNode) node.unseenPassed();
   }
 
   checkpoint(index: number): ActionResult {
@@ -200,6 +224,7 @@ export class Daemon implements ControlActions {
         guestPort: settings.guestPort,
         forwardPort: settings.forwardPort,
         bypassRules: this.bypass.get(index)!.list().length,
+        rulesMissing: this.rulesWatch.missing(index),
         ...this.nodes.get(index)!.status(),
       };
     }
@@ -218,6 +243,8 @@ export class Daemon implements ControlActions {
         rssBytes: process.memoryUsage.rss(),
         connectionsRefused: this.unix.refused,
         conntrackOverruns: this.conntrack.lost,
+        rulesLost: this.rulesWatch.losses,
+        rulesRestored: this.rulesWatch.restored,
       };
     }
     const m = this.nodes.get(index)!.metrics();

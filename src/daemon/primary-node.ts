@@ -49,6 +49,8 @@ export class PrimaryNode {
   /** Connections of this epoch may be numbered in a way that is not known any more. */
   private numbersLost: boolean;
   private guestDead = false;
+  /** In words; while there is something, the guest's packets may pass unseen. */
+  rulesMissing: readonly string[] = [];
   private dropping = false;
 
   constructor(
@@ -141,6 +143,11 @@ export class PrimaryNode {
     this.guest.flush();
   }
 
+  /** Packets of the guest have passed the queue by, so nobody knows how far its streams are: a checkpoint makes both sides equal. */
+  unseenPassed(): void {
+    if (this.engine.isProtected) this.engine.boundExhausted();
+  }
+
   setBypass(rules: readonly BypassRule[]): void {
     this.engine.setBypass(rules);
   }
@@ -187,13 +194,14 @@ export class PrimaryNode {
     if (this.guestDead) return 'guest-dead';
     if (this.loss.pending) return 'controller-lost';
     if (!this.engine.isProtected) return 'unprotected';
+    if (this.rulesMissing.length > 0) return 'rules-missing';
     return this.engine.isPaused ? 'waiting-for-checkpoint' : 'comparing';
   }
 
   status(): Record<string, unknown> {
     return {
       state: this.state,
-      protected: this.engine.isProtected,
+      protected: this.engine.isProtected && this.rulesMissing.length === 0,
       heldPackets: this.engine.heldPackets,
       heldBytes: this.engine.heldBytes,
       flows: this.engine.flowCount,
@@ -221,7 +229,8 @@ export class PrimaryNode {
       },
       requests: this.engine.counters.requestsByCause(),
       gauges: {
-        protected: this.engine.isProtected ? 1 : 0,
+        protected: this.engine.isProtected && this.rulesMissing.length === 0 ? 1 : 0,
+        rules_missing: this.rulesMissing.length,
         held_packets: this.engine.heldPackets,
         held_bytes: this.engine.heldBytes,
         flows: this.engine.flowCount,

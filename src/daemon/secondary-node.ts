@@ -39,6 +39,8 @@ export class SecondaryNode {
   private readonly guest: NfQueue;
   private readonly forward: NfQueue;
   private closed = false;
+  /** In words; while there is something, packets may pass untranslated. */
+  rulesMissing: readonly string[] = [];
   private readonly addresses = new GuestAddresses();
   private readonly claims: { close(): void };
   private takeover: Takeover | undefined;
@@ -144,7 +146,8 @@ export class SecondaryNode {
   }
 
   get state(): string {
-    return this.engine.failedOver ? 'failed-over' : 'translating';
+    if (this.engine.failedOver) return 'failed-over';
+    return this.rulesMissing.length > 0 ? 'rules-missing' : 'translating';
   }
 
   status(): Record<string, unknown> {
@@ -171,6 +174,7 @@ export class SecondaryNode {
       requests: {},
       gauges: {
         failed_over: this.engine.failedOver ? 1 : 0,
+        rules_missing: this.rulesMissing.length,
         flows: this.engine.status().flows,
         addresses_claimed: this.addresses.list().length,
         guest_queue_length: guest.queued,

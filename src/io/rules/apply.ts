@@ -22,8 +22,24 @@ export interface RulesReport {
 
 /** Rejects with OperatorError; a node that could not be finished is taken back unless it had rules before. */
 export function applyRules(config: RuleConfig): Promise<RulesReport> {
-  const plan = planOf(config);
-  return Journal.use(plan.stateDir, async (journal) => {
+  return apply(config, false);
+}
+
+/** Puts back what is missing of rules that were applied before, and does nothing where they were not, or were removed. */
+export function restoreRules(config: RuleConfig): Promise<RulesReport> {
+  return apply(config, true);
+}
+
+/** Nodes whose rules were applied, and not removed. */
+export function appliedNodes(stateDir: string): ReadonlySet<number> {
+  return Journal.nodes(stateDir);
+}
+
+function apply(config: RuleConfig, onlyApplied: boolean): Promise<RulesReport> {
+  return Journal.use(config.stateDir, async (journal) => {
+    const nodes = onlyApplied ? config.nodes.filter(({ index }) => journal.knows(index)) : config.nodes;
+    if (nodes.length === 0) return { changes: [], warnings: [] };
+    const plan = planOf({ ...config, nodes });
     const { warnings } = await checkPlan(plan);
     const report = { changes: [], warnings };
     const before = plan.nodes.filter(({ node }) => journal.knows(node.index)).map(({ node }) => node.index);
@@ -94,7 +110,7 @@ async function applyNode(plan: Plan, node: NodePlan, journal: Journal, report: R
   // The rules come before the ports: no packet of the guest passes between.
   if (node.nft.length > 0) await applyNft(node);
   const rules = await replaceRules(plan.iptables, node.comment, node.iptables);
-  if (fresh || rules === 0)
+  if (fresh || rules !== 2 * node.iptables.length)
     report.changes.push(`${2 * node.iptables.length} iptables rules, ${node.nft.length} nft tables`);
   for (const bridge of node.bridges) {
     for (const port of bridge.ports) await applyPort(plan, node, port, bridge, journal, report);

@@ -1,8 +1,8 @@
 // The kernel's side of a node: what `colo rules` shows, applies and removes.
 
-export { applyRules, type RulesReport } from './apply';
+export { appliedNodes, applyRules, restoreRules, type RulesReport } from './apply';
 export { checkRules } from './check';
 export { showLines, undoLines } from './commands';
-export { missingRules } from './missing';
+export { missingByNode, missingRules } from './missing';
 export { planOf, type RuleConfig, type RuleNode } from './plan';
 export { removeRules } from './remove';

@@ -47,6 +47,13 @@ export class Journal {
     }
   }
 
+  /** Nodes that rules were applied for, without waiting for whoever changes them now. */
+  static nodes(dir: string): ReadonlySet<number> {
+    const journal = new Journal(dir);
+    journal.read();
+    return new Set(Object.keys(journal.content.nodes).map(Number));
+  }
+
   private async open(): Promise<void> {
     try {
       mkdirSync(this.dir, { recursive: true, mode: 0o700 });

@@ -2,37 +2,47 @@
 
 import { run } from '../exec';
 import { links } from '../link';
+import { readSysctl, sysctlName } from '../sysctl';
 import { FAMILIES, programOf, savedRules, TABLES } from './iptables';
 import { cookieOf } from './marks';
 import { mirrorState } from './mirror';
-import { nftTables } from './nft';
+import { nftInPlace } from './nft';
 import { type IptablesRule, type NodePlan, planOf, type RuleConfig } from './plan';
 
 /** For `colo doctor`: what `colo rules apply` would still do for the packets, in words. */
 export async function missingRules(config: RuleConfig): Promise<string[]> {
+  const names = new Map(config.nodes.map(({ index, name }) => [index, name]));
+  return [...(await missingByNode(config))].flatMap(([index, texts]) => texts.map((text) => `${names.get(index)}: ${text}`));
+}
+
+/** The same by node index; a node that lacks nothing is left out. Rejects with OperatorError. */
+export async function missingByNode(config: RuleConfig): Promise<Map<number, string[]>> {
   const plan = planOf(config);
   const known = await links();
-  const tables = plan.nftables ? await nftTables() : new Set<string>();
-  const out: string[] = [];
+  const host = plan.sysctls.filter(({ path, value }) => readSysctl(path) !== value);
+  const out = new Map<number, string[]>();
   for (const node of plan.nodes) {
-    const { name, guestPort } = node.node;
-    const say = (text: string) => out.push(`${name}: ${text}`);
+    const { index, guestPort } = node.node;
+    const missing = host.map(({ path, value }) => `sysctl ${sysctlName(path)} is not ${value}`);
     for (const { name: bridge } of node.bridges) {
       const link = known.get(bridge);
-      if (!link) say(`no bridge ${bridge}`);
-      else if (!link.nfCallIptables || !link.nfCallIp6tables) say(`${bridge} does not call iptables`);
+      if (!link) missing.push(`no bridge ${bridge}`);
+      else if (!link.nfCallIptables || !link.nfCallIp6tables) missing.push(`${bridge} does not call iptables`);
     }
     // After a failover the guest's port is in the outer bridge, and belongs there.
     const strays = node.bridges.flatMap(({ name: home, ports }) =>
       ports.filter((port) => known.get(port)?.master !== home && !(plan.role === 'secondary' && port === guestPort)),
     );
-    for (const port of strays) say(`${port} is not in its bridge`);
-    if (!(await iptablesInPlace(plan.iptables, node))) say('iptables rules missing');
-    if (node.nft.some(({ family, table }) => !tables.has(`${family} ${table}`))) say('nft tables missing');
-    if (node.mirror && known.has(node.mirror.from)) {
-      const { to } = await mirrorState(node.mirror.from, cookieOf(node.node.index));
-      if (to !== node.mirror.to) say('no mirror');
+    for (const port of strays) missing.push(`${port} is not in its bridge`);
+    if (!(await iptablesInPlace(plan.iptables, node))) missing.push('iptables rules missing');
+    for (const { family, table, statements } of node.nft) {
+      if (!(await nftInPlace(family, table, node.comment, statements))) missing.push(`nft table ${family} ${table} missing or changed`);
     }
+    if (node.mirror && known.has(node.mirror.from)) {
+      const { to } = await mirrorState(node.mirror.from, cookieOf(index));
+      if (to !== node.mirror.to) missing.push('no mirror');
+    }
+    if (missing.length > 0) out.set(index, missing);
   }
   return out;
 }

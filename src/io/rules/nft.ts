@@ -41,6 +41,22 @@ export async function nftTables(): Promise<Set<string>> {
   return new Set(out.nftables.flatMap(({ table }) => (table ? [`${table.family} ${table.name}`] : [])));
 }
 
+/** Whether a table has as many of our rules as it was given: a flushed one is there, and empty. */
+export async function nftInPlace(
+  family: string,
+  table: string,
+  comment: string,
+  statements: readonly string[],
+): Promise<boolean> {
+  const marked = (lines: readonly string[]): number => lines.filter((line) => line.includes(`"${comment}"`)).length;
+  try {
+    return marked((await run('nft', ['list', 'table', family, table])).split('\n')) === marked(statements);
+  } catch (error) {
+    if (error instanceof CommandError && error.status !== undefined) return false;
+    throw error;
+  }
+}
+
 /** Makes a node's tables, in the place of older ones, in one transaction. */
 export async function applyNft(plan: NodePlan): Promise<void> {
   const lines: string[] = [];

@@ -22,6 +22,7 @@ import {
   X_VERIFIED,
   XF_BASED,
   XF_DISORDER,
+  XF_LEFT,
   XF_MIDSTREAM,
 } from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
@@ -89,7 +90,7 @@ export class StreamComparator {
     w[flow + X_VERIFIED] = seq;
     w[flow + X_ISLAND] = seq;
     w[flow + X_ISLAND_END] = seq;
-    w[flow + X_FLAGS] = (w[flow + X_FLAGS]! | XF_BASED) & ~XF_MIDSTREAM;
+    w[flow + X_FLAGS] = (w[flow + X_FLAGS]! | XF_BASED) & ~(XF_MIDSTREAM | XF_LEFT);
   }
 
   /** The stream is seen first at seq, in its middle: what lies before may still be repeated. */

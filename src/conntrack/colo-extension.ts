@@ -75,6 +75,9 @@ export const X_RELEASED_TSVAL = FLOW_USER + 40;
 /** Window of the PVM's last SYN as it stands there. */
 export const X_PRIMARY_SYN_WINDOW = FLOW_USER + 41;
 
+/** Copies of a held packet's bytes have left up to here. Speaks of the held packet within which it lies, of none otherwise. Valid with XF_LEFT. */
+export const X_LEFT = FLOW_USER + 43;
+
 /** Words of a primary flow record, even so that a record keeps its place in cache lines. */
 export const PRIMARY_RECORD_WORDS = FLOW_USER + 44;
 
@@ -114,4 +117,10 @@ export const XF_FAR_ACK = 1 << 20;
 /** X_*_RST is what a RST without a number of its own acknowledges: a number of the peer's. */
 export const XF_PRIMARY_REFUSED = 1 << 21;
 export const XF_SECONDARY_REFUSED = 1 << 22;
+/** Its first held packet may have a beginning to send. */
+export const XF_PREFIX_NOTED = 1 << 23;
+/** The SVM's last content bore PSH or FIN: nothing more of it is on the way. */
+export const XF_SECONDARY_PUSHED = 1 << 28;
+/** X_LEFT means something. */
+export const XF_LEFT = 1 << 29;
 export const XF_SCALE_SHIFT = 24;

@@ -48,5 +48,20 @@ export const RELEASE_SCAN_LIMIT = 32;
 /** Pending records that are looked at to tell whether the PVM repeats itself. */
 export const REPEAT_SEARCH_LIMIT = 64;
 
+/**
+ * Flows of which the verified beginning of a held packet waits to be sent: as many as some batches have packets. One more waits for
+ * its next packet (`prefix_list_full`).
+ */
+export const MAX_PREFIX_FLOWS = 1024;
+
+/**
+ * Bytes of an IP packet that is cut from a held one, at most. A held packet may be one that hardware segments, and its segments' size
+ * is not known: this is what every link with IPv6 takes (RFC 8200 section 5), and in practice every path.
+ */
+export const PREFIX_PACKET_BYTES = 1280;
+
+/** An SVM that has not said PSH and no more for so long waits all the same; within it, at a gigabit, 250 kB more would have come. */
+export const PREFIX_PATIENCE_MS = 2;
+
 /** A repetition up to this size was never segmented by the sender's hardware, so cutting its payload off is safe; one MTU. */
 export const MAX_PROBE_SOURCE_BYTES = 1500;

@@ -15,6 +15,7 @@ export const TCP_SYN = 0x02;
 export const TCP_RST = 0x04;
 export const TCP_PSH = 0x08;
 export const TCP_ACK = 0x10;
+export const TCP_URG = 0x20;
 
 /** Reused for every packet: nothing is allocated on the packet path. All integers are host order, unsigned. */
 export class PacketView {

@@ -21,6 +21,7 @@ import {
   PrimaryCounters,
 } from './counters';
 import { H_ID, HF_HEAD_SHIFT, Holds, NO_FLOW } from './holds';
+import { PrefixOutlet } from './prefix-outlet';
 import { TcpRelease } from './tcp-release';
 
 /** What the engine asks of its surroundings. Each PVM packet gets exactly one of the three verdicts. */
@@ -33,6 +34,11 @@ export interface PrimaryActions {
   /** These bytes leave instead, with the frame's headers before them as above. A partial checksum is to be completed. */
   acceptRewritten(id: number, buf: Buffer, off: number, len: number, partialChecksum: boolean): void;
   drop(id: number): void;
+  /**
+   * One more packet leaves: the verified beginning of the packet `id`, which stays held. Bytes and headers as above, the checksums are
+   * whole. False: it cannot be sent. Nothing may be asked of the engine meanwhile. Without it no beginnings leave.
+   */
+  emit?(id: number, buf: Buffer, off: number, len: number): boolean;
   /** At most once an epoch. */
   requestCheckpoint(cause: CheckpointCause): void;
 }
@@ -58,6 +64,7 @@ export class PrimaryContext {
   readonly stream: StreamComparator;
   readonly tcp: TcpComparator;
   readonly release: TcpRelease;
+  readonly prefixes: PrefixOutlet;
   readonly wheel: TimerWheel;
   readonly tracker: TcpTracker;
   epoch = 0;
@@ -77,6 +84,7 @@ export class PrimaryContext {
     this.stream = new StreamComparator(this.flows, this.log, this.difference);
     this.tcp = new TcpComparator(this.flows, this.stream, this.difference, translated);
     this.release = new TcpRelease(this.flows, this.counters);
+    this.prefixes = new PrefixOutlet(this);
     this.wheel = new TimerWheel(this.flows.words, PRIMARY_RECORD_WORDS, FLOW_DEADLINE);
     this.tracker = new TcpTracker(this.flows, this.wheel);
     this.log.owner = this;

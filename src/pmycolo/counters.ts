@@ -15,6 +15,11 @@ export const PRIMARY_COUNTER_NAMES = [
   'held_total',
   'compared_packets',
   'probes_sent',
+  'prefixes_sent',
+  'prefix_bytes',
+  'prefixes_unsent',
+  'prefix_list_full',
+  'held_already_left',
   'ack_lowered',
   'window_lowered',
   'timestamp_raised',
@@ -66,6 +71,11 @@ export const C_DROPPED = at('dropped_packets');
 export const C_HELD_TOTAL = at('held_total');
 export const C_COMPARED = at('compared_packets');
 export const C_PROBES = at('probes_sent');
+export const C_PREFIXES_SENT = at('prefixes_sent');
+export const C_PREFIX_BYTES = at('prefix_bytes');
+export const C_PREFIXES_UNSENT = at('prefixes_unsent');
+export const C_PREFIX_LIST_FULL = at('prefix_list_full');
+export const C_HELD_ALREADY_LEFT = at('held_already_left');
 export const C_ACK_LOWERED = at('ack_lowered');
 export const C_WINDOW_LOWERED = at('window_lowered');
 export const C_TIMESTAMP_RAISED = at('timestamp_raised');

@@ -338,6 +338,14 @@ export class PrimaryEngine {
     return this.pairs.pair(p, pOff, pLen, s, sOff, sLen, differing, partialChecksum, zone, nowMs);
   }
 
+  /**
+   * All that arrived together was handed in, and what it let out is on its way: now what is verified of held packets' beginnings leaves.
+   * For what has to wait a moment for more of the SVM's, nextDeadlineMs tells when.
+   */
+  endBatch(nowMs: number): void {
+    if (this.protectedNow && !this.paused) this.x.prefixes.send(nowMs);
+  }
+
   /** DO_CHECKPOINT: the guests are stopped and equal. Everything the PVM has said is released, in order of arrival. */
   checkpoint(nowMs: number): void {
     this.counters.values[C_CHECKPOINTS]!++;
@@ -355,8 +363,9 @@ export class PrimaryEngine {
 
   /** When tick() wants to be called beside its regular times, by the clock of nowMs; Infinity: at no time. */
   get nextDeadlineMs(): number {
-    if (!this.protectedNow || this.delayed === undefined) return Number.POSITIVE_INFINITY;
-    return this.pace.opensMs;
+    if (!this.protectedNow) return Number.POSITIVE_INFINITY;
+    const requestMs = this.delayed === undefined ? Number.POSITIVE_INFINITY : this.pace.opensMs;
+    return this.paused ? requestMs : Math.min(requestMs, this.x.prefixes.deadlineMs);
   }
 
   /** The operator's word: what is held now leaves unverified, in order. Comparing goes on behind it. */
@@ -435,6 +444,7 @@ export class PrimaryEngine {
   tick(nowMs: number): void {
     this.nowMs = nowMs;
     this.expiry.tick(nowMs);
+    this.endBatch(nowMs);
     this.askDelayed(nowMs);
     if (!this.protectedNow || this.paused || nowMs < this.pace.opensMs) return;
     const { holds } = this.x;
@@ -599,6 +609,7 @@ export class PrimaryEngine {
     this.x.log.newEpoch();
     this.x.epoch = this.x.log.epoch;
     this.ahead.clear();
+    this.x.prefixes.clear();
     this.paused = false;
     this.requested = false;
     this.delayed = undefined;

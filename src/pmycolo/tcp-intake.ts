@@ -17,6 +17,7 @@ import {
   XF_DISORDER,
   XF_MATCHED,
   XF_PRIMARY_SYN,
+  XF_SECONDARY_PUSHED,
 } from '../conntrack/colo-extension';
 import { FLOW_DEADLINE } from '../conntrack/flow-table';
 import { TCP_TIMEOUTS } from '../conntrack/timeouts';
@@ -24,11 +25,12 @@ import { read16, read32 } from '../core/big-endian';
 import { MAX_PROBE_SOURCE_BYTES, RELEASE_SCAN_LIMIT } from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
 import { bearsOnlyTimestamp, nopOut, nopOutKind, parseTcpOptions, TcpOptionKind, TcpOptions, timestampOffset } from '../packet/tcp-options';
-import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
+import { type PacketView, TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, TCP_URG } from '../packet/view';
 import type { PrimaryContext } from './context';
 import {
   C_ACK_REPEATED,
   C_COMPARED,
+  C_HELD_ALREADY_LEFT,
   C_MPTCP_REMOVED,
   C_PRIMARY_FLOWS_FULL,
   C_PRIMARY_MALFORMED,
@@ -219,7 +221,11 @@ export class TcpIntake {
         return outcome;
       }
     }
-    if (acksWait) {
+    if (v.payloadBytes > 0 || (v.flags & TCP_FIN) !== 0) {
+      const pushed = (v.flags & (TCP_PSH | TCP_FIN)) !== 0 ? XF_SECONDARY_PUSHED : 0;
+      w[flow + X_FLAGS] = (w[flow + X_FLAGS]! & ~XF_SECONDARY_PUSHED) | pushed;
+    }
+    if (acksWait || w[flow + X_HELD_HEAD] !== 0) {
       const at = timestampOffset(buf, v.l4);
       if (at >= 0) this.echo = read32(buf, at + 4);
     }
@@ -265,19 +271,45 @@ export class TcpIntake {
     // In a list in stream order nothing behind the first that waits can be verified.
     const disorder = (fw[flow + X_FLAGS]! & XF_DISORDER) !== 0;
     let passed = 0;
+    let leftFrom = 0;
+    let leftTo = 0;
     for (let slot = fw[flow + X_HELD_HEAD]!; slot !== 0 && passed < RELEASE_SCAN_LIMIT; ) {
       const h = x.holds.index(slot);
       const next = hw[h + H_FLOW_NEXT]!;
       const flags = hw[h + H_FLAGS]! & HF_TCP_FLAGS;
       if (x.tcp.isVerified(flow, hw[h + H_SEQ]!, hw[h + H_END]!, flags) && x.release.contentMayLeave(flow, flags)) {
-        this.leaveHeld(slot, nowMs);
+        const seq = hw[h + H_SEQ]!;
+        const end = hw[h + H_END]!;
+        if (leftTo !== leftFrom && seqDiff(seq, leftFrom) >= 0 && seqDiff(end, leftTo) <= 0 && this.saysNoMore(flow, slot)) {
+          this.dropHeld(slot);
+        } else {
+          if (leftTo === leftFrom || seqDiff(seq, leftTo) > 0) leftFrom = seq;
+          leftTo = end;
+          this.leaveHeld(slot, nowMs);
+        }
       } else {
         if (!disorder) break;
         passed++;
       }
       slot = next;
     }
-    if (disorder && fw[flow + X_HELD_HEAD] === 0) fw[flow + X_FLAGS] = fw[flow + X_FLAGS]! & ~XF_DISORDER;
+    if (fw[flow + X_HELD_HEAD] !== 0) x.prefixes.note(flow, this.echo, nowMs);
+    else if (disorder) fw[flow + X_FLAGS] = fw[flow + X_FLAGS]! & ~XF_DISORDER;
+  }
+
+  /** Of a held packet whose bytes have just left in others: does the peer know what else it says? */
+  private saysNoMore(flow: number, slot: number): boolean {
+    const { holds, release } = this.x;
+    const flags = holds.words[holds.index(slot) + H_FLAGS]!;
+    if ((flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_URG | TCP_ACK)) !== TCP_ACK) return false;
+    return release.wasToldAtLeast(flow, this.ackAt(this.headerOf(slot)));
+  }
+
+  private dropHeld(slot: number): void {
+    const { holds, counters } = this.x;
+    counters.values[C_HELD_ALREADY_LEFT]!++;
+    this.x.drop(holds.words[holds.index(slot) + H_ID]!);
+    holds.remove(slot);
   }
 
   /** Whether the last pure acknowledgement that waits says the same. */

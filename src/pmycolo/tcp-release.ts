@@ -66,6 +66,12 @@ export class TcpRelease {
     return (w[flow + X_FLAGS]! & XF_RELEASED) !== 0 && w[flow + X_RELEASED_ACK] === ack;
   }
 
+  /** Was the peer told as much? */
+  wasToldAtLeast(flow: number, ack: number): boolean {
+    const w = this.flows.words;
+    return (w[flow + X_FLAGS]! & XF_RELEASED) !== 0 && seqDiff(ack, w[flow + X_RELEASED_ACK]!) <= 0;
+  }
+
   /** A window clamped to nothing would stop the peer. */
   staysOpen(flow: number, ack: number, window: number): boolean {
     return window === 0 || this.grantedWindow(flow, ack, window, false) > 0;

@@ -303,8 +303,13 @@ export class CompareDevice {
   }
 
   private turnDone(): void {
+    this.endBatch();
     this.flush();
     if (!this.draining) this.pairs.linger();
+  }
+
+  private endBatch(): void {
+    this.comparison.endBatch(this.nowMs);
   }
 
   private flush(): void {

@@ -10,7 +10,7 @@
 //   < 14 bytes      dropped                          dropped
 //
 // VLAN tags are looked through; what is in different VLANs never meets. A virtio-net header is never compared: it leaves with its
-// frame as it came, but for a packet that the engine had to cut short, whose header would ask for what is done already.
+// frame as it came, but for a packet that the engine had to cut short or from another, whose header would ask for what is done already.
 
 import type { CheckpointCause } from '../compare/outcome';
 import { DEFAULT_LIMITS, type EngineLimits } from '../core/limits';
@@ -130,6 +130,7 @@ export class FrameComparison {
       drop: (id) => {
         if (id >>> ID_SLOT_SHIFT !== 0) this.held.release(id >>> ID_SLOT_SHIFT);
       },
+      emit: (id, buf, off, len) => this.emit(id, buf, off, len),
       requestCheckpoint: onRequest,
     };
     this.engine = new PrimaryEngine(
@@ -235,6 +236,11 @@ export class FrameComparison {
     c[C_PRIMARY_FRAMES]!++;
     c[C_SECONDARY_FRAMES]!++;
     return result;
+  }
+
+  /** All that came together was handed in (PrimaryEngine.endBatch). */
+  endBatch(nowMs: number): void {
+    this.engine.endBatch(nowMs);
   }
 
   /** Both guests are stopped and equal, and all that they had said before was handed in. */
@@ -378,7 +384,18 @@ export class FrameComparison {
     const at = this.write(vnetBytes, buf, off - head, head + len);
     if (at < 0 || partial || !wasPartial) return;
     this.counters.values[C_OFFLOADS_CLEARED]!++;
-    clearOffloads(this.sink.out, at);
+    clearOffloads(this.sink.out, at, vnetBytes);
+  }
+
+  /** The verified beginning of a held packet. Not of one that came in fragments: its frames' headers are those of parts. */
+  private emit(id: number, buf: Buffer, off: number, len: number): boolean {
+    if (id >>> ID_SLOT_SHIFT !== 0) return false;
+    const head = (id >>> ID_HEAD_SHIFT) & ID_SIZE_MASK;
+    const vnetBytes = id & ID_SIZE_MASK;
+    const at = this.write(vnetBytes, buf, off - head, head + len);
+    if (at < 0) return false;
+    if (vnetBytes > 0) clearOffloads(this.sink.out, at, vnetBytes);
+    return true;
   }
 
   /** Lets a frame out; returns where its copy stands in the sink's buffer, or -1. */

@@ -11,6 +11,6 @@ export function isPartial(buf: Uint8Array, off: number, vnetBytes: number): bool
 }
 
 /** The frame behind has a whole checksum now and is one packet: nothing is left to be done for it. */
-export function clearOffloads(buf: Uint8Array, off: number): void {
-  buf.fill(0, off, off + OFFLOAD_BYTES);
+export function clearOffloads(buf: Uint8Array, off: number, vnetBytes: number): void {
+  buf.fill(0, off, off + Math.min(vnetBytes, OFFLOAD_BYTES));
 }

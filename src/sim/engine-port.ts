@@ -14,6 +14,7 @@ export interface PrimaryPort {
   secondaryAddressRequest(): void;
   conntrackDestroyed(key: Uint32Array): void;
   conntrackReset(key: Uint32Array, nowMs: number): void;
+  endBatch(nowMs: number): void;
   tick(nowMs: number): void;
   /** When tick() wants to be called beside its regular times; Infinity: at no time. */
   readonly nextDeadlineMs: number;

@@ -73,6 +73,10 @@ class RealPrimary implements PrimaryPort {
     this.engine.secondaryAddressRequest();
   }
 
+  endBatch(nowMs: number): void {
+    this.engine.endBatch(nowMs);
+  }
+
   tick(nowMs: number): void {
     this.engine.tick(nowMs);
   }

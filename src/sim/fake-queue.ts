@@ -31,6 +31,7 @@ export class FakeQueue {
   private waiting: number[] = [];
   private nextId = 1;
   private listener: ((id: number, packet: SimPacket) => void) | null = null;
+  private endBatch = (): void => {};
   private scheduled = false;
 
   constructor(
@@ -63,8 +64,9 @@ export class FakeQueue {
     this.schedule();
   }
 
-  listen(listener: (id: number, packet: SimPacket) => void): void {
+  listen(listener: (id: number, packet: SimPacket) => void, endBatch: () => void = () => {}): void {
     this.listener = listener;
+    this.endBatch = endBatch;
   }
 
   /** The socket is gone, with the process: all that is held is lost. */
@@ -83,6 +85,7 @@ export class FakeQueue {
       if (!this.listener) return;
       this.listener(id, this.held.get(id)!);
     }
+    if (this.listener && batch.length > 0) this.endBatch();
   }
 
   /** Takes the packet out for its verdict; null (and a broken rule) when there is none to give. */
@@ -98,6 +101,11 @@ export class FakeQueue {
     this.held.delete(id);
     this.counts[verdict]++;
     return packet;
+  }
+
+  /** The packet that waits under this id. */
+  waitingFor(id: number): SimPacket | undefined {
+    return this.held.get(id);
   }
 
   /** Ids that have no verdict yet, oldest first. */

@@ -1,6 +1,7 @@
 // Planted mistakes, each made by wrapping an engine that is right: the simulation must find every one of them, else it
 // would not find such a mistake in an engine either.
 
+import { PREFIX_PACKET_BYTES } from '../core/limits';
 import type { PrimaryActions } from '../pmycolo/engine';
 import {
   ACCEPT,
@@ -11,11 +12,13 @@ import {
   type SecondaryFiles,
   type SecondaryPort,
 } from './engine-port';
-import { ipHeaderBytes, PROTO_TCP, writeChecksum } from './wire';
+import { CLIENT_HOST, GUEST_HOST, ipHeaderBytes, PROTO_TCP, writeChecksum, writeIp } from './wire';
 
 const ACK_FIELD = 8;
 const WINDOW_FIELD = 14;
 const SEQ_FIELD = 4;
+const OFFSET_FIELD = 12;
+const FLAGS_FIELD = 13;
 /** Behind NOP NOP and the option's head, as the simulated guests place it. */
 const TIME_FIELD = 24;
 
@@ -51,6 +54,9 @@ class Primary implements PrimaryPort {
   }
   conntrackReset(key: Uint32Array, nowMs: number): void {
     this.inner.conntrackReset(key, nowMs);
+  }
+  endBatch(nowMs: number): void {
+    this.inner.endBatch(nowMs);
   }
   tick(nowMs: number): void {
     this.inner.tick(nowMs);
@@ -108,6 +114,60 @@ class ReleasesUnseen extends Primary {
   override primary(id: number, buf: Buffer, off: number, len: number): void {
     this.actions.accept(id, buf, off, len);
   }
+}
+
+/** Copies that were cut from held packets leave with more of them. */
+class CutsWrongly extends Primary {
+  constructor(
+    inner: PrimaryPort,
+    private readonly given: Map<number, Buffer>,
+  ) {
+    super(inner);
+  }
+  override primary(id: number, buf: Buffer, off: number, len: number, partial: boolean, nowMs: number): void {
+    this.given.set(id, Buffer.from(buf.subarray(off, off + len)));
+    if (this.given.size > 500) this.given.delete(this.given.keys().next().value!);
+    super.primary(id, buf, off, len, partial, nowMs);
+  }
+}
+
+/** A mistake in the cutting: `wrong` makes of a copy, and the packet that it was cut from, what leaves instead. */
+function cutting(name: string, wrong: (copy: Buffer, held: Buffer) => Buffer): Mutation {
+  return {
+    name,
+    make: (right) => ({
+      ...right,
+      primary: (plan, files, actions) => {
+        const given = new Map<number, Buffer>();
+        const emit: PrimaryActions['emit'] = (id, buf, off, len) => {
+          const out = wrong(Buffer.from(buf.subarray(off, off + len)), given.get(id)!);
+          const family = out[0]! >>> 4 === 4 ? 4 : 6;
+          writeIp(out, family, PROTO_TCP, GUEST_HOST, CLIENT_HOST, family === 4 ? out.readUInt16BE(4) : 0);
+          writeChecksum(out, family, PROTO_TCP, false);
+          return actions.emit!(id, out, 0, out.length);
+        };
+        return new CutsWrongly(right.primary(plan, files, { ...bound(actions), emit }), given);
+      },
+    }),
+  };
+}
+
+/** The held packet's own flags. */
+function withItsFlags(copy: Buffer, held: Buffer): Buffer {
+  const flags = ipHeaderBytes(copy[0]! >>> 4 === 4 ? 4 : 6) + FLAGS_FIELD;
+  copy[flags] = held[flags]!;
+  return copy;
+}
+
+/** A byte of what follows, where there is one. */
+function oneByteMore(copy: Buffer, held: Buffer): Buffer {
+  const l4 = ipHeaderBytes(copy[0]! >>> 4 === 4 ? 4 : 6);
+  const payload = l4 + (copy[l4 + OFFSET_FIELD]! >>> 4) * 4;
+  const skipped = (copy.readUInt32BE(l4 + SEQ_FIELD) - held.readUInt32BE(l4 + SEQ_FIELD)) >>> 0;
+  const end = payload + skipped + (copy.length - payload);
+  // A piece of the greatest size is none to lengthen: that would be another mistake.
+  if (copy.length >= PREFIX_PACKET_BYTES) return copy;
+  return Buffer.concat([copy, held.subarray(end, end + 1)]);
 }
 
 /** A DO_CHECKPOINT that is obeyed once more, after the guests have gone on. */
@@ -353,6 +413,8 @@ export const MUTATIONS: readonly Mutation[] = [
       secondary: (_files: SecondaryFiles, nowMs) => right.secondary(right.secondaryFiles(), nowMs),
     }),
   },
+  cutting("a copy keeps its packet's flags", withItsFlags),
+  cutting('a copy is one byte too long', oneByteMore),
   {
     name: 'checkpoints follow each other at once',
     make: (right) => ({
@@ -400,6 +462,7 @@ function bound(actions: PrimaryActions): PrimaryActions {
     accept: (id, buf, off, len) => actions.accept(id, buf, off, len),
     acceptRewritten: (id, buf, off, len, partial) => actions.acceptRewritten(id, buf, off, len, partial),
     drop: (id) => actions.drop(id),
+    emit: (id, buf, off, len) => actions.emit!(id, buf, off, len),
     requestCheckpoint: (cause) => actions.requestCheckpoint(cause),
   };
 }

@@ -2,7 +2,7 @@
 // one is reused), restart by kill -9, and files that outlive it.
 
 import { seqDiff } from '../core/seq32';
-import { rewriteFault } from './check/rewrite';
+import { copyFault, rewriteFault } from './check/rewrite';
 import {
   ACCEPT,
   ACCEPT_REWRITTEN,
@@ -31,7 +31,7 @@ export interface NodeSurroundings {
   readonly queueLatencyUs: number;
   /** Engine time at virtual time 0, in ms. */
   readonly baseMs: number;
-  broken(rule: string, what: string): void;
+  broken(rule: string, what: string): never;
   note(code: number, x: number, y: number, text: () => string): void;
 }
 
@@ -104,6 +104,8 @@ export class PrimaryNode extends DaemonNode<PrimaryPort> {
   readonly most = { packets: 0, bytes: 0, flows: 0 };
   private given = new Set<number>();
   private armedForMs = Number.POSITIVE_INFINITY;
+  /** Places up to which copies of a held packet's bytes have left. */
+  private readonly copied = new Map<number, number>();
   private inCheckpoint = -1;
 
   constructor(
@@ -128,6 +130,7 @@ export class PrimaryNode extends DaemonNode<PrimaryPort> {
       accept: (id) => this.accept(id),
       acceptRewritten: (id, buf, off, len, partial) => this.acceptRewritten(id, buf, off, len, partial),
       drop: (id) => this.drop(id),
+      emit: (id, buf, off, len) => this.emit(id, buf, off, len),
       requestCheckpoint: (cause) => {
         this.around.note(Note.NOTIFY, 0, 0, () => `PN: asks for a checkpoint (${cause})`);
         this.notify(cause);
@@ -135,22 +138,21 @@ export class PrimaryNode extends DaemonNode<PrimaryPort> {
     });
     engine.setProtected(isProtected);
     this.begin(engine);
+    const endBatch = () => this.endBatch(engine);
     this.guestQueue.listen((id, packet) => {
       const off = this.place(packet);
       this.given.add(id);
       engine.primary(id, this.arena, off, packet.buf.length, packet.partial, this.nowMs);
       this.scribble(off, packet.buf.length);
       this.watch(engine);
-      this.arm(engine);
-    });
+    }, endBatch);
     this.forwardQueue.listen((id, packet) => {
       const off = this.place(packet);
       engine.secondary(this.arena, off, packet.buf.length, this.nowMs);
       this.scribble(off, packet.buf.length);
       this.forwardQueue.settle(id, 'dropped');
       this.watch(engine);
-      this.arm(engine);
-    });
+    }, endBatch);
   }
 
   kill(): void {
@@ -261,6 +263,33 @@ export class PrimaryNode extends DaemonNode<PrimaryPort> {
     const ackAt = ipHeaderBytes(packet.family) + 8;
     if (packet.ackPlace >= 0) probe.ackPlace += seqDiff(out.readUInt32BE(ackAt), packet.buf.readUInt32BE(ackAt));
     this.leave(id, probe, out);
+  }
+
+  private endBatch(engine: PrimaryPort): void {
+    engine.endBatch(this.nowMs);
+    this.arm(engine);
+  }
+
+  private emit(id: number, buf: Buffer, off: number, len: number): boolean {
+    const packet = this.guestQueue.waitingFor(id);
+    if (!packet) return this.around.broken('one verdict', `a copy of packet ${id} leaves, which is not held`);
+    // The network takes no more.
+    if (this.around.prng.below(16) === 0) return false;
+    const out = Buffer.from(buf.subarray(off, off + len));
+    const fault = copyFault(packet, out);
+    if (fault) this.around.broken('faithful rewrite', fault);
+    const copy = packet.withBytes(packet.buf);
+    const l4 = ipHeaderBytes(packet.family);
+    copy.place += seqDiff(out.readUInt32BE(l4 + 4), packet.buf.readUInt32BE(l4 + 4));
+    copy.dataBytes = out.length - (packet.buf.length - packet.dataBytes);
+    copy.fin = false;
+    copy.partial = false;
+    copy.segmentBytes = 0;
+    if (copy.place < (this.copied.get(id) ?? 0))
+      this.around.broken('output commit', `a copy of packet ${id} says again what one has said`);
+    this.copied.set(id, copy.place + copy.dataBytes);
+    this.leave(id, copy, out);
+    return true;
   }
 
   private drop(id: number): void {

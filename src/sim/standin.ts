@@ -33,6 +33,8 @@ class HoldEverything implements PrimaryPort {
 
   secondary(): void {}
 
+  endBatch(): void {}
+
   checkpoint(): void {
     this.asked = false;
     this.releaseAll();

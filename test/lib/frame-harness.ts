@@ -119,6 +119,11 @@ export class FrameHarness {
     return this;
   }
 
+  endBatch(): this {
+    this.comparison.endBatch(this.now);
+    return this;
+  }
+
   checkpoint(): this {
     this.comparison.checkpoint(this.now);
     return this;

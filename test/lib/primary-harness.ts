@@ -1,5 +1,6 @@
 // A PrimaryEngine with everything it says written down, for tests.
 
+import type { PrimaryCounterName } from '../../src/pmycolo/counters';
 import { type PrimaryConfig, PrimaryEngine } from '../../src/pmycolo/engine';
 
 const HEAD_BYTE = 0xe7;
@@ -13,6 +14,10 @@ export class PrimaryHarness {
   /** Packets without payload that left in place of repetitions. */
   readonly probes: Buffer[] = [];
   readonly sent = new Map<number, Buffer>();
+  /** Beginnings of held packets that left as packets of their own. */
+  readonly copies: { id: number; bytes: Buffer }[] = [];
+  /** Whether such can be sent. */
+  emits = true;
   now = 1000;
   /** Bytes of frame headers before, and of padding behind every packet; both must come back unchanged. */
   head = 0;
@@ -65,6 +70,12 @@ export class PrimaryHarness {
           once(id);
           this.verdicts.set(id, { kind: 'drop' });
         },
+        emit: (id, buf, off, len) => {
+          if (this.verdicts.has(id)) throw new Error(`a copy of packet ${id}, which is not held`);
+          this.checkFrame(id, buf, off, -1);
+          if (this.emits) this.copies.push({ id, bytes: Buffer.from(buf.subarray(off, off + len)) });
+          return this.emits;
+        },
         requestCheckpoint: (cause) => this.requests.push(cause),
       },
     );
@@ -101,6 +112,10 @@ export class PrimaryHarness {
     ) {
       throw new Error(`packet ${id} left without its frame`);
     }
+  }
+
+  count(name: PrimaryCounterName): number {
+    return this.engine.counters.snapshot()[name];
   }
 
   /** 'accept' | 'rewrite' | 'drop' | 'held' */

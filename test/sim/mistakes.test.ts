@@ -20,6 +20,8 @@ const EXPECTED: readonly [string, readonly string[], number][] = [
   ['what the SVM said before a checkpoint counts after it', ['output commit', 'ack commit'], 500],
   ['a dead guest is let speak', ['output commit', 'ack commit'], 300],
   ['offsets lost with the daemon', ['liveness', 'the client is served', 'time goes forward', 'right numbers'], 500],
+  ["a copy keeps its packet's flags", ['faithful rewrite'], 50],
+  ['a copy is one byte too long', ['output commit'], 50],
   ['checkpoints follow each other at once', ['pace'], 50],
   ['a request that has to wait is lost', ['liveness'], 200],
   ['a verdict forgotten', ['one verdict'], 50],

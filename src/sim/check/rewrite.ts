@@ -3,7 +3,10 @@
 
 import { timestampOffset } from '../../packet/tcp-options';
 import type { SimPacket } from '../packet';
-import { checksumHolds, ipHeaderBytes, PROTO_TCP } from '../wire';
+import { checksumHolds, ipHeaderBytes, ipHeaderHolds, PROTO_TCP } from '../wire';
+
+/** What every path takes; held packets may be larger than any. */
+const COPY_BYTES = 1280;
 
 /** What is wrong with the rewritten bytes, or null. */
 export function rewriteFault(packet: SimPacket, out: Buffer, partial: boolean): string | null {
@@ -26,6 +29,33 @@ export function rewriteFault(packet: SimPacket, out: Buffer, partial: boolean): 
     if (!mayChange && !((kind === 5 || kind === 30) && out[i] === 1)) return `byte ${field} of the TCP header changed`;
   }
   if (buf.compare(out, payload, out.length, payload, buf.length) !== 0) return 'the payload changed';
+  return null;
+}
+
+/** What is wrong with a copy of the beginning of a packet that stays held, or null: a plain segment of content that the packet brings. */
+export function copyFault(packet: SimPacket, out: Buffer): string | null {
+  const { buf, family } = packet;
+  if (packet.protocol !== PROTO_TCP || packet.syn || packet.rst) return 'a copy of a packet that may not be cut';
+  if (!ipHeaderHolds(out, family)) return 'the IP header of a copy is wrong';
+  if (!checksumHolds(out, family, PROTO_TCP, false)) return 'the checksum of a copy is wrong';
+  const l4 = ipHeaderBytes(family);
+  if (out[l4 + 13] !== 0x10) return 'a copy has other flags than ACK';
+  if (out.length > COPY_BYTES) return `a copy has ${out.length} bytes`;
+  const payload = buf.length - packet.dataBytes;
+  const time = timestampOffset(buf, l4);
+  const kinds = optionKinds(buf, l4 + 20, payload);
+  for (let i = l4; i < payload; i++) {
+    const field = i - l4;
+    const mayChange =
+      (field >= 4 && field < 12) || (field >= 13 && field < 18) || (time >= 0 && i >= time && i < time + 8);
+    const takenOut = field >= 20 && (kinds[field - 20] === 5 || kinds[field - 20] === 30) && out[i] === 1;
+    if (out[i] !== buf[i] && !mayChange && !takenOut) return `byte ${field} of a copy's TCP header changed`;
+  }
+  const skipped = (out.readUInt32BE(l4 + 4) - buf.readUInt32BE(l4 + 4)) >>> 0;
+  const bytes = out.length - payload;
+  if (bytes <= 0 || skipped + bytes > packet.dataBytes) return `a copy of ${bytes} bytes behind ${skipped}`;
+  if (buf.compare(out, payload, out.length, payload + skipped, payload + skipped + bytes) !== 0)
+    return 'the payload of a copy is not that of its packet';
   return null;
 }
 

@@ -15,6 +15,7 @@ import {
 } from '../../../src/compare/packet-log';
 import { X_EPOCH, X_PRIMARY_HEAD, X_SECONDARY_HEAD } from '../../../src/conntrack/colo-extension';
 import { FLOW_META } from '../../../src/conntrack/flow-table';
+import { PREFIX_PATIENCE_MS } from '../../../src/core/limits';
 import { H_RECORD } from '../../../src/pmycolo/holds';
 import { buildTcp, buildUdp } from '../../lib/build-packet';
 import { PrimaryHarness } from '../../lib/primary-harness';
@@ -273,6 +274,7 @@ class Model {
         break;
       }
     }
+    h.engine.endBatch(h.now + (c.at & 1 ? 0 : PREFIX_PATIENCE_MS));
     this.check(exempt, paused && c.kind !== 'checkpoint' && c.kind !== 'releaseAll' && c.kind !== 'anew');
     if (c.kind === 'checkpoint') {
       for (const flow of this.flows) flow.checkpoint();
@@ -401,6 +403,15 @@ class Model {
       if (sent !== undefined) this.judge(id, sent, h.left(id)!, exempt);
     }
     this.seen = h.verdicts.size;
+    for (const { id, bytes } of h.copies.splice(0)) {
+      if (silent) throw new Error(`a copy of packet ${id} left while a checkpoint was awaited`);
+      const sent = this.sent.get(id)!;
+      if (/[SRU]/.test(sent.flags)) throw new Error(`a copy of a packet with flags ${sent.flags} left`);
+      const skipped = (bytes.readUInt32BE(24) - (sent.flow.isn + 1 + sent.at)) >>> 0;
+      const payload = bytes.subarray(40);
+      expect(sent.payload.subarray(skipped, skipped + payload.length)).toEqual(payload);
+      this.judge(id, { ...sent, at: sent.at + skipped, payload, flags: 'A' }, bytes, false);
+    }
     checkAccounts(h);
   }
 

@@ -1,0 +1,221 @@
+// The verified beginning of a held TCP packet leaves as a copy, cut from the comparison log, while the packet itself stays held: when
+// the PVM has put two writes into one segment and the SVM has sent the first alone, it waits (Nagle, RFC 9293 section 3.7.4) for an
+// acknowledgement that the client can give only if it hears of what both have said.
+//
+//        H_SEQ        X_LEFT        X_VERIFIED             H_END
+//          | has left   |  the copy    |  the SVM's is missing |
+//          +------------+--------------+-----------------------+   the flow's first held packet with content
+//
+// At the end of a batch, so that what arrives in one piece leaves in one piece; and only where the SVM seems to wait: it has said PSH (RFC
+// 9293 section 3.9.1.2: the end of a write, nothing more is queued), or was silent for a moment. So bulk transfers are not copied.
+
+import { R_COPY } from '../compare/packet-log';
+import {
+  X_FLAGS,
+  X_HELD_HEAD,
+  X_LEFT,
+  X_VERIFIED,
+  XF_LEFT,
+  XF_MATCHED,
+  XF_PREFIX_NOTED,
+  XF_SECONDARY_PUSHED,
+} from '../conntrack/colo-extension';
+import { write16, write32 } from '../core/big-endian';
+import { copyBytes } from '../core/bytes';
+import { MAX_PREFIX_FLOWS, PREFIX_PACKET_BYTES, PREFIX_PATIENCE_MS } from '../core/limits';
+import { seqAdd, seqDiff } from '../core/seq32';
+import { ipv4HeaderChecksum, transportChecksum } from '../packet/checksum';
+import { IPPROTO_TCP, PacketView, TCP_ACK, TCP_RST, TCP_SYN, TCP_URG } from '../packet/view';
+import type { PrimaryContext } from './context';
+import { C_PREFIX_BYTES, C_PREFIX_LIST_FULL, C_PREFIXES_SENT, C_PREFIXES_UNSENT } from './counters';
+import { H_END, H_FLAGS, H_ID, H_L4, H_RECORD, H_SEQ, HF_HEAD_SHIFT, HF_SIGNED, HF_TCP } from './holds';
+
+/** What has the one flag and none of the others may be cut. */
+const CUTTABLE = HF_TCP | TCP_ACK;
+const NEVER_CUT = TCP_SYN | TCP_RST | TCP_URG | HF_SIGNED;
+const MAX_HEAD_BYTES = 0xff;
+const IPV4_DF = 0x40;
+
+export class PrefixOutlet {
+  /** Flows that had something to send when they were noted; the SVM's progress and the time then, and its last echo (-1: none). */
+  private readonly noted = new Uint32Array(MAX_PREFIX_FLOWS);
+  private readonly progress = new Uint32Array(MAX_PREFIX_FLOWS);
+  private readonly since = new Float64Array(MAX_PREFIX_FLOWS);
+  private readonly echoes = new Float64Array(MAX_PREFIX_FLOWS);
+  private count = 0;
+  /** When send() is to be called though nothing more arrives; Infinity: at no time. */
+  deadlineMs = Number.POSITIVE_INFINITY;
+  private readonly packet = Buffer.allocUnsafeSlow(MAX_HEAD_BYTES + PREFIX_PACKET_BYTES);
+  private readonly view = new PacketView();
+
+  constructor(private readonly x: PrimaryContext) {
+    const { view } = this;
+    view.buf = this.packet;
+    view.protocol = IPPROTO_TCP;
+  }
+
+  /** Something of this flow is held still. `echo` is the TSecr of the SVM's packet that is being looked at, or -1. */
+  note(flow: number, echo: number, nowMs: number): void {
+    const { x } = this;
+    const w = x.flows.words;
+    if (x.actions.emit === undefined || this.bytesToSend(flow) <= 0) return;
+    if ((w[flow + X_FLAGS]! & XF_PREFIX_NOTED) !== 0) {
+      if (echo >= 0) this.renewEcho(flow, echo);
+      return;
+    }
+    if (this.count === MAX_PREFIX_FLOWS) {
+      x.counters.values[C_PREFIX_LIST_FULL]!++;
+      return;
+    }
+    w[flow + X_FLAGS] = w[flow + X_FLAGS]! | XF_PREFIX_NOTED;
+    const i = this.count++;
+    this.noted[i] = flow;
+    this.progress[i] = w[flow + X_VERIFIED]!;
+    this.since[i] = nowMs;
+    this.echoes[i] = echo;
+    this.deadlineMs = Math.min(this.deadlineMs, nowMs + PREFIX_PATIENCE_MS);
+  }
+
+  /** At the end of a batch, and at deadlineMs. Not while a checkpoint is awaited. */
+  send(nowMs: number): void {
+    const { x, noted, progress, since, echoes } = this;
+    const w = x.flows.words;
+    let kept = 0;
+    let soonest = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < this.count; i++) {
+      const flow = noted[i]!;
+      if (x.isStale(flow) || this.bytesToSend(flow) <= 0) {
+        this.forget(flow);
+        continue;
+      }
+      const verified = w[flow + X_VERIFIED]!;
+      if (verified !== progress[i]) {
+        progress[i] = verified;
+        since[i] = nowMs;
+      }
+      const waits = (w[flow + X_FLAGS]! & XF_SECONDARY_PUSHED) !== 0;
+      if (waits || nowMs - since[i]! >= PREFIX_PATIENCE_MS) {
+        this.sendOf(flow, echoes[i]!);
+        this.forget(flow);
+        continue;
+      }
+      noted[kept] = flow;
+      progress[kept] = progress[i]!;
+      since[kept] = since[i]!;
+      echoes[kept] = echoes[i]!;
+      soonest = Math.min(soonest, since[kept]!);
+      kept++;
+    }
+    this.count = kept;
+    this.deadlineMs = soonest + PREFIX_PATIENCE_MS;
+  }
+
+  /** All that is held is settled. */
+  clear(): void {
+    for (let i = 0; i < this.count; i++) this.forget(this.noted[i]!);
+    this.count = 0;
+    this.deadlineMs = Number.POSITIVE_INFINITY;
+  }
+
+  private forget(flow: number): void {
+    const w = this.x.flows.words;
+    w[flow + X_FLAGS] = w[flow + X_FLAGS]! & ~XF_PREFIX_NOTED;
+  }
+
+  private renewEcho(flow: number, echo: number): void {
+    for (let i = this.count - 1; i >= 0; i--) {
+      if (this.noted[i] === flow) {
+        this.echoes[i] = echo;
+        return;
+      }
+    }
+  }
+
+  /** Where what has not left of a held packet begins. What was noted long ago may mean anything. */
+  private unsentFrom(flow: number, h: number): number {
+    const { flows, holds } = this.x;
+    const left = flows.words[flow + X_LEFT]!;
+    const seq = holds.words[h + H_SEQ]!;
+    if ((flows.words[flow + X_FLAGS]! & XF_LEFT) === 0) return seq;
+    return (left - seq) >>> 0 <= (holds.words[h + H_END]! - seq) >>> 0 ? left : seq;
+  }
+
+  /** Verified bytes of the flow's first held packet that have not left; 0 where it may not be cut. */
+  private bytesToSend(flow: number): number {
+    const { flows, holds, release, stream } = this.x;
+    const w = flows.words;
+    const slot = w[flow + X_HELD_HEAD]!;
+    if (slot === 0 || (w[flow + X_FLAGS]! & XF_MATCHED) === 0) return 0;
+    const h = holds.index(slot);
+    const flags = holds.words[h + H_FLAGS]!;
+    if ((flags & CUTTABLE) !== CUTTABLE || (flags & NEVER_CUT) !== 0 || !release.contentMayLeave(flow, flags)) return 0;
+    const from = this.unsentFrom(flow, h);
+    const to = this.verifiedTo(flow, h);
+    const bytes = seqDiff(to, from);
+    return bytes > 0 && stream.isVerified(flow, from, to) ? bytes : 0;
+  }
+
+  private verifiedTo(flow: number, h: number): number {
+    const { flows, holds } = this.x;
+    const verified = flows.words[flow + X_VERIFIED]!;
+    const end = holds.words[h + H_END]!;
+    return seqDiff(verified, end) < 0 ? verified : end;
+  }
+
+  private sendOf(flow: number, echo: number): void {
+    const { x, packet, view } = this;
+    const w = x.flows.words;
+    const hw = x.holds.words;
+    const h = x.holds.index(w[flow + X_HELD_HEAD]!);
+    const copy = x.log.words[x.log.recordIndex(hw[h + H_RECORD]!) + R_COPY]!;
+    const head = (hw[h + H_FLAGS]! >>> HF_HEAD_SHIFT) & 0xff;
+    const l4 = hw[h + H_L4]!;
+    const { data } = x.log;
+    view.family = data[copy + head]! >>> 4 === 4 ? 4 : 6;
+    // Options and extension headers may say things of the whole packet.
+    if (l4 - head !== (view.family === 4 ? 20 : 40)) return;
+    const payload = l4 + ((data[copy + l4 + 12]! >>> 4) << 2);
+    copyBytes(data, copy, packet, 0, payload);
+    view.start = head;
+    view.l4 = l4;
+    packet[l4 + 13] = TCP_ACK;
+    x.release.lower(flow, packet, l4, TCP_ACK, true, false);
+    if (echo >= 0) x.release.raiseEcho(packet, l4, echo, true);
+    const room = PREFIX_PACKET_BYTES - (payload - head);
+    const c = x.counters.values;
+    const to = this.verifiedTo(flow, h);
+    for (let seq = this.unsentFrom(flow, h); seq !== to; ) {
+      const bytes = Math.min(room, seqDiff(to, seq));
+      copyBytes(data, copy + payload + seqDiff(seq, hw[h + H_SEQ]!), packet, payload, bytes);
+      view.end = payload + bytes;
+      this.finish(seq);
+      if (!x.actions.emit!(hw[h + H_ID]!, packet, head, view.end - head)) {
+        c[C_PREFIXES_UNSENT]!++;
+        return;
+      }
+      // Now the peer is told.
+      x.release.lower(flow, packet, l4, TCP_ACK, true);
+      seq = seqAdd(seq, bytes);
+      w[flow + X_LEFT] = seq;
+      w[flow + X_FLAGS] = w[flow + X_FLAGS]! | XF_LEFT;
+      c[C_PREFIXES_SENT]!++;
+      c[C_PREFIX_BYTES]! += bytes;
+    }
+  }
+
+  /** Sequence number, lengths and checksums of the packet in the view. */
+  private finish(seq: number): void {
+    const { packet, view } = this;
+    const { start, l4 } = view;
+    write32(packet, l4 + 4, seq);
+    if (view.family === 4) {
+      write16(packet, start + 2, view.end - start);
+      // The held packet has the same identification: nobody may put parts of the two together (RFC 6864).
+      packet[start + 6] = packet[start + 6]! | IPV4_DF;
+      write16(packet, start + 10, ipv4HeaderChecksum(packet, start, l4 - start));
+    } else {
+      write16(packet, start + 4, view.end - l4);
+    }
+    write16(packet, l4 + 16, transportChecksum(view));
+  }
+}

@@ -1,0 +1,278 @@
+// The verified beginning of a held packet leaves as a copy: when, which bytes, and what of the packet it may not bear.
+
+import { PREFIX_PACKET_BYTES, PREFIX_PATIENCE_MS } from '../../../src/core/limits';
+import { buildTcp, checksumsAreRight, MSS_WSCALE_SACK_TS, type TcpFields } from '../../lib/build-packet';
+import { PrimaryHarness } from '../../lib/primary-harness';
+
+const P_ISN = 0xffff_fff0;
+const S_ISN = 5000;
+const CLIENT = 777;
+const SIGNATURE = [19, 18, ...Array(16).fill(7), 1, 1];
+const time = (value: number, echo: number): number[] => {
+  const b = Buffer.alloc(12);
+  b.writeUInt32BE(0x0101080a, 0);
+  b.writeUInt32BE(value, 4);
+  b.writeUInt32BE(echo, 8);
+  return [...b];
+};
+
+function open(family: 4 | 6 = 4, head = 0, padding = 0) {
+  const h = new PrimaryHarness();
+  h.head = head;
+  h.padding = padding;
+  const p = (at: number, f: TcpFields = {}, partial = false) =>
+    h.p(buildTcp({ family, seq: P_ISN + 1 + at, ack: CLIENT + 1, flags: 'PA', ...f }), partial);
+  const s = (at: number, f: TcpFields = {}) =>
+    h.s(buildTcp({ family, seq: S_ISN + 1 + at, ack: CLIENT + 1, flags: 'PA', ...f }));
+  p(-1, { flags: 'SA', options: MSS_WSCALE_SACK_TS(1) });
+  s(-1, { flags: 'SA', options: MSS_WSCALE_SACK_TS(9) });
+  const l4 = family === 4 ? 20 : 40;
+  const copies = (afterMs = 0) => {
+    h.now += afterMs;
+    h.engine.endBatch(h.now);
+    return h.copies.splice(0).map(({ bytes }) => {
+      const payload = l4 + (bytes[l4 + 12]! >> 4) * 4;
+      return {
+        bytes,
+        at: (bytes.readUInt32BE(l4 + 4) - P_ISN - 1) | 0,
+        text: bytes.subarray(payload).toString(),
+        flags: bytes[l4 + 13],
+      };
+    });
+  };
+  const text = (afterMs = 0): string[] => copies(afterMs).map((c) => `${c.at}:${c.text}`);
+  return { h, p, s, l4, copies, text };
+}
+
+describe.each([
+  [4, 0, 0],
+  [6, 0, 0],
+  [4, 26, 6],
+] as const)('IPv%d, %d bytes of frame headers, %d of padding', (family, head, padding) => {
+  test('what both have said leaves, once, and the packet stays held until the SVM has said all of it', () => {
+    const { h, p, s, l4, copies, text } = open(family, head, padding);
+    const id = p(0, { payload: 'abcdefghi' });
+    s(0, { payload: 'abc' });
+    const [copy, ...more] = copies();
+    expect(more).toEqual([]);
+    expect(copy).toMatchObject({ at: 0, text: 'abc', flags: 0x10 });
+    expect(checksumsAreRight(copy!.bytes)).toBe(true);
+    expect(family === 4 ? copy!.bytes.readUInt16BE(2) : copy!.bytes.readUInt16BE(4) + 40).toBe(l4 + 20 + 3);
+    expect(text(1000)).toEqual([]);
+    s(3, { payload: 'defg' });
+    expect(text()).toEqual(['3:defg']);
+    expect(h.state(id)).toBe('held');
+    s(7, { payload: 'hi' });
+    expect(h.state(id)).toBe('accept');
+    expect(text(1000)).toEqual([]);
+    expect(h.count('prefixes_sent')).toBe(2);
+    expect(h.requests).toEqual([]);
+  });
+
+  test('also when the SVM had said it before', () => {
+    const { p, s, text } = open(family, head, padding);
+    s(0, { payload: 'abc' });
+    p(0, { payload: 'abcdef' });
+    expect(text()).toEqual(['0:abc']);
+  });
+});
+
+test('what arrives whole within a batch is not copied', () => {
+  const { p, s, text } = open();
+  p(0, { payload: 'abcdef' });
+  s(0, { payload: 'abc' });
+  s(3, { payload: 'def' });
+  expect(text(1000)).toEqual([]);
+});
+
+test('an SVM that has more to say is waited for, a moment from its last word', () => {
+  const { h, p, s, text } = open();
+  p(0, { payload: 'abcdefghijklm' });
+  s(0, { payload: 'abc', flags: 'A' });
+  expect(text()).toEqual([]);
+  expect(h.engine.nextDeadlineMs).toBe(h.now + PREFIX_PATIENCE_MS);
+  expect(text(PREFIX_PATIENCE_MS - 1)).toEqual([]);
+  s(3, { payload: 'de', flags: 'A' });
+  expect(text(PREFIX_PATIENCE_MS - 1)).toEqual([]);
+  expect(text(PREFIX_PATIENCE_MS)).toEqual(['0:abcde']);
+  expect(h.engine.nextDeadlineMs).toBe(Number.POSITIVE_INFINITY);
+});
+
+test('only of the first packet that is held', () => {
+  const { p, s, text } = open();
+  p(0, { payload: 'ab' });
+  p(2, { payload: 'cd' });
+  p(4, { payload: 'ef' });
+  s(0, { payload: 'a' });
+  expect(text()).toEqual(['0:a']);
+  s(1, { payload: 'bc' });
+  expect(text()).toEqual(['2:c']);
+});
+
+test('a FIN waits for the SVM; what stands before it does not', () => {
+  const { h, p, s, copies } = open();
+  const id = p(0, { payload: 'abc', flags: 'FPA' });
+  s(0, { payload: 'abc' });
+  expect(copies()).toMatchObject([{ text: 'abc', flags: 0x10 }]);
+  expect(h.state(id)).toBe('held');
+  s(3, { flags: 'FA' });
+  expect(h.state(id)).toBe('accept');
+});
+
+test.each<[string, TcpFields]>([
+  ['urgent', { flags: 'UPA' }],
+  ['a reset', { flags: 'RA' }],
+  ['signed (MD5)', { options: SIGNATURE }],
+  ['signed (AO)', { options: [29, 16, ...Array(14).fill(7)] }],
+])('never of what is %s', (_what, fields) => {
+  const { h, p, s, text } = open();
+  const id = p(0, { payload: 'abcdef', ...fields });
+  s(0, { payload: 'abc' });
+  expect(text(1000)).toEqual([]);
+  expect(h.state(id)).toBe('held');
+});
+
+test('never of a SYN with data', () => {
+  const h = new PrimaryHarness();
+  h.s(buildTcp({ seq: S_ISN, ack: 1, flags: 'SA', payload: 'abc' }));
+  h.p(buildTcp({ seq: P_ISN, ack: 1, flags: 'SA', payload: 'abcdef' }));
+  h.engine.endBatch(h.now + 1000);
+  expect(h.engine.heldPackets).toBe(1);
+  expect(h.copies).toEqual([]);
+});
+
+test('never with IPv4 options', () => {
+  const { h, s, text } = open();
+  const plain = buildTcp({ seq: P_ISN + 1, ack: CLIENT + 1, payload: 'abcdef' });
+  const odd = Buffer.concat([plain.subarray(0, 20), Buffer.from([1, 1, 1, 0]), plain.subarray(20)]);
+  odd[0] = 0x46;
+  odd.writeUInt16BE(odd.length, 2);
+  h.p(odd);
+  s(0, { payload: 'abc' });
+  expect(text(1000)).toEqual([]);
+});
+
+test('not while a checkpoint is awaited, and nothing of before afterwards', () => {
+  const { h, p, s, text } = open();
+  p(0, { payload: 'abcdef' });
+  s(0, { payload: 'abX' });
+  expect(h.requests).toEqual(['payload']);
+  expect(text(1000)).toEqual([]);
+  h.engine.checkpoint(h.now);
+  expect(text(1000)).toEqual([]);
+});
+
+test('a divergence behind what has left is one like any other', () => {
+  const { h, p, s, text } = open();
+  const id = p(0, { payload: 'abcdef' });
+  s(0, { payload: 'abc' });
+  expect(text()).toEqual(['0:abc']);
+  s(3, { payload: 'dXf' });
+  expect(h.requests).toEqual(['payload']);
+  expect(text(1000)).toEqual([]);
+  h.engine.checkpoint(h.now);
+  expect(h.state(id)).toBe('accept');
+});
+
+test('acknowledgement, window and times are those of any packet that leaves', () => {
+  const { p, s, l4, copies, h } = open();
+  p(0, { payload: 'abcdef', ack: CLIENT + 101, window: 500, options: time(70, 30) });
+  s(0, { payload: 'abc', ack: CLIENT + 51, window: 300, options: time(9, 35) });
+  const { bytes } = copies()[0]!;
+  expect([bytes.readUInt32BE(l4 + 8), bytes.readUInt16BE(l4 + 14)]).toEqual([CLIENT + 51, 300]);
+  expect([bytes.readUInt32BE(l4 + 24), bytes.readUInt32BE(l4 + 28)]).toEqual([70, 35]);
+  expect(checksumsAreRight(bytes)).toBe(true);
+  // What was told is told: a pure acknowledgement that says no more waits.
+  expect(h.state(p(6, { flags: 'A', ack: CLIENT + 101, window: 500 }))).toBe('held');
+});
+
+test('a time that has left is not followed by an older one', () => {
+  const { p, s, l4, copies } = open();
+  p(0, { payload: 'abcdef', options: time(70, 30) });
+  p(6, { flags: 'A', options: time(75, 30) });
+  s(0, { payload: 'abc' });
+  expect(copies()[0]!.bytes.readUInt32BE(l4 + 24)).toBe(75);
+});
+
+test('a packet for hardware to segment leaves in pieces that every path takes', () => {
+  const { p, s, copies } = open();
+  const payload = Buffer.from(Array.from({ length: 9000 }, (_, i) => 33 + ((i * 7) % 90)));
+  p(0, { payload }, true);
+  for (let at = 0; at < 4000; at += 1000) s(at, { payload: payload.subarray(at, at + 1000) });
+  const pieces = copies();
+  let next = 0;
+  for (const { bytes, at, text } of pieces) {
+    expect(at).toBe(next);
+    expect(bytes.length).toBeLessThanOrEqual(PREFIX_PACKET_BYTES);
+    expect(checksumsAreRight(bytes)).toBe(true);
+    expect(text).toBe(payload.subarray(at, at + text.length).toString());
+    next += text.length;
+  }
+  expect(next).toBe(4000);
+});
+
+test('what cannot be sent stays held, and is tried again with the next', () => {
+  const { h, p, s, text } = open();
+  p(0, { payload: 'abcdef' });
+  h.emits = false;
+  s(0, { payload: 'abc' });
+  expect(text()).toEqual([]);
+  expect(h.count('prefixes_unsent')).toBe(1);
+  h.emits = true;
+  s(3, { payload: 'd' });
+  expect(text()).toEqual(['0:abcd']);
+});
+
+test('a repetition that is held with what it repeats does not leave twice', () => {
+  const { h, p, s, text } = open();
+  const payload = 'x'.repeat(2000);
+  const first = p(0, { payload });
+  const again = p(0, { payload });
+  s(0, { payload: payload.slice(0, 500) });
+  expect(text()).toEqual([`0:${payload.slice(0, 500)}`]);
+  s(500, { payload: payload.slice(500) });
+  expect([h.state(first), h.state(again)]).toEqual(['accept', 'drop']);
+  expect(h.count('held_already_left')).toBe(1);
+});
+
+test('a repetition that acknowledges more leaves all the same', () => {
+  const { h, p, s } = open();
+  const payload = 'x'.repeat(2000);
+  p(0, { payload });
+  const again = p(0, { payload, ack: CLIENT + 11 });
+  s(0, { payload, ack: CLIENT + 11 });
+  expect(h.state(again)).toBe('accept');
+});
+
+test('what left as a copy and is repeated leaves again: the network may have lost it', () => {
+  const { h, p, s, text } = open();
+  p(0, { payload: 'abcdef' });
+  s(0, { payload: 'abc' });
+  expect(text()).toEqual(['0:abc']);
+  p(0, { payload: 'abcdef' });
+  expect(h.probes.at(-1)!.subarray(40).toString()).toBe('abc');
+});
+
+test('a reused tuple starts afresh', () => {
+  const { h, text } = open();
+  const p = (seq: number, f: TcpFields) => h.p(buildTcp({ seq, ack: CLIENT + 1, flags: 'PA', ...f }));
+  const s = (seq: number, f: TcpFields) => h.s(buildTcp({ seq, ack: CLIENT + 1, flags: 'PA', ...f }));
+  p(P_ISN + 1, { payload: 'abcdef' });
+  s(S_ISN + 1, { payload: 'abc' });
+  expect(text()).toEqual(['0:abc']);
+  // The new connection's first bytes lie where the old one's copy ended.
+  p(P_ISN + 1, { flags: 'SA' });
+  s(90_000, { flags: 'SA' });
+  p(P_ISN + 2, { payload: 'vwxyz' });
+  s(90_001, { payload: 'vwx' });
+  expect(text()).toEqual(['1:vwx']);
+});
+
+test('a surrounding without a way for them gets none', () => {
+  const { h, p, s, text } = open();
+  Object.assign(h.engine.context.actions, { emit: undefined });
+  p(0, { payload: 'abcdef' });
+  s(0, { payload: 'abc' });
+  expect(text(1000)).toEqual([]);
+  expect(h.engine.nextDeadlineMs).toBe(Number.POSITIVE_INFINITY);
+});

@@ -149,8 +149,8 @@ export class Daemon implements ControlActions {
     if (node instanceof PrimaryNode) {
       if (mode === ColoMode.PRIMARY) node.protect(!fresh);
       else node.unprotect();
-    } else if (fresh) {
-      node.beginPair();
+    } else {
+      node.attach(fresh);
     }
     if (mode !== ColoMode.UNPROTECTED) void this.lookForRules();
     return 0;
@@ -183,8 +183,9 @@ export class Daemon implements ControlActions {
   }
 
   checkpoint(index: number): ActionResult {
-    if (this.failedOver(index)) return { errno: -Errno.EINVAL, message: 'this node has failed over; `colo ctl reset` begins a new pair' };
-    this.nodes.get(index)!.checkpoint();
+    const node = this.nodes.get(index)!;
+    if (node instanceof SecondaryNode && node.engine.failedOver) return { errno: -Errno.EINVAL, message: 'this node has failed over; `colo ctl reset` begins a new pair' };
+    node.checkpoint();
     return 0;
   }
 
@@ -202,7 +203,7 @@ export class Daemon implements ControlActions {
 
   failedOver(index: number): boolean {
     const node = this.nodes.get(index)!;
-    return node instanceof SecondaryNode && node.engine.failedOver;
+    return node instanceof SecondaryNode && node.failedOver;
   }
 
   release(index: number): ActionResult {

@@ -1,12 +1,14 @@
-// What follows a failover outside of the packets: the guest's port joins the outer bridge, and the network learns where the
-// guest's addresses are now.
+// What follows a failover outside of the packets: the guest's port joins the outer bridge, its connections' peers are told where they
+// stand, and the network learns where the guest's addresses are now.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { announcementFrames, groupQueryFrames, sendBy, sendOutwards } from '../io/announce';
-import { learnBehind, macsBehind, moveToBridge } from '../io/link';
+import { macsBehind, moveToBridge } from '../io/link';
+import type { SecondaryEngine } from '../seccolo/engine';
 import type { GuestAddresses } from '../seccolo/guest-addresses';
 import type { Logger } from './log';
 import type { NodeSettings } from './node-config';
+import { remindPeers } from './remind';
 
 /** Each round has all addresses: a frame may get lost, and a port that has just come up may be deaf for some time (STP, LACP). */
 const FIRST_ROUNDS_MS = [0, 100, 200];
@@ -20,16 +22,22 @@ export interface Takeover {
 }
 
 /** Does all of it, as far as the node is configured so. Never rejects: what fails is logged with what to do by hand. */
-export function takeOver(settings: NodeSettings, addresses: GuestAddresses, log: Logger): Takeover {
+export function takeOver(
+  settings: NodeSettings,
+  engine: SecondaryEngine,
+  addresses: GuestAddresses,
+  log: Logger,
+): Takeover {
   const ended = new AbortController();
   return {
-    settled: follow(settings, addresses, log, ended.signal),
+    settled: follow(settings, engine, addresses, log, ended.signal),
     close: () => ended.abort(),
   };
 }
 
 async function follow(
   settings: NodeSettings,
+  engine: SecondaryEngine,
   addresses: GuestAddresses,
   log: Logger,
   ended: AbortSignal,
@@ -40,10 +48,19 @@ async function follow(
   if (settings.moveTapOnFailover) {
     try {
       await moveToBridge(guestPort, outerBridge, macs);
-      await learnBehind(guestPort, macs);
       log.warn({ port: guestPort, bridge: outerBridge }, 'the guest is on the outer bridge');
     } catch (error) {
       log.error({ error: String(error), byHand: `ip link set dev ${guestPort} master ${outerBridge}` }, 'the guest could not be moved to the outer bridge');
+    }
+  }
+  // Before the announcement: these frames show the way to the guest, too, and a connection waits for each. Only a node that moves
+  // the port knows when they arrive.
+  if (settings.moveTapOnFailover) {
+    try {
+      const connections = await remindPeers(engine, outerBridge);
+      log.info({ connections }, "the connections' peers are told what the guest has acknowledged");
+    } catch (error) {
+      log.error({ error: String(error) }, 'the peers were not told anything: their connections go on after a retransmission timeout');
     }
   }
   if (!settings.announceOnFailover) return;

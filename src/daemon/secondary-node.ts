@@ -5,6 +5,9 @@ import { OffsetTable } from '../conntrack/offset-table';
 import { mapFile } from '../io/map-file';
 import { NfQueue } from '../io/nfqueue';
 import {
+  NFQ_D_HWADDR_HIGH,
+  NFQ_D_HWADDR_LENGTH,
+  NFQ_D_HWADDR_LOW,
   NFQ_D_ID,
   NFQ_D_LENGTH,
   NFQ_D_OFFSET,
@@ -14,6 +17,7 @@ import {
   NFQ_MAX_COPY,
   NFQA_SKB_CSUMNOTREADY,
 } from '../native/layout';
+import { ETH_ALEN } from '../packet/ethernet';
 import { SecondaryEngine, SecondaryVerdict } from '../seccolo/engine';
 import { GuestAddresses } from '../seccolo/guest-addresses';
 import { nowMs } from './clock';
@@ -39,6 +43,9 @@ export class SecondaryNode {
   private readonly guest: NfQueue;
   private readonly forward: NfQueue;
   private closed = false;
+  private loss: NodeJS.Timeout | undefined;
+  /** The guest goes on alone, but nobody has said DO_FAILOVER. */
+  private networkWaits = false;
   /** In words; while there is something, packets may pass untranslated. */
   rulesMissing: readonly string[] = [];
   private readonly addresses = new GuestAddresses();
@@ -87,11 +94,12 @@ export class SecondaryNode {
   /** DO_FAILOVER: false when it had been done before. The network follows in the background. */
   failover(): boolean {
     this.forward.drain();
-    const first = this.engine.failover(nowMs());
+    const first = this.engine.failover(nowMs()) || this.networkWaits;
+    this.networkWaits = false;
     if (first) {
       this.guest.setCopyRange(NFQ_MAX_COPY);
       this.log.warn({ flows: this.engine.status().flows }, 'FAILOVER: the secondary takes over');
-      this.takeover = takeOver(this.settings, this.addresses, this.log);
+      this.takeover = takeOver(this.settings, this.engine, this.addresses, this.log);
     }
     return first;
   }
@@ -100,7 +108,11 @@ export class SecondaryNode {
    * PROXY_INIT. A guest that has taken over lives on its offsets until its connections end: a controller that comes then, a successor
    * of the one that died, finds the node failed over. Else a new pair begins.
    */
-  beginPair(): void {
+  attach(fresh: boolean): void {
+    // The loss of its predecessor means nothing any more.
+    clearTimeout(this.loss);
+    this.loss = undefined;
+    if (!fresh) return;
     const connections = this.engine.living;
     if (this.engine.failedOver && connections > 0) {
       const hint = 'colo ctl reset (PROXY_RESET) begins a new pair, and ends them';
@@ -113,6 +125,7 @@ export class SecondaryNode {
     this.takeover?.close();
     this.addresses.clear();
     this.engine.reset();
+    this.networkWaits = false;
     this.guest.setCopyRange(HEADER_BYTES);
   }
 
@@ -122,14 +135,17 @@ export class SecondaryNode {
    */
   controllerLost(): void {
     if (this.engine.failedOver) return;
-    setTimeout(() => {
+    clearTimeout(this.loss);
+    const loss = setTimeout(() => {
       void portState(this.settings.guestPort).then((state) => {
-        if (state !== 'up' || this.closed || this.engine.failedOver) return;
+        if (state !== 'up' || this.closed || this.engine.failedOver || loss !== this.loss) return;
         this.engine.failover(nowMs());
+        this.networkWaits = true;
         this.guest.setCopyRange(NFQ_MAX_COPY);
         this.log.warn('the controller is gone: connections keep their offsets, new ones get none');
       });
     }, PORT_WATCH_MS);
+    this.loss = loss;
   }
 
   tick(): void {
@@ -143,6 +159,11 @@ export class SecondaryNode {
     this.claims.close();
     this.guest.close();
     this.forward.close();
+  }
+
+  /** DO_FAILOVER was done. */
+  get failedOver(): boolean {
+    return this.engine.failedOver && !this.networkWaits;
   }
 
   get state(): string {
@@ -204,6 +225,10 @@ export class SecondaryNode {
       // The headers of a cut packet are read as those of the whole.
       const len = table[d + NFQ_D_ORIGINAL_LENGTH]!;
       const partial = (table[d + NFQ_D_SKB_INFO]! & NFQA_SKB_CSUMNOTREADY) !== 0;
+      const { link } = engine;
+      const ethernet = table[d + NFQ_D_HWADDR_LENGTH] === ETH_ALEN;
+      link.macHigh = ethernet ? table[d + NFQ_D_HWADDR_HIGH]! : 0;
+      link.macLow = ethernet ? table[d + NFQ_D_HWADDR_LOW]! >>> 16 : 0;
       const verdict = fromPeer
         ? engine.fromPeer(arena, off, len, partial, now)
         : engine.fromGuest(arena, off, len, partial, now);

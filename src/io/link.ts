@@ -119,17 +119,6 @@ export async function macsBehind(port: string): Promise<Uint8Array[]> {
   return [...new Set(heard.map((entry) => entry.mac))].map(macBytes).filter((mac) => (mac[0]! & 1) === 0);
 }
 
-/**
- * Tells a bridge that these MAC addresses are behind a port of it now, as if it had heard them there: what it heard of them behind
- * another port, a PVM's broadcasts over the outer network, would make it drop what comes from there. Rejects with OperatorError.
- */
-export async function learnBehind(port: string, macs: readonly Uint8Array[]): Promise<void> {
-  for (const mac of macs) {
-    const text = [...mac].map((byte) => byte.toString(16).padStart(2, '0')).join(':');
-    await run('bridge', ['fdb', 'replace', text, 'dev', port, 'master', 'dynamic']);
-  }
-}
-
 function macBytes(text: string): Uint8Array {
   return Uint8Array.from(text.split(':'), (part) => Number.parseInt(part, 16));
 }

@@ -63,7 +63,7 @@ export interface ControlActions {
   failover(node: number): ActionResult;
   /** Forget the connections, and a failover with them. */
   reset(node: number): ActionResult;
-  /** The node's guest has taken over and its connections live on what was known of the primary. A fresh init does not end that. */
+  /** DO_FAILOVER was done, and connections live on what was known of the primary. A fresh init does not end that. */
   failedOver(node: number): boolean;
   /** The operator's word: let out what is held, now. */
   release(node: number): ActionResult;

@@ -48,6 +48,8 @@ export const SECONDARY_COUNTER_NAMES = [
   'handshake_syns',
   /** Times that a timestamp offset was raised after a failover. */
   'timestamps_raised',
+  /** Segments made at a failover that tell a peer what the guest has acknowledged, or ask it for its own acknowledgement. */
+  'reminders',
   'icmp_translated',
   /** ICMP errors about TCP whose quotation is too short or too unusual to tell whose it is. */
   'icmp_unreadable',
@@ -90,6 +92,7 @@ export const C_REFUSALS = at('refusals');
 export const C_HANDSHAKE_RESETS = at('handshake_resets');
 export const C_HANDSHAKE_SYNS = at('handshake_syns');
 export const C_TIMESTAMPS_RAISED = at('timestamps_raised');
+export const C_REMINDERS = at('reminders');
 export const C_ICMP_TRANSLATED = at('icmp_translated');
 export const C_ICMP_UNREADABLE = at('icmp_unreadable');
 export const C_CHECKPOINTS = at('checkpoints_done');

@@ -41,6 +41,7 @@ import { Phase, S_STATE, SF_FINISHED } from './flow-words';
 import { SecondaryFlows } from './flows';
 import { FirstFragment, readFirstFragment } from './fragment';
 import { Learner } from './learn';
+import { type LinkSource, Reminders } from './reminders';
 import { Translator } from './translator';
 
 export const SecondaryVerdict = {
@@ -89,10 +90,13 @@ const HANDSHAKE_GRACE_MS = 2000;
 export class SecondaryEngine {
   readonly counters = new SecondaryCounters();
   readonly mode: SecondaryMode;
+  /** To be set before a packet is handed in: whose frame it came in. */
+  readonly link: LinkSource = { macHigh: 0, macLow: 0 };
   private readonly offsets: OffsetTable;
   private readonly flows: SecondaryFlows;
   private readonly learner: Learner;
   private readonly translator: Translator;
+  private readonly reminders: Reminders;
   private readonly view = new PacketView();
   private readonly options = new TcpOptions();
   /** When the failover was; after a restart, when this process began. */
@@ -109,6 +113,7 @@ export class SecondaryEngine {
     this.flows = new SecondaryFlows(this.offsets, this.counters, options.seed);
     this.learner = new Learner(this.flows, this.counters);
     this.translator = new Translator(this.flows, this.counters);
+    this.reminders = new Reminders(this.flows, this.translator, this.counters);
     this.flows.restore(options.nowMs);
     this.failoverMs = options.nowMs;
   }
@@ -226,6 +231,24 @@ export class SecondaryEngine {
     return true;
   }
 
+  /**
+   * For walks after a failover: the first connection behind `base` whose peer waits for a word of the guest, or -1. Start with -1.
+   */
+  nextToRemind(base: number): number {
+    const { table } = this.flows;
+    let next = table.next(base);
+    while (next >= 0 && !this.reminders.mayRemind(this.flows.aligned(next))) next = table.next(next);
+    return next;
+  }
+
+  /**
+   * Writes to `out` from `off` on the frame that tells (0) or asks (1) the peer of such a connection; see reminders.ts. Returns its
+   * bytes, 0 where the connection's MAC addresses are not known. `out` has room for MAX_REMINDER_BYTES.
+   */
+  writeReminder(base: number, which: 0 | 1, out: Uint8Array, off: number): number {
+    return this.reminders.writeFrame(base, which, out, off);
+  }
+
   /** PROXY_RESET: forgets every connection and the failover. */
   reset(): void {
     this.offsets.failedOver = false;
@@ -271,7 +294,10 @@ export class SecondaryEngine {
     let changed = this.removeMptcp(partial);
     if ((v.flags & TCP_ACK) !== 0) {
       if (!rst) learner.peerSegment(base, v, o);
-      if (!rst && o.timestampOffset >= 0) learner.peerEcho(base, v, o);
+      if (!rst) {
+        if (o.timestampOffset >= 0) learner.peerEcho(base, v, o);
+        if (learner.inWindow(base, v.seq, true)) this.reminders.notePeer(base, v.ack, this.link);
+      }
       if (this.translator.toGuest(base, v, o, partial)) changed = true;
     }
     return changed;
@@ -315,7 +341,10 @@ export class SecondaryEngine {
     }
     if (syn && !rst) learner.guestSyn(base, v, o);
     else learner.guestSegment(base, v);
-    if ((v.flags & TCP_ACK) !== 0 && !rst) learner.guestWindow(base, v);
+    if ((v.flags & TCP_ACK) !== 0 && !rst) {
+      learner.guestWindow(base, v);
+      this.reminders.noteGuest(base, v, o, this.link);
+    }
     let changed = this.removeMptcp(partial);
     if (this.translatesGuest && this.translator.toPeer(base, v, o, this.failedOver, partial)) changed = true;
     return changed ? AcceptRewritten : Accept;

@@ -20,8 +20,22 @@ export const S_SYN_ACK = FLOW_USER + 6;
 export const S_GUEST_ACK = FLOW_USER + 7;
 export const S_GUEST_EDGE = FLOW_USER + 8;
 
-/** Words of a secondary flow record: two cache lines. */
-export const SECONDARY_RECORD_WORDS = 32;
+/** Behind the last byte that the guest has sent. This and the next four are valid with SF_SAID. */
+export const S_NEXT = FLOW_USER + 9;
+/** Window of the guest's greatest acknowledgement, as in the header: not scaled. */
+export const S_WINDOW = FLOW_USER + 10;
+/** Newest timestamp of the guest, and the last echo. Valid with SF_TIMED. */
+export const S_TS_VAL = FLOW_USER + 11;
+export const S_TS_ECR = FLOW_USER + 12;
+/** MAC address of the guest's frames: four bytes, then two; 0 where nobody told. */
+export const S_GUEST_MAC = FLOW_USER + 13;
+/** Greatest acknowledgement of the peer, peer's. Valid with SF_PEER_ACK. */
+export const S_PEER_ACK = FLOW_USER + 15;
+/** MAC address that the peer's frames came from, likewise. */
+export const S_PEER_MAC = FLOW_USER + 16;
+
+/** Words of a secondary flow record: three cache lines. */
+export const SECONDARY_RECORD_WORDS = 48;
 
 /**
  * How far the offsets of a connection are known.
@@ -55,5 +69,11 @@ export const SF_FINISHED = 1 << 6;
 /** The guest's window scale stands in bits 8-11. */
 export const SF_SCALE = 1 << 7;
 export const SF_SCALE_SHIFT = 8;
+/** The guest has said something with ACK: S_NEXT and what follows it mean something. */
+export const SF_SAID = 1 << 12;
+/** Its last segment bore a timestamp. */
+export const SF_TIMED = 1 << 13;
+/** S_PEER_ACK means something. */
+export const SF_PEER_ACK = 1 << 14;
 /** Flags that belong to a connection rather than to an epoch. */
-export const SF_LASTING = SF_SCALE | (0xf << SF_SCALE_SHIFT) | SF_FINISHED;
+export const SF_LASTING = SF_SCALE | (0xf << SF_SCALE_SHIFT) | SF_FINISHED | SF_PEER_ACK;

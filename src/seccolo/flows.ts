@@ -67,11 +67,11 @@ export class SecondaryFlows {
 
   /** Base of the packet's flow, its words aligned with the present epoch; -1 when there is none. */
   find(v: PacketView, fromPeer: boolean): number {
-    return this.align(this.table.find(v, fromPeer));
+    return this.aligned(this.table.find(v, fromPeer));
   }
 
   findKey(key: Uint32Array): number {
-    return this.align(this.table.findKey(key));
+    return this.aligned(this.table.findKey(key));
   }
 
   /** A flow for a packet of the guest that has none; -1 when the table is full of live ones. */
@@ -193,8 +193,8 @@ export class SecondaryFlows {
     this.offsets.clear();
   }
 
-  /** After a checkpoint the SVM numbers as the PVM does: what was learned before is void. */
-  private align(base: number): number {
+  /** The flow, its words those of the present epoch: after a checkpoint the SVM numbers as the PVM does, what was learned before is void. */
+  aligned(base: number): number {
     const { words } = this;
     if (base >= 0 && words[base + S_EPOCH] !== this.offsets.epoch) {
       words[base + S_EPOCH] = this.offsets.epoch;

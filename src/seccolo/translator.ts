@@ -87,7 +87,7 @@ export class Translator {
   }
 
   /** Never lets the peer see a timestamp older than one that it has echoed: it would take every segment for an old duplicate (PAWS). */
-  private raiseTimestamps(base: number, tsVal: number): void {
+  raiseTimestamps(base: number, tsVal: number): void {
     const { words, offsets } = this.flows;
     const slot = words[base + S_SLOT]!;
     const phase = this.flows.phase(base);

@@ -34,6 +34,8 @@ export interface SecondaryPort {
   fromGuest(buf: Buffer, off: number, len: number, partialChecksum: boolean, nowMs: number): number;
   checkpoint(nowMs: number): void;
   failover(nowMs: number): void;
+  /** After the failover: what the peers of living connections are told, an IP packet each. */
+  reminders(): Buffer[];
   conntrackDestroyed(key: Uint32Array): void;
   tick(nowMs: number): void;
   report(): Record<string, number>;

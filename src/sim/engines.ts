@@ -3,7 +3,9 @@
 import { OffsetTable } from '../conntrack/offset-table';
 import { StoredDeltas } from '../pmycolo/deltas';
 import { type PrimaryActions, PrimaryEngine } from '../pmycolo/engine';
+import { ETH_HLEN } from '../packet/ethernet';
 import { SecondaryEngine } from '../seccolo/engine';
+import { MAX_REMINDER_BYTES } from '../seccolo/reminders';
 import type {
   EngineMakers,
   PrimaryFiles,
@@ -107,6 +109,7 @@ class RealSecondary implements SecondaryPort {
 
   constructor(files: SecondaryFiles, nowMs: number) {
     this.engine = new SecondaryEngine({ mode: 'failover', offsets: files.offsets, seed: [1, 2], nowMs });
+    this.engine.link.macHigh = 1;
   }
 
   fromPeer(buf: Buffer, off: number, len: number, partialChecksum: boolean, nowMs: number): number {
@@ -123,6 +126,17 @@ class RealSecondary implements SecondaryPort {
 
   failover(nowMs: number): void {
     this.engine.failover(nowMs);
+  }
+
+  reminders(): Buffer[] {
+    const out: Buffer[] = [];
+    for (let base = this.engine.nextToRemind(-1); base >= 0; base = this.engine.nextToRemind(base)) {
+      for (const which of [0, 1] as const) {
+        const frame = Buffer.alloc(MAX_REMINDER_BYTES);
+        out.push(frame.subarray(ETH_HLEN, this.engine.writeReminder(base, which, frame, 0)));
+      }
+    }
+    return out;
   }
 
   conntrackDestroyed(key: Uint32Array): void {

@@ -136,6 +136,13 @@ export class Machine implements TcpHost {
     return connection !== undefined && connection.state !== State.TIME_WAIT;
   }
 
+  /** The acknowledgement that the machine gives on a connection, as a sequence number; -1 when there is none. */
+  acknowledged(family: 4 | 6, localPort: number, peerPort: number): number {
+    const connection = this.connections.get(connectionName(family, localPort, peerPort));
+    if (!connection) return -1;
+    return (connection.irs + connection.receive.next + (connection.finTaken ? 1 : 0)) >>> 0;
+  }
+
   // The hypervisor's side.
 
   stop(): void {

@@ -92,6 +92,9 @@ class Secondary implements SecondaryPort {
   failover(nowMs: number): void {
     this.inner.failover(nowMs);
   }
+  reminders(): Buffer[] {
+    return this.inner.reminders();
+  }
   conntrackDestroyed(key: Uint32Array): void {
     this.inner.conntrackDestroyed(key);
   }
@@ -289,6 +292,19 @@ class Untranslated extends Secondary {
   }
 }
 
+/** Tells the peers at a failover that one byte more has arrived than the guest has acknowledged. */
+class TellsTooMuch extends Secondary {
+  override reminders(): Buffer[] {
+    const packets = super.reminders();
+    for (const packet of packets) {
+      const at = field(ACK_FIELD, packet);
+      packet.writeUInt32BE((packet.readUInt32BE(at) + 1) >>> 0, at);
+      writeChecksum(packet, packet[0]! >> 4 === 6 ? 6 : 4, PROTO_TCP, false);
+    }
+    return packets;
+  }
+}
+
 /** Offset of the timestamp option's values, or -1. */
 function timestampAt(buf: Buffer): number {
   const l4 = ipHeaderBytes(buf[0]! >> 4 === 6 ? 6 : 4);
@@ -429,6 +445,10 @@ export const MUTATIONS: readonly Mutation[] = [
       primary: (plan, files, actions) =>
         new LosesDelayed((wrapped) => right.primary(plan, files, wrapped), actions),
     }),
+  },
+  {
+    name: 'an acknowledgement told that the SVM has not given',
+    make: (right) => ({ ...right, secondary: (files, nowMs) => new TellsTooMuch(right.secondary(files, nowMs)) }),
   },
   {
     name: 'a verdict forgotten',

@@ -109,6 +109,9 @@ class PassEverything implements SecondaryPort {
   }
   checkpoint(): void {}
   failover(): void {}
+  reminders(): Buffer[] {
+    return [];
+  }
   conntrackDestroyed(): void {}
   tick(): void {}
   report(): Record<string, number> {

@@ -5,6 +5,7 @@
 //                    ==forward==> [SN peer queue] --> SVM --> [SN guest queue] --+----+ after a failover
 //                   [PN forward queue] <==forward back==-------------------------+ before
 
+import { seqAfter } from '../core/seq32';
 import { serve } from './app/server';
 import { Ledger } from './check/ledger';
 import { Clients } from './clients';
@@ -16,11 +17,13 @@ import { SILENT_START_MS } from '../pmycolo/request-pace';
 import { Link } from './link';
 import { Machine } from './machine';
 import { type NodeSurroundings, Note, PrimaryNode, SecondaryNode } from './nodes';
-import { Origin, type SimPacket } from './packet';
+import { Origin, SimPacket } from './packet';
 import { Prng } from './prng';
 import { type Scenario, SERVER_PORT } from './scenario';
 import { Scheduler } from './scheduler';
+import { readSegment, Segment } from './tcp/segment';
 import type { Trace } from './trace';
+import { PROTO_TCP } from './wire';
 
 /**
  * All must be over so long after the last fault: a few timeouts, each followed by a checkpoint, and slow readers; where
@@ -292,6 +295,20 @@ export class World {
 
   takeOver(): void {
     this.side = 'secondary';
+    for (const buf of this.sn.engine!.reminders()) this.remind(buf);
+  }
+
+  private remind(buf: Buffer): void {
+    const family = buf[0]! >> 4 === 6 ? 6 : 4;
+    const packet = new SimPacket(buf, family, PROTO_TCP);
+    packet.origin = Origin.SVM;
+    packet.madeUs = this.nowUs;
+    const segment = new Segment();
+    if (!readSegment(segment, buf, family) || segment.payloadBytes > 0) this.broken('faithful rewrite', 'a reminder is no bare ACK');
+    const given = this.svm.acknowledged(family, segment.srcPort, segment.dstPort);
+    if (given >= 0 && seqAfter(segment.ack, given))
+      this.broken('ack commit', `a reminder acknowledges ${segment.ack}, the SVM has given ${given}`);
+    this.clientDown.send(packet);
   }
 
   /** A controller comes (back): the next checkpoint makes the SVM a copy. */

@@ -110,6 +110,9 @@ requires('netns', 'nfqueue')('the death of the primary node', () => {
     // The controller's successor finds a node that has failed over, and connections that live on its offsets.
     if (number % 2 === 1) await pair.attach('secondary');
     let gapMs = 0;
+    if (transfers.some((transfer) => transfer.outcome === undefined)) {
+      await until('reminders', async () => (await pair.stats('secondary')).counters.reminders! > 0);
+    }
     for (const transfer of transfers) {
       const outcome = await client.finish(transfer, 120_000);
       expect(outcome).toMatchObject({ bytes: BYTES, sha256: expected(BYTES) });

@@ -24,6 +24,7 @@ const EXPECTED: readonly [string, readonly string[], number][] = [
   ['a copy is one byte too long', ['output commit'], 50],
   ['checkpoints follow each other at once', ['pace'], 50],
   ['a request that has to wait is lost', ['liveness'], 200],
+  ['an acknowledgement told that the SVM has not given', ['ack commit'], 50],
   ['a verdict forgotten', ['one verdict'], 50],
   ['a verdict given twice', ['one verdict'], 50],
 ];

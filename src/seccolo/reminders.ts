@@ -1,0 +1,143 @@
+// What the guest and its peer last said on each connection, and what can be told the peer of it at a failover. Nobody would say anything
+// then until a timer ends: the guest's last acknowledgements died on the primary's host, and so did the peer's. So the peer is told
+//
+//   1. the guest's present acknowledgement and window: if it knew less it goes on sending at once;
+//   2. a segment from below what it has acknowledged. It is outside the peer's window, so the peer tells its own acknowledgement
+//      (RFC 9293 section 3.10.7.4), which is what moves the guest.
+//
+// Both are the guest's own words, in the numbers that the peer knows, and nothing else is said: no data, no SACK block. The timestamp is
+// the guest's last, raised where the peer has echoed a newer one; the guest's clock does not go back, so nothing that follows is below it.
+
+import { FLOW_META, metaFamily } from '../conntrack/flow-table';
+import { TcpState } from '../conntrack/tcp-track';
+import { write16, write32 } from '../core/big-endian';
+import { seqAfter } from '../core/seq32';
+import { ETH_ALEN, ETH_HLEN, ETH_P_IP, ETH_P_IPV6 } from '../packet/ethernet';
+import type { TcpOptions } from '../packet/tcp-options';
+import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
+import { BareAck, MAX_BARE_ACK_BYTES } from './bare-ack';
+import { C_REMINDERS, type SecondaryCounters } from './counters';
+import {
+  Phase,
+  S_GUEST_ACK,
+  S_GUEST_MAC,
+  S_NEXT,
+  S_OFF,
+  S_PEER_ACK,
+  S_PEER_MAC,
+  S_STATE,
+  S_TS_ECR,
+  S_TS_OFF,
+  S_TS_VAL,
+  S_WINDOW,
+  SF_PEER_ACK,
+  SF_SAID,
+  SF_SCALE,
+  SF_SCALE_SHIFT,
+  SF_TIMED,
+  SF_WINDOW,
+} from './flow-words';
+import type { SecondaryFlows } from './flows';
+import type { Translator } from './translator';
+
+/** A reminder as a whole frame. */
+export const MAX_REMINDER_BYTES = ETH_HLEN + MAX_BARE_ACK_BYTES;
+
+/** Who sent the packet at hand, by its Ethernet header: the first four bytes and the last two. Zero: not known. */
+export interface LinkSource {
+  macHigh: number;
+  macLow: number;
+}
+
+export class Reminders {
+  private readonly ack = new BareAck();
+
+  constructor(
+    private readonly flows: SecondaryFlows,
+    private readonly translator: Translator,
+    private readonly counters: SecondaryCounters,
+  ) {}
+
+  /** A segment of the guest, after its acknowledgement has been noted. Only what it says with ACK is a state to tell. */
+  noteGuest(base: number, v: PacketView, o: TcpOptions, link: LinkSource): void {
+    if ((v.flags & (TCP_ACK | TCP_RST)) !== TCP_ACK) return;
+    const { words } = this.flows;
+    let state = words[base + S_STATE]!;
+    const syn = (v.flags & TCP_SYN) !== 0;
+    const next = (v.seq + v.payloadBytes + (syn ? 1 : 0) + (v.flags & TCP_FIN)) >>> 0;
+    if ((state & SF_SAID) === 0 || seqAfter(next, words[base + S_NEXT]!)) words[base + S_NEXT] = next;
+    // An older segment's window is no longer true. That of a SYN is not scaled.
+    if (v.ack === words[base + S_GUEST_ACK]) {
+      const scale = syn && (state & SF_SCALE) !== 0 ? (state >>> SF_SCALE_SHIFT) & 0xf : 0;
+      words[base + S_WINDOW] = v.window >>> scale;
+    }
+    state |= SF_SAID;
+    if (o.timestampOffset < 0) state &= ~SF_TIMED;
+    else {
+      if ((state & SF_TIMED) === 0 || seqAfter(o.tsVal, words[base + S_TS_VAL]!)) words[base + S_TS_VAL] = o.tsVal;
+      words[base + S_TS_ECR] = o.tsEcr;
+      state |= SF_TIMED;
+    }
+    words[base + S_STATE] = state;
+    words[base + S_GUEST_MAC] = link.macHigh;
+    words[base + S_GUEST_MAC + 1] = link.macLow;
+  }
+
+  /** An acknowledgement of the peer inside the guest's window, as it came: in the peer's numbers. */
+  notePeer(base: number, ack: number, link: LinkSource): void {
+    const { words } = this.flows;
+    const state = words[base + S_STATE]!;
+    if ((state & SF_PEER_ACK) === 0 || seqAfter(ack, words[base + S_PEER_ACK]!)) {
+      words[base + S_PEER_ACK] = ack;
+      words[base + S_STATE] = state | SF_PEER_ACK;
+    }
+    words[base + S_PEER_MAC] = link.macHigh;
+    words[base + S_PEER_MAC + 1] = link.macLow;
+  }
+
+  /** Is there a peer that waits, and something that is known to be true? Half-open connections have their own timers. */
+  mayRemind(base: number): boolean {
+    const { words } = this.flows;
+    const known = SF_SAID | SF_WINDOW | SF_PEER_ACK;
+    if ((words[base + S_STATE]! & known) !== known) return false;
+    const phase = this.flows.phase(base);
+    if (phase !== Phase.Learned && phase !== Phase.Settled) return false;
+    const state = this.flows.tracker.state(base);
+    return state >= TcpState.Established && state <= TcpState.LastAck;
+  }
+
+  /** See SecondaryEngine.writeReminder(). */
+  writeFrame(base: number, which: 0 | 1, out: Uint8Array, off: number): number {
+    const { words } = this.flows;
+    const known = (at: number): boolean => (words[base + at]! | words[base + at + 1]!) !== 0;
+    if (!known(S_PEER_MAC) || !known(S_GUEST_MAC)) return 0;
+    write32(out, off, words[base + S_PEER_MAC]!);
+    write16(out, off + 4, words[base + S_PEER_MAC + 1]!);
+    write32(out, off + ETH_ALEN, words[base + S_GUEST_MAC]!);
+    write16(out, off + ETH_ALEN + 4, words[base + S_GUEST_MAC + 1]!);
+    write16(out, off + 2 * ETH_ALEN, metaFamily(words[base + FLOW_META]!) === 6 ? ETH_P_IPV6 : ETH_P_IP);
+    return ETH_HLEN + this.write(base, which, out, off + ETH_HLEN);
+  }
+
+  /**
+   * Writes to `out` what the peer is to be told: `which` is 0 for the guest's acknowledgement, 1 for the question. Returns the packet's
+   * bytes.
+   */
+  write(base: number, which: 0 | 1, out: Uint8Array, off: number): number {
+    const { words } = this.flows;
+    const { ack } = this;
+    const state = words[base + S_STATE]!;
+    ack.fromGuest = true;
+    ack.seq = which === 0 ? words[base + S_NEXT]! + words[base + S_OFF]! : words[base + S_PEER_ACK]! - 1;
+    ack.ack = words[base + S_GUEST_ACK]!;
+    ack.window = words[base + S_WINDOW]!;
+    ack.timed = (state & SF_TIMED) !== 0;
+    if (ack.timed) {
+      this.translator.raiseTimestamps(base, words[base + S_TS_VAL]!);
+      ack.tsVal = words[base + S_TS_VAL]! + words[base + S_TS_OFF]!;
+      ack.tsEcr = words[base + S_TS_ECR]!;
+    }
+    this.counters.values[C_REMINDERS]!++;
+    return ack.write(words, base, out, off);
+  }
+}

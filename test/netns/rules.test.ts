@@ -285,6 +285,35 @@ requires('netns', 'nfqueue')('rules', () => {
     });
   });
 
+  test('beside an ingress qdisc, as libvirt limits a guest with, the mirror is made by nft', async () => {
+    lab.execSync('pn', 'tc', ['qdisc', 'add', 'dev', 'tap0', 'ingress']);
+    const limited = hostState(lab, 'pn');
+    const refused = (await run(lab, 'primary', ['apply'], configOf(lab, 'primary', { otherProtocols: 'pass' }, { nftables: false })))[0]!;
+    expect(refused.error).toMatchObject({
+      message: expect.stringMatching(/^tap0 has an ingress qdisc .* no room for the clsact of the mirror$/),
+      hint: expect.stringMatching(/nftables: true/),
+    });
+    const [first, second] = good(await run(lab, 'primary', ['apply'], undefined, 2));
+    expect(first!.changes).toContain('mirror from tap0 to fwd0, by nft: tap0 has an ingress qdisc');
+    expect(second!.changes).toEqual([]);
+    const copies = lab.spawn('sn', 'tcpdump', ['-plnei', 'fwd0', '--immediate-mode', 'arp', 'host', '10.77.0.77']);
+    await copies.waitFor(/listening on/);
+    await lab.exec('client', 'busybox', ['arping', '-c', '1', '-w', '1', '-I', 'lan0', '10.77.0.77'], { allowFailure: true });
+    await copies.waitFor(/Request who-has 10\.77\.0\.77/);
+    copies.child.kill('SIGTERM');
+    await copies.ended();
+    // The limit is taken away while the mirror stands; with the next tap it is tc's turn.
+    lab.execSync('pn', 'tc', ['qdisc', 'del', 'dev', 'tap0', 'ingress']);
+    expect(good(await run(lab, 'primary', ['apply']))[0]!.changes).toEqual([]);
+    lab.execSync('pn', 'nft', ['delete', 'table', 'netdev', 'colo-mirror-1']);
+    expect(good(await run(lab, 'primary', ['apply']))[0]!.changes).toEqual(['mirror from tap0 to fwd0']);
+    good(await run(lab, 'primary', ['remove']));
+    lab.execSync('pn', 'tc', ['qdisc', 'add', 'dev', 'tap0', 'ingress']);
+    good(await run(lab, 'primary', ['apply', 'remove']));
+    expect(hostState(lab, 'pn')).toBe(limited);
+    lab.execSync('pn', 'tc', ['qdisc', 'del', 'dev', 'tap0', 'ingress']);
+  });
+
   test('warnings: a bridge that learns slowly, a firewall made for routing', async () => {
     lab.execSync('sn', 'ip', 'link set br0 type bridge stp_state 1 forward_delay 1500'.split(' '));
     lab.execSync('sn', 'iptables', ['-P', 'FORWARD', 'DROP']);

@@ -8,8 +8,8 @@ import { checkPlan } from './check';
 import { BRIDGE_TYPE, enslaveCommands, isForwardPort, NF_CALL, quietPath } from './commands';
 import { replaceRules, usesNfTables } from './iptables';
 import { Journal } from './journal';
-import { cookieOf } from './marks';
-import { mirrorState, mirrorWords, removeMirror } from './mirror';
+import { cookieOf, mirrorTable } from './marks';
+import { mirrorState, mirrorWords, nftMirrorBatch, removeMirror } from './mirror';
 import { applyNft, nftTables } from './nft';
 import { type BridgePlan, type NodePlan, type Plan, planOf, type RuleConfig } from './plan';
 import { removeNode, undoHost } from './remove';
@@ -115,7 +115,7 @@ async function applyNode(plan: Plan, node: NodePlan, journal: Journal, report: R
   for (const bridge of node.bridges) {
     for (const port of bridge.ports) await applyPort(plan, node, port, bridge, journal, report);
   }
-  if (node.mirror) await applyMirror(node, node.mirror, journal, report);
+  if (node.mirror) await applyMirror(plan, node, node.mirror, journal, report);
 }
 
 async function applyBridge(bridge: BridgePlan, journal: Journal, index: number, report: RulesReport): Promise<void> {
@@ -196,21 +196,27 @@ function movedByFailover(link: Link, outerBridge: string, journal: Journal, inde
 }
 
 async function applyMirror(
+  plan: Plan,
   node: NodePlan,
   mirror: { from: string; to: string },
   journal: Journal,
   report: RulesReport,
 ): Promise<void> {
   const { index } = node.node;
-  const cookie = cookieOf(index);
-  const state = await mirrorState(mirror.from, cookie);
+  const state = await mirrorState(mirror.from, index, plan.nftables);
   if (state.to === mirror.to) return;
-  if (!state.clsact) {
+  if (state.qdisc === 'ingress') {
+    await run('nft', ['-f', '-'], { input: nftMirrorBatch(mirror.from, mirror.to, index) });
+    report.changes.push(`mirror from ${mirror.from} to ${mirror.to}, by nft: ${mirror.from} has an ingress qdisc`);
+    return;
+  }
+  if (state.qdisc === undefined) {
     const link = (await links()).get(mirror.from)!;
     journal.note(index, { kind: 'clsact', name: mirror.from, index: link.index });
     await run('tc', ['qdisc', 'add', 'dev', mirror.from, 'clsact']);
   }
-  if (state.to !== undefined) await removeMirror(mirror.from);
-  await run('tc', ['filter', 'add', ...mirrorWords(mirror.from, mirror.to, cookie)]);
+  if (state.by === 'tc') await removeMirror(mirror.from);
+  await run('tc', ['filter', 'add', ...mirrorWords(mirror.from, mirror.to, cookieOf(index))]);
+  if (state.by === 'nft') await run('nft', ['delete', 'table', 'netdev', mirrorTable(index)]);
   report.changes.push(`mirror from ${mirror.from} to ${mirror.to}`);
 }

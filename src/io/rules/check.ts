@@ -4,8 +4,7 @@ import { OperatorError } from '../../core/errors';
 import { CommandError, run } from '../exec';
 import { addressesOf, type Link, links } from '../link';
 import { FAMILIES, programOf } from './iptables';
-import { cookieOf } from './marks';
-import { mirrorState } from './mirror';
+import { mirrorState, nftMirrorBatch } from './mirror';
 import { type NodePlan, type Plan, planOf, type RuleConfig, type RuleNode } from './plan';
 
 /** For `colo doctor`: warnings, or OperatorError with what would go wrong. */
@@ -26,7 +25,9 @@ export async function checkPlan(plan: Plan): Promise<{ links: Map<string, Link>;
   for (const node of plan.nodes) {
     problems.push(...portProblems(plan.role, node.node, known), ...bridgeProblems(plan.role, node, known));
     if (node.node.outerPort !== undefined) problems.push(...(await outerPortProblems(node.node, known)));
-    if (node.mirror && known.has(node.mirror.from)) problems.push(...(await mirrorProblems(node)));
+    if (node.mirror && known.has(node.mirror.from) && known.has(node.mirror.to)) {
+      problems.push(...(await mirrorProblems(plan, node)));
+    }
     if (plan.role === 'secondary') warnings.push(...outerBridgeWarnings(node.node, known));
   }
   if (problems.length > 0) {
@@ -121,16 +122,29 @@ async function outerPortProblems(node: RuleNode, known: Map<string, Link>): Prom
   ];
 }
 
-async function mirrorProblems(node: NodePlan): Promise<Problem[]> {
-  const { guestPort, index } = node.node;
-  const { to } = await mirrorState(guestPort, cookieOf(index));
-  if (to !== '') return [];
-  return [
-    {
-      text: `${guestPort} has a tc filter of somebody else where the mirror goes (egress, pref 6535)`,
-      hint: `see tc filter show dev ${guestPort} egress`,
-    },
-  ];
+async function mirrorProblems({ nftables }: Plan, node: NodePlan): Promise<Problem[]> {
+  const { guestPort, forwardPort, index } = node.node;
+  const { qdisc, to } = await mirrorState(guestPort, index, nftables);
+  if (to === '') {
+    return [
+      {
+        text: `${guestPort} has a tc filter of somebody else where the mirror goes (egress, pref 6535)`,
+        hint: `see tc filter show dev ${guestPort} egress`,
+      },
+    ];
+  }
+  if (qdisc !== 'ingress' || to === forwardPort) return [];
+  const text = `${guestPort} has an ingress qdisc (libvirt's bandwidth limit, for one), which leaves no room for the clsact of the mirror`;
+  const otherwise = `take it away (virsh domiftune DOMAIN ${guestPort} --outbound 0, or tc qdisc del dev ${guestPort} ingress) and limit on the bridge's other port`;
+  if (!nftables) return [{ text, hint: `set nftables: true, so that nft makes the mirror; or ${otherwise}` }];
+  try {
+    await run('nft', ['-c', '-f', '-'], { input: nftMirrorBatch(guestPort, forwardPort, index) });
+    return [];
+  } catch (error) {
+    // With a hint it is not the kernel that cannot: nft is not installed, or this is not root.
+    if (!(error instanceof CommandError) || error.hint !== undefined) throw error;
+    return [{ text: `${text}, and nft cannot make it here: ${error.message}`, hint: `Linux 5.16 and nft 1.0.1 or later can; or ${otherwise}` }];
+  }
 }
 
 function outerBridgeWarnings(node: RuleNode, known: Map<string, Link>): string[] {

@@ -11,6 +11,11 @@ export function commentOf(index: number): string {
   return `colo:${index}`;
 }
 
+/** nft's table of a mirror that tc has no room for. */
+export function mirrorTable(index: number): string {
+  return `colo-mirror-${index}`;
+}
+
 /** As the kernel keeps it beside an action: the comment in hex. */
 export function cookieOf(index: number): string {
   return Buffer.from(commentOf(index)).toString('hex');

@@ -4,7 +4,6 @@ import { run } from '../exec';
 import { links } from '../link';
 import { readSysctl, sysctlName } from '../sysctl';
 import { FAMILIES, programOf, savedRules, TABLES } from './iptables';
-import { cookieOf } from './marks';
 import { mirrorState } from './mirror';
 import { nftInPlace } from './nft';
 import { type IptablesRule, type NodePlan, planOf, type RuleConfig } from './plan';
@@ -39,7 +38,7 @@ export async function missingByNode(config: RuleConfig): Promise<Map<number, str
       if (!(await nftInPlace(family, table, node.comment, statements))) missing.push(`nft table ${family} ${table} missing or changed`);
     }
     if (node.mirror && known.has(node.mirror.from)) {
-      const { to } = await mirrorState(node.mirror.from, cookieOf(index));
+      const { to } = await mirrorState(node.mirror.from, index, plan.nftables);
       if (to !== node.mirror.to) missing.push('no mirror');
     }
     if (missing.length > 0) out.set(index, missing);

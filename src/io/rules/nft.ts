@@ -1,7 +1,7 @@
 // What iptables cannot say, in nft(8)'s words. Tables of our own, so that making and removing them is one transaction each.
 
 import { CommandError, run } from '../exec';
-import { commentOf, FORWARD_ZONE } from './marks';
+import { commentOf, FORWARD_ZONE, mirrorTable } from './marks';
 import type { NodePlan, RuleNode } from './plan';
 
 /**
@@ -74,7 +74,8 @@ export async function applyNft(plan: NodePlan): Promise<void> {
 
 /** Removes a node's tables; those that are not there do not matter. True when there was one. */
 export async function removeNft(index: number, existing: ReadonlySet<string>): Promise<boolean> {
-  const ours = ['ip', 'netdev'].map((family) => `${family} colo-${index}`).filter((table) => existing.has(table));
+  const all = [`ip colo-${index}`, `netdev colo-${index}`, `netdev ${mirrorTable(index)}`];
+  const ours = all.filter((table) => existing.has(table));
   if (ours.length > 0)
     await run('nft', ['-f', '-'], { input: ours.map((table) => `delete table ${table}\n`).join('') });
   return ours.length > 0;

@@ -6,7 +6,6 @@ import { readSysctl, sysctlName, writeSysctl } from '../sysctl';
 import type { RulesReport } from './apply';
 import { replaceRules, usesNfTables } from './iptables';
 import { type Change, Journal } from './journal';
-import { cookieOf } from './marks';
 import { clsactEmpty, mirrorState, removeMirror } from './mirror';
 import { dropIfEmpty, nftTables, removeNft } from './nft';
 import { type NodePlan, type Plan, planOf, type RuleConfig } from './plan';
@@ -29,7 +28,7 @@ export async function removeNode(plan: Plan, node: NodePlan, journal: Journal, r
   if (plan.nftables && (await removeNft(index, await nftTables())))
     report.changes.push(`nft tables colo-${index} removed`);
   const known = await links();
-  if (node.mirror && known.has(guestPort) && (await mirrorState(guestPort, cookieOf(index))).to) {
+  if (node.mirror && known.has(guestPort) && (await mirrorState(guestPort, index, false)).to) {
     await removeMirror(guestPort);
     report.changes.push(`mirror of ${guestPort} removed`);
   }

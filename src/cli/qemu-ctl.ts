@@ -8,7 +8,8 @@ import { printJson } from './output';
 
 const HELP = `
 checkpoint                   the guest stands still and is the primary's copy: the offsets are void
-failover                     the primary is dead: offsets in use stay, all filters but the rewriter are switched off
+failover                     the primary is dead: offsets in use stay, all filters but the rewriter are switched off;
+                             nothing happens, and the status is 0, when it was done before (by --qmp)
 filter-set ID status=on|off  frames skip a filter that is off
 query                        ports, devices and filters with their counters, as JSON`;
 
@@ -22,7 +23,7 @@ export function addQemuCtlCommand(group: Command): void {
     .action(async (path: string, words: string[]) => {
       const result = await ask(path, requestOf(words));
       if (words[0] === 'query') printJson(result);
-      else console.log(`${words[0]} done`);
+      else console.log(`${words[0]} done${(result as { already?: boolean }).already === true ? ' before' : ''}`);
     });
 }
 

@@ -187,16 +187,22 @@ export class CompareDevice {
     this.notifyDev = this.socket('notify_dev', settings.notifyDev, C_NOTIFY_BAD, {
       source: this.reader((buf, off, len, vnetBytes) => this.notify!.frame(buf, off + vnetBytes, len - vnetBytes)),
       onOpen: () => {
+        this.notify!.opened(this.clock());
         if (this.pending.awaited) this.askController();
       },
-      onClose: () =>
+      onClose: () => {
+        this.notify!.closed();
         this.log.error(
           this.held(),
           'THE CONTROLLER IS GONE: what is held stays held until one comes and makes a checkpoint',
-        ),
+        );
+      },
     });
     this.notify = new NotifyProtocol(this.notifyDev.stream, {
-      onInit: () => this.log.info({}, 'a controller has said hello'),
+      onInit: () => {
+        this.log.info({}, 'a controller has said hello');
+        this.askLate();
+      },
       onCheckpoint: () => this.checkpoint(),
       onUnknown: (text) => {
         counted[C_NOTIFY_UNKNOWN]!++;
@@ -334,6 +340,7 @@ export class CompareDevice {
     if (!this.gate.isHeld) {
       if (this.mayLookAtTimes) this.comparison.tick(this.nowMs);
       else this.comparison.engine.askDelayed(this.nowMs);
+      this.askLate();
       if (this.pending.isDue(this.nowMs, this.settings.expiredScanCycleMs)) this.ask();
     }
     this.flush();
@@ -420,10 +427,15 @@ export class CompareDevice {
   }
 
   private askController(): boolean {
-    const heard = this.notify!.ask();
+    const heard = this.notify!.ask(this.clock());
     this.counters.values[heard ? C_NOTIFY_REQUESTS : C_NOTIFY_REFUSED]!++;
     this.notifyDev!.stream.flush();
     return heard;
+  }
+
+  /** What had to wait for the controller's hello. */
+  private askLate(): void {
+    if (this.notify?.owes(this.clock()) === true && this.pending.awaited) this.askController();
   }
 
   private backlogGone(): void {

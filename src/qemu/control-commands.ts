@@ -48,8 +48,8 @@ function answer(netdev: Controlled, request: Record<string, unknown>): Reply {
       netdev.checkpoint();
       return { return: {} };
     case 'failover':
-      if (!netdev.failover()) return failed('COLO failover is already activated');
-      return { return: {} };
+      // Whoever comes second (--qmp may have been first) has what he wants.
+      return { return: { already: !netdev.failover() } };
     case 'filter-set':
       netdev.setStatus(text(args, 'id'), parseStatus(text(args, 'status')));
       return { return: {} };

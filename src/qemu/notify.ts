@@ -6,6 +6,9 @@
 //   compare -> controller   DO_CHECKPOINT                the guests differ, one of them is silent, or a bound is exhausted
 //   controller -> compare   COLO_CHECKPOINT              both guests are stopped and equal; no answer
 //
+// A controller that has just connected is told nothing before its hello is answered: libxl would take a request for the answer, and
+// give up. One that says no hello is told after HELLO_MS.
+//
 // Length and text go out in one piece: a client that times out between the two would lose its place in the stream.
 
 import { type FrameSink, writeFrame } from './frame';
@@ -20,6 +23,9 @@ const DO_CHECKPOINT_BYTES = Buffer.from(DO_CHECKPOINT, 'latin1');
 /** Of what is not understood, for the log. */
 const SHOWN_BYTES = 64;
 
+/** libxl says hello as soon as it is connected, and waits as long for the answer. */
+export const HELLO_MS = 500;
+
 export interface NotifyEvents {
   /** A controller has said hello, and was answered. */
   onInit(): void;
@@ -29,23 +35,46 @@ export interface NotifyEvents {
 }
 
 export class NotifyProtocol {
+  /** A hello may come until then. */
+  private quietUntilMs = Number.NEGATIVE_INFINITY;
+  private owed = false;
+
   constructor(
     private readonly sink: FrameSink,
     private readonly events: NotifyEvents,
   ) {}
 
-  /** Says that a checkpoint is wanted, for the first time or again. False: nobody could be told. */
-  ask(): boolean {
-    return this.send(DO_CHECKPOINT_BYTES);
+  /** A controller has connected. */
+  opened(nowMs: number): void {
+    this.quietUntilMs = nowMs + HELLO_MS;
+    this.owed = false;
+  }
+
+  closed(): void {
+    this.quietUntilMs = Number.NEGATIVE_INFINITY;
+    this.owed = false;
+  }
+
+  /** Says that a checkpoint is wanted, for the first time or again, or will say it when `owes`. False: nobody could be told. */
+  ask(nowMs: number): boolean {
+    this.owed = nowMs < this.quietUntilMs;
+    return this.owed || this.send(DO_CHECKPOINT_BYTES);
+  }
+
+  /** There is something to ask, and no hello to wait for any more. */
+  owes(nowMs: number): boolean {
+    return this.owed && nowMs >= this.quietUntilMs;
   }
 
   /** What the controller says, without its virtio-net header. */
   frame(buf: Buffer, off: number, len: number): void {
     const text = buf.toString('latin1', off, off + Math.min(len, SHOWN_BYTES));
     if (len === CHECKPOINT.length && text === CHECKPOINT) {
+      this.owed = false;
       this.events.onCheckpoint();
     } else if (len === PROXY_INIT.length && text === PROXY_INIT) {
       this.send(INIT_REPLY_BYTES);
+      this.quietUntilMs = Number.NEGATIVE_INFINITY;
       this.events.onInit();
     } else {
       this.events.onUnknown(text);

@@ -64,7 +64,7 @@ test('a difference asks QEMU for a checkpoint; what is held leaves when the gues
   c.s.write(udp('x'));
   await until(() => qmp.set.length === 2, 'a request');
   expect(qmp.set[1]).toEqual({ 'x-checkpoint-delay': 777 });
-  expect(c.n.texts()).toContain('DO_CHECKPOINT');
+  await until(() => c.n.texts().includes('DO_CHECKPOINT'), 'a request on notify_dev');
   await stop(c);
   await awhile();
   expect([c.held, c.o.frames()]).toEqual([2, []]);

@@ -1,5 +1,5 @@
 import { FrameReader } from '../../../src/qemu/frame';
-import { NotifyProtocol } from '../../../src/qemu/notify';
+import { HELLO_MS, NotifyProtocol } from '../../../src/qemu/notify';
 
 class Line {
   readonly out = Buffer.alloc(1 << 12);
@@ -41,7 +41,7 @@ test('the bytes of a conversation', () => {
   const line = new Line(false);
   line.say('\0\0\0\x19COLO_USERSPACE_PROXY_INIT');
   expect(line.said()).toBe('\0\0\0\x19COLO_COMPARE_GET_XEN_INIT');
-  expect(line.protocol.ask()).toBe(true);
+  expect(line.protocol.ask(0)).toBe(true);
   expect(line.said()).toBe('\0\0\0\x0dDO_CHECKPOINT');
   line.say('\0\0\0\x0fCOLO_CHECKPOINT');
   expect(line.said()).toBe('');
@@ -78,5 +78,40 @@ test('a long text is shown in part only', () => {
 test('who cannot be told is not told', () => {
   const line = new Line(false);
   line.open = false;
-  expect(line.protocol.ask()).toBe(false);
+  expect(line.protocol.ask(0)).toBe(false);
+});
+
+describe('a controller that has just connected', () => {
+  const opened = (): Line => {
+    const line = new Line(false);
+    line.protocol.opened(1000);
+    expect(line.protocol.ask(1001)).toBe(true);
+    expect([line.said(), line.protocol.owes(1001 + HELLO_MS / 2)]).toEqual(['', false]);
+    return line;
+  };
+  const HELLO = '\0\0\0\x19COLO_USERSPACE_PROXY_INIT';
+  const ASKED = '\0\0\0\x0dDO_CHECKPOINT';
+
+  test('is asked for a checkpoint once its hello is answered', () => {
+    const line = opened();
+    line.say(HELLO);
+    expect([line.said(), line.protocol.owes(1002)]).toEqual(['\0\0\0\x19COLO_COMPARE_GET_XEN_INIT', true]);
+    expect([line.protocol.ask(1002), line.said(), line.protocol.owes(1002)]).toEqual([true, ASKED, false]);
+  });
+
+  test('and one that says none, after a time', () => {
+    const line = opened();
+    expect(line.protocol.owes(1000 + HELLO_MS)).toBe(true);
+    expect([line.protocol.ask(1000 + HELLO_MS), line.said()]).toEqual([true, ASKED]);
+  });
+
+  test('but not when it has made one, or is gone', () => {
+    const line = opened();
+    line.say('\0\0\0\x0fCOLO_CHECKPOINT');
+    expect(line.protocol.owes(1000 + HELLO_MS)).toBe(false);
+    const gone = opened();
+    gone.protocol.closed();
+    gone.open = false;
+    expect([gone.protocol.owes(5000), gone.protocol.ask(1001)]).toEqual([false, false]);
+  });
 });

@@ -8,7 +8,7 @@ CORE = $(wildcard native/core/*.c)
 BINDING = $(wildcard native/binding/*.c)
 HEADERS = $(wildcard native/core/*.h native/binding/*.h)
 
-.PHONY: build addon dist setup native-test test demo bench sim lint extras
+.PHONY: build addon dist setup native-test test test-long demo bench bench-guests sim lint extras
 
 build: addon dist
 
@@ -56,10 +56,15 @@ extras: build
 demo: setup extras
 	node build/bench/demo/demo.js
 
-# make bench [ONLY="nfqueue engine e2e chardev"]
+# make bench [ONLY="nfqueue engine e2e chardev apps"]
 bench: setup extras
 	bench/nfqueue/setup.sh
-	node build/bench/bench/run.js $(ONLY)
+	COLO_ROOT=$(CURDIR) node build/bench/bench/run.js $(ONLY)
+
+# With two real guests in QEMU. COLO_BENCH_QUICK=1 makes this and the applications short: figures that mean nothing, and are not kept.
+bench-guests: setup extras
+	test/guest/build-guest.sh
+	COLO_ROOT=$(CURDIR) node build/bench/bench/run.js guests
 
 # make sim SEEDS=10000 [FIRST=1]
 SEEDS ?= 2000

@@ -3,15 +3,13 @@
 // what one of two unprotected pairs gets that run at the same time.
 
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { Controller } from '../demo/controller';
-import { GUEST_IP, Lab } from '../test/netns/lab';
+import { GUEST_IP } from '../test/netns/lab';
+import { BenchPair } from './lib/bench-pair';
 import { median } from './lib/median';
 
 const ROOT = process.env.COLO_ROOT ?? process.cwd();
-const COLO = join(ROOT, 'bin/colo');
 const LOAD = join(ROOT, 'bench/lib/load.js');
 const PORT = 8080;
 /** For latency: the primary's side and the client on one CPU, the secondary's on another where there is one. */
@@ -29,54 +27,35 @@ export interface E2eResult {
   cpus: string;
 }
 
-class BenchPair {
+class E2ePair {
   private constructor(
-    readonly lab: Lab,
-    private readonly controller: Controller | undefined,
+    private readonly pair: BenchPair,
     /** Process ids by the CPU that they get for the latency measurement. */
     private readonly cpuOf: ReadonlyMap<number, string>,
   ) {}
 
-  static async create(isProtected: boolean): Promise<BenchPair> {
-    // In every pair the guests' packets belong to no socket of this kernel, as those of virtual machines.
-    // Equal stacks, as two copies of one machine have: differing windows would make every packet be rewritten.
+  static async create(isProtected: boolean): Promise<E2ePair> {
     const cpuOf = new Map<number, string>();
-    const lab = await Lab.create({ plumbing: false, distinctStacks: false, detachGuests: true });
-    for (const guest of ['pvm', 'svm'] as const) {
-      if (guest === 'svm' && !isProtected) continue;
-      const server = lab.spawn(guest, process.execPath, [LOAD, 'serve', String(PORT)]);
-      await server.waitFor(/ready/);
-      cpuOf.set(server.pid, guest === 'pvm' ? PRIMARY_CPU : SECONDARY_CPU);
+    const pair = await BenchPair.create(isProtected, async (lab) => {
+      for (const guest of isProtected ? (['pvm', 'svm'] as const) : (['pvm'] as const)) {
+        const server = lab.spawn(guest, process.execPath, [LOAD, 'serve', String(PORT)]);
+        await server.waitFor(/ready/);
+        cpuOf.set(server.pid, guest === 'pvm' ? PRIMARY_CPU : SECONDARY_CPU);
+      }
+    });
+    const { controller, daemons } = pair;
+    if (controller !== undefined && daemons !== undefined) {
+      cpuOf.set(daemons.primary.pid, PRIMARY_CPU).set(daemons.secondary.pid, SECONDARY_CPU);
+      controller.onNotice = () => {
+        throw new Error(`the benchmark pair diverged: ${daemons.primary.output.slice(-1000)}`);
+      };
     }
-    if (!isProtected) return new BenchPair(lab, undefined, cpuOf);
-    const controller = new Controller(1);
-    let primaryLog = (): string => '';
-    for (const [role, ns] of [
-      ['primary', 'pn'],
-      ['secondary', 'sn'],
-    ] as const) {
-      const config = join(lab.dir, `${role}.yaml`);
-      writeFileSync(
-        config,
-        `role: ${role}\nstateDir: ${lab.dir}/${role}\nnodes: [{ index: 1, guestPort: tap0, forwardPort: fwd0 }]\n`,
-      );
-      await lab.exec(ns, COLO, ['rules', 'apply', '--config', config]);
-      const daemon = lab.spawn(ns, COLO, [role, '--config', config]);
-      await daemon.waitFor(/"msg":"ready"/);
-      cpuOf.set(daemon.pid, role === 'primary' ? PRIMARY_CPU : SECONDARY_CPU);
-      if (role === 'primary') primaryLog = () => daemon.output.slice(-1000);
-    }
-    await controller.init('secondary', join(lab.dir, 'secondary/secondary.sock'));
-    await controller.init('primary', join(lab.dir, 'primary/primary.sock'));
-    controller.onNotice = () => {
-      throw new Error(`the benchmark pair diverged: ${primaryLog()}`);
-    };
-    return new BenchPair(lab, controller, cpuOf);
+    return new E2ePair(pair, cpuOf);
   }
 
   /** Gbit/s of one bulk download. */
   async download(): Promise<number> {
-    const { stdout } = await this.lab.exec('client', process.execPath, [
+    const { stdout } = await this.pair.lab.exec('client', process.execPath, [
       LOAD,
       'download',
       GUEST_IP,
@@ -90,7 +69,7 @@ class BenchPair {
   async roundTrips(count: number): Promise<number[]> {
     this.pin(true);
     const command = ['-c', PRIMARY_CPU, process.execPath, LOAD, 'pingpong', GUEST_IP, String(PORT), String(count)];
-    const { stdout } = await this.lab.exec('client', 'taskset', command);
+    const { stdout } = await this.pair.lab.exec('client', 'taskset', command);
     this.pin(false);
     return (JSON.parse(stdout) as number[]).sort((a, b) => a - b);
   }
@@ -100,9 +79,8 @@ class BenchPair {
       execFileSync('taskset', ['-acp', on ? cpu : `0-${cpus().length - 1}`, String(pid)], { stdio: 'ignore' });
   }
 
-  async destroy(): Promise<void> {
-    this.controller?.close();
-    await this.lab.destroy();
+  destroy(): Promise<void> {
+    return this.pair.destroy();
   }
 }
 
@@ -110,13 +88,13 @@ const at = (sorted: readonly number[], q: number): number =>
   sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))]!;
 
 export async function runE2eBench(log: (line: string) => void): Promise<E2eResult> {
-  const pairs: BenchPair[] = [];
+  const pairs: E2ePair[] = [];
   try {
-    const guarded = await BenchPair.create(true);
+    const guarded = await E2ePair.create(true);
     pairs.push(guarded);
-    const plain = await BenchPair.create(false);
+    const plain = await E2ePair.create(false);
     pairs.push(plain);
-    const second = await BenchPair.create(false);
+    const second = await E2ePair.create(false);
     pairs.push(second);
     const protectedRates: number[] = [];
     const unprotectedRates: number[] = [];

@@ -1,14 +1,16 @@
 // All benchmarks: writes bench/results/latest.json and a table with what must be reached.
-// node build/bench/bench/run.js [nfqueue] [engine] [e2e] [chardev]   (default: all)
+// node build/bench/bench/run.js [nfqueue] [engine] [e2e] [chardev] [apps] [guests]   (default: all but guests)
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { join } from 'node:path';
 import Table from 'cli-table3';
+import { type AppsResult, runAppsBench } from './apps/run';
 import { type ChardevResult, runChardevBench } from './chardev/run';
 import { type E2eResult, runE2eBench } from './e2e';
 import type { EngineResult } from './engine';
+import { type GuestsResult, runGuestsBench } from './guests';
 import { runNfqueueBench } from './nfqueue/run';
 
 const ROOT = process.env.COLO_ROOT ?? process.cwd();
@@ -21,6 +23,8 @@ interface Results {
   engine?: EngineResult;
   e2e?: E2eResult;
   chardev?: ChardevResult;
+  apps?: AppsResult;
+  guests?: GuestsResult;
 }
 
 function previous(): Partial<Results> {
@@ -61,8 +65,19 @@ async function main(): Promise<void> {
     console.log('chardev ...');
     results.chardev = await runChardevBench((line) => console.log(line));
   }
-  mkdirSync(join(ROOT, 'bench/results'), { recursive: true });
-  writeFileSync(FILE, `${JSON.stringify(results, null, 2)}\n`);
+  if (want('apps')) {
+    console.log('applications ...');
+    results.apps = await runAppsBench((line) => console.log(line));
+  }
+  if (wanted.includes('guests')) {
+    console.log('guests ...');
+    results.guests = await runGuestsBench((line) => console.log(line));
+  }
+  // A quick run only shows that all works.
+  if (process.env.COLO_BENCH_QUICK !== '1') {
+    mkdirSync(join(ROOT, 'bench/results'), { recursive: true });
+    writeFileSync(FILE, `${JSON.stringify(results, null, 2)}\n`);
+  }
   print(results);
 }
 
@@ -132,7 +147,43 @@ function print(r: Results): void {
     const connections = `${n(c.ours_conn_per_s_100000)} / ${n(c.ours_conn_per_s_100)} = ${c.conn_growth.toFixed(2)}`;
     row('chardev, new connections/s with 100,000 open / 100', connections, '>= 0.7', c.conn_growth >= 0.7);
   }
+  if (r.apps !== undefined) appsRows(r.apps, row);
+  if (r.guests !== undefined) {
+    const { idle_checkpoints: asked, idle_seconds: seconds } = r.guests;
+    row(`guests, checkpoints asked for by an idle pair in ${seconds} s`, n(asked), '0', asked === 0 && seconds >= 60);
+  }
   console.log(table.toString());
+}
+
+type Row = (what: string, measured: string, goal: string, held: boolean) => void;
+
+function appsRows(a: AppsResult, row: Row): void {
+  const ratio = (key: keyof AppsResult['rates'], what: string, goal: number): void => {
+    const { protected: mine, two_pairs } = a.rates[key];
+    const measured = a[`${key}_ratio`];
+    const text = `${mine.toLocaleString('en')} / ${two_pairs.toLocaleString('en')} = ${measured.toFixed(2)}`;
+    row(`${what}/s: protected / two pairs`, text, `>= ${goal}`, measured >= goal);
+  };
+  ratio('dns_tcp', 'unbound over TCP, queries', 0.3);
+  ratio('pipeline', '10 pipelined requests, two writes each, answers', 0.3);
+  ratio('redis', 'redis, 50 clients, requests', 0.5);
+  ratio('pg_select', 'PostgreSQL select, 8 clients, transactions', 0.4);
+  const stall = a.pg_rw_stall_ms;
+  row(
+    'PostgreSQL read-write, 8 clients, ms from last progress to request, median (count, rate)',
+    `${stall ?? 'nothing stalled'} (${a.pg_rw_stalls}, ${a.pg_rw_tps.toFixed(1)}/s)`,
+    '<= 150',
+    stall !== null && stall <= 150,
+  );
+  ratio('nginx', 'nginx, 1 kB, 50 connections, requests', 0.4);
+  ratio('nginx_short', 'nginx, 1 kB, a connection each, requests', 0.25);
+  for (const [what, measured, goal] of [
+    ['download, median', a.gap_down_ms_p50, 50],
+    ['upload, median', a.gap_up_ms_p50, 250],
+    ['both, p99', a.gap_ms_p99, 400],
+  ] as const) {
+    row(`gap at kill -9, ms: ${what}`, measured.toFixed(0), `<= ${goal}`, measured <= goal);
+  }
 }
 
 main().catch((error: unknown) => {

@@ -5,13 +5,14 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { parseEndpoint } from '../../../src/io/stream-socket';
 import { QmpClient } from '../../../src/qemu/qmp';
+import { ROOT } from '../../lib/root';
 import type { Lab, LabProcess } from '../../netns/lab';
 import { until } from '../../netns/support/wait';
 import { createGuestLab, PN_FORWARD_IP, SN_FORWARD_IP } from './guest-lab';
 import { bareNetwork, Guest, primaryNetwork } from './qemu-guest';
 
-const PROGRAM = join(__dirname, '..', '..', '..', 'bin', 'colo');
-const SHIM = join(__dirname, '..', '..', 'guest', 'tcg-colo-shim.c');
+const PROGRAM = join(ROOT, 'bin', 'colo');
+const SHIM = join(ROOT, 'test', 'guest', 'tcg-colo-shim.c');
 const METRICS_PORT = 9100;
 const MIGRATION_PORT = 9998;
 /** None of QEMU's own accord while a test runs: those that come were asked for. */
@@ -25,10 +26,14 @@ export class ColoPair {
   netdev!: LabProcess;
   private readonly operators: QmpClient[] = [];
 
-  private constructor(readonly lab: Lab) {}
+  private constructor(
+    readonly lab: Lab,
+    private readonly chatty: boolean,
+  ) {}
 
-  static async create(): Promise<ColoPair> {
-    const pair = new ColoPair(await createGuestLab());
+  /** `chatty`: the guests have IPv6 and have to ask for their neighbours. */
+  static async create(options: { chatty?: boolean } = {}): Promise<ColoPair> {
+    const pair = new ColoPair(await createGuestLab(), options.chatty === true);
     try {
       await pair.start();
       return pair;
@@ -40,7 +45,7 @@ export class ColoPair {
   }
 
   private async start(): Promise<void> {
-    const { lab } = this;
+    const { lab, chatty } = this;
     const at = (name: string) => join(lab.dir, name);
     const preload = at('shim.so');
     execFileSync('gcc', ['-O2', '-shared', '-fPIC', '-o', preload, SHIM, '-ldl']);
@@ -48,6 +53,7 @@ export class ColoPair {
     this.primary = Guest.start(lab, 'pn', {
       who: 'PVM',
       network: primaryNetwork(WIRE),
+      chatty,
       more: [...qmp('p-watch'), ...qmp('p-operator')],
       preload,
     });
@@ -70,6 +76,7 @@ export class ColoPair {
     this.secondary = Guest.start(lab, 'sn', {
       who: 'PVM',
       network: bareNetwork(at('guest')),
+      chatty,
       more: [...qmp('s-watch'), ...qmp('s-operator'), '-incoming', `tcp:0.0.0.0:${MIGRATION_PORT}`],
       preload,
     });
@@ -117,6 +124,14 @@ export class ColoPair {
     const { stdout } = await this.lab.exec('pn', 'curl', ['-sf', `http://127.0.0.1:${METRICS_PORT}/metrics`]);
     const lines = stdout.matchAll(/^colo_events_total\{.*event="(\w+)"\} (\d+)$/gm);
     return Object.fromEntries([...lines].map(([, event, value]) => [event!, Number(value)]));
+  }
+
+  /** Checkpoints that the comparison has asked for. */
+  async requests(): Promise<number> {
+    const { stdout } = await this.lab.exec('pn', 'curl', ['-sf', `http://127.0.0.1:${METRICS_PORT}/metrics`]);
+    const lines = [...stdout.matchAll(/^colo_checkpoint_requests_total\{.*\} (\d+)$/gm)];
+    if (lines.length === 0) throw new Error(`no count of requests in the metrics:\n${stdout}`);
+    return lines.reduce((sum, [, value]) => sum + Number(value), 0);
   }
 
   /** Everything on the primary's host dies; what an operator or a cluster manager does then on the secondary's. */

@@ -6,10 +6,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ROOT } from '../../lib/root';
 import { LabProcess } from '../../netns/lab';
 import { FramePort } from './frame-port';
 
-export const PROGRAM = join(__dirname, '..', '..', '..', 'bin', 'colo');
+export const PROGRAM = join(ROOT, 'bin', 'colo');
 const STOCK = process.env.COLO_COMPARER === 'qemu';
 
 /** A TCP port of the loopback interface that nobody listens on. */

@@ -2,8 +2,9 @@
 
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import { ROOT } from '../../lib/root';
 
-const DIRECTORY = join(__dirname, '..', '..', '..', 'build', 'guest');
+const DIRECTORY = join(ROOT, 'build', 'guest');
 
 export const KERNEL = join(DIRECTORY, 'vmlinuz');
 export const INITRD = join(DIRECTORY, 'initrd.gz');

@@ -3,13 +3,14 @@
 // here only lets out what the comparison holds.
 
 import { join } from 'node:path';
+import { ROOT } from '../../lib/root';
 import { GUEST_IP, type Lab, type LabProcess } from '../../netns/lab';
 import { until } from '../../netns/support/wait';
 import { FramePort } from './frame-port';
 import { createGuestLab, PN_FORWARD_IP } from './guest-lab';
 import { bareNetwork, Guest, type Host, primaryNetwork, secondaryNetwork, stockPrimaryNetwork } from './qemu-guest';
 
-const PROGRAM = join(__dirname, '..', '..', '..', 'bin', 'colo');
+const PROGRAM = join(ROOT, 'bin', 'colo');
 const METRICS_PORT = 9100;
 /** COLO_COMPARER=qemu: QEMU's own colo-compare, to see what that does in the same scenes. */
 export const STOCK = process.env.COLO_COMPARER === 'qemu';

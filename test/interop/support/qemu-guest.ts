@@ -13,6 +13,8 @@ export interface GuestOptions {
   network: readonly string[];
   /** Others, such as -qmp and -incoming. */
   more?: readonly string[];
+  /** It has IPv6 and has to ask for its neighbours; else nothing but the test speaks. */
+  chatty?: boolean;
   /** A library that QEMU is to be started with. */
   preload?: string;
 }
@@ -39,9 +41,10 @@ export class Guest {
   ) {}
 
   static start(lab: Lab, host: Host, options: GuestOptions): Guest {
-    const { who, network, more = [], preload } = options;
+    const { who, network, more = [], chatty = false, preload } = options;
     const neighbours = CLIENT_IPS.map((ip) => `neigh=${ip},${CLIENT_MAC}`).join(' ');
-    const append = `console=ttyS0 quiet panic=-1 ipv6.disable=1 who=${who} ip=${GUEST_IP}/24 ${neighbours}`;
+    const quiet = chatty ? '' : `ipv6.disable=1 ${neighbours}`;
+    const append = `console=ttyS0 quiet panic=-1 who=${who} ip=${GUEST_IP}/24 ${quiet}`;
     const device = ['-device', `virtio-net-pci,id=e0,netdev=hn0,mac=${GUEST_MAC},romfile=`];
     const args = [...MACHINE, '-append', append, ...network, ...device, ...more];
     const env = preload === undefined ? process.env : { ...process.env, LD_PRELOAD: preload };

@@ -1,6 +1,7 @@
 // The client program of a laboratory (guest/client.js): one process, many transfers.
 
 import { join } from 'node:path';
+import { ROOT } from '../../lib/root';
 import type { Lab, LabProcess } from '../lab';
 import { until } from './wait';
 
@@ -50,7 +51,7 @@ export class Client {
   }
 
   static async start(lab: Lab): Promise<Client> {
-    const program = join(__dirname, '..', 'guest', 'client.js');
+    const program = join(ROOT, 'test', 'netns', 'guest', 'client.js');
     const client = new Client(lab.spawn('client', 'node', [program], { stdio: ['pipe', 'pipe', 'pipe'] }));
     await until('client program', () => client.ready);
     return client;

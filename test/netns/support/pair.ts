@@ -3,6 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ROOT } from '../../lib/root';
 import { GUEST_IP, GUEST_IP6, insideLines, Lab, type LabOptions, type LabProcess, MIRROR_LINES } from '../lab';
 import { Client } from './client';
 import { Controller, NODE_INDEX, type NodeStats } from './controller';
@@ -12,9 +13,8 @@ export type Side = 'primary' | 'secondary';
 export const GUEST_PORT = 8080;
 export const ADDRESSES = { IPv4: GUEST_IP, IPv6: GUEST_IP6 } as const;
 
-const ROOT = process.env.COLO_ROOT ?? join(__dirname, '..', '..', '..');
 const PROGRAM = join(ROOT, 'dist', 'cli', 'main.js');
-const SERVER = join(__dirname, '..', 'guest', 'server.js');
+const SERVER = join(ROOT, 'test', 'netns', 'guest', 'server.js');
 const HOSTS = { primary: 'pn', secondary: 'sn' } as const;
 const GUESTS = { primary: 'pvm', secondary: 'svm' } as const;
 
@@ -153,7 +153,9 @@ export class Pair {
     const sockets = (['client', 'pvm', 'svm'] as const).map(
       (role) => `${role}:\n${this.lab.execSync(role, 'ss', ['-tanioeH'])}`,
     );
-    return [...sides.map((side, i) => `${this.daemons[side].output}\n${JSON.stringify(stats[i])}`), ...sockets].join('\n');
+    return [...sides.map((side, i) => `${this.daemons[side].output}\n${JSON.stringify(stats[i])}`), ...sockets].join(
+      '\n',
+    );
   }
 
   private async beginProof(): Promise<void> {

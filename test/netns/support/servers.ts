@@ -4,6 +4,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ROOT } from '../../lib/root';
 import type { Lab, LabProcess } from '../lab';
 import { until } from './wait';
 
@@ -20,13 +21,7 @@ export const SERVER_PORTS: Readonly<Record<ServerName, number>> = {
   iperf3: 5201,
 };
 
-const SHIM = join(
-  process.env.COLO_ROOT ?? join(__dirname, '..', '..', '..'),
-  'test',
-  'netns',
-  'guest',
-  'same-answers.c',
-);
+const SHIM = join(ROOT, 'test', 'netns', 'guest', 'same-answers.c');
 
 interface Command {
   file: string;

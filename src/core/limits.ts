@@ -60,6 +60,12 @@ export const MAX_PREFIX_FLOWS = 1024;
  */
 export const PREFIX_PACKET_BYTES = 1280;
 
+/** Connections whose Ethernet headers are known, 92 bytes each: as many as have their offsets kept. One more makes an unused one give way. */
+export const MAX_LINK_HEADS = 1 << 16;
+
+/** Those in use that are passed in the search for one that is not, so that one SYN costs a bounded time. */
+export const LINK_HEAD_SEARCH_LIMIT = 64;
+
 /** An SVM that has not said PSH and no more for so long waits all the same; within it, at a gigabit, 250 kB more would have come. */
 export const PREFIX_PATIENCE_MS = 2;
 

@@ -27,6 +27,7 @@ import type { Logger } from './log';
 import type { NodeMetrics } from './metrics';
 import type { NodeSettings } from './node-config';
 import { portState } from './port-state';
+import { PrefixSender } from './prefix-sender';
 import { queueCounters, queueGauges } from './queue-options';
 import { SplitQueue } from './split-queue';
 import { statePath } from './state-file';
@@ -40,6 +41,7 @@ export class PrimaryNode {
   private readonly guest: SplitQueue;
   private readonly forward: SplitQueue;
   private readonly addressRequests: { close(): void };
+  private readonly prefixes: PrefixSender;
   private readonly loss: ControllerLoss;
   private readonly deadline = new DeadlineTimer(nowMs, () => this.tick());
   private readonly deltas: StoredDeltas;
@@ -85,6 +87,7 @@ export class PrimaryNode {
         accept: (id) => this.guest.accept(id),
         acceptRewritten: (id, buf, off, len, partial) => this.guest.acceptRewritten(id, buf, off, len, partial),
         drop: (id) => this.guest.drop(id),
+        emit: (_id, buf, off, len) => this.prefixes.emit(buf, off, len),
         requestCheckpoint: (cause) => this.onRequest(cause),
       },
     );
@@ -101,6 +104,7 @@ export class PrimaryNode {
       () => this.engine.secondaryAddressRequest(),
       this.log,
     );
+    this.prefixes = new PrefixSender(settings.guestPort, settings.outerBridge, seed, this.log);
   }
 
   /** A controller has come: a new pair, or (resume) the one that there was before this daemon was restarted. */
@@ -188,6 +192,7 @@ export class PrimaryNode {
     this.guest.close();
     this.forward.close();
     this.addressRequests.close();
+    this.prefixes.close();
   }
 
   get state(): string {
@@ -225,6 +230,8 @@ export class PrimaryNode {
         ...this.engine.counters.snapshot(),
         deltas_lost: this.deltas.lost,
         conntrack_resets_lost: this.resetsLost,
+        ...this.prefixes.counters,
+        link_heads_forgotten: this.prefixes.forgotten,
         ...queueCounters({ guest: this.guest.parts, forward: this.forward.parts }),
       },
       requests: this.engine.counters.requestsByCause(),
@@ -258,11 +265,11 @@ export class PrimaryNode {
         engine.primaryOpaque(id, arena, off, len, original, now);
       } else engine.primary(id, arena, off, len, (info & NFQA_SKB_CSUMNOTREADY) !== 0, now);
     }
-    this.arm();
+    this.endBatch(now);
   }
 
   private onForward(part: 0 | 1, count: number): void {
-    const { engine, guest } = this;
+    const { engine } = this;
     const forward = this.forward.parts[part];
     const { arena, table } = forward;
     const now = nowMs();
@@ -274,8 +281,13 @@ export class PrimaryNode {
       else engine.secondary(arena, off, len, now);
       forward.drop(table[d + NFQ_D_ID]!);
     }
-    // What this batch verified leaves now, not with the guest's next packet.
-    guest.flush();
+    this.endBatch(now);
+  }
+
+  /** What this batch verified leaves now, not with the guest's next packet; what of it is held still follows. */
+  private endBatch(now: number): void {
+    this.guest.flush();
+    this.engine.endBatch(now);
     this.arm();
   }
 

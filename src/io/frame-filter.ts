@@ -5,6 +5,9 @@ const LDB_ABS = 0x30; // BPF_LD | BPF_B | BPF_ABS
 const JEQ = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
 const JGE = 0x35; // BPF_JMP | BPF_JGE | BPF_K
 const JGT = 0x25; // BPF_JMP | BPF_JGT | BPF_K
+const JSET = 0x45; // BPF_JMP | BPF_JSET | BPF_K
+const LDX_MSH = 0xb1; // BPF_LDX | BPF_B | BPF_MSH: the length of the IPv4 header at k
+const LDB_IND = 0x50; // BPF_LD | BPF_B | BPF_IND
 const RET = 0x06; // BPF_RET | BPF_K
 
 /** The ethertype behind the tag that the kernel has taken off. */
@@ -51,5 +54,27 @@ export function neighbourFilter(): Uint8Array {
     /* 17 */ [JGT, 1, 0, 136],
     /* 18 */ [RET, 0, 0, WHOLE],
     /* 19 */ [RET, 0, 0, 0],
+  ]);
+}
+
+/** TCP SYNs and SYN/ACKs, with at most the VLAN tag that the kernel has taken off; over IPv6 without extension headers. */
+export function synFilter(): Uint8Array {
+  return program([
+    /*  0 */ [LDH_ABS, 0, 0, PROTOCOL],
+    /*  1 */ [JEQ, 0, 7, 0x0800], // not IPv4: 9
+    /*  2 */ [LDB_ABS, 0, 0, 14 + 9], // IPv4's protocol
+    /*  3 */ [JEQ, 0, 11, 6],
+    /*  4 */ [LDH_ABS, 0, 0, 14 + 6], // fragment offset
+    /*  5 */ [JSET, 9, 0, 0x1fff],
+    /*  6 */ [LDX_MSH, 0, 0, 14],
+    /*  7 */ [LDB_IND, 0, 0, 14 + 13], // TCP's flags
+    /*  8 */ [JSET, 5, 6, 0x02],
+    /*  9 */ [JEQ, 0, 5, 0x86dd],
+    /* 10 */ [LDB_ABS, 0, 0, 14 + 6], // IPv6's next header
+    /* 11 */ [JEQ, 0, 3, 6],
+    /* 12 */ [LDB_ABS, 0, 0, 14 + 40 + 13],
+    /* 13 */ [JSET, 0, 1, 0x02],
+    /* 14 */ [RET, 0, 0, WHOLE],
+    /* 15 */ [RET, 0, 0, 0],
   ]);
 }

@@ -22,6 +22,8 @@ export interface Link {
   /** A bridge gives its packets to iptables and ip6tables, whatever the host's sysctls say. */
   nfCallIptables: boolean;
   nfCallIp6tables: boolean;
+  /** A bridge that keeps its ports' VLANs apart. */
+  vlanFiltering: boolean;
 }
 
 interface IpLink {
@@ -33,7 +35,7 @@ interface IpLink {
   ifalias?: string;
   linkinfo?: {
     info_kind?: string;
-    info_data?: { stp_state?: number; forward_delay?: number; nf_call_iptables?: number; nf_call_ip6tables?: number };
+    info_data?: { stp_state?: number; forward_delay?: number; nf_call_iptables?: number; nf_call_ip6tables?: number; vlan_filtering?: number };
   };
 }
 
@@ -60,6 +62,7 @@ function toLink(link: IpLink): Link {
     forwardDelayMs: (data?.forward_delay ?? 0) * 10,
     nfCallIptables: data?.nf_call_iptables === 1,
     nfCallIp6tables: data?.nf_call_ip6tables === 1,
+    vlanFiltering: data?.vlan_filtering === 1,
   };
 }
 

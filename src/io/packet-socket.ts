@@ -61,16 +61,16 @@ export class PacketSocket {
     this.descriptor = new Descriptor(fd, () => this.receive());
   }
 
-  /** Sends a whole frame. False = the interface's queue is full (counted). Throws OperatorError for everything else. */
-  send(frame: Uint8Array): boolean {
+  /** Sends a whole frame, frame[off, off+bytes). False = the interface's queue is full (counted). Throws OperatorError for everything else. */
+  send(frame: Uint8Array, off = 0, bytes = frame.length): boolean {
     if (this.descriptor.closed) return false;
-    const n = this.descriptor.native.messageSend(this.descriptor.fd, frame, 0, frame.length);
+    const n = this.descriptor.native.messageSend(this.descriptor.fd, frame, off, bytes);
     if (n >= 0) return true;
     if (n === -EAGAIN || n === -ENOBUFS) {
       this.sendDrops++;
       return false;
     }
-    throw systemError(n, `sending a frame of ${frame.length} bytes on ${this.options.interface}`, {
+    throw systemError(n, `sending a frame of ${bytes} bytes on ${this.options.interface}`, {
       ENETDOWN: 'bring the interface up',
       ENXIO: 'the interface does not exist any more',
       ...(n === -EMSGSIZE ? { EMSGSIZE: "the frame is longer than the interface's MTU" } : {}),

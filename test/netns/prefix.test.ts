@@ -28,12 +28,21 @@ requires('netns', 'nfqueue')('guests that cut their writes differently', () => {
   const arrivedFromGuest = (): number =>
     Number(pair.lab.execSync('pn', 'cat', ['/sys/class/net/tap0/statistics/rx_packets']));
   const placesOfGuest = (): string[] =>
-    (JSON.parse(pair.lab.execSync('pn', 'bridge', ['-j', 'fdb', 'show', 'br', 'br0'])) as { mac: string; ifname: string }[])
+    (
+      JSON.parse(pair.lab.execSync('pn', 'bridge', ['-j', 'fdb', 'show', 'br', 'br0'])) as {
+        mac: string;
+        ifname: string;
+      }[]
+    )
       .filter(({ mac }) => mac === GUEST_MAC)
       .map(({ ifname }) => ifname);
 
   test.each(Object.entries(ADDRESSES))('%s', async (_family, address) => {
-    const before = { prefixes: await count('prefixes_sent'), queued: await count('primary_packets'), arrived: arrivedFromGuest() };
+    const before = {
+      prefixes: await count('prefixes_sent'),
+      queued: await count('primary_packets'),
+      arrived: arrivedFromGuest(),
+    };
     const client = join(GUEST, 'pipelining.js');
     const { stdout } = await pair.lab.exec('client', process.execPath, [client, address, `${PORT}`, '1', '1', '20'], {
       timeoutMs: 40_000,

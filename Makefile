@@ -45,6 +45,11 @@ native-test: build/native-test-asan build/native-test
 test: setup build
 	scripts/test.sh
 
+# What is too long for `make test`: more kills, seeds, runs of every property, minutes of fuzzing, real guests. About an hour; the
+# sizes stand in scripts/test-long.sh, each can be set: make test-long COLO_KILLS=1000
+test-long: setup build
+	scripts/test-long.sh
+
 lint:
 	npx --no-install biome check src test bench demo
 

@@ -3,7 +3,7 @@ const swc = ['@swc/jest', { jsc: { target: 'es2022', parser: { syntax: 'typescri
 const common = { testEnvironment: 'node', transform: { '^.+\\.ts$': swc }, rootDir: __dirname };
 module.exports = {
   // No test asserts a time; this only ends what hangs, on a machine that may be slow.
-  testTimeout: 120_000,
+  testTimeout: Number(process.env.COLO_TEST_TIMEOUT_MS ?? 120_000),
   projects: [
     { ...common, displayName: 'unit', testMatch: ['<rootDir>/test/unit/**/*.test.ts'] },
     { ...common, displayName: 'sim', testMatch: ['<rootDir>/test/sim/**/*.test.ts'] },

@@ -15,7 +15,7 @@ const BYTES = 1_500_000;
 const RATE = 1_200_000;
 const port = GUEST_PORT;
 
-jest.setTimeout(15 * 60_000);
+jest.setTimeout(15 * 60_000 + KILLS * 10_000);
 
 /** mulberry32: a kill of a given seed and number is always the same. */
 function randomness(seed: number): () => number {

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# The same tests as scripts/test.sh where more of the same finds more, with larger numbers: kills of the primary node, simulated
+# seeds, runs of each property, flows beside QEMU's comparison, seconds of fuzzing. The last line is "N passed, N failed".
+set -u
+cd "$(dirname "$0")/.."
+export COLO_KILLS=${COLO_KILLS:-300} COLO_SEEDS=${COLO_SEEDS:-20000} COLO_RUNS=${COLO_RUNS:-5000}
+export COLO_FLOWS=${COLO_FLOWS:-50000} COLO_FUZZ_S=${COLO_FUZZ_S:-600}
+# Nothing may be skipped, and no test is ended for the time that these sizes take.
+export COLO_REQUIRE=${COLO_REQUIRE-root,netns,nfqueue,addon,gcc,qemu,guest} COLO_TEST_TIMEOUT_MS=3600000
+mkdir -p build/test
+rm -f build/test/long-*.json
+status=0
+
+run() {
+	local name=$1
+	shift
+	npx --no-install jest --json --outputFile "build/test/long-$name.json" "$@" || status=1
+}
+
+run pure --maxWorkers=2 --selectProjects unit sim --testPathPatterns property lockstep fragments packet-log sim/
+run kernel --runInBand --selectProjects netns --testPathPatterns failover lossy many servers
+run fuzz --runInBand --selectProjects system --testPathPatterns qemu-fuzz
+run interop --runInBand --selectProjects interop
+
+node scripts/count-tests.js "$status" build/test/long-{pure,kernel,fuzz,interop}.json

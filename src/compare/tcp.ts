@@ -33,6 +33,7 @@ import {
   XF_AHEAD,
   XF_BASED,
   XF_FAR_ACK,
+  XF_HALF_OPEN,
   XF_MATCHED,
   XF_MIDSTREAM,
   XF_PRIMARY_ACK,
@@ -51,6 +52,7 @@ import {
   XF_SECONDARY_RST,
   XF_SECONDARY_SYN,
   XF_TSVAL,
+  XF_UNKNOWN,
 } from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
 import { MAX_POSITION_SPAN, MAX_SEGMENT_AHEAD } from '../core/limits';
@@ -66,7 +68,12 @@ const MAX_WINDOW_FIELD = 0xffff;
 /** Stands beside the TCP flags of a RST that refuses a SYN: it has no number of its own, and the peer's SYN is all that it acknowledges. */
 export const REFUSAL = 1 << 13;
 /** What a flow may bear of a connection whose SYN was never seen. */
-const XF_WITHOUT_SYN = XF_BASED | XF_MATCHED | XF_RELEASED | XF_PRIMARY_ACK | XF_PRIMARY_RST;
+const XF_WITHOUT_SYN = XF_BASED | XF_MATCHED | XF_RELEASED | XF_PRIMARY_ACK | XF_PRIMARY_RST | XF_UNKNOWN;
+
+/** Is it a RST that takes its number from the segment that it answers (RFC 9293 section 3.5.2)? */
+export function hasPeersNumber(tcpFlags: number): boolean {
+  return (tcpFlags & (TCP_RST | TCP_ACK)) === TCP_RST;
+}
 
 export class TcpComparator {
   constructor(
@@ -77,9 +84,13 @@ export class TcpComparator {
     private readonly translated: boolean,
   ) {}
 
-  /** A connection first seen without SYN: its numbers are the same on both sides, or differ by a remembered delta. */
+  /** A connection first seen without SYN: its numbers are the same on both sides, differ by a remembered delta, or are not known (negative). */
   adopt(flow: number, delta: number): void {
     const w = this.flows.words;
+    if (delta < 0) {
+      w[flow + X_FLAGS] = w[flow + X_FLAGS]! | XF_UNKNOWN;
+      return;
+    }
     w[flow + X_FLAGS] = w[flow + X_FLAGS]! | XF_MATCHED;
     w[flow + X_DELTA] = delta;
   }
@@ -318,7 +329,8 @@ export class TcpComparator {
   isVerified(flow: number, seq: number, end: number, tcpFlags: number): boolean {
     const w = this.flows.words;
     const flags = w[flow + X_FLAGS]!;
-    if ((flags & XF_MATCHED) === 0) return false;
+    // The number of a RST without ACK is its peer's, so it is the same on both sides or means another segment.
+    if ((flags & XF_MATCHED) === 0 && ((flags & XF_UNKNOWN) === 0 || !hasPeersNumber(tcpFlags) || end !== seq)) return false;
     if ((tcpFlags & TCP_SYN) !== 0 && seq !== w[flow + X_PRIMARY_ISN]) return false;
     if ((tcpFlags & TCP_RST) !== 0) {
       if ((flags & XF_SECONDARY_RST) === 0 || w[flow + X_SECONDARY_RST] !== seq) return false;
@@ -403,7 +415,7 @@ export class TcpComparator {
     if (primary !== secondary) return this.diverge(CheckpointCause.SYN_OPTIONS, flow, w[flow + X_PRIMARY_ISN]!);
     const delta = seqDiff(w[flow + X_PRIMARY_ISN]!, w[flow + X_SECONDARY_ISN]!) >>> 0;
     w[flow + X_DELTA] = this.translated ? 0 : delta;
-    w[flow + X_FLAGS] = (flags & ~both) | XF_MATCHED;
+    w[flow + X_FLAGS] = (flags & ~both) | XF_MATCHED | XF_HALF_OPEN;
     this.stream.start(flow, seqAdd(w[flow + X_PRIMARY_ISN]!, 1));
     this.stream.renumberSecondary(flow, delta);
     const scale = synWindowScale(primary);

@@ -99,7 +99,8 @@ export const XF_PRIMARY_RST = 1 << 9;
 export const XF_SECONDARY_RST = 1 << 10;
 /** X_RELEASED_ACK and X_RELEASED_EDGE mean something. */
 export const XF_RELEASED = 1 << 11;
-// Bit 12 is free.
+/** First seen in its middle, and how the SVM numbers it is not known: nothing of it can be compared before a checkpoint. */
+export const XF_UNKNOWN = 1 << 12;
 /** X_*_ISN is known. */
 export const XF_PRIMARY_ISN = 1 << 13;
 export const XF_SECONDARY_ISN = 1 << 14;
@@ -109,7 +110,8 @@ export const XF_AHEAD = 1 << 15;
 export const XF_SCALE = 1 << 16;
 /** Among the held packets one stands behind others that it does not follow in the stream (a repetition). */
 export const XF_DISORDER = 1 << 17;
-// Bit 18 is free.
+/** The SYNs of this epoch have matched, and nothing has shown yet that the peer has answered: anybody may have sent its SYN. */
+export const XF_HALF_OPEN = 1 << 18;
 /** X_RELEASED_TSVAL means something. */
 export const XF_TSVAL = 1 << 19;
 /** The PVM has acknowledged more than any window allows: what it acknowledged last says nothing of what lies below. */

@@ -223,6 +223,11 @@ export class OffsetTable {
     return this.lists.count(rank);
   }
 
+  /** The record of a rank that was put there first, or -1. */
+  oldest(rank: Rank): number {
+    return this.lists.first(rank);
+  }
+
   /** The record that has to give way to a new one, or -1 when all are live. */
   victim(): number {
     const finished = this.lists.first(Rank.Finished);

@@ -71,6 +71,9 @@ export class Daemon implements ControlActions {
       onDestroy: (key) => {
         for (const node of this.nodes.values()) node.engine.conntrackDestroyed(key);
       },
+      onEstablished: (key) => {
+        for (const node of this.nodes.values()) if (node instanceof PrimaryNode) node.engine.conntrackEstablished(key, nowMs());
+      },
       onReset: (key) => {
         for (const node of this.nodes.values()) if (node instanceof PrimaryNode) node.conntrackReset(key);
       },

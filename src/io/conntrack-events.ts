@@ -2,7 +2,7 @@
 // packets do not show, such as a reset by the peer, are ended by it. Not on the packet path; events that are lost cost nothing but memory for a while,
 // since every flow has a timeout of its own.
 
-import { ConntrackDecoder, ConntrackEvent, type ConntrackTuple, TCP_CONNTRACK_CLOSE } from '../netlink/ctnetlink';
+import { ConntrackDecoder, ConntrackEvent, type ConntrackTuple, TCP_CONNTRACK_CLOSE, TCP_CONNTRACK_ESTABLISHED } from '../netlink/ctnetlink';
 import { MessageReader } from '../netlink/message';
 import { NETLINK_NETFILTER, NetlinkSocket } from './netlink-socket';
 
@@ -15,11 +15,13 @@ const KEY_WORDS = 10;
 export interface ConntrackWatcher {
   /** An entry of the default zone was destroyed. `key` is valid during the call only. */
   onDestroy(key: Uint32Array): void;
+  /** The handshake of a TCP connection of the default zone has ended. */
+  onEstablished(key: Uint32Array): void;
   /** A TCP connection of the default zone was reset by either end. */
   onReset(key: Uint32Array): void;
 }
 
-/** Tells of ended connections, each twice: once for either way of seeing who the guest is. Throws OperatorError. */
+/** Tells of connections that are open or ended, each twice: once for either way of seeing who the guest is. Throws OperatorError. */
 export function watchConntrack(watcher: ConntrackWatcher): { readonly lost: number; close(): void } {
   const reader = new MessageReader(new Uint8Array(0), 0, 0, 'conntrack event');
   const decoder = new ConntrackDecoder();
@@ -35,11 +37,13 @@ export function watchConntrack(watcher: ConntrackWatcher): { readonly lost: numb
           // Other zones are the forward link's: the SVM's packets, not the connection.
           if (!decoder.read(buf, reader) || decoder.zone !== 0 || decoder.original.zone !== 0) continue;
           const destroyed = decoder.event === ConntrackEvent.DESTROY;
-          if (!destroyed && decoder.tcpState !== TCP_CONNTRACK_CLOSE) continue;
+          const reset = decoder.tcpState === TCP_CONNTRACK_CLOSE;
+          if (!destroyed && !reset && decoder.tcpState !== TCP_CONNTRACK_ESTABLISHED) continue;
           for (const guestIsDestination of [false, true]) {
             load(key, decoder.original, guestIsDestination);
             if (destroyed) watcher.onDestroy(key);
-            else watcher.onReset(key);
+            else if (reset) watcher.onReset(key);
+            else watcher.onEstablished(key);
           }
         }
       },

@@ -52,6 +52,8 @@ export const TupleProtoAttribute = {
 
 const PROTOINFO_TCP = 1; // CTA_PROTOINFO_TCP
 const PROTOINFO_TCP_STATE = 1; // CTA_PROTOINFO_TCP_STATE
+/** Both ends have answered each other. */
+export const TCP_CONNTRACK_ESTABLISHED = 3; // TCP_CONNTRACK_ESTABLISHED
 /** The connection was reset. */
 export const TCP_CONNTRACK_CLOSE = 8; // TCP_CONNTRACK_CLOSE
 

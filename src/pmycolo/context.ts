@@ -45,15 +45,34 @@ export interface PrimaryActions {
 
 /** Remembers ISN(PVM) - ISN(SVM) of connections beyond the life of the process. */
 export interface DeltaTable {
-  /** Delta of the packet's connection, 0 when unknown. */
+  /** Delta of the packet's connection, which is not of this epoch if there is none (0); NUMBERS_UNKNOWN when it may be, all the same. */
   find(v: PacketView): number;
+  /** Of a connection whose SYNs have matched. */
   store(v: PacketView, delta: number): void;
-  /** The flow whose key stands at base of words is gone. */
+  /** The connection whose key stands at base of words is open: its peer has answered. */
+  completed(words: Uint32Array, base: number): void;
+  /** It seems to have ended. */
+  left(words: Uint32Array, base: number): void;
+  /** Both guests have reset it. */
   remove(words: Uint32Array, base: number): void;
+  /** There are connections of this epoch whose delta was never known here. */
+  incomplete(): void;
+  /** A checkpoint: the SVM numbers like the PVM now. */
   clear(): void;
 }
 
-export const NO_DELTAS: DeltaTable = { find: () => 0, store: () => {}, remove: () => {}, clear: () => {} };
+export const NUMBERS_UNKNOWN = -1;
+
+const nothing = (): void => {};
+export const NO_DELTAS: DeltaTable = {
+  find: () => 0,
+  store: nothing,
+  completed: nothing,
+  left: nothing,
+  remove: nothing,
+  incomplete: nothing,
+  clear: nothing,
+};
 
 export class PrimaryContext {
   readonly flows: FlowTable;

@@ -43,6 +43,7 @@ export const PRIMARY_COUNTER_NAMES = [
   'primary_reopened',
   'secondary_reopened',
   'secondary_unmatched',
+  'numbers_unknown',
   'secondary_paused',
   'secondary_settling',
   'primary_flow_table_full',
@@ -99,6 +100,7 @@ export const C_SECONDARY_OPAQUE = at('secondary_opaque');
 export const C_PRIMARY_REOPENED = at('primary_reopened');
 export const C_SECONDARY_REOPENED = at('secondary_reopened');
 export const C_SECONDARY_UNMATCHED = at('secondary_unmatched');
+export const C_NUMBERS_UNKNOWN = at('numbers_unknown');
 export const C_SECONDARY_PAUSED = at('secondary_paused');
 export const C_SECONDARY_SETTLING = at('secondary_settling');
 export const C_PRIMARY_FLOWS_FULL = at('primary_flow_table_full');

@@ -18,6 +18,7 @@ import {
   X_VERIFIED,
   XF_AHEAD,
   XF_BASED,
+  XF_MATCHED,
   XF_PRIMARY_FIN,
   XF_PRIMARY_RST,
   XF_SECONDARY_FIN,
@@ -117,6 +118,8 @@ export class PrimaryEngine {
   /** Of the last call that told it. */
   private nowMs = 0;
   private settleUntil = -1;
+  /** Packets that had passed without protection when the numbers were last known. */
+  private passedUnseen = 0;
   private readonly compareTimeoutMs: number;
   private readonly forwardSettleMs: number;
 
@@ -388,8 +391,13 @@ export class PrimaryEngine {
   setProtected(on: boolean): void {
     if (on === this.protectedNow) return;
     this.protectedNow = on;
-    if (!on) return;
+    const passed = this.counters.values[C_UNPROTECTED]!;
+    if (!on) {
+      this.passedUnseen = passed;
+      return;
+    }
     // What passed meanwhile was not followed.
+    if (passed !== this.passedUnseen) this.x.deltas.incomplete();
     this.forgetFlows();
     this.startEpoch();
     this.pace.forget();
@@ -426,12 +434,19 @@ export class PrimaryEngine {
     this.expiry.destroyed(key);
   }
 
+  /** The kernel's conntrack saw this TCP connection's handshake end. */
+  conntrackEstablished(key: Uint32Array, nowMs: number): void {
+    if (this.protectedNow) this.expiry.established(key, nowMs);
+  }
+
   /** The kernel's conntrack saw a reset of this connection. To be called when all that the PVM had sent before was handed in. */
   conntrackReset(key: Uint32Array, nowMs: number): void {
     if (this.protectedNow) this.expiry.resetByPeer(key, nowMs);
   }
 
   setBypass(rules: readonly BypassRule[]): void {
+    // Connections that began under the old rules were not followed.
+    if (this.bypass.length > 0) this.x.deltas.incomplete();
     this.bypass = rules;
   }
 
@@ -591,6 +606,8 @@ export class PrimaryEngine {
     for (let slot = holds.head; slot !== 0; slot = holds.next(slot)) {
       const flow = holds.words[holds.index(slot) + H_FLOW]!;
       if (flow === NO_FLOW || (flows.words[flow + FLOW_META]! & 0xff) !== IPPROTO_TCP) continue;
+      // A SYN that leaves alone begins a connection that the SVM may number otherwise.
+      if (released && (flows.words[flow + X_FLAGS]! & XF_MATCHED) === 0) this.x.deltas.incomplete();
       if ((flows.words[flow + X_FLAGS]! & XF_BASED) === 0) continue;
       if (released) stream.coverPrimary(flow, flows.words[flow + X_PRIMARY_NEXT]!);
       else {
@@ -602,6 +619,7 @@ export class PrimaryEngine {
 
   private newEpoch(): void {
     this.x.deltas.clear();
+    this.passedUnseen = this.counters.values[C_UNPROTECTED]!;
     this.startEpoch();
   }
 

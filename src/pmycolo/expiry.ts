@@ -5,17 +5,22 @@ import {
   X_EPOCH,
   X_FLAGS,
   X_HELD_HEAD,
+  X_PRIMARY_RST,
+  X_SECONDARY_RST,
+  XF_HALF_OPEN,
+  XF_MATCHED,
   XF_PRIMARY_RST,
   XF_PRIMARY_SYN,
   XF_SECONDARY_RST,
   XF_SECONDARY_SYN,
 } from '../conntrack/colo-extension';
 import { FLOW_DEADLINE, FLOW_META } from '../conntrack/flow-table';
-import { idleTimeoutMs } from '../conntrack/timeouts';
-import { IPPROTO_TCP, TCP_RST } from '../packet/view';
+import { idleTimeoutMs, TCP_TIMEOUTS } from '../conntrack/timeouts';
+import { IPPROTO_TCP, TCP_ACK } from '../packet/view';
 import type { AheadList } from './ahead-list';
 import type { PrimaryContext } from './context';
 import { C_FLOWS_EXPIRED, C_RESET_BY_PEER } from './counters';
+import { complete } from './handshake';
 
 /** Flows looked at in one call, so that a tick stays short. */
 const MAX_VISITS = 4096;
@@ -53,6 +58,24 @@ export class Expiry {
     return this.remove(flow);
   }
 
+  /**
+   * The kernel's conntrack has seen the peer answer: the connection is open, however long the guest is silent now. What the guest says
+   * would tell as much, but it need not say anything.
+   */
+  established(key: Uint32Array, nowMs: number): void {
+    const flow = this.x.flows.findKey(key);
+    if (flow < 0 || this.x.tracker.phase(flow) !== 'new') return;
+    if (!this.x.isStale(flow)) complete(this.x, flow);
+    this.x.tracker.packet(flow, true, TCP_ACK, 0, nowMs);
+  }
+
+  /** Have both guests reset it? */
+  private wasReset(flow: number): boolean {
+    const w = this.x.flows.words;
+    const both = XF_MATCHED | XF_PRIMARY_RST | XF_SECONDARY_RST;
+    return (w[flow + X_FLAGS]! & both) === both && w[flow + X_PRIMARY_RST] === w[flow + X_SECONDARY_RST];
+  }
+
   private hasEnded(flow: number): boolean {
     const phase = this.x.tracker.phase(flow);
     return phase !== 'new' && phase !== 'established';
@@ -60,22 +83,29 @@ export class Expiry {
 
   /**
    * The peer has reset this connection (the kernel's conntrack says so; the packet itself goes past us): what is held of it is
-   * wanted by nobody, and the two sides need not say the same any more. If the guest goes on all the same, it repeats what was
-   * dropped. A reset of the guest's own is a packet that is held and compared.
+   * wanted by nobody, and the two sides need not say the same any more. Conntrack believes more resets than a guest does, which wants one
+   * at the very edge of its window (RFC 5961): if it goes on, it repeats what was dropped, and its numbers are still known. A reset of the
+   * guest's own is a packet that is held and compared.
    */
   resetByPeer(key: Uint32Array, nowMs: number): void {
-    const { flows, stream, tracker } = this.x;
+    const { flows, stream } = this.x;
     const flow = flows.findKey(key);
     if (flow < 0) return;
     const w = flows.words;
     if ((w[flow + X_FLAGS]! & (XF_PRIMARY_RST | XF_SECONDARY_RST | XF_PRIMARY_SYN | XF_SECONDARY_SYN)) !== 0) return;
     if (!this.x.isStale(flow)) {
+      this.x.deltas.left(w, flow);
+      w[flow + X_FLAGS] = w[flow + X_FLAGS]! | XF_HALF_OPEN;
       this.x.dropHeld(flow);
       this.ahead.remove(flow);
       stream.dropPending(flow);
       stream.retract(flow);
     }
-    tracker.packet(flow, true, TCP_RST, 0, nowMs);
+    // Looked at soon, unless the guest speaks again. The connection lives until then.
+    if (((w[flow + FLOW_DEADLINE]! - nowMs) | 0) > TCP_TIMEOUTS.closedMs) {
+      w[flow + FLOW_DEADLINE] = nowMs + TCP_TIMEOUTS.closedMs;
+      this.x.wheel.arm(flow);
+    }
     this.x.counters.values[C_RESET_BY_PEER]!++;
   }
 
@@ -84,6 +114,8 @@ export class Expiry {
     const { flows, stream, wheel, deltas } = this.x;
     const w = flows.words;
     if (w[flow + X_HELD_HEAD] !== 0 || w[flow + X_ACKS_HEAD] !== 0) return false;
+    // Also what a checkpoint covers: then its delta is void.
+    const wasReset = this.x.isStale(flow) || this.wasReset(flow);
     if (this.x.isStale(flow)) {
       // The log forgot the needs of an older epoch with it, and the list of waiting flows was emptied.
       w[flow + X_EPOCH] = this.x.epoch;
@@ -91,8 +123,11 @@ export class Expiry {
       this.ahead.remove(flow);
       stream.dropLists(flow);
     }
-    // A connection that has not ended may go on after a long silence, and be known by its numbers still.
-    if ((w[flow + FLOW_META]! & 0xff) === IPPROTO_TCP && this.hasEnded(flow)) deltas.remove(w, flow);
+    // A connection that has not ended for certain may go on after a long silence, and be known by its numbers still.
+    if ((w[flow + FLOW_META]! & 0xff) === IPPROTO_TCP && this.hasEnded(flow)) {
+      if (wasReset) deltas.remove(w, flow);
+      else deltas.left(w, flow);
+    }
     wheel.disarm(flow);
     flows.remove(flow);
     this.x.counters.values[C_FLOWS_EXPIRED]!++;

@@ -2,7 +2,7 @@
 
 import { CheckpointCause, DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';
 import { R_BYTES, R_COPY, R_COPY_BYTES } from '../compare/packet-log';
-import { REFUSAL } from '../compare/tcp';
+import { hasPeersNumber, REFUSAL } from '../compare/tcp';
 import { formatSynOptions, packSynOptions } from '../compare/tcp-syn';
 import {
   X_ACKS_HEAD,
@@ -15,9 +15,11 @@ import {
   X_RELEASED_ACK,
   XF_BASED,
   XF_DISORDER,
+  XF_HALF_OPEN,
   XF_MATCHED,
   XF_PRIMARY_SYN,
   XF_SECONDARY_PUSHED,
+  XF_UNKNOWN,
 } from '../conntrack/colo-extension';
 import { FLOW_DEADLINE } from '../conntrack/flow-table';
 import { TCP_TIMEOUTS } from '../conntrack/timeouts';
@@ -32,6 +34,7 @@ import {
   C_COMPARED,
   C_HELD_ALREADY_LEFT,
   C_MPTCP_REMOVED,
+  C_NUMBERS_UNKNOWN,
   C_PRIMARY_FLOWS_FULL,
   C_PRIMARY_MALFORMED,
   C_PRIMARY_REOPENED,
@@ -44,6 +47,7 @@ import {
   C_SIGNATURE,
   C_SIGNED_DROPPED,
 } from './counters';
+import { complete, completesHandshake } from './handshake';
 import {
   H_END,
   H_FLAGS,
@@ -123,6 +127,13 @@ export class TcpIntake {
       x.tcp.notePrimary(flow, v);
       this.startPaused(flow, v);
       return this.keep(id, flow, v, buf, hold, nowMs) === 0 ? EXHAUSTED : WAIT;
+    }
+    const flags = x.flows.words[flow + X_FLAGS]!;
+    if ((flags & (XF_UNKNOWN | XF_HALF_OPEN)) !== 0) {
+      if ((flags & XF_UNKNOWN) !== 0 && (!hasPeersNumber(v.flags) || v.payloadBytes > 0)) {
+        return this.holdUnknown(id, flow, v, buf, hold, nowMs);
+      }
+      if (completesHandshake(x, flow, v)) complete(x, flow);
     }
     const noted = x.tcp.notePrimary(flow, v);
     if (noted === DIVERGED) return this.holdDiverged(id, flow, v, buf, hold, nowMs);
@@ -204,6 +215,11 @@ export class TcpIntake {
     if ((w[flow + X_FLAGS]! & XF_MATCHED) === 0) {
       if ((v.flags & TCP_RST) !== 0 && (w[flow + X_FLAGS]! & XF_PRIMARY_SYN) !== 0) {
         return x.tcp.noteSecondary(flow, v, v.seq);
+      }
+      if ((w[flow + X_FLAGS]! & XF_UNKNOWN) !== 0 && hasPeersNumber(v.flags)) {
+        const noted = x.tcp.noteSecondary(flow, v, v.seq);
+        this.releaseReady(flow, nowMs);
+        return noted;
       }
       x.counters.values[C_SECONDARY_UNMATCHED]!++;
       return EQUAL;
@@ -356,7 +372,7 @@ export class TcpIntake {
     if (!comparing) return this.keep(id, flow, v, buf, hold, nowMs) === 0 ? EXHAUSTED : WAIT;
     if (outcome === DIVERGED) return this.holdDiverged(id, flow, v, buf, hold, nowMs);
     if (outcome === EQUAL) {
-      x.deltas.store(v, x.flows.words[flow + X_DELTA]!);
+      if (!wasMatched) x.deltas.store(v, x.flows.words[flow + X_DELTA]!);
       let content: Outcome = wasMatched ? EQUAL : this.storeHeld(flow);
       if (content === DIVERGED || content === EXHAUSTED) {
         this.keep(id, flow, v, buf, hold, nowMs);
@@ -510,6 +526,15 @@ export class TcpIntake {
   private holdDiverged(id: number, flow: number, v: PacketView, buf: Buffer, hold: number, nowMs: number): Outcome {
     this.keep(id, flow, v, buf, hold, nowMs);
     return DIVERGED;
+  }
+
+  /** How the SVM numbers this connection was forgotten: only a checkpoint brings the two together. */
+  private holdUnknown(id: number, flow: number, v: PacketView, buf: Buffer, hold: number, nowMs: number): Outcome {
+    this.x.counters.values[C_NUMBERS_UNKNOWN]!++;
+    this.x.tcp.notePrimary(flow, v);
+    this.startPaused(flow, v);
+    this.x.difference.set(CheckpointCause.NOT_COMPARABLE, flow, v.seq);
+    return this.holdDiverged(id, flow, v, buf, hold, nowMs);
   }
 
   /** Lets a packet out now. buf holds it and its frame's padding at [off, off+len), its TCP header at l4. */

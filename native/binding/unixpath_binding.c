@@ -30,24 +30,19 @@ static napi_value listen_js(napi_env env, napi_callback_info info,
 	return number(env, fd);
 }
 
-/* (path): fd or -errno. */
-static napi_value connect_js(napi_env env, napi_callback_info info, int (*connect)(const char *path))
-{
-	struct args a = args_get(env, info);
-	char path[PATH_ROOM];
-
-	arg_string(&a, 0, path, sizeof(path));
-	return a.bad ? 0 : number(env, connect(path));
-}
-
 static napi_value seqpacket_listen_js(napi_env env, napi_callback_info info)
 {
 	return listen_js(env, info, seqpacket_listen);
 }
 
+/* seqpacketConnect(path, waitMs): fd or -errno. */
 static napi_value seqpacket_connect_js(napi_env env, napi_callback_info info)
 {
-	return connect_js(env, info, seqpacket_connect);
+	struct args a = args_get(env, info);
+	char path[PATH_ROOM];
+
+	arg_string(&a, 0, path, sizeof(path));
+	return a.bad ? 0 : number(env, seqpacket_connect(path, arg_i32(&a, 1)));
 }
 
 static napi_value stream_listen_js(napi_env env, napi_callback_info info)
@@ -55,9 +50,14 @@ static napi_value stream_listen_js(napi_env env, napi_callback_info info)
 	return listen_js(env, info, stream_listen_unix);
 }
 
+/* streamConnectUnix(path): fd or -errno. */
 static napi_value stream_connect_js(napi_env env, napi_callback_info info)
 {
-	return connect_js(env, info, stream_connect_unix);
+	struct args a = args_get(env, info);
+	char path[PATH_ROOM];
+
+	arg_string(&a, 0, path, sizeof(path));
+	return a.bad ? 0 : number(env, stream_connect_unix(path));
 }
 
 /* unixUnlink(path, file): removes a server's path, if it still is the file that was made. */

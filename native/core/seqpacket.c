@@ -3,6 +3,7 @@
 #include "seqpacket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,7 +14,19 @@ static int pass_credentials(int fd)
 	return setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof(one)) ? -errno : 0;
 }
 
-int seqpacket_connect(const char *path)
+/* Waits in line with all others who want in, for as long: a server with a full backlog answers EAGAIN to who does not wait. */
+static int connect_waiting(int fd, const char *path, int wait_ms)
+{
+	struct timeval t = { .tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000 };
+	int flags = fcntl(fd, F_GETFL), err;
+
+	if (flags < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t)) || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK))
+		return -errno;
+	err = unixpath_connect(fd, path);
+	return fcntl(fd, F_SETFL, flags) ? -errno : err;
+}
+
+int seqpacket_connect(const char *path, int wait_ms)
 {
 	int err, fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
@@ -22,6 +35,8 @@ int seqpacket_connect(const char *path)
 	err = pass_credentials(fd);
 	if (!err)
 		err = unixpath_connect(fd, path);
+	if (err == -EAGAIN && wait_ms > 0)
+		err = connect_waiting(fd, path, wait_ms);
 	if (err) {
 		close(fd);
 		return err;

@@ -7,7 +7,7 @@
 
 /* Listens at `path`; see unixpath_listen() for what becomes of the file, which unixpath_unlink() removes. The descriptor or -errno. */
 int seqpacket_listen(const char *path, mode_t mode, int backlog, struct unixpath_file *file);
-int seqpacket_connect(const char *path);
+int seqpacket_connect(const char *path, int wait_ms);
 /* -EAGAIN when nobody waits. `peer` gets pid, uid and gid as they were at connect(2) (SO_PEERCRED). */
 int seqpacket_accept(int fd, struct message_sender *peer);
 /* Credentials come with every message (SCM_CREDENTIALS); `sender->end` tells the end from an empty message. */

@@ -73,7 +73,7 @@ static void seqpacket(void)
 	EQUAL(st.st_mode & 07777, 0666); /* whatever the umask */
 	EQUAL(seqpacket_listen(path, 0600, 4, &other), -EADDRINUSE);
 	EQUAL(seqpacket_accept(server, &sender), -EAGAIN); /* that question has made no connection */
-	client = seqpacket_connect(path);
+	client = seqpacket_connect(path, 0);
 	conn = seqpacket_accept(server, &sender);
 	EQUAL(sender.pid, getpid());
 	EQUAL(sender.uid, geteuid());
@@ -95,7 +95,7 @@ static void seqpacket(void)
 
 	/* The server dies: its file stays, and the next one takes its place. */
 	close(server);
-	EQUAL(seqpacket_connect(path), -ECONNREFUSED);
+	EQUAL(seqpacket_connect(path, 0), -ECONNREFUSED);
 	server = seqpacket_listen(path, 0600, 4, &other);
 	CHECK(server >= 0);
 	other.inode++;
@@ -111,8 +111,8 @@ static void seqpacket(void)
 	EQUAL(seqpacket_listen(path, 0600, 4, &other), -EEXIST);
 	EQUAL(stat(path, &st), 0);
 	unlink(path);
-	EQUAL(seqpacket_connect(path), -ENOENT);
-	EQUAL(seqpacket_connect(""), -EINVAL);
+	EQUAL(seqpacket_connect(path, 0), -ENOENT);
+	EQUAL(seqpacket_connect("", 0), -EINVAL);
 	char longer[200];
 	memset(longer, 'a', sizeof(longer) - 1);
 	longer[sizeof(longer) - 1] = 0;

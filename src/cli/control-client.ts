@@ -39,7 +39,7 @@ export function ask(path: string, request: Uint8Array, refusals: Refusals = {}):
         for (const event of readDatagram(Uint8Array.from(bytes))) onEvent(event);
       },
       onClose: (error) => fail(error ?? new OperatorError('ECONNRESET', `the daemon closed ${path} before it answered`)),
-    });
+    }, ANSWER_TIMEOUT_MS);
     const timer = setTimeout(
       () => fail(new OperatorError('ETIMEDOUT', `no answer on ${path} within ${ANSWER_TIMEOUT_MS / 1000} s`, 'see the daemon\'s log')),
       ANSWER_TIMEOUT_MS,

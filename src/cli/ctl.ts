@@ -205,6 +205,7 @@ async function showStatus(options: CommonOptions): Promise<void> {
       .join('  '),
   );
   for (const node of nodes) if (LOUD.has(String(node.state))) console.log(`!! node ${node.name ?? node.index}: ${String(node.state).toUpperCase()}`);
+  if (rest.netlinkFailure !== undefined) console.log(`!! NO CONTROLLER CAN BE HEARD OVER NETLINK: ${String(rest.netlinkFailure)}`);
   for (const { name, index, rulesMissing } of nodes) {
     const missing = (rulesMissing ?? []) as string[];
     if (missing.length > 0) console.log(`!! node ${name ?? index}: RULES ARE GONE (colo rules apply): ${missing.join('; ')}`);

@@ -6,7 +6,7 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { OperatorError } from '../core/errors';
 import { watchConntrack } from '../io/conntrack-events';
-import { NetlinkCarrier } from '../io/control-netlink';
+import { NetlinkCarrier, portHolder } from '../io/control-netlink';
 import { SeqpacketCarrier } from '../io/control-seqpacket';
 import { ColoMode } from '../netlink/colo-generation2';
 import { Errno } from '../netlink/errno';
@@ -80,9 +80,13 @@ export class Daemon implements ControlActions {
     });
     this.netlink = new NetlinkCarrier({
       portId: settings.control.netlinkPort,
-      onFailure: (error) => this.log.error({ error: error.message }, 'no controller can be heard over netlink any more'),
+      onFailure: (error) => this.netlinkLost(error),
+      onRecovery: () => this.log.warn('controllers can be heard over netlink again'),
     });
-    this.unix = new SeqpacketCarrier({ path: settings.control.unixPath });
+    this.unix = new SeqpacketCarrier({
+      path: settings.control.unixPath,
+      othersMaySpeak: settings.control.allowUids.length > 0,
+    });
     this.control = new ControlChannel({
       nodes: settings.nodes.map((n) => ({
         index: n.index,
@@ -237,6 +241,7 @@ export class Daemon implements ControlActions {
       pid: process.pid,
       instance: this.instance,
       uptimeSeconds: Math.floor((Date.now() - this.startedAt) / 1000),
+      ...(this.netlink.failure !== undefined && { netlinkFailure: this.netlink.failure }),
       control: this.control.counters.snapshot(),
     };
   }
@@ -308,6 +313,14 @@ export class Daemon implements ControlActions {
 
   private nodeMetrics(): NodeMetrics[] {
     return [...this.nodes.values()].map((node) => node.metrics());
+  }
+
+  private netlinkLost(error: OperatorError): void {
+    const { netlinkPort, unixPath } = this.settings.control;
+    this.log.error(
+      { error: error.message, holder: portHolder(netlinkPort), unixPath },
+      'NO CONTROLLER CAN BE HEARD OVER NETLINK: it is tried every second; the Unix socket is served',
+    );
   }
 
   private get controlPath(): string {

@@ -1,8 +1,8 @@
 // Where a node's state lives under the state directory. The index is part of each name, so nodes never share a file.
 
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { OperatorError } from '../core/errors';
+import { makeStateDir } from '../io/state-dir';
 
 export type StateKind = 'deltas' | 'offsets' | 'control';
 
@@ -12,8 +12,7 @@ export function statePath(stateDir: string, kind: StateKind, index: number | str
 
 export function ensureStateDir(stateDir: string): void {
   try {
-    // Others may pass through to the control socket, which is usually in it; each file is its owner's alone.
-    mkdirSync(stateDir, { recursive: true, mode: 0o755 });
+    makeStateDir(stateDir);
   } catch (cause) {
     throw new OperatorError(
       'ESTATEDIR',

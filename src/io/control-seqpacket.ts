@@ -7,29 +7,47 @@ import type { ControlChannel } from '../nfnetlink-colo/control';
 import type { Address, Carrier } from '../nfnetlink-colo/peer';
 import { NO_ID } from './sender';
 import { type SeqpacketConnection, SeqpacketServer } from './seqpacket';
+import { UserBudget } from './user-budget';
 
 export interface SeqpacketCarrierOptions {
   readonly path: string;
+  /** Users beside root may speak. Otherwise the kernel keeps everybody else out; with them it cannot tell who is who. */
+  readonly othersMaySpeak?: boolean;
 }
 
-/** Everybody may connect: who may speak is decided by the kernel's word on each message, and who may not is told so. */
+/** Who may speak is decided by the kernel's word on each message, and who may not is told so. */
 const SOCKET_MODE = 0o666;
+const ROOT_ONLY_MODE = 0o600;
 
-/** Connections of users who may not speak; more are closed at once, so that they cannot use up those of the others. */
+/** Connections at once, of root and of all others: neither can shut the other out. */
+const MAX_ROOT_CONNECTIONS = 64;
+const MAX_OTHER_CONNECTIONS = 64;
+/** Of them, of one user who may speak, and of all who may not. */
+const MAX_USER_CONNECTIONS = 16;
 const MAX_FOREIGN_CONNECTIONS = 8;
+
+/** Connections taken, messages read and refusals answered in 100 ms, of one user but root and of all of them. */
+const ACCEPTS = [32, 64] as const;
+const MESSAGES = [128, 256] as const;
+const REFUSALS = [16, 16] as const;
 
 export class SeqpacketCarrier implements Carrier {
   private readonly server: SeqpacketServer;
   private readonly connections = new Map<number, SeqpacketConnection>();
-  private readonly foreign = new Set<number>();
+  private readonly accepts = new UserBudget(...ACCEPTS);
+  private readonly messages = new UserBudget(...MESSAGES);
+  private readonly refusals = new UserBudget(...REFUSALS);
   private channel: ControlChannel | undefined;
   private lastConnection = 0;
-  private foreignRefused = 0;
 
   /** Listens at once; connections wait for start(). Throws OperatorError. */
-  constructor({ path }: SeqpacketCarrierOptions) {
+  constructor({ path, othersMaySpeak = true }: SeqpacketCarrierOptions) {
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-    this.server = new SeqpacketServer({ path, mode: SOCKET_MODE }, (connection) => this.accept(connection));
+    const mode = othersMaySpeak ? SOCKET_MODE : ROOT_ONLY_MODE;
+    const maxConnections = MAX_ROOT_CONNECTIONS + MAX_OTHER_CONNECTIONS;
+    this.server = new SeqpacketServer({ path, mode, maxConnections, admit: (peer) => this.admit(peer) }, (connection) =>
+      this.accept(connection),
+    );
   }
 
   /** To be called in the turn of the constructor. */
@@ -44,9 +62,9 @@ export class SeqpacketCarrier implements Carrier {
     return this.connections.get(to.connection)?.send(Uint8Array.from(bytes)) ? 0 : -Errno.EPIPE;
   }
 
-  /** Connections closed because too many were open, of all users or of those who may not speak. */
+  /** Connections closed because too many were open, or came. */
   get refused(): number {
-    return this.foreignRefused + this.server.refused;
+    return this.server.refused;
   }
 
   close(): void {
@@ -54,17 +72,36 @@ export class SeqpacketCarrier implements Carrier {
     this.server.close();
   }
 
-  private accept(connection: SeqpacketConnection): void {
-    const { channel } = this;
-    const foreign = channel === undefined || !channel.allows(connection.peer.uid);
-    if (foreign && this.foreign.size >= MAX_FOREIGN_CONNECTIONS) {
-      this.foreignRefused++;
-      connection.close();
-      return;
+  private admit({ uid }: { readonly uid: number }): boolean {
+    if (!this.accepts.take(uid)) {
+      this.server.rest(this.accepts.restMs);
+      return false;
     }
+    let same = 0;
+    let roots = 0;
+    let foreign = 0;
+    for (const { peer } of this.connections.values()) {
+      if (peer.uid === uid) same++;
+      if (peer.uid === 0) roots++;
+      else if (!this.allows(peer.uid)) foreign++;
+    }
+    if (uid === 0) return roots < MAX_ROOT_CONNECTIONS;
+    if (this.connections.size - roots >= MAX_OTHER_CONNECTIONS) return false;
+    return this.allows(uid) ? same < MAX_USER_CONNECTIONS : foreign < MAX_FOREIGN_CONNECTIONS;
+  }
+
+  private allows(uid: number): boolean {
+    return this.channel?.allows(uid) === true;
+  }
+
+  private accept(connection: SeqpacketConnection): void {
     const id = ++this.lastConnection;
     this.connections.set(id, connection);
-    if (foreign) this.foreign.add(id);
+    const gone = (): void => {
+      this.connections.delete(id);
+      // Not at once: the connection may have failed under a send(), in the midst of what the loss would change.
+      setImmediate(() => this.channel?.connectionClosed(id));
+    };
     connection.handle({
       onMessage: (buf, { uid, pid }) => {
         const sender = {
@@ -72,14 +109,17 @@ export class SeqpacketCarrier implements Carrier {
           uid: uid === NO_ID ? undefined : uid,
           pid,
         };
+        if (!this.allows(uid) && !this.refusals.take(uid)) {
+          // He does not listen.
+          this.channel?.leaveUnread(sender);
+          connection.close();
+          gone();
+          return;
+        }
+        if (!this.messages.take(uid)) connection.rest(this.messages.restMs);
         this.channel?.receive(buf, 0, buf.length, sender);
       },
-      onClose: () => {
-        this.connections.delete(id);
-        this.foreign.delete(id);
-        // Not at once: the connection may have failed under a send(), in the midst of what the loss would change.
-        setImmediate(() => this.channel?.connectionClosed(id));
-      },
+      onClose: gone,
     });
   }
 }

@@ -13,6 +13,7 @@ export class Descriptor {
   readonly native: Addon = addon();
   private handle: Handle | undefined;
   private watched = READABLE;
+  private timer: NodeJS.Timeout | undefined;
 
   /**
    * Takes over `fd`. `onReadable` and `onWritable` come from the event loop; at first it watches for readable only. What goes
@@ -51,6 +52,20 @@ export class Descriptor {
     this.watch(wanted ? this.watched | READABLE : this.watched & ~READABLE);
   }
 
+  /** Watches for readable no longer, for so many ms. A loop that reads has to look at `resting` itself. */
+  rest(ms: number): void {
+    if (this.timer !== undefined || this.handle === undefined) return;
+    this.watchReadable(false);
+    this.timer = setTimeout(() => {
+      this.timer = undefined;
+      this.watchReadable(true);
+    }, ms);
+  }
+
+  get resting(): boolean {
+    return this.timer !== undefined;
+  }
+
   /** Whether it keeps the process alive; it does at first. */
   reference(keep: boolean): void {
     if (this.handle !== undefined) this.native.pollReference(this.handle, keep ? 1 : 0);
@@ -60,6 +75,7 @@ export class Descriptor {
   close(): void {
     if (this.handle === undefined) return;
     const handle = this.handle;
+    clearTimeout(this.timer);
     this.handle = undefined;
     this.native.pollClose(handle);
   }

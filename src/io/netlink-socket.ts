@@ -86,6 +86,11 @@ export class NetlinkSocket {
     return bound === 1;
   }
 
+  /** Reads nothing for so many ms: what comes waits in the kernel's buffer, and when that is full, its sender does. */
+  rest(ms: number): void {
+    this.descriptor.rest(ms);
+  }
+
   /** Whether the socket keeps the process alive; it does at first. */
   reference(keep: boolean): void {
     this.descriptor.reference(keep);
@@ -103,7 +108,7 @@ export class NetlinkSocket {
   }
 
   private receive(): void {
-    for (let i = 0; i < MESSAGES_PER_TURN && !this.descriptor.closed; i++) {
+    for (let i = 0; i < MESSAGES_PER_TURN && !this.descriptor.closed && !this.descriptor.resting; i++) {
       const n = this.descriptor.native.netlinkReceive(this.descriptor.fd, this.buffer, this.sender);
       if (n === -EAGAIN) return;
       if (n === -ENOBUFS) this.events.onLost?.();

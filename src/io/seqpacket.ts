@@ -69,6 +69,11 @@ export class SeqpacketConnection {
     return this.descriptor.closed;
   }
 
+  /** Reads nothing for so many ms: the peer's messages wait, and soon the peer does. */
+  rest(ms: number): void {
+    this.descriptor.rest(ms);
+  }
+
   /** Whether the connection keeps the process alive; it does at first. */
   reference(keep: boolean): void {
     this.descriptor.reference(keep);
@@ -81,7 +86,7 @@ export class SeqpacketConnection {
   }
 
   private receive(): void {
-    for (let i = 0; i < MESSAGES_PER_TURN && !this.descriptor.closed; i++) {
+    for (let i = 0; i < MESSAGES_PER_TURN && !this.descriptor.closed && !this.descriptor.resting; i++) {
       const n = this.descriptor.native.seqpacketReceive(this.descriptor.fd, this.buffer, this.sender);
       if (n === -EAGAIN) return;
       if (n < 0) {
@@ -124,6 +129,8 @@ export interface SeqpacketServerOptions {
   mode?: number;
   /** Connections at once; more are closed at once, and counted in `refused`. */
   maxConnections?: number;
+  /** Asked for each connection; those it refuses are closed at once, and counted, too. */
+  admit?(peer: Sender): boolean;
 }
 
 export class SeqpacketServer {
@@ -135,6 +142,7 @@ export class SeqpacketServer {
   private readonly peer = new Uint32Array(SENDER_WORDS);
   private readonly path: string;
   private readonly maxConnections: number;
+  private readonly admit: (peer: Sender) => boolean;
 
   /**
    * Listens at once; a socket file left by a dead server is replaced. `onConnection` gives each connection its events by
@@ -146,6 +154,7 @@ export class SeqpacketServer {
   ) {
     this.path = options.path;
     this.maxConnections = options.maxConnections ?? 64;
+    this.admit = options.admit ?? (() => true);
     const fd = addon().seqpacketListen(this.path, options.mode ?? 0o600, BACKLOG, this.file);
     if (fd < 0) throw pathError(fd, `listening at ${this.path}`);
     this.descriptor = new Descriptor(fd, () => this.accept());
@@ -153,6 +162,11 @@ export class SeqpacketServer {
 
   get closed(): boolean {
     return this.descriptor.closed;
+  }
+
+  /** Takes no connection for so many ms: who connects waits. */
+  rest(ms: number): void {
+    this.descriptor.rest(ms);
   }
 
   /** Closes the connections too, without their onClose, and removes the socket file. Idempotent. */
@@ -165,26 +179,27 @@ export class SeqpacketServer {
   }
 
   private accept(): void {
-    for (let i = 0; i < BACKLOG && !this.descriptor.closed; i++) {
+    for (let i = 0; i < BACKLOG && !this.descriptor.closed && !this.descriptor.resting; i++) {
       const fd = this.descriptor.native.seqpacketAccept(this.descriptor.fd, this.peer);
       // EAGAIN: none waits. Anything else (EMFILE) concerns this one; the listener stays.
       if (fd < 0) return;
       for (const connection of this.connections) if (connection.closed) this.connections.delete(connection);
-      if (this.connections.size >= this.maxConnections) {
+      const peer = senderOf(this.peer);
+      if (this.connections.size >= this.maxConnections || !this.admit(peer)) {
         this.refused++;
         this.descriptor.native.closeDescriptor(fd);
         continue;
       }
-      const connection = new SeqpacketConnection(fd, senderOf(this.peer));
+      const connection = new SeqpacketConnection(fd, peer);
       this.connections.add(connection);
       this.onConnection(connection);
     }
   }
 }
 
-/** Connects to a server. Throws OperatorError. */
-export function connectSeqpacket(path: string, events: SeqpacketEvents): SeqpacketConnection {
-  const fd = addon().seqpacketConnect(path);
+/** Connects to a server; blocks for up to `waitMs` when too many others are waiting to be let in. Throws OperatorError. */
+export function connectSeqpacket(path: string, events: SeqpacketEvents, waitMs = 0): SeqpacketConnection {
+  const fd = addon().seqpacketConnect(path, waitMs);
   if (fd < 0) throw pathError(fd, `connecting to ${path}`);
   const connection = new SeqpacketConnection(fd, { portId: 0, group: 0, pid: 0, uid: 0, gid: 0 });
   connection.handle(events);

@@ -43,7 +43,8 @@ export interface Addon {
   netlinkPortBound(listFd: number, protocol: number, portId: number): number;
 
   seqpacketListen(path: string, mode: number, backlog: number, file: Float64Array): number;
-  seqpacketConnect(path: string): number;
+  /** Blocks for up to `waitMs` when the server's backlog is full; -EAGAIN after that. */
+  seqpacketConnect(path: string, waitMs: number): number;
   seqpacketAccept(fd: number, sender: Uint32Array): number;
   seqpacketReceive(fd: number, buffer: Uint8Array, sender: Uint32Array): number;
   messageSend(fd: number, buffer: Uint8Array, off: number, bytes: number): number;

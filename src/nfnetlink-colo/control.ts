@@ -106,6 +106,14 @@ export class ControlChannel implements ControlContext {
     if (error !== undefined) this.refuse(buf, error.offset, off + bytes - error.offset, sender, this.malformed());
   }
 
+  /** A datagram of a user who may not speak, and has been told so often enough: not looked at, and not answered. */
+  leaveUnread({ uid, pid }: Sender): void {
+    this.counters.add('datagrams');
+    this.counters.add('refused');
+    this.counters.add('refused_unread');
+    this.lastRefused = { uid: uid ?? null, pid };
+  }
+
   /** A Unix connection has ended. */
   connectionClosed(connection: number): void {
     this.outbox.forget({ carrier: 'unix', connection });

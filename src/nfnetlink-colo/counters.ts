@@ -11,6 +11,8 @@ export const CONTROL_COUNTERS = [
   'own_messages',
   /** Datagrams from a sender who may not speak: answered with EPERM. */
   'refused',
+  /** Of these, those that were not even answered: their sender floods. */
+  'refused_unread',
   /** Messages with a broken frame, broken attributes or a value that cannot be: answered with EINVAL. */
   'malformed',
   /** Messages of no known type: answered with EINVAL. */

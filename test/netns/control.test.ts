@@ -314,11 +314,24 @@ requires('netns', 'nfqueue')('control', () => {
   test('a daemon that cannot have all that it needs ends, and says what it was', async () => {
     await start();
     const words = ['--index', '2', '--guest-port', 'tap0', '--forward-port', 'fwd0', '--state-dir', join(pair.lab.dir, 'other')];
-    const queues = ['--guest-queue', '110', '--forward-queue', '111'];
-    const second = pair.lab.spawn('pn', join(ROOT, 'bin/colo'), ['primary', ...words, ...queues]);
-    // Its queues were open already; the control port is the first daemon's.
+    const second = pair.lab.spawn('pn', join(ROOT, 'bin/colo'), ['primary', ...words]);
+    // The queues are the first daemon's.
     expect(await second.ended()).toBe(2);
-    expect(second.output).toMatch(/port id 28: address already in use/);
+    expect(second.output).toMatch(/NFQUEUE 100: resource busy/);
+  });
+
+  test('a control port that somebody else has is said loudly, and taken when it is free', async () => {
+    await start();
+    const state = join(pair.lab.dir, 'other');
+    const words = ['--index', '2', '--guest-port', 'tap0', '--forward-port', 'fwd0', '--state-dir', state];
+    const queues = ['--guest-queue', '110', '--forward-queue', '111', '--guest-udp-queue', '112', '--forward-udp-queue', '113'];
+    const second = pair.lab.spawn('pn', join(ROOT, 'bin/colo'), ['primary', ...words, ...queues]);
+    await second.waitFor(/"msg":"ready"/);
+    expect(second.output).toMatch(/"level":"error".*port id 28: address already in use.*"holder":"pid \d+ .*NO CONTROLLER CAN BE HEARD/);
+    const status = await pair.lab.exec('pn', join(ROOT, 'bin/colo'), ['status', '--socket', join(state, 'primary.sock')]);
+    expect(status.stdout).toMatch(/!! NO CONTROLLER CAN BE HEARD OVER NETLINK: .*port id 28/);
+    await pair.daemons.primary.stop('SIGTERM');
+    await second.waitFor(/controllers can be heard over netlink again/);
   });
 
   test('the daemons run with two capabilities and no more, in every thread', async () => {

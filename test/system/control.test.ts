@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { NetlinkSocket as IndependentSocket, RawNetlinkSocket } from 'netlink';
-import { NetlinkCarrier, parsePortList } from '../../src/io/control-netlink';
+import { NetlinkCarrier, parsePortList, portHolder } from '../../src/io/control-netlink';
 import { SeqpacketCarrier } from '../../src/io/control-seqpacket';
 import { NETLINK_NETFILTER, NETLINK_USERSOCK, NetlinkSocket } from '../../src/io/netlink-socket';
 import { connectSeqpacket } from '../../src/io/seqpacket';
@@ -36,7 +36,7 @@ const ADDON = join(__dirname, '../../build/colo.node');
 class Server {
   readonly daemon = new RecordingDaemon();
   readonly channel: ControlChannel;
-  private readonly netlink: NetlinkCarrier;
+  readonly netlink: NetlinkCarrier;
   readonly unix: SeqpacketCarrier;
   /** Times that the list of ports was looked at. */
   looks = 0;
@@ -179,7 +179,7 @@ function speaker(carrier: 'netlink' | 'unix', bytes: Uint8Array): string {
       ? `const fd = addon.netlinkOpen(2, 0, new Uint32Array(0), 0, undefined, words);
          const send = (b) => addon.netlinkSend(fd, b, 0, b.length, ${daemonPort}, 0);
          const receive = (b) => addon.netlinkReceive(fd, b, words);`
-      : `const fd = addon.seqpacketConnect(${JSON.stringify(path)});
+      : `const fd = addon.seqpacketConnect(${JSON.stringify(path)}, 0);
          const send = (b) => addon.messageSend(fd, b, 0, b.length);
          const receive = (b) => addon.seqpacketReceive(fd, b, words);`;
   return `
@@ -481,11 +481,68 @@ requires('addon', 'root')('users who may not speak', () => {
     expect(server.channel.table.at(1)!.claim).toMatchObject({ uid: FOREIGN_UID });
   });
 
+  test.each(['netlink', 'unix'] as const)('are answered so often only, and read so often only, over %s', async (carrier) => {
+    const server = kept(new Server(path));
+    const message = JSON.stringify([...generation2.init(PRIMARY, { pid: 0 })]);
+    const send =
+      carrier === 'netlink'
+        ? `const fd = addon.netlinkOpen(2, 0, new Uint32Array(0), 0, '', new Uint32Array(1));
+           const send = () => addon.netlinkSend(fd, message, 0, message.length, ${daemonPort}, 0);`
+        : `let fd = addon.seqpacketConnect(${JSON.stringify(path)}, 0);
+           const send = () => { if (addon.messageSend(fd, message, 0, message.length) !== message.length) fd = addon.seqpacketConnect(${JSON.stringify(path)}, 0); };`;
+    const script = `
+      const addon = require(${JSON.stringify(ADDON)});
+      const message = Uint8Array.from(${message});
+      ${send}
+      console.log('begun');
+      const until = Date.now() + 1000;
+      let sent = 0;
+      for (; Date.now() < until; sent++) send();
+      console.log('sent', sent);`;
+    const { lines } = child(script, FOREIGN_UID);
+    await until(() => lines.length === 1);
+    // Root is heard in the midst of it, as soon as it is its turn.
+    child(`
+      const addon = require(${JSON.stringify(ADDON)});
+      const fd = addon.seqpacketConnect(${JSON.stringify(path)}, 5000);
+      const message = Uint8Array.from(${JSON.stringify([...generation2.init(PRIMARY, { pid: 0 })])});
+      console.log(addon.messageSend(fd, message, 0, message.length));
+      setInterval(() => {}, 1000);`);
+    await until(() => server.channel.table.at(1)!.claim !== undefined);
+    await until(() => lines.length === 2);
+    const { counters } = server.channel;
+    expect(counters.get('refused_unread')).toBeGreaterThan(0);
+    // However long the second was: so many in each 100 ms, and what is in the buffers.
+    const sent = Number(lines[1]!.split(' ')[1]);
+    expect(counters.get('refused')).toBeLessThan(Math.max(sent / 2, 6000));
+    expect(counters.get('refused') - counters.get('refused_unread')).toBeLessThan(1000);
+  });
+
+  test('find no way to a socket of which root alone is configured to make use', async () => {
+    kept(new SeqpacketCarrier({ path, othersMaySpeak: false }));
+    const script = `console.log(require(${JSON.stringify(ADDON)}).seqpacketConnect(${JSON.stringify(path)}, 0));`;
+    const { lines } = child(script, FOREIGN_UID);
+    await until(() => lines.length === 1);
+    expect(lines[0]).toBe('-13'); // EACCES
+  });
+
+  test('not even those who may can use up the connections of root', async () => {
+    kept(new Server(path, [PRIMARY_1], [FOREIGN_UID]));
+    const script = `
+      const addon = require(${JSON.stringify(ADDON)});
+      for (let i = 0; i < 300; i++) if (addon.seqpacketConnect(${JSON.stringify(path)}, 0) < 0) i--;
+      console.log('done');
+      setInterval(() => {}, 1000);`;
+    const { lines } = child(script, FOREIGN_UID);
+    await until(() => lines.length === 1);
+    expect(await ask(overUnix(), generation2.init(PRIMARY, { pid: 0 }))).toMatchObject([{ result: 0 }]);
+  });
+
   test('cannot use up the connections of those who may', async () => {
     const server = kept(new Server(path));
     const script = `
       const addon = require(${JSON.stringify(ADDON)});
-      for (let i = 0; i < 100; i++) addon.seqpacketConnect(${JSON.stringify(path)});
+      for (let i = 0; i < 100; i++) addon.seqpacketConnect(${JSON.stringify(path)}, 0);
       console.log('done');
       setInterval(() => {}, 1000);`;
     const { lines } = child(script, FOREIGN_UID);
@@ -493,6 +550,23 @@ requires('addon', 'root')('users who may not speak', () => {
     expect(await ask(overUnix(), generation2.init(PRIMARY, { pid: 0 }))).toMatchObject([{ result: 0 }]);
     expect(server.daemon.take()).toEqual(['init 1 mode 1 fresh']);
     expect(server.unix.refused).toBeGreaterThan(0);
+  });
+
+  test('that have taken the port id first do not keep the daemon from the Unix socket, nor from the port for ever', async () => {
+    const script = `
+      const addon = require(${JSON.stringify(ADDON)});
+      console.log(addon.netlinkOpen(2, ${daemonPort}, new Uint32Array(0), 0, '', new Uint32Array(1)) >= 0);
+      setInterval(() => {}, 1000);`;
+    const thief = child(script, FOREIGN_UID);
+    await until(() => thief.lines.length === 1);
+    expect(thief.lines[0]).toBe('true');
+    expect(portHolder(daemonPort)).toMatch(/^pid \d+ \(node\)$|^inode \d+: ss -f netlink -p/);
+    const server = kept(new Server(path));
+    expect(server.netlink.failure).toMatch(/address already in use/);
+    expect(await ask(overUnix(), generation2.init(PRIMARY, { pid: 0 }))).toMatchObject([{ result: 0 }]);
+    thief.process.kill();
+    await until(() => server.netlink.failure === undefined);
+    expect(await ask(overNetlink(), generation2.checkpoint(PRIMARY, { pid: 0, ack: true }))).toHaveLength(1);
   });
 });
 

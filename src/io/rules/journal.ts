@@ -1,10 +1,11 @@
 // What was changed and how it was before, so that removing the rules restores it: a file in the state directory, written
 // before each change. It may get lost; the rules themselves are found by their marks.
 
-import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OperatorError } from '../../core/errors';
+import { makeStateDir } from '../state-dir';
 
 export type Change =
   | { kind: 'sysctl'; path: string; was: string; set: string }
@@ -56,7 +57,8 @@ export class Journal {
 
   private async open(): Promise<void> {
     try {
-      mkdirSync(this.dir, { recursive: true, mode: 0o700 });
+      // As the daemon does: its control socket is usually in it, and users of allowUids have to pass.
+      makeStateDir(this.dir);
       for (let waited = 0; !this.takeLock(); waited += LOCK_POLL_MS) {
         if (waited > LOCK_WAIT_MS) {
           throw new OperatorError(

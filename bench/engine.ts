@@ -1,7 +1,9 @@
 // The primary's engine alone: pairs (a PVM packet, the SVM's like it, to the release) per second, growth with the number of
 // flows, and memory per idle flow. Packets stand in an arena as a receive batch would leave them.
 
+import { execFileSync } from 'node:child_process';
 import { PrimaryEngine } from '../src/pmycolo/engine';
+import { WARM_UP_MS, warmUpPrimary } from '../src/pmycolo/warm-up';
 import { buildTcp } from '../test/lib/build-packet';
 import { median } from './lib/median';
 
@@ -112,7 +114,26 @@ function pairsPerSecond(f: Flows, pairs: number, rounds: number): number {
   return median(rates);
 }
 
+/** 40 MiB of one side. */
+const FIRST_PAIRS = Math.ceil((40 << 20) / 1400);
+const FIRST_ROUNDS = 7;
+
+/** In a process of its own, as nothing may have run before: pairs per second of the first 40 MiB, after a warm-up or not. */
+function firstPairsPerSecond(warmed: boolean): number {
+  const argument = warmed ? '--first-warmed' : '--first-cold';
+  return Number(execFileSync(process.execPath, [__filename, argument], { encoding: 'utf8' }));
+}
+
+function first(warmed: boolean): number {
+  if (warmed) warmUpPrimary(() => performance.now(), WARM_UP_MS);
+  const flows = new Flows(10, 1400);
+  return FIRST_PAIRS / flows.run(FIRST_PAIRS);
+}
+
 export interface EngineResult {
+  /** Of the first 40 MiB of a process. */
+  first_pairs_per_s_cold: number;
+  first_pairs_per_s_warmed: number;
   pairs_per_s_1400: number;
   pairs_per_s_64: number;
   flow_growth: number;
@@ -140,10 +161,30 @@ export function runEngineBench(log: (line: string) => void): EngineResult {
   const idle = new Flows(200_000, 0 + 64);
   const bytes = (process.memoryUsage.rss() - before) / 200_000;
   log(`engine, memory per idle flow: ${Math.round(bytes)} B (${idle.engine.flowCount} flows)`);
-  return { pairs_per_s_1400: p1400, pairs_per_s_64: p64, flow_growth: growth, bytes_per_flow: bytes };
+  const cold: number[] = [];
+  const warmed: number[] = [];
+  for (let i = 0; i < FIRST_ROUNDS; i++) {
+    cold.push(firstPairsPerSecond(false));
+    warmed.push(firstPairsPerSecond(true));
+  }
+  log(`engine, first 40 MiB, pairs/s: cold ${Math.round(median(cold))}, warmed up ${Math.round(median(warmed))}`);
+  return {
+    pairs_per_s_1400: p1400,
+    pairs_per_s_64: p64,
+    flow_growth: growth,
+    bytes_per_flow: bytes,
+    first_pairs_per_s_cold: median(cold),
+    first_pairs_per_s_warmed: median(warmed),
+  };
 }
 
 if (require.main === module) {
+  for (const warmed of [false, true]) {
+    if (process.argv.includes(warmed ? '--first-warmed' : '--first-cold')) {
+      console.log(first(warmed));
+      process.exit(0);
+    }
+  }
   const result = runEngineBench((line) => console.error(line));
   if (process.argv.includes('--json')) console.log(JSON.stringify(result));
 }

@@ -108,6 +108,9 @@ function print(r: Results): void {
     row('engine, pairs/s, 64 B', n(e.pairs_per_s_64), '>= 1,000,000', e.pairs_per_s_64 >= 1e6);
     row('engine, cost at 100,000 flows / 10', e.flow_growth.toFixed(2), '<= 2', e.flow_growth <= 2);
     row('engine, bytes per idle flow', n(e.bytes_per_flow), '<= 512', e.bytes_per_flow <= 512);
+    const { first_pairs_per_s_warmed: warmed, first_pairs_per_s_cold: cold } = e;
+    const share = `${n(warmed)} / ${n(cold)} = ${(warmed / cold).toFixed(2)}`;
+    row('engine, first 40 MiB, pairs/s: warmed up / cold', share, '> 1', warmed > cold);
   }
   if (r.e2e !== undefined) {
     const e = r.e2e;

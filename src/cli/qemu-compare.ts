@@ -8,8 +8,10 @@ import { complaints } from '../daemon/config-errors';
 import { type ConfigSource, readConfigFile } from '../daemon/config-file';
 import { createLogger } from '../daemon/log';
 import { createRegistry, type NodeMetrics, serveMetrics } from '../daemon/metrics';
+import { WARM_UP_MS } from '../pmycolo/warm-up';
 import { COMPARE_DEFAULTS, compareFileSchema, compareSettings } from '../qemu/compare-config';
 import { CompareDevice, type CompareSettings } from '../qemu/compare-device';
+import { warmUpFrames } from '../qemu/warm-up';
 import { printJson } from './output';
 import { untilSignal } from './signals';
 
@@ -123,6 +125,8 @@ async function run(settings: readonly CompareSettings[], flags: Flags): Promise<
     log.fatal({ error: error.stack ?? String(error) }, 'internal error: ending, what was held is lost');
     process.exit(EXIT_SOFTWARE);
   });
+  // Nothing is connected yet.
+  warmUpFrames(nowMs, WARM_UP_MS);
   const devices = settings.map((one) => new CompareDevice(one, log.child({ compare: one.id }), nowMs));
   let metrics: Server | undefined;
   try {

@@ -12,6 +12,8 @@ import { ColoMode } from '../netlink/colo-generation2';
 import { Errno } from '../netlink/errno';
 import type { ActionResult, ControlActions, ControllerLoss, InitContext } from '../nfnetlink-colo/actions';
 import { ControlChannel } from '../nfnetlink-colo/control';
+import { WARM_UP_MS, warmUpPrimary } from '../pmycolo/warm-up';
+import { warmUpSecondary } from '../seccolo/warm-up';
 import type { BypassRuleText } from './bypass-rule';
 import { BypassRules } from './bypass-rule';
 import { nowMs } from './clock';
@@ -116,7 +118,8 @@ export class Daemon implements ControlActions {
   }
 
   private async open(): Promise<void> {
-    this.resumeControl();
+    // After a restart packets wait already: they are served first.
+    if (!this.resumeControl()) this.warmUp();
     this.netlink.start(this.control);
     this.unix.start(this.control);
     this.timer = setInterval(() => this.tick(), TICK_MS);
@@ -125,6 +128,12 @@ export class Daemon implements ControlActions {
       this.metricsServer = await serveMetrics(this.settings.metricsPort, createRegistry(() => this.nodeMetrics()));
     }
     this.log.info({ role: this.settings.role, nodes: this.settings.nodes.length, pid: process.pid }, 'ready');
+  }
+
+  /** In an engine of its own: the first packets need not wait for the compiler. */
+  private warmUp(): void {
+    if (this.settings.role === 'primary') warmUpPrimary(nowMs, WARM_UP_MS);
+    else warmUpSecondary(nowMs, WARM_UP_MS);
   }
 
   /** Ends without letting anything unverified out. */
@@ -346,12 +355,13 @@ export class Daemon implements ControlActions {
     this.unsaved = false;
   }
 
-  private resumeControl(): void {
+  /** False: nothing was left by an earlier process. */
+  private resumeControl(): boolean {
     let text: string;
     try {
       text = readFileSync(this.controlPath, 'utf8');
     } catch {
-      return;
+      return false;
     }
     let state: unknown;
     try {
@@ -361,6 +371,7 @@ export class Daemon implements ControlActions {
     }
     const why = this.control.resume(state, nowMs());
     if (why !== undefined) this.log.warn({ path: this.controlPath, why }, 'the kept control state is unusable');
+    return true;
   }
 }
 

@@ -1,0 +1,75 @@
+// As pmycolo/warm-up: an engine of its own translates made-up connections of two sides, so that the compiler has learnt before the first
+// real packet comes. Nothing of it outlives the call.
+
+import { OffsetTable } from '../conntrack/offset-table';
+import { putSegment } from '../packet/made-up';
+import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_SYN } from '../packet/view';
+import { SecondaryEngine } from './engine';
+
+/** Tuples, used one after the other. */
+const FLOWS = 1024;
+const ROW = 32;
+const SEGMENT_BYTES = 1400;
+const CHECKPOINT_EVERY = 64;
+/** What the PVM's numbers are beyond the SVM's. */
+const DELTA = 1_000_000;
+
+/** Takes `budgetMs` by the clock given, and no connection more than that. Gives the counters of both engines. */
+export function warmUpSecondary(clock: () => number, budgetMs: number): Record<string, number>[] {
+  // Both modes, as after a failover the guest's packets are translated, too.
+  const engines = (['failover', 'always'] as const).map(
+    (mode) =>
+      new SecondaryEngine({
+        mode,
+        offsets: new ArrayBuffer(OffsetTable.bytesFor(2 * FLOWS)),
+        seed: [0, 0],
+        nowMs: 0,
+      }),
+  );
+  const packet = Buffer.alloc(2048);
+  const until = clock() + budgetMs;
+  let rounds = 0;
+  do {
+    for (const engine of engines) {
+      connection(engine, packet, rounds);
+      engine.tick(rounds);
+      if (rounds % CHECKPOINT_EVERY === CHECKPOINT_EVERY - 1) engine.checkpoint(rounds);
+    }
+    rounds++;
+  } while (clock() < until);
+  return engines.map((engine) => engine.counters.snapshot());
+}
+
+/** From its beginning to its end, with data of both sides. */
+function connection(engine: SecondaryEngine, packet: Buffer, round: number): void {
+  const flow = round % FLOWS;
+  const nowMs = round;
+  let peerSeq = 1000;
+  let guestSeq = (round << 18) >>> 0;
+  const fromPeer = (flags: number, payloadBytes: number, ack: number): void => {
+    const len = putSegment(packet, 0, { flow, byPeer: true, seq: peerSeq, ack, flags, payloadBytes });
+    engine.fromPeer(packet, 0, len, false, nowMs);
+    peerSeq += payloadBytes;
+  };
+  const fromGuest = (flags: number, payloadBytes: number): void => {
+    const len = putSegment(packet, 0, { flow, seq: guestSeq, ack: peerSeq, flags, payloadBytes });
+    engine.fromGuest(packet, 0, len, false, nowMs);
+    guestSeq += payloadBytes;
+  };
+  fromPeer(TCP_SYN, 0, 0);
+  peerSeq++;
+  fromGuest(TCP_SYN | TCP_ACK, 0);
+  guestSeq++;
+  fromPeer(TCP_ACK, 0, guestSeq + DELTA);
+  for (let i = 0; i < ROW; i++) {
+    fromPeer(TCP_ACK | TCP_PSH, SEGMENT_BYTES, guestSeq + DELTA);
+    fromGuest(TCP_ACK | TCP_PSH, SEGMENT_BYTES);
+    fromGuest(TCP_ACK, 0);
+    fromPeer(TCP_ACK, 0, guestSeq + DELTA);
+  }
+  fromGuest(TCP_ACK | TCP_FIN, 0);
+  guestSeq++;
+  fromPeer(TCP_ACK | TCP_FIN, 0, guestSeq + DELTA);
+  peerSeq++;
+  fromGuest(TCP_ACK, 0);
+}

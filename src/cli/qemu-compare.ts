@@ -13,6 +13,7 @@ import { COMPARE_DEFAULTS, compareFileSchema, compareSettings } from '../qemu/co
 import { CompareDevice, type CompareSettings } from '../qemu/compare-device';
 import { warmUpFrames } from '../qemu/warm-up';
 import { printJson } from './output';
+import { keepWhatIsNeeded } from './qemu-capabilities';
 import { untilSignal } from './signals';
 
 /** A fault in the program itself (sysexits.h, EX_SOFTWARE). */
@@ -65,6 +66,11 @@ export function addQemuCompareCommand(group: Command): void {
     .option('--json', 'print the counters as JSON when ending')
     .action(async (flags: Flags) => {
       const settings = compareSettings(checked(flags));
+      keepWhatIsNeeded({
+        tap: false,
+        endpoints: settings.flatMap((s) => [s.primaryIn, s.secondaryIn, s.outdev, s.notifyDev, s.qmp]),
+        metricsPort: typeof flags.metricsPort === 'number' ? flags.metricsPort : undefined,
+      });
       await run(settings, flags);
     });
 }

@@ -19,6 +19,7 @@ import {
   netdevFromFlags,
   netdevSchema,
 } from '../qemu/netdev-config';
+import { keepWhatIsNeeded } from './qemu-capabilities';
 import { untilSignal } from './signals';
 
 /** A fault in the program itself (sysexits.h, EX_SOFTWARE). */
@@ -151,6 +152,11 @@ function fromFile(path: string, flags: Flags): NetdevConfig {
 }
 
 async function run(config: NetdevConfig, logLevel: string): Promise<void> {
+  const { guest, host, devices, qmp } = config;
+  keepWhatIsNeeded({
+    tap: guest.kind === 'tap' || host.kind === 'tap',
+    endpoints: [guest, host].map((port) => (port.kind === 'socket' ? port.endpoint : undefined)).concat(devices.map(({ endpoint }) => endpoint), qmp),
+  });
   const log = createLogger(logLevel);
   process.on('uncaughtException', (error) => {
     log.fatal({ error: error.stack ?? String(error) }, 'internal error: ending, frames on their way are lost');

@@ -22,6 +22,7 @@ export const CAPABILITY_NUMBERS: Readonly<Record<string, number>> = {
 
 export const CAP_NET_ADMIN = 'CAP_NET_ADMIN';
 export const CAP_NET_RAW = 'CAP_NET_RAW';
+export const CAP_NET_BIND_SERVICE = 'CAP_NET_BIND_SERVICE';
 
 export interface CapabilitySets {
   effective: bigint;

@@ -4,6 +4,7 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
+import { capabilitiesOf } from '../lib/capabilities';
 import { NetdevProcess } from '../system/support/netdev-process';
 import { requires } from './requires';
 import { until } from './support/wait';
@@ -55,6 +56,8 @@ requires(
       ip('-n', NAMES[side], 'link', 'set', 'tap0', 'up');
       ip('-n', NAMES[side], 'link', 'set', 'lo', 'up');
     }
+    // CAP_NET_ADMIN, for the tap
+    expect(capabilitiesOf(a.pid)).toBe(1n << 12n);
     await until('ping', async () => (await inside('a', 'busybox', 'ping', '-c', '1', '-W', '1', IP.b)).status === 0);
   }
 

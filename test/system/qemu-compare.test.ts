@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { parseEndpoint } from '../../src/io/stream-socket';
 import { buildFrame, onTheWire } from '../lib/build-frame';
 import { buildUdp } from '../lib/build-packet';
+import { capabilitiesOf } from '../lib/capabilities';
 import { ChardevPeer, until } from '../lib/chardev-peer';
 import { CompareInstances, udp } from './support/compare-instance';
 
@@ -322,6 +323,8 @@ describe('colo qemu compare', () => {
         '--json',
       ],
     );
+    // It needs no capability, and keeps none.
+    expect(capabilitiesOf(child.pid!)).toBe(0n);
     const [p, s, o] = await Promise.all(
       ['p', 's', 'o'].map((name) => ChardevPeer.dial({ path: `${instances.dir}/${name}` })),
     );

@@ -4,6 +4,7 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
+import { capabilitiesOf } from '../lib/capabilities';
 import { sleep, until } from '../netns/support/wait';
 import { GUEST, PEER } from '../unit/seccolo/bench';
 import { build, read, type Segment, segment } from '../unit/seccolo/wire';
@@ -499,6 +500,11 @@ describe('control', () => {
       }
     },
   );
+
+  test('it keeps no capability', async () => {
+    await net.start(['rewriter', ...ports()]);
+    expect(capabilitiesOf(net.pid)).toBe(0n);
+  });
 
   test('SIGTERM ends it with status 0 and without leftovers', async () => {
     await net.start(['rewriter', ...ports()]);

@@ -7,9 +7,11 @@ import type { Order } from '../../test/netns/support/client';
 import { GUEST_PORT, Pair } from '../../test/netns/support/pair';
 import { sleep, until } from '../../test/netns/support/wait';
 
-const BYTES = 2_500_000;
-/** Bytes a second: under way for more than a second, and a piece every few ms. */
-const RATE = 2_000_000;
+/** Bytes, and bytes a second: under way for more than a second, and a piece every few ms, of what the client's small buffer holds. */
+const TRANSFERS = {
+  get: { bytes: 10_000_000, rate: 8_000_000 },
+  upload: { bytes: 5_000_000, rate: 4_000_000 },
+} as const;
 const UNDER_WAY_MS = 300;
 /** Kills fall on different places of whatever repeats itself. */
 const SPREAD_MS = 37;
@@ -65,7 +67,7 @@ async function once(pair: Pair, number: number, gaps: Gaps): Promise<void> {
   const dump = lab.spawn('client', 'tcpdump', ['-i', 'lan0', '-n', '-tt', '-S', '-l', '-s', '120', ...filter]);
   await dump.waitFor(/listening on/);
   const orders = (['get', 'get', 'upload', 'upload'] as const).map(
-    (op): Order => ({ op, host: GUEST_IP, port: GUEST_PORT, bytes: BYTES, rate: RATE }),
+    (op): Order => ({ op, host: GUEST_IP, port: GUEST_PORT, ...TRANSFERS[op] }),
   );
   const transfers = orders.map((order) => client.begin(order));
   await until('beginning of all transfers', () => transfers.every((one) => one.begun || one.outcome !== undefined));
@@ -80,12 +82,12 @@ async function once(pair: Pair, number: number, gaps: Gaps): Promise<void> {
   lab.killPrimary();
   for (const one of transfers) {
     const { bytes } = await client.finish(one, 60_000);
-    if (bytes !== BYTES) throw new Error(`a transfer ended with ${bytes} bytes`);
+    if (bytes !== one.order.bytes) throw new Error(`a transfer ended with ${bytes} bytes`);
   }
   await dump.stop('SIGTERM');
   for (const { data, acknowledged } of readCapture(dump.output, killedAtS)) {
-    if (data.moved > BYTES / 2) gaps.downMs.push(data.longestMs);
-    else if (acknowledged.moved > BYTES / 2) gaps.upMs.push(acknowledged.longestMs);
+    if (data.moved > TRANSFERS.get.bytes / 2) gaps.downMs.push(data.longestMs);
+    else if (acknowledged.moved > TRANSFERS.upload.bytes / 2) gaps.upMs.push(acknowledged.longestMs);
   }
 }
 

@@ -1,7 +1,7 @@
 // Every bound of the engines, with its reason. Going over one is a named outcome with a counter, never silence.
 
 export interface EngineLimits {
-  /** Flows tracked at once; a new flow beyond it is dropped (`flow_table_full`). A record is about 250 bytes, touched on first use. */
+  /** Flows tracked at once; a new one beyond it makes another give way, or is dropped where all are needed (`flow_table_full`). A record is about 250 bytes, touched on first use. */
   maxFlows: number;
   /** PVM packets held at once. The kernel's queue must be at least this long, or it drops first. */
   maxHeldPackets: number;
@@ -47,6 +47,9 @@ export const MAX_SEGMENT_AHEAD = 1 << 27;
 
 /** Positions of one stream that are considered together lie at most so far apart, so that they have an order. */
 export const MAX_POSITION_SPAN = 1 << 29;
+
+/** Flows that are looked at to find the one that gives way in a full table: some microseconds. */
+export const EVICTION_SCAN_LIMIT = 32;
 
 /** Held packets that a release may step over, so that one event costs a bounded time. */
 export const RELEASE_SCAN_LIMIT = 32;

@@ -87,6 +87,8 @@ export class PrimaryContext {
   readonly wheel: TimerWheel;
   readonly tracker: TcpTracker;
   epoch = 0;
+  /** Forgets a flow that is needed less than a new one; false where there is none. */
+  makeRoom: () => boolean = () => false;
   /** Flow of the packet last taken in, or -1. */
   lastFlow = -1;
 
@@ -118,6 +120,12 @@ export class PrimaryContext {
       if ((w[flow + FLOW_META]! & 0xff) !== IPPROTO_TCP && w[flow + X_AHEAD_MARK] === oldId) w[flow + X_AHEAD_MARK] = newId;
     }
     if (holdSlot !== 0) this.holds.onMove(newId, holdSlot);
+  }
+
+  /** A new record for the packet's flow, or -1. */
+  insertFlow(v: PacketView): number {
+    const flow = this.flows.insert(v, false);
+    return flow < 0 && this.makeRoom() ? this.flows.insert(v, false) : flow;
   }
 
   /** True when the flow's words belong to an older epoch: the caller aligns them. */

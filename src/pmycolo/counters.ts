@@ -52,6 +52,7 @@ export const PRIMARY_COUNTER_NAMES = [
   'primary_log_full',
   'secondary_log_full',
   'flows_expired',
+  'flows_evicted',
   'flows_reset_by_peer',
   'checkpoints_done',
   'requests_delayed',
@@ -109,6 +110,7 @@ export const C_HELD_FULL = at('primary_held_full');
 export const C_PRIMARY_LOG_FULL = at('primary_log_full');
 export const C_SECONDARY_LOG_FULL = at('secondary_log_full');
 export const C_FLOWS_EXPIRED = at('flows_expired');
+export const C_FLOWS_EVICTED = at('flows_evicted');
 export const C_RESET_BY_PEER = at('flows_reset_by_peer');
 export const C_CHECKPOINTS = at('checkpoints_done');
 export const C_REQUESTS_DELAYED = at('requests_delayed');

@@ -24,9 +24,10 @@ export class DatagramIntake {
     const x = this.x;
     const flow = this.flowOf(v, nowMs);
     if (flow < 0) {
+      // Its sender says it again; a checkpoint would make no room that lasts.
       x.counters.values[C_PRIMARY_FLOWS_FULL]!++;
       x.drop(id);
-      return EXHAUSTED;
+      return EQUAL;
     }
     let outcome: Outcome = WAIT;
     if (comparing && x.flows.words[flow + X_HELD_HEAD] === 0) {
@@ -83,7 +84,7 @@ export class DatagramIntake {
     x.lastFlow = flow;
     const fresh = flow < 0;
     if (fresh) {
-      flow = x.flows.insert(v, false);
+      flow = x.insertFlow(v);
       x.lastFlow = flow;
       if (flow < 0) return -1;
     } else if (x.isStale(flow)) {

@@ -58,6 +58,7 @@ import {
   type PrimaryCounters,
 } from './counters';
 import { DatagramIntake } from './datagram-intake';
+import { Eviction } from './eviction';
 import { Expiry } from './expiry';
 import {
   H_FLAGS,
@@ -139,6 +140,8 @@ export class PrimaryEngine {
     this.tcp = new TcpIntake(this.x);
     this.ahead = new AheadList(this.x.flows);
     this.expiry = new Expiry(this.x, this.ahead);
+    const eviction = new Eviction(this.x, this.expiry);
+    this.x.makeRoom = () => eviction.makeRoom();
     this.datagrams = new DatagramIntake(this.x, this.expiry);
     this.pairs = new PairIntake(this.x, this.expiry);
   }

@@ -55,7 +55,7 @@ export class Expiry {
     const flow = this.x.flows.findKey(key);
     if (flow < 0) return false;
     if ((key[FLOW_META]! & 0xff) === IPPROTO_TCP && !this.hasEnded(flow)) return false;
-    return this.remove(flow);
+    return this.expire(flow);
   }
 
   /**
@@ -110,7 +110,7 @@ export class Expiry {
   }
 
   /** False while a packet of the flow is held. */
-  private remove(flow: number): boolean {
+  remove(flow: number): boolean {
     const { flows, stream, wheel, deltas } = this.x;
     const w = flows.words;
     if (w[flow + X_HELD_HEAD] !== 0 || w[flow + X_ACKS_HEAD] !== 0) return false;
@@ -130,12 +130,17 @@ export class Expiry {
     }
     wheel.disarm(flow);
     flows.remove(flow);
+    return true;
+  }
+
+  private expire(flow: number): boolean {
+    if (!this.remove(flow)) return false;
     this.x.counters.values[C_FLOWS_EXPIRED]!++;
     return true;
   }
 
   private readonly onExpire = (flow: number): boolean => {
-    if (this.remove(flow)) return true;
+    if (this.expire(flow)) return true;
     this.x.flows.words[flow + FLOW_DEADLINE] = this.nowMs + BUSY_RETRY_MS;
     return false;
   };

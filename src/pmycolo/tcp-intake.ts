@@ -114,9 +114,10 @@ export class TcpIntake {
     if ((v.flags & TCP_SYN) !== 0 && (v.flags & (TCP_RST | TCP_FIN)) !== 0) return this.dropMalformed(id);
     const flow = this.flowOf(v, nowMs);
     if (flow < 0) {
+      // Its sender says it again; a checkpoint would make no room that lasts.
       x.counters.values[C_PRIMARY_FLOWS_FULL]!++;
       x.drop(id);
-      return EXHAUSTED;
+      return EQUAL;
     }
     x.tracker.packet(flow, false, v.flags, v.seq, nowMs);
     if (isRefusal(v)) nameRefusal(v);
@@ -503,7 +504,7 @@ export class TcpIntake {
       }
       return flow;
     }
-    flow = x.flows.insert(v, false);
+    flow = x.insertFlow(v);
     x.lastFlow = flow;
     if (flow < 0) return -1;
     x.flows.words[flow + X_EPOCH] = x.epoch;

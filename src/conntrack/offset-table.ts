@@ -4,7 +4,8 @@
 // exists from the one store of its check word on, and an update is written beside the old values and then switched to.
 //
 // A checkpoint makes every offset void by one store: a new epoch. Records of an older epoch still name connections
-// (and the newest echo of their peers); only their offsets no longer count.
+// (and the newest echo of their peers); only their offsets no longer count. What they held in the epoch before the present one stays
+// readable, for as long as it is in doubt whether the checkpoint came about.
 
 import { invariant } from '../core/errors';
 import { hashWords } from '../core/hash';
@@ -13,7 +14,7 @@ import { FLOW_KEY_WORDS } from './flow-table';
 
 const MAGIC = 0x434f4c4f;
 /** Of the layout below. A file of another version is not converted: its connections are those of another program. */
-const VERSION = 1;
+const VERSION = 2;
 
 const H_MAGIC = 0;
 const H_VERSION = 1;
@@ -27,15 +28,23 @@ const H_FAILED_OVER = 6;
 const H_HIGH_WATER = 7;
 const H_OWNER = 8;
 const HEADER_WORDS = 16;
-export const OWNER_WORDS = HEADER_WORDS - H_OWNER;
+/** The epoch that came before the present one. */
+const H_PREVIOUS = 13;
+/** The epoch of which it is in doubt whether the VM lives in it or in the previous one. */
+const H_DOUBT = 14;
+/** The epoch in which what the previous one held is being put back. */
+const H_RETURNING = 15;
+export const OWNER_WORDS = H_PREVIOUS - H_OWNER;
 
 const RECORD_WORDS = 32;
 const R_KEY_CHECK = FLOW_KEY_WORDS; // 0 = the slot is free
-const R_SELECTOR = 11; // which of the two copies holds
+/** Which of the three copies holds (2 bits), and which, plus 1, held the last values of another epoch (2 bits). */
+const R_SELECTOR = 11;
 const R_ECHO = 12;
 const R_ECHO_KNOWN = 13;
-const R_COPY = 16;
-const COPY_STRIDE = 8;
+const R_COPY = 14;
+const COPIES = 3;
+const COPY_STRIDE = 6;
 const C_EPOCH = 0;
 const C_FLAGS = 1;
 const C_OFF = 2;
@@ -85,9 +94,36 @@ export class OffsetTable {
     return this.words[H_EPOCH]!;
   }
 
-  /** Every offset is void from here on. One store, whatever the number of records. */
-  advanceEpoch(): void {
+  /** Every offset is void from here on: the one store of the epoch, whatever the number of records. With `doubt` see inDoubt. */
+  advanceEpoch(doubt = false): void {
+    if (doubt) this.store(H_DOUBT, this.epoch + 1);
+    this.store(H_PREVIOUS, this.epoch);
     this.store(H_EPOCH, this.epoch + 1);
+  }
+
+  /** It is not known whether the VM lives in the present epoch or in the previous one. */
+  get inDoubt(): boolean {
+    return this.words[H_DOUBT] === this.epoch;
+  }
+
+  /** The present epoch is the one. */
+  endDoubt(): void {
+    this.store(H_DOUBT, 0);
+    this.store(H_RETURNING, 0);
+  }
+
+  /** The previous epoch is the one: to be said before its values are written back, and endDoubt() after it. */
+  beginReturn(): void {
+    this.store(H_RETURNING, this.epoch);
+  }
+
+  /** A process stopped between the two. */
+  get returning(): boolean {
+    return this.words[H_RETURNING] === this.epoch;
+  }
+
+  get previousEpoch(): number {
+    return this.words[H_PREVIOUS]!;
   }
 
   get failedOver(): boolean {
@@ -144,9 +180,23 @@ export class OffsetTable {
   /** New values for a record, which belongs to the present epoch from then on. All or nothing. */
   write(slot: number, flags: number, off: number, tsOff: number, extra: number): void {
     const r = this.at(slot);
-    const other = this.words[r + R_SELECTOR]! ^ 1;
-    this.writeCopy(r, other, flags, off, tsOff, extra);
-    this.store(r + R_SELECTOR, other);
+    const selector = this.words[r + R_SELECTOR]!;
+    const holds = selector & 3;
+    const before = this.isCurrent(slot) ? selector >>> 2 : holds + 1;
+    let free = 0;
+    while (free === holds || free + 1 === before) free++;
+    this.writeCopy(r, free, flags, off, tsOff, extra);
+    this.store(r + R_SELECTOR, free | (before << 2));
+  }
+
+  /** For the accessors: the copy with the record's last values of the previous epoch, or -1. */
+  previous(slot: number): number {
+    const r = this.at(slot);
+    const selector = this.words[r + R_SELECTOR]!;
+    const copy = this.isCurrent(slot) ? (selector >>> 2) - 1 : selector & 3;
+    if (copy < 0 || this.field(slot, C_EPOCH, copy) !== this.previousEpoch) return -1;
+    const c = r + R_COPY + copy * COPY_STRIDE;
+    return this.previousEpoch !== this.epoch && this.words[c + C_CHECK] === this.copyCheck(c) ? copy : -1;
   }
 
   remove(slot: number): void {
@@ -161,20 +211,20 @@ export class OffsetTable {
     return this.field(slot, C_EPOCH) === this.epoch;
   }
 
-  flags(slot: number): number {
-    return this.field(slot, C_FLAGS);
+  flags(slot: number, copy = this.holding(slot)): number {
+    return this.field(slot, C_FLAGS, copy);
   }
 
-  off(slot: number): number {
-    return this.field(slot, C_OFF);
+  off(slot: number, copy = this.holding(slot)): number {
+    return this.field(slot, C_OFF, copy);
   }
 
-  tsOff(slot: number): number {
-    return this.field(slot, C_TS_OFF);
+  tsOff(slot: number, copy = this.holding(slot)): number {
+    return this.field(slot, C_TS_OFF, copy);
   }
 
-  extra(slot: number): number {
-    return this.field(slot, C_EXTRA);
+  extra(slot: number, copy = this.holding(slot)): number {
+    return this.field(slot, C_EXTRA, copy);
   }
 
   copyKey(slot: number, to: Uint32Array): void {
@@ -256,9 +306,12 @@ export class OffsetTable {
     return HEADER_WORDS + slot * RECORD_WORDS;
   }
 
-  private field(slot: number, field: number): number {
-    const r = this.at(slot);
-    return this.words[r + R_COPY + this.words[r + R_SELECTOR]! * COPY_STRIDE + field]!;
+  private holding(slot: number): number {
+    return this.words[this.at(slot) + R_SELECTOR]! & 3;
+  }
+
+  private field(slot: number, field: number, copy = this.holding(slot)): number {
+    return this.words[this.at(slot) + R_COPY + copy * COPY_STRIDE + field]!;
   }
 
   private writeCopy(r: number, copy: number, flags: number, off: number, tsOff: number, extra: number): void {
@@ -344,8 +397,9 @@ export class OffsetTable {
   private isWhole(r: number): boolean {
     const { words } = this;
     if (words[r + R_KEY_CHECK] !== this.keyCheck(r)) return false;
-    if (words[r + R_SELECTOR]! > 1 || words[r + R_ECHO_KNOWN]! > 1) return false;
-    const c = r + R_COPY + words[r + R_SELECTOR]! * COPY_STRIDE;
+    const selector = words[r + R_SELECTOR]!;
+    if ((selector & 3) >= COPIES || selector >>> 2 > COPIES || words[r + R_ECHO_KNOWN]! > 1) return false;
+    const c = r + R_COPY + (selector & 3) * COPY_STRIDE;
     return words[c + C_CHECK] === this.copyCheck(c) && words[c + C_EPOCH]! <= this.epoch;
   }
 }

@@ -159,6 +159,12 @@ export class TcpTracker {
     this.flows.words[base + FLOW_TCP_STATE]! &= ~GUEST_ISN_KNOWN;
   }
 
+  /** The opposite: it is known again. */
+  learnGuestIsn(base: number, isn: number): void {
+    this.flows.words[base + FLOW_GUEST_ISN] = isn;
+    this.flows.words[base + FLOW_TCP_STATE]! |= GUEST_ISN_KNOWN;
+  }
+
   /** For a flow that was known before a restart: where it was, and the guest's ISN if that is known (else -1). */
   restore(base: number, state: TcpState, guestIsn: number, nowMs: number): void {
     const { words } = this.flows;

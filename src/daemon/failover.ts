@@ -21,16 +21,17 @@ export interface Takeover {
   close(): void;
 }
 
-/** Does all of it, as far as the node is configured so. Never rejects: what fails is logged with what to do by hand. */
+/** `decided`: the engine knows the guest's numbers. Does all of it, as far as the node is configured so. Never rejects: what fails is logged with what to do by hand. */
 export function takeOver(
   settings: NodeSettings,
   engine: SecondaryEngine,
+  decided: Promise<void>,
   addresses: GuestAddresses,
   log: Logger,
 ): Takeover {
   const ended = new AbortController();
   return {
-    settled: follow(settings, engine, addresses, log, ended.signal),
+    settled: follow(settings, engine, decided, addresses, log, ended.signal),
     close: () => ended.abort(),
   };
 }
@@ -38,6 +39,7 @@ export function takeOver(
 async function follow(
   settings: NodeSettings,
   engine: SecondaryEngine,
+  decided: Promise<void>,
   addresses: GuestAddresses,
   log: Logger,
   ended: AbortSignal,
@@ -56,6 +58,7 @@ async function follow(
   // Before the announcement: these frames show the way to the guest, too, and a connection waits for each. Only a node that moves
   // the port knows when they arrive.
   if (settings.moveTapOnFailover) {
+    await decided;
     try {
       const connections = await remindPeers(engine, outerBridge);
       log.info({ connections }, "the connections' peers are told what the guest has acknowledged");

@@ -5,14 +5,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PacketSocket } from '../io/packet-socket';
 import type { SecondaryEngine } from '../seccolo/engine';
-import { MAX_REMINDER_BYTES } from '../seccolo/reminders';
+import { MAX_ACK_FRAME_BYTES } from '../seccolo/frame-head';
 
 /** Connections per millisecond: 128 short frames, a tenth of what a gigabit carries. */
 const PER_TURN = 64;
 
 /** Resolves with the number of connections. Rejects with OperatorError when the bridge takes no frames. */
 export async function remindPeers(engine: SecondaryEngine, bridge: string): Promise<number> {
-  const frame = new Uint8Array(MAX_REMINDER_BYTES);
+  const frame = new Uint8Array(MAX_ACK_FRAME_BYTES);
   let connections = 0;
   const socket = new PacketSocket({ interface: bridge }, { onFrame: () => {} });
   try {

@@ -30,6 +30,7 @@ import type { NodeSettings } from './node-config';
 import { portState } from './port-state';
 import { queueCounters, queueGauges, queueOptions } from './queue-options';
 import { statePath } from './state-file';
+import { Undecided } from './undecided';
 
 /**
  * Before the failover what the SVM says is only looked at: its headers suffice, and copying 64 KiB of payload out of the kernel
@@ -51,6 +52,7 @@ export class SecondaryNode {
   private readonly addresses = new GuestAddresses();
   private readonly claims: { close(): void };
   private takeover: Takeover | undefined;
+  private readonly undecided: Undecided;
 
   constructor(
     readonly settings: NodeSettings,
@@ -79,6 +81,16 @@ export class SecondaryNode {
       (count) => this.onGuest(count),
     );
     this.forward = new NfQueue(queueOptions(settings, settings.forwardQueue), (count) => this.onForward(count));
+    this.undecided = new Undecided(this.engine, settings.guestPort, log, (packet) => {
+      this.engine.link.macHigh = packet.macHigh;
+      this.engine.link.macLow = packet.macLow;
+      const { id, bytes, partial } = packet;
+      const verdict = this.engine.fromPeer(bytes, 0, bytes.length, partial, nowMs());
+      if (verdict === SecondaryVerdict.Accept) this.forward.accept(id);
+      else if (verdict === SecondaryVerdict.AcceptRewritten) this.forward.acceptRewritten(id, bytes, 0, bytes.length, partial);
+      else this.forward.drop(id);
+    });
+    void this.undecided.begin();
     this.claims = watchGuestClaims(settings.guestPort, this.addresses, log);
   }
 
@@ -99,7 +111,7 @@ export class SecondaryNode {
     if (first) {
       this.guest.setCopyRange(NFQ_MAX_COPY);
       this.log.warn({ flows: this.engine.status().flows }, 'FAILOVER: the secondary takes over');
-      this.takeover = takeOver(this.settings, this.engine, this.addresses, this.log);
+      this.takeover = takeOver(this.settings, this.engine, this.undecided.begin(), this.addresses, this.log);
     }
     return first;
   }
@@ -154,6 +166,7 @@ export class SecondaryNode {
 
   async close(): Promise<void> {
     this.closed = true;
+    this.undecided.close();
     await this.takeover?.settled;
     this.takeover?.close();
     this.claims.close();
@@ -206,12 +219,17 @@ export class SecondaryNode {
     };
   }
 
+  private waits(id: number, packet: Uint8Array, partial: boolean): boolean {
+    return this.undecided.hold({ id, bytes: Buffer.from(packet), partial, ...this.engine.link });
+  }
+
   private onForward(count: number): void {
     this.batch(this.forward, count, true);
   }
 
   private onGuest(count: number): void {
     this.batch(this.guest, count, false);
+    this.undecided.settle();
   }
 
   private batch(queue: NfQueue, count: number, fromPeer: boolean): void {
@@ -236,6 +254,8 @@ export class SecondaryNode {
       // A packet that was cut before the failover cannot be rewritten after it; TCP repeats it.
       else if (verdict === SecondaryVerdict.AcceptRewritten && captured === len) {
         queue.acceptRewritten(id, arena, off, len, partial);
+      } else if (verdict === SecondaryVerdict.Wait && this.waits(id, arena.subarray(off, off + len), partial)) {
+        // Its verdict comes later.
       } else queue.drop(id);
     }
   }

@@ -6,7 +6,9 @@
 // differs from the primary's, which asks for a checkpoint. Frames of the guest that cannot be understood as the IP packet they
 // claim to be are dropped (`guest_malformed`); frames for the guest and all that is not IP pass.
 
+import { read16, read32 } from '../core/big-endian';
 import { ETH_P_IP, ETH_P_IPV6, FRAME_OK, FrameView, parseFrame } from '../packet/ethernet';
+import { askGuest } from '../seccolo/ask-guest';
 import type { SecondaryEngine } from '../seccolo/engine';
 import { SecondaryVerdict } from '../seccolo/engine';
 import { Direction, type Filter, type Queue, Verdict } from './filter-chain';
@@ -18,8 +20,16 @@ export interface BatchClock {
   readonly nowMs: number;
 }
 
+/** Frames that wait for a decision of the engine; more are dropped, and repeated by their senders. */
+const MAX_WAITING = 256;
+const ASK_MS = 20;
+/** A guest that runs answers in a millisecond. */
+const ASK_TIMES = 15;
+
 export class RewriterFilter implements Filter {
   readonly type = 'rewriter';
+  private waiting: { bytes: Buffer; vnetBytes: number }[] = [];
+  private timer: NodeJS.Timeout | undefined;
   private readonly view = new FrameView();
   private readonly zones = new Zones();
 
@@ -28,7 +38,33 @@ export class RewriterFilter implements Filter {
     readonly queue: Queue,
     readonly engine: SecondaryEngine,
     private readonly clock: BatchClock,
+    /** Brings a frame to the guest past all filters; `vnetBytes` of it are a virtio-net header. */
+    private readonly toGuest: (buf: Buffer, off: number, len: number, vnetBytes: number) => void,
   ) {}
+
+  /**
+   * After a failover: asks the guest for its numbers, where they are not known. `missed`: what is believed of the last checkpoint when it
+   * does not answer.
+   */
+  decide(vnetBytes: number, missed: boolean, behind = -1, times = 0): void {
+    clearTimeout(this.timer);
+    const { engine } = this;
+    if (times === ASK_TIMES) engine.decide(missed);
+    if (!engine.undecided) {
+      this.settle();
+      return;
+    }
+    const next = askGuest(engine, behind, (frame) => {
+      const bytes = Buffer.alloc(vnetBytes + frame.length);
+      bytes.set(frame, vnetBytes);
+      this.toGuest(bytes, 0, bytes.length, vnetBytes);
+    });
+    this.timer = setTimeout(() => this.decide(vnetBytes, missed, next, times + 1), ASK_MS);
+  }
+
+  close(): void {
+    clearTimeout(this.timer);
+  }
 
   frame(direction: Direction, buf: Buffer, off: number, len: number, vnetBytes: number): Verdict {
     const { view, engine } = this;
@@ -39,11 +75,27 @@ export class RewriterFilter implements Filter {
     const bytes = off + len - view.network;
     const partial = isPartial(buf, off, vnetBytes);
     const { nowMs } = this.clock;
+    engine.link.macHigh = read32(buf, view.source);
+    engine.link.macLow = read16(buf, view.source + 4);
     const verdict =
       direction === Direction.Tx
         ? engine.fromPeer(buf, view.network, bytes, partial, nowMs, zone)
         : engine.fromGuest(buf, view.network, bytes, partial, nowMs, zone);
+    if (verdict === SecondaryVerdict.Wait) {
+      if (this.waiting.length < MAX_WAITING) this.waiting.push({ bytes: Buffer.from(buf.subarray(off, off + len)), vnetBytes });
+      return Verdict.Consumed;
+    }
+    if (direction === Direction.Rx && this.waiting.length > 0) this.settle();
     return verdict === SecondaryVerdict.Drop ? Verdict.Consumed : Verdict.Pass;
+  }
+
+  /** What waited goes on when the engine knows the guest's numbers. */
+  private settle(): void {
+    if (this.engine.undecided) return;
+    for (const { bytes, vnetBytes } of this.waiting.splice(0)) {
+      const verdict = this.frame(Direction.Tx, bytes, 0, bytes.length, vnetBytes);
+      if (verdict === Verdict.Pass) this.toGuest(bytes, 0, bytes.length, vnetBytes);
+    }
   }
 
   report(): Record<string, unknown> {

@@ -37,6 +37,8 @@ export class Netdev {
   private readonly rewriters: RewriterFilter[] = [];
   private readonly openStream: StreamFactory;
   private ticker: NodeJS.Timeout | undefined;
+  /** The guest stands still, and no checkpoint has been said of it since. */
+  private held = false;
 
   /** Opens nothing yet. Throws OperatorError. */
   constructor(
@@ -69,6 +71,7 @@ export class Netdev {
       this.close();
       throw error;
     }
+    for (const rewriter of this.rewriters) rewriter.decide(this.config.vnetHeaderBytes, false);
     this.ticker = setInterval(() => {
       this.batch.begin();
       for (const { engine } of this.rewriters) engine.tick(this.batch.nowMs);
@@ -94,6 +97,7 @@ export class Netdev {
   /** The same when nothing of before is left to be read. */
   checkpointNow(): void {
     this.batch.begin();
+    this.held = false;
     for (const { engine } of this.rewriters) engine.checkpoint(this.batch.nowMs);
   }
 
@@ -105,9 +109,14 @@ export class Netdev {
     this.rewriter();
     this.batch.begin();
     let first = false;
-    for (const { engine } of this.rewriters) if (engine.failover(this.batch.nowMs)) first = true;
+    for (const { engine } of this.rewriters) {
+      // Stopped and not known why: it may have become the primary's copy in the meantime.
+      if (this.held) engine.checkpoint(this.batch.nowMs);
+      if (engine.failover(this.batch.nowMs)) first = true;
+    }
     if (!first) return false;
     this.switchOff(this.chain.list());
+    for (const rewriter of this.rewriters) rewriter.decide(this.config.vnetHeaderBytes, this.held);
     this.log.warn(
       { netdev: this.config.id },
       'FAILOVER: connections keep their offsets, all filters but the rewriter are off',
@@ -117,11 +126,13 @@ export class Netdev {
 
   /** The guest stands still: what it has said is read, and nothing more until resumeGuest(). */
   holdGuest(): void {
+    this.held = true;
     this.pauseGuest(true);
     this.drainGuest();
   }
 
   resumeGuest(): void {
+    this.held = false;
     this.pauseGuest(false);
   }
 
@@ -138,6 +149,7 @@ export class Netdev {
   /** Idempotent. */
   close(): void {
     clearInterval(this.ticker);
+    for (const rewriter of this.rewriters) rewriter.close();
     for (const device of this.devices) device.stream.close();
     this.guest.close();
     this.host.close();
@@ -190,7 +202,9 @@ export class Netdev {
       case 'redirector':
         return this.redirector(options);
       case 'rewriter': {
-        const filter = new RewriterFilter(options.id, options.queue, this.engine(options), this.batch);
+        const filter = new RewriterFilter(options.id, options.queue, this.engine(options), this.batch, (buf, off, len, vnet) =>
+          this.guest.send(buf, off, len, vnet),
+        );
         this.rewriters.push(filter);
         return filter;
       }

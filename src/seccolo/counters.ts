@@ -54,6 +54,11 @@ export const SECONDARY_COUNTER_NAMES = [
   /** ICMP errors about TCP whose quotation is too short or too unusual to tell whose it is. */
   'icmp_unreadable',
   'checkpoints_done',
+  /** After a checkpoint the guest has shown the new numbers; or the old ones: it never came about, and the old offsets are back. */
+  'checkpoints_confirmed',
+  'checkpoints_missed',
+  /** Segments of peers that had to wait after a failover until that was known. */
+  'peer_waited',
   'failovers_done',
 ] as const;
 export type SecondaryCounterName = (typeof SECONDARY_COUNTER_NAMES)[number];
@@ -96,4 +101,7 @@ export const C_REMINDERS = at('reminders');
 export const C_ICMP_TRANSLATED = at('icmp_translated');
 export const C_ICMP_UNREADABLE = at('icmp_unreadable');
 export const C_CHECKPOINTS = at('checkpoints_done');
+export const C_CHECKPOINTS_CONFIRMED = at('checkpoints_confirmed');
+export const C_CHECKPOINTS_MISSED = at('checkpoints_missed');
+export const C_PEER_WAITED = at('peer_waited');
 export const C_FAILOVERS = at('failovers_done');

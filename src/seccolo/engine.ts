@@ -33,15 +33,18 @@ import {
   C_PEER_MALFORMED,
   C_PEER_PACKETS,
   C_PEER_REWRITTEN,
+  C_PEER_WAITED,
   C_REOPENED,
   C_STRAY_ENDS,
   SecondaryCounters,
 } from './counters';
 import { Phase, S_STATE, SF_FINISHED } from './flow-words';
 import { SecondaryFlows } from './flows';
+import { type LinkSource, writeFrameHead } from './frame-head';
 import { FirstFragment, readFirstFragment } from './fragment';
 import { Learner } from './learn';
-import { type LinkSource, Reminders } from './reminders';
+import { Numbering } from './numbering';
+import { Reminders } from './reminders';
 import { Translator } from './translator';
 
 export const SecondaryVerdict = {
@@ -49,6 +52,8 @@ export const SecondaryVerdict = {
   /** The bytes were changed in place; the length is the same, the checksum right (or still partial). */
   AcceptRewritten: 1,
   Drop: 2,
+  /** Only of the peer, while the engine is `undecided`: to be handed in again, unchanged, when it is not any more. */
+  Wait: 3,
 } as const;
 export type SecondaryVerdict = (typeof SecondaryVerdict)[keyof typeof SecondaryVerdict];
 
@@ -82,7 +87,7 @@ export interface SecondaryStatus {
   damagedRecords: number;
 }
 
-const { Accept, AcceptRewritten, Drop } = SecondaryVerdict;
+const { Accept, AcceptRewritten, Drop, Wait } = SecondaryVerdict;
 
 /** Longer than the first retransmission timeout of a SYN/ACK (RFC 6298: 1 s). */
 const HANDSHAKE_GRACE_MS = 2000;
@@ -97,6 +102,7 @@ export class SecondaryEngine {
   private readonly learner: Learner;
   private readonly translator: Translator;
   private readonly reminders: Reminders;
+  private readonly numbering: Numbering;
   private readonly view = new PacketView();
   private readonly options = new TcpOptions();
   /** When the failover was; after a restart, when this process began. */
@@ -115,6 +121,7 @@ export class SecondaryEngine {
     this.translator = new Translator(this.flows, this.counters);
     this.reminders = new Reminders(this.flows, this.translator, this.counters);
     this.flows.restore(options.nowMs);
+    this.numbering = new Numbering(this.flows, this.counters);
     this.failoverMs = options.nowMs;
   }
 
@@ -169,6 +176,10 @@ export class SecondaryEngine {
         changed = this.translator.toGuest(this.flows.find(v, true), v, this.options, partialChecksum);
       }
     } else if (v.protocol === IPPROTO_TCP) {
+      if (this.undecided && this.numbering.concerns(v)) {
+        c[C_PEER_WAITED]!++;
+        return Wait;
+      }
       changed = this.peerTcp(partialChecksum, nowMs);
     } else if (v.protocol === IPPROTO_ICMP || v.protocol === IPPROTO_ICMPV6) {
       changed = this.translator.quote(v, true);
@@ -209,12 +220,13 @@ export class SecondaryEngine {
   }
 
   /**
-   * DO_CHECKPOINT: the SVM is the PVM's copy from here on, numbers included, so every offset is void. All packets that the guest
+   * DO_CHECKPOINT: the SVM is the PVM's copy from here on, numbers included, so every offset is void; unless it shows afterwards that it
+   * is not (numbering.ts). All packets that the guest
    * sent before it stopped must have been handed in. False, and nothing done, after a failover: there is no PVM to be a copy of.
    */
   checkpoint(_nowMs: number): boolean {
     if (this.failedOver) return false;
-    this.offsets.advanceEpoch();
+    this.numbering.checkpoint();
     this.counters.values[C_CHECKPOINTS]!++;
     return true;
   }
@@ -243,15 +255,38 @@ export class SecondaryEngine {
 
   /**
    * Writes to `out` from `off` on the frame that tells (0) or asks (1) the peer of such a connection; see reminders.ts. Returns its
-   * bytes, 0 where the connection's MAC addresses are not known. `out` has room for MAX_REMINDER_BYTES.
+   * bytes, 0 where the connection's MAC addresses are not known. `out` has room for MAX_ACK_FRAME_BYTES.
    */
   writeReminder(base: number, which: 0 | 1, out: Uint8Array, off: number): number {
-    return this.reminders.writeFrame(base, which, out, off);
+    const head = writeFrameHead(this.flows.words, base, true, out, off);
+    return head === 0 ? 0 : head + this.reminders.write(base, which, out, off + head);
+  }
+
+  /** After a failover: the guest has not shown yet whether the last checkpoint came about. Ask it, and decide() after a while. */
+  get undecided(): boolean {
+    return this.failedOver && this.numbering.inDoubt;
+  }
+
+  /** For walks while undecided: the first connection behind `base` to ask the guest on, or -1. Start with -1. */
+  nextToAsk(base: number): number {
+    return this.numbering.nextToAsk(base);
+  }
+
+  /** Writes the frame that makes the guest speak on such a connection; as writeReminder(). */
+  writeQuestion(base: number, out: Uint8Array, off: number): number {
+    const head = writeFrameHead(this.flows.words, base, false, out, off);
+    return head === 0 ? 0 : head + this.numbering.writeQuestion(base, out, off + head);
+  }
+
+  /** The guest does not answer: `missed`: the last checkpoint did not come about. */
+  decide(missed: boolean): void {
+    this.numbering.decide(missed);
   }
 
   /** PROXY_RESET: forgets every connection and the failover. */
   reset(): void {
     this.offsets.failedOver = false;
+    this.numbering.forget();
     this.flows.clear();
   }
 
@@ -311,6 +346,7 @@ export class SecondaryEngine {
       c[C_GUEST_MALFORMED]!++;
       return Drop;
     }
+    if (this.numbering.inDoubt) this.numbering.judge(v, o, this.failedOver);
     const syn = (v.flags & TCP_SYN) !== 0;
     const rst = (v.flags & TCP_RST) !== 0;
     let base = flows.find(v, false);

@@ -20,7 +20,7 @@ export const S_SYN_ACK = FLOW_USER + 6;
 export const S_GUEST_ACK = FLOW_USER + 7;
 export const S_GUEST_EDGE = FLOW_USER + 8;
 
-/** Behind the last byte that the guest has sent. This and the next four are valid with SF_SAID. */
+/** Behind the last byte that the guest has sent. This and the next four are valid with SF_SAID; with SF_ACKED alone this one is of an older epoch. */
 export const S_NEXT = FLOW_USER + 9;
 /** Window of the guest's greatest acknowledgement, as in the header: not scaled. */
 export const S_WINDOW = FLOW_USER + 10;
@@ -46,7 +46,7 @@ export const SECONDARY_RECORD_WORDS = 48;
  *      |   guest's SYN/ACK   v     peer's ACK            |
  *      +--------------> SynAnswered ---------------------+
  *
- * Any of them: a checkpoint -> Settled; a signature or an ISN that cannot be told -> GivenUp.
+ * Any of them: a checkpoint -> Settled (and back, when it proves to have come to nothing: numbering.ts); a signature or an ISN that cannot be told -> GivenUp.
  */
 export const Phase = {
   /** Both VMs number alike (opened before the last checkpoint), or nothing is known. */
@@ -75,5 +75,7 @@ export const SF_SAID = 1 << 12;
 export const SF_TIMED = 1 << 13;
 /** S_PEER_ACK means something. */
 export const SF_PEER_ACK = 1 << 14;
+/** S_GUEST_ACK is about where the guest is, be it of an older epoch. */
+export const SF_ACKED = 1 << 15;
 /** Flags that belong to a connection rather than to an epoch. */
-export const SF_LASTING = SF_SCALE | (0xf << SF_SCALE_SHIFT) | SF_FINISHED | SF_PEER_ACK;
+export const SF_LASTING = SF_SCALE | (0xf << SF_SCALE_SHIFT) | SF_FINISHED | SF_TIMED | SF_PEER_ACK | SF_ACKED;

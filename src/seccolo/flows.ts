@@ -18,8 +18,6 @@ import {
   PHASE_MASK,
   Phase,
   S_EPOCH,
-  S_GUEST_ACK,
-  S_GUEST_EDGE,
   S_OFF,
   S_SLOT,
   S_STATE,
@@ -42,7 +40,22 @@ const TIMEOUTS = { ...TCP_TIMEOUTS, halfClosedMs: 3_600_000 };
 /** Timers looked at per call of expire(): about a millisecond. */
 const EXPIRE_VISITS = 4096;
 
+/** What is kept of a flow's state in the offset table. */
+const KEPT = PHASE_MASK | SF_SYN_TS | SF_CONFIRMED | SF_FINISHED;
+
+/** A flow's numbers in the epoch before the present one; of what its phase lets it have. */
+export interface OldNumbers {
+  phase: Phase;
+  off: number;
+  tsOff: number;
+  isn: number;
+  synAck: number;
+  /** The flow's words still are those of then. */
+  present: boolean;
+}
+
 export class SecondaryFlows {
+  readonly old: OldNumbers = { phase: Phase.Settled, off: 0, tsOff: 0, isn: 0, synAck: 0, present: false };
   readonly table: FlowTable;
   readonly tracker: TcpTracker;
   readonly words: Uint32Array;
@@ -150,26 +163,74 @@ export class SecondaryFlows {
       words[base + S_SLOT] = slot;
       words[base + S_EPOCH] = offsets.epoch;
       const current = offsets.isCurrent(slot);
-      const kept = current ? PHASE_MASK | SF_SYN_TS | SF_CONFIRMED | SF_FINISHED : SF_FINISHED;
-      const state = offsets.flags(slot) & kept;
+      const state = offsets.flags(slot) & (current ? KEPT : SF_FINISHED);
       words[base + S_STATE] = state;
-      let tcp: TcpState = TcpState.Established;
-      let isn = -1;
+      const isn = current ? this.load(base, slot) : -1;
       const phase = state & PHASE_MASK;
-      if (phase === Phase.SynSent || phase === Phase.SynAnswered) {
-        isn = offsets.off(slot);
-        words[base + S_SYN_TS] = offsets.tsOff(slot);
-        words[base + S_SYN_ACK] = offsets.extra(slot);
-        tcp = phase === Phase.SynSent ? TcpState.SynSent : TcpState.SynReceived;
-      } else if (current) {
-        words[base + S_OFF] = offsets.off(slot);
-        words[base + S_TS_OFF] = offsets.tsOff(slot);
-        if (phase === Phase.Learned) isn = offsets.extra(slot);
-      }
+      let tcp: TcpState = TcpState.Established;
+      if (phase === Phase.SynSent) tcp = TcpState.SynSent;
+      if (phase === Phase.SynAnswered) tcp = TcpState.SynReceived;
       if ((state & SF_FINISHED) !== 0) tcp = TcpState.TimeWait;
       this.tracker.restore(base, tcp, isn, nowMs);
       if (current) this.publish(base);
     }
+    if (!offsets.returning) return;
+    this.returnToPrevious();
+    offsets.endDoubt();
+  }
+
+  /** Fills `old` for a flow as it stands in the table of flows, not aligned; false when it had no offset in the previous epoch. */
+  previousOf(base: number): boolean {
+    const { words, offsets, old } = this;
+    const slot = words[base + S_SLOT]!;
+    const copy = offsets.previous(slot);
+    if (copy < 0) return false;
+    old.present = words[base + S_EPOCH] === offsets.previousEpoch;
+    old.phase = (offsets.flags(slot, copy) & PHASE_MASK) as Phase;
+    const learning = old.phase === Phase.SynSent || old.phase === Phase.SynAnswered;
+    if (!learning && old.phase !== Phase.Learned) return false;
+    old.isn = learning ? offsets.off(slot, copy) : offsets.extra(slot, copy);
+    old.synAck = learning ? offsets.extra(slot, copy) : 0;
+    old.off = learning ? 0 : offsets.off(slot, copy);
+    old.tsOff = learning ? 0 : offsets.tsOff(slot, copy);
+    return true;
+  }
+
+  /** What every flow held in the previous epoch holds again. May be stopped anywhere and be done anew. */
+  returnToPrevious(): void {
+    const { words, offsets, table } = this;
+    offsets.beginReturn();
+    for (let base = table.next(-1); base >= 0; base = table.next(base)) {
+      const slot = words[base + S_SLOT]!;
+      if (words[base + S_EPOCH] === offsets.previousEpoch) {
+        words[base + S_EPOCH] = offsets.epoch;
+        this.publish(base);
+        continue;
+      }
+      const copy = words[base + S_EPOCH] === offsets.epoch ? offsets.previous(slot) : -1;
+      if (copy < 0) continue;
+      words[base + S_STATE] = (words[base + S_STATE]! & SF_LASTING) | (offsets.flags(slot, copy) & KEPT);
+      const isn = this.load(base, slot, copy);
+      if (isn >= 0) this.tracker.learnGuestIsn(base, isn);
+      this.publish(base);
+    }
+  }
+
+  /** Takes a flow's numbers from a copy of its record, as its phase has them; returns the guest's ISN, -1 = not known. */
+  private load(base: number, slot: number, copy?: number): number {
+    const { words, offsets } = this;
+    const phase = this.phase(base);
+    const off = offsets.off(slot, copy);
+    const tsOff = offsets.tsOff(slot, copy);
+    const extra = offsets.extra(slot, copy);
+    if (phase === Phase.SynSent || phase === Phase.SynAnswered) {
+      words[base + S_SYN_TS] = tsOff;
+      words[base + S_SYN_ACK] = extra;
+      return off;
+    }
+    words[base + S_OFF] = off;
+    words[base + S_TS_OFF] = tsOff;
+    return phase === Phase.Learned ? extra : -1;
   }
 
   /** The kernel's conntrack has forgotten the connection. An offset of a connection that we saw no end of is kept. */
@@ -202,8 +263,6 @@ export class SecondaryFlows {
       words[base + S_OFF] = 0;
       words[base + S_TS_OFF] = 0;
       this.tracker.forgetGuestIsn(base);
-      words[base + S_GUEST_ACK] = 0;
-      words[base + S_GUEST_EDGE] = 0;
     }
     return base;
   }

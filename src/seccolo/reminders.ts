@@ -8,14 +8,11 @@
 // Both are the guest's own words, in the numbers that the peer knows, and nothing else is said: no data, no SACK block. The timestamp is
 // the guest's last, raised where the peer has echoed a newer one; the guest's clock does not go back, so nothing that follows is below it.
 
-import { FLOW_META, metaFamily } from '../conntrack/flow-table';
 import { TcpState } from '../conntrack/tcp-track';
-import { write16, write32 } from '../core/big-endian';
 import { seqAfter } from '../core/seq32';
-import { ETH_ALEN, ETH_HLEN, ETH_P_IP, ETH_P_IPV6 } from '../packet/ethernet';
 import type { TcpOptions } from '../packet/tcp-options';
 import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
-import { BareAck, MAX_BARE_ACK_BYTES } from './bare-ack';
+import { BareAck } from './bare-ack';
 import { C_REMINDERS, type SecondaryCounters } from './counters';
 import {
   Phase,
@@ -30,6 +27,7 @@ import {
   S_TS_OFF,
   S_TS_VAL,
   S_WINDOW,
+  SF_ACKED,
   SF_PEER_ACK,
   SF_SAID,
   SF_SCALE,
@@ -38,16 +36,8 @@ import {
   SF_WINDOW,
 } from './flow-words';
 import type { SecondaryFlows } from './flows';
+import type { LinkSource } from './frame-head';
 import type { Translator } from './translator';
-
-/** A reminder as a whole frame. */
-export const MAX_REMINDER_BYTES = ETH_HLEN + MAX_BARE_ACK_BYTES;
-
-/** Who sent the packet at hand, by its Ethernet header: the first four bytes and the last two. Zero: not known. */
-export interface LinkSource {
-  macHigh: number;
-  macLow: number;
-}
 
 export class Reminders {
   private readonly ack = new BareAck();
@@ -71,14 +61,14 @@ export class Reminders {
       const scale = syn && (state & SF_SCALE) !== 0 ? (state >>> SF_SCALE_SHIFT) & 0xf : 0;
       words[base + S_WINDOW] = v.window >>> scale;
     }
-    state |= SF_SAID;
     if (o.timestampOffset < 0) state &= ~SF_TIMED;
     else {
-      if ((state & SF_TIMED) === 0 || seqAfter(o.tsVal, words[base + S_TS_VAL]!)) words[base + S_TS_VAL] = o.tsVal;
+      const newer = (state & SF_SAID) === 0 || (state & SF_TIMED) === 0 || seqAfter(o.tsVal, words[base + S_TS_VAL]!);
+      if (newer) words[base + S_TS_VAL] = o.tsVal;
       words[base + S_TS_ECR] = o.tsEcr;
       state |= SF_TIMED;
     }
-    words[base + S_STATE] = state;
+    words[base + S_STATE] = state | SF_SAID | SF_ACKED;
     words[base + S_GUEST_MAC] = link.macHigh;
     words[base + S_GUEST_MAC + 1] = link.macLow;
   }
@@ -106,22 +96,9 @@ export class Reminders {
     return state >= TcpState.Established && state <= TcpState.LastAck;
   }
 
-  /** See SecondaryEngine.writeReminder(). */
-  writeFrame(base: number, which: 0 | 1, out: Uint8Array, off: number): number {
-    const { words } = this.flows;
-    const known = (at: number): boolean => (words[base + at]! | words[base + at + 1]!) !== 0;
-    if (!known(S_PEER_MAC) || !known(S_GUEST_MAC)) return 0;
-    write32(out, off, words[base + S_PEER_MAC]!);
-    write16(out, off + 4, words[base + S_PEER_MAC + 1]!);
-    write32(out, off + ETH_ALEN, words[base + S_GUEST_MAC]!);
-    write16(out, off + ETH_ALEN + 4, words[base + S_GUEST_MAC + 1]!);
-    write16(out, off + 2 * ETH_ALEN, metaFamily(words[base + FLOW_META]!) === 6 ? ETH_P_IPV6 : ETH_P_IP);
-    return ETH_HLEN + this.write(base, which, out, off + ETH_HLEN);
-  }
-
   /**
-   * Writes to `out` what the peer is to be told: `which` is 0 for the guest's acknowledgement, 1 for the question. Returns the packet's
-   * bytes.
+   * Writes to `out` the IP packet that the peer is to be told: `which` is 0 for the guest's acknowledgement, 1 for the question. Returns
+   * its bytes.
    */
   write(base: number, which: 0 | 1, out: Uint8Array, off: number): number {
     const { words } = this.flows;

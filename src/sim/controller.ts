@@ -2,6 +2,7 @@
 //
 //   stop both -> forward link dry -> [early: DO_CHECKPOINT] -> state copied -> [late: DO_CHECKPOINT] -> resume both
 //
+// SN may be told early, too, when PN is told late: then it was told of a checkpoint that never came about, and has to find out.
 // In the early order (QEMU's fork) the primary releases before the state has arrived: a PVM that dies between the two
 // costs what was released, whatever the proxies do. So the simulator lets it die before or after, never between.
 
@@ -117,6 +118,7 @@ export class Controller {
       return;
     }
     if (this.plan.early) this.tellBoth(attempt, () => this.transfer(attempt));
+    else if (this.plan.secondaryEarly) this.tellSecondary(attempt, () => this.transfer(attempt));
     else this.transfer(attempt);
   }
 
@@ -128,6 +130,7 @@ export class Controller {
       this.promised = false;
       w.note(Note.CONTROL, 2, w.ledger.epoch, () => `controller: the SVM has the PVM's state, epoch ${w.ledger.epoch}`);
       if (this.plan.early) this.resume(attempt);
+      else if (this.plan.secondaryEarly) this.tellPrimary(attempt, () => this.resume(attempt));
       else this.tellBoth(attempt, () => this.resume(attempt));
     });
   }
@@ -188,6 +191,7 @@ export class Controller {
         this.ready = true;
         this.lastUs = w.nowUs;
         this.counts.checkpoints++;
+        w.faults.resumed();
         this.consider();
       });
     });
@@ -199,6 +203,7 @@ export class Controller {
     this.generation++;
     this.attempt++;
     const owed = this.checkpointing && this.committed && !this.secondaryTold;
+    const missed = this.checkpointing && !this.committed && this.secondaryTold;
     if (this.checkpointing) this.counts.aborted++;
     this.checkpointing = false;
     this.wanted = false;
@@ -211,6 +216,11 @@ export class Controller {
     );
     this.whenSecondaryListens(() => {
       if (owed) w.checkpointSecondary();
+      // What came for the SVM since then bears the numbers of the state that never came.
+      if (missed) {
+        w.sn.peerQueue.drain();
+        w.svm.loseInbox();
+      }
       w.svm.resume();
       w.after(afterUs, () =>
         this.whenSecondaryListens(() => {

@@ -28,12 +28,18 @@ export interface PrimaryPort {
 export const ACCEPT = 0;
 export const ACCEPT_REWRITTEN = 1;
 export const DROP = 2;
+export const WAIT = 3;
 
 export interface SecondaryPort {
   fromPeer(buf: Buffer, off: number, len: number, partialChecksum: boolean, nowMs: number): number;
   fromGuest(buf: Buffer, off: number, len: number, partialChecksum: boolean, nowMs: number): number;
   checkpoint(nowMs: number): void;
   failover(nowMs: number): void;
+  /** After the failover: it is not known yet which numbers the SVM lives in. */
+  readonly undecided: boolean;
+  /** Questions to the SVM about it, an IP packet each. */
+  questions(): Buffer[];
+  decide(missed: boolean): void;
   /** After the failover: what the peers of living connections are told, an IP packet each. */
   reminders(): Buffer[];
   conntrackDestroyed(key: Uint32Array): void;

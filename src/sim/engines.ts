@@ -4,8 +4,9 @@ import { OffsetTable } from '../conntrack/offset-table';
 import { StoredDeltas } from '../pmycolo/deltas';
 import { type PrimaryActions, PrimaryEngine } from '../pmycolo/engine';
 import { ETH_HLEN } from '../packet/ethernet';
+import { askGuest } from '../seccolo/ask-guest';
 import { SecondaryEngine } from '../seccolo/engine';
-import { MAX_REMINDER_BYTES } from '../seccolo/reminders';
+import { MAX_ACK_FRAME_BYTES } from '../seccolo/frame-head';
 import type {
   EngineMakers,
   PrimaryFiles,
@@ -128,11 +129,25 @@ class RealSecondary implements SecondaryPort {
     this.engine.failover(nowMs);
   }
 
+  get undecided(): boolean {
+    return this.engine.undecided;
+  }
+
+  questions(): Buffer[] {
+    const out: Buffer[] = [];
+    askGuest(this.engine, -1, (frame) => out.push(Buffer.from(frame.subarray(ETH_HLEN))));
+    return out;
+  }
+
+  decide(missed: boolean): void {
+    this.engine.decide(missed);
+  }
+
   reminders(): Buffer[] {
     const out: Buffer[] = [];
     for (let base = this.engine.nextToRemind(-1); base >= 0; base = this.engine.nextToRemind(base)) {
       for (const which of [0, 1] as const) {
-        const frame = Buffer.alloc(MAX_REMINDER_BYTES);
+        const frame = Buffer.alloc(MAX_ACK_FRAME_BYTES);
         out.push(frame.subarray(ETH_HLEN, this.engine.writeReminder(base, which, frame, 0)));
       }
     }

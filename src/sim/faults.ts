@@ -8,6 +8,8 @@ import type { World } from './world';
 const AGAIN_US = 3_000;
 /** Chance that a fault which waits for a checkpoint strikes at its next step. */
 const AMBUSH_CHANCE = 0.4;
+/** Or so soon after both guests have gone on. */
+const AFTER_RESUME_US = 50_000;
 
 export class Faults {
   /** How often each kind has happened. */
@@ -42,6 +44,15 @@ export class Faults {
       if (!this.world.prng.chance(AMBUSH_CHANCE) || !this.mayHappen(fault)) continue;
       this.waylaid.delete(fault);
       this.strike(fault);
+    }
+  }
+
+  /** Called when both guests go on after a checkpoint: what lies in wait may strike soon after it, too. */
+  resumed(): void {
+    for (const fault of [...this.waylaid]) {
+      if (!this.world.prng.chance(AMBUSH_CHANCE)) continue;
+      this.waylaid.delete(fault);
+      this.world.after(this.world.prng.below(AFTER_RESUME_US), () => this.fault({ ...fault, inCheckpoint: false }));
     }
   }
 

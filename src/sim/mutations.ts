@@ -11,6 +11,7 @@ import {
   type PrimaryPort,
   type SecondaryFiles,
   type SecondaryPort,
+  WAIT,
 } from './engine-port';
 import { CLIENT_HOST, GUEST_HOST, ipHeaderBytes, PROTO_TCP, writeChecksum, writeIp } from './wire';
 
@@ -91,6 +92,15 @@ class Secondary implements SecondaryPort {
   }
   failover(nowMs: number): void {
     this.inner.failover(nowMs);
+  }
+  get undecided(): boolean {
+    return this.inner.undecided;
+  }
+  questions(): Buffer[] {
+    return this.inner.questions();
+  }
+  decide(missed: boolean): void {
+    this.inner.decide(missed);
   }
   reminders(): Buffer[] {
     return this.inner.reminders();
@@ -292,6 +302,31 @@ class Untranslated extends Secondary {
   }
 }
 
+/** Takes the controller's word for it: the old offsets are gone with DO_CHECKPOINT. */
+class ForgetsAtOnce extends Secondary {
+  override checkpoint(nowMs: number): void {
+    super.checkpoint(nowMs);
+    this.inner.decide(false);
+  }
+}
+
+/** Waits for ever for the guest to show its numbers. */
+class NeverDecides extends Secondary {
+  private failedOver = false;
+  private doubtful = false;
+  override failover(nowMs: number): void {
+    super.failover(nowMs);
+    this.failedOver = true;
+    this.doubtful = this.inner.undecided;
+  }
+  override get undecided(): boolean {
+    return this.failedOver && this.doubtful;
+  }
+  override fromPeer(buf: Buffer, off: number, len: number, partial: boolean, nowMs: number): number {
+    return this.undecided ? WAIT : super.fromPeer(buf, off, len, partial, nowMs);
+  }
+}
+
 /** Tells the peers at a failover that one byte more has arrived than the guest has acknowledged. */
 class TellsTooMuch extends Secondary {
   override reminders(): Buffer[] {
@@ -445,6 +480,14 @@ export const MUTATIONS: readonly Mutation[] = [
       primary: (plan, files, actions) =>
         new LosesDelayed((wrapped) => right.primary(plan, files, wrapped), actions),
     }),
+  },
+  {
+    name: 'old offsets forgotten at the checkpoint',
+    make: (right) => ({ ...right, secondary: (files, nowMs) => new ForgetsAtOnce(right.secondary(files, nowMs)) }),
+  },
+  {
+    name: 'the numbers of a survivor never decided',
+    make: (right) => ({ ...right, secondary: (files, nowMs) => new NeverDecides(right.secondary(files, nowMs)) }),
   },
   {
     name: 'an acknowledgement told that the SVM has not given',

@@ -12,13 +12,14 @@ import {
   type PrimaryPort,
   type SecondaryFiles,
   type SecondaryPort,
+  WAIT,
 } from './engine-port';
 import { FakeQueue } from './fake-queue';
 import { complete } from './link';
-import type { SimPacket } from './packet';
+import { SimPacket } from './packet';
 import type { Prng } from './prng';
 import type { Scheduler } from './scheduler';
-import { checksumHolds, ipHeaderBytes } from './wire';
+import { checksumHolds, ipHeaderBytes, PROTO_TCP } from './wire';
 
 const ARENA_BYTES = 1 << 17;
 const SCRIBBLE_BYTES = 256;
@@ -315,9 +316,16 @@ export class PrimaryNode extends DaemonNode<PrimaryPort> {
   }
 }
 
+/** How often the SVM is asked for its numbers, and how often in all before it is believed what the controller said. */
+const ASK_US = 20_000;
+const ASK_TIMES = 15;
+
 export class SecondaryNode extends DaemonNode<SecondaryPort> {
   readonly guestQueue: FakeQueue;
   readonly peerQueue: FakeQueue;
+  /** What waits until the SVM has shown its numbers. */
+  private waiting: { id: number; packet: SimPacket }[] = [];
+  private onDecided: (() => void)[] = [];
 
   constructor(
     around: NodeSurroundings,
@@ -339,13 +347,18 @@ export class SecondaryNode extends DaemonNode<SecondaryPort> {
     const engine = this.around.makers.secondary(this.files, this.nowMs);
     this.begin(engine);
     this.peerQueue.listen((id, packet) => this.pass(id, packet, this.peerQueue, engine, true));
-    this.guestQueue.listen((id, packet) => this.pass(id, packet, this.guestQueue, engine, false));
+    this.guestQueue.listen((id, packet) => {
+      this.pass(id, packet, this.guestQueue, engine, false);
+      this.settle(engine);
+    });
+    this.ask(engine, 0);
   }
 
   kill(): void {
     if (!this.engine) return;
     this.guestQueue.abandon();
     this.peerQueue.abandon();
+    this.waiting = [];
     this.end();
   }
 
@@ -361,6 +374,32 @@ export class SecondaryNode extends DaemonNode<SecondaryPort> {
 
   failover(): void {
     this.engine!.failover(this.nowMs);
+    this.ask(this.engine!, 0);
+  }
+
+  /** Calls back when it is known which numbers the SVM lives in: mostly at once. */
+  whenDecided(task: () => void): void {
+    this.onDecided.push(task);
+    if (this.engine) this.settle(this.engine);
+  }
+
+  private ask(engine: SecondaryPort, times: number): void {
+    if (engine !== this.engine) return;
+    if (times === ASK_TIMES) engine.decide(false);
+    this.settle(engine);
+    if (!engine.undecided) return;
+    for (const buf of engine.questions()) {
+      const packet = new SimPacket(buf, buf[0]! >> 4 === 6 ? 6 : 4, PROTO_TCP);
+      packet.madeUs = this.around.scheduler.nowUs;
+      this.toGuest(packet);
+    }
+    this.around.scheduler.after(ASK_US, () => this.ask(engine, times + 1));
+  }
+
+  private settle(engine: SecondaryPort): void {
+    if (engine.undecided) return;
+    for (const task of this.onDecided.splice(0)) task();
+    for (const { id, packet } of this.waiting.splice(0)) this.pass(id, packet, this.peerQueue, engine, true);
   }
 
   protected tick(): void {
@@ -373,6 +412,12 @@ export class SecondaryNode extends DaemonNode<SecondaryPort> {
     const verdict = fromPeer
       ? engine.fromPeer(this.arena, off, n, packet.partial, this.nowMs)
       : engine.fromGuest(this.arena, off, n, packet.partial, this.nowMs);
+    if (verdict === WAIT) {
+      if (!engine.undecided) this.around.broken('one verdict', 'SN: a packet waits for a decision that was made');
+      this.scribble(off, n);
+      this.waiting.push({ id, packet });
+      return;
+    }
     let out = packet;
     if (verdict === ACCEPT_REWRITTEN) {
       out = packet.withBytes(Buffer.from(this.arena.subarray(off, off + n)));

@@ -66,6 +66,8 @@ export interface ControllerPlan {
   headStartUs: number;
   /** DO_CHECKPOINT right when the guests stop, before the state is copied, or after it, before they resume. */
   early: boolean;
+  /** Tells SN right when the guests stop, though PN only when the state is copied: SN may then be told of one that never comes. */
+  secondaryEarly: boolean;
   /** Waits until the forward link is dry; else the primary engine refuses what is still on the way. */
   drains: boolean;
   /** A DO_CHECKPOINT that finds no daemon on PN is not repeated. */
@@ -150,6 +152,7 @@ export function makeScenario(seed: number): Scenario {
       transferUs: p.logRange(300, 30_000),
       headStartUs: pace.chance(0.5) ? pace.range(20_000, 40_000) : 0,
       early,
+      secondaryEarly: !early && root.fork('order').chance(0.6),
       drains,
       losesMessages: p.chance(0.3),
       onLoss: p.pick(['release', 'hold', 'drop'] as const),

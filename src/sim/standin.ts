@@ -109,6 +109,11 @@ class PassEverything implements SecondaryPort {
   }
   checkpoint(): void {}
   failover(): void {}
+  readonly undecided = false;
+  questions(): Buffer[] {
+    return [];
+  }
+  decide(): void {}
   reminders(): Buffer[] {
     return [];
   }

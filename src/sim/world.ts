@@ -295,7 +295,9 @@ export class World {
 
   takeOver(): void {
     this.side = 'secondary';
-    for (const buf of this.sn.engine!.reminders()) this.remind(buf);
+    this.sn.whenDecided(() => {
+      for (const buf of this.sn.engine!.reminders()) this.remind(buf);
+    });
   }
 
   private remind(buf: Buffer): void {

@@ -24,6 +24,8 @@ const EXPECTED: readonly [string, readonly string[], number][] = [
   ['a copy is one byte too long', ['output commit'], 50],
   ['checkpoints follow each other at once', ['pace'], 50],
   ['a request that has to wait is lost', ['liveness'], 200],
+  ['old offsets forgotten at the checkpoint', ['liveness', 'the client is served', 'time goes forward', 'right numbers'], 500],
+  ['the numbers of a survivor never decided', ['liveness', 'the client is served'], 500],
   ['an acknowledgement told that the SVM has not given', ['ack commit'], 50],
   ['a verdict forgotten', ['one verdict'], 50],
   ['a verdict given twice', ['one verdict'], 50],

@@ -72,7 +72,7 @@ export class Bench {
 
 /** ISNs and clocks of the examples: all of them wrap when the connection goes on. */
 export const PVM_ISN = 0xfffffff0;
-export const SVM_ISN = 0x10;
+export const SVM_ISN = 0x40000010;
 export const OFF = (PVM_ISN - SVM_ISN) >>> 0;
 export const PVM_TS = 5_000;
 export const SVM_TS = 0xffffff00;

@@ -1,7 +1,7 @@
 // What a failover tells the peers: the guest's own last acknowledgement and window, and a question, in the numbers that the peer knows.
 
 import fc from 'fast-check';
-import { MAX_REMINDER_BYTES } from '../../../src/seccolo/reminders';
+import { MAX_ACK_FRAME_BYTES } from '../../../src/seccolo/frame-head';
 import { Bench, CLIENT_ISN, clientOpens, GUEST, PEER, PVM_ISN, PVM_TS, SVM_ISN, SVM_TS } from './bench';
 import { checksumOk, type Read, read } from './wire';
 
@@ -17,7 +17,7 @@ function reminders(t: Bench): Told[] {
   const told: Told[] = [];
   for (let base = t.engine.nextToRemind(-1); base >= 0; base = t.engine.nextToRemind(base)) {
     for (const which of [0, 1] as const) {
-      const buf = Buffer.alloc(MAX_REMINDER_BYTES + 2, 0xa5);
+      const buf = Buffer.alloc(MAX_ACK_FRAME_BYTES + 2, 0xa5);
       const bytes = t.engine.writeReminder(base, which, buf, 1);
       expect(buf[0]).toBe(0xa5);
       expect(buf.subarray(1 + bytes).every((b) => b === 0xa5)).toBe(true);

@@ -1,0 +1,20 @@
+// After a failover the guest may have to show first in which numbers it lives (seccolo/numbering.ts): it is asked, and what its peers send
+// waits meanwhile. Used by whatever brings the packets: it says how a frame reaches the guest, and how to hand in again what waited.
+
+import type { SecondaryEngine } from './engine';
+import { MAX_ACK_FRAME_BYTES } from './frame-head';
+
+/** Connections that are asked at a time: the guest may have closed some, and answers one such question in half a second (Linux). */
+const ASKED_AT_ONCE = 8;
+
+/** Sends questions about some connections; returns the connection to go on behind, -1 = from the start. */
+export function askGuest(engine: SecondaryEngine, behind: number, send: (frame: Uint8Array) => void): number {
+  let base = engine.nextToAsk(behind);
+  for (let i = 0; i < ASKED_AT_ONCE && base >= 0; i++) {
+    const frame = new Uint8Array(MAX_ACK_FRAME_BYTES);
+    const bytes = engine.writeQuestion(base, frame, 0);
+    if (bytes > 0) send(frame.subarray(0, bytes));
+    base = engine.nextToAsk(base);
+  }
+  return base;
+}

@@ -1,0 +1,171 @@
+// Which numbers the guest lives in. DO_CHECKPOINT says that it has become the primary's copy, whose numbers are the peer's; but a
+// controller may say so before the guest has the state, and the primary may die in between. Then the guest goes on as what it was before,
+// and the offsets of the time before are what its connections live on. So those are kept until the guest itself has shown it:
+//
+//                DO_CHECKPOINT                a segment that fits the new numbers alone
+//   certain ---------------------> in doubt -------------------------------------------> certain, the old offsets are gone
+//                                     |      a segment that fits the old numbers alone
+//                                     +------------------------------------------------> certain, the old offsets are back
+//
+// Numbers are sequence numbers against the peer's last acknowledgement, and timestamps against its last echo. One segment decides for all
+// connections. Until it has come the new numbers are taken for right; after a failover, where nothing but the
+// guest's connections is left, the peers' segments wait, and the guest is asked: a segment from below its window makes it acknowledge,
+// and whatever it acknowledges bears its numbers (RFC 9293 section 3.10.7.4).
+
+import { Rank } from '../conntrack/offset-table';
+import { seqDiff } from '../core/seq32';
+import type { TcpOptions } from '../packet/tcp-options';
+import { type PacketView, TCP_ACK, TCP_RST, TCP_SYN } from '../packet/view';
+import { BareAck } from './bare-ack';
+import { C_CHECKPOINTS_CONFIRMED, C_CHECKPOINTS_MISSED, type SecondaryCounters } from './counters';
+import {
+  Phase,
+  S_GUEST_ACK,
+  S_NEXT,
+  S_PEER_ACK,
+  S_SLOT,
+  S_STATE,
+  S_TS_ECR,
+  S_TS_VAL,
+  SF_ACKED,
+  SF_PEER_ACK,
+  SF_SAID,
+  SF_TIMED,
+} from './flow-words';
+import type { SecondaryFlows } from './flows';
+
+/**
+ * How far from the peer's last acknowledgement a segment of the guest may lie: no window of it is known here without its scale. A number of
+ * the other kind falls inside by chance once in 2,000 times, and then the next segment decides.
+ */
+const NEAR = 1 << 20;
+/**
+ * Two guests of one image choose close numbers, one for each 64 ns of their clocks' difference: from so far apart on, the exact place in the
+ * stream tells them from each other.
+ */
+const APART = 1 << 16;
+/** A clock so near to the peer's last echo is the one that it echoed; connections that were silent for longer tell by their numbers. */
+const NEAR_MS = 1 << 20;
+/** The question lies this far below what the guest has acknowledged: below its window, whichever state it is in. */
+const FAR_BELOW = 1 << 20;
+
+export class Numbering {
+  private doubt: boolean;
+  private readonly question = new BareAck();
+
+  constructor(
+    private readonly flows: SecondaryFlows,
+    private readonly counters: SecondaryCounters,
+  ) {
+    this.doubt = flows.offsets.inDoubt;
+  }
+
+  get inDoubt(): boolean {
+    return this.doubt;
+  }
+
+  /** No connection is known any more. */
+  forget(): void {
+    this.doubt = false;
+    this.flows.offsets.endDoubt();
+  }
+
+  /** DO_CHECKPOINT. */
+  checkpoint(): void {
+    const { offsets } = this.flows;
+    // Without an offset there is nothing to lose.
+    this.doubt = offsets.countOf(Rank.Live) + offsets.countOf(Rank.Embryonic) > 0;
+    offsets.advanceEpoch(this.doubt);
+  }
+
+  /** A segment of the guest, before anything else is made of it. `failedOver`: a word that is only likely will do. */
+  judge(v: PacketView, o: TcpOptions, failedOver: boolean): void {
+    const { flows } = this;
+    const { old, words } = flows;
+    const base = flows.table.find(v, false);
+    if (base < 0 || (v.flags & TCP_RST) !== 0 || !flows.previousOf(base)) return;
+    const fromOldIsn = seqDiff(v.seq, old.isn);
+    if ((v.flags & TCP_SYN) !== 0) {
+      // The same answer to the same SYN tells by its number.
+      if (old.phase === Phase.SynAnswered && (v.flags & TCP_ACK) !== 0 && v.ack === old.synAck) this.decide(fromOldIsn === 0);
+      // Another connection may begin on the tuple, but none would have this number.
+      else if (old.phase === Phase.SynSent && fromOldIsn === 0 && failedOver) this.decide(true);
+      return;
+    }
+    if (old.phase !== Phase.Learned) {
+      // It does not speak before its handshake has ended, so its handshake has not ended as what it was.
+      if (Math.abs(fromOldIsn) > NEAR) this.decide(false);
+      return;
+    }
+    if (o.timestampOffset >= 0 && this.judgeTime(words[base + S_SLOT]!, o.tsVal)) return;
+    const state = words[base + S_STATE]!;
+    if (old.off === 0 || (state & SF_PEER_ACK) === 0) return;
+    const inNew = seqDiff(v.seq, words[base + S_PEER_ACK]!);
+    const inOld = seqDiff((v.seq + old.off) >>> 0, words[base + S_PEER_ACK]!);
+    const nearNew = Math.abs(inNew) <= NEAR;
+    const nearOld = Math.abs(inOld) <= NEAR;
+    // The very next byte of what it was, and nothing said since: the answer to a question.
+    const next = ((state & SF_SAID) === 0 || old.present) && (state & SF_ACKED) !== 0 && v.seq === words[base + S_NEXT];
+    if (nearNew && nearOld) {
+      if (!failedOver) return;
+      const exactlyOld = next || (inOld === 0 && Math.abs(old.off | 0) >= APART);
+      if (exactlyOld !== (inNew === 0)) this.decide(exactlyOld);
+    } else if (nearNew) this.decide(false);
+    else if (inOld === 0 || next || (nearOld && failedOver)) this.decide(true);
+  }
+
+  /** By the guest's clock against the newest timestamp that the peer has echoed. False: it does not tell. */
+  private judgeTime(slot: number, tsVal: number): boolean {
+    const { offsets, old } = this.flows;
+    if (!offsets.echoKnown(slot) || Math.abs(old.tsOff | 0) < 2 * NEAR_MS) return false;
+    const nearNew = Math.abs(seqDiff(tsVal, offsets.echo(slot))) < NEAR_MS;
+    const nearOld = Math.abs(seqDiff((tsVal + old.tsOff) >>> 0, offsets.echo(slot))) < NEAR_MS;
+    if (nearNew === nearOld) return false;
+    this.decide(nearOld);
+    return true;
+  }
+
+  /** Does it matter to a segment of the peer which numbers the guest lives in? */
+  concerns(v: PacketView): boolean {
+    const base = this.flows.table.find(v, true);
+    return base >= 0 && this.differs(base);
+  }
+
+  /** `old`: the guest is what it was before the checkpoint. */
+  decide(old: boolean): void {
+    if (!this.doubt) return;
+    this.doubt = false;
+    this.counters.values[old ? C_CHECKPOINTS_MISSED : C_CHECKPOINTS_CONFIRMED]!++;
+    if (old) this.flows.returnToPrevious();
+    this.flows.offsets.endDoubt();
+  }
+
+  /** For walks: the first connection behind `base` on which an answer would decide, or -1. Start with -1. */
+  nextToAsk(base: number): number {
+    const { table, words } = this.flows;
+    const wanted = SF_PEER_ACK | SF_ACKED;
+    let next = table.next(base);
+    while (next >= 0 && ((words[next + S_STATE]! & wanted) !== wanted || !this.differs(next))) next = table.next(next);
+    return next;
+  }
+
+  /** Writes the question to the guest as an IP packet; returns its bytes. */
+  writeQuestion(base: number, out: Uint8Array, off: number): number {
+    const { question } = this;
+    const { words } = this.flows;
+    question.fromGuest = false;
+    question.seq = words[base + S_GUEST_ACK]! - FAR_BELOW;
+    // Nothing of it but its place counts: the guest takes no acknowledgement from outside of its window.
+    question.ack = words[base + S_PEER_ACK]!;
+    question.window = 0;
+    question.timed = (words[base + S_STATE]! & SF_TIMED) !== 0;
+    question.tsVal = words[base + S_TS_ECR]!;
+    question.tsEcr = words[base + S_TS_VAL]!;
+    return question.write(words, base, out, off);
+  }
+
+  private differs(base: number): boolean {
+    const { flows } = this;
+    return flows.previousOf(base) && (flows.old.phase !== Phase.Learned || flows.old.off !== 0 || flows.old.tsOff !== 0);
+  }
+}

@@ -87,7 +87,11 @@ export class PrimaryNode {
         accept: (id) => this.guest.accept(id),
         acceptRewritten: (id, buf, off, len, partial) => this.guest.acceptRewritten(id, buf, off, len, partial),
         drop: (id) => this.guest.drop(id),
-        emit: (_id, buf, off, len) => this.prefixes.emit(buf, off, len),
+        emit: (_id, buf, off, len) => {
+          // What was let out before goes before.
+          this.guest.flush();
+          return this.prefixes.emit(buf, off, len);
+        },
         requestCheckpoint: (cause) => this.onRequest(cause),
       },
     );
@@ -176,9 +180,8 @@ export class PrimaryNode {
     }
     this.engine.tick(nowMs());
     if (this.dropping && this.engine.isPaused) this.engine.dropAll();
-    this.guest.flush();
     this.forward.flush();
-    this.arm();
+    this.endBatch(nowMs());
   }
 
   /** The engine may want to be called before the next tick. */

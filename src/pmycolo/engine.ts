@@ -367,7 +367,7 @@ export class PrimaryEngine {
     this.pace.primaryRuns(nowMs);
   }
 
-  /** When tick() wants to be called beside its regular times, by the clock of nowMs; Infinity: at no time. */
+  /** When tick() and endBatch() want to be called beside its regular times, by the clock of nowMs; Infinity: at no time. */
   get nextDeadlineMs(): number {
     if (!this.protectedNow) return Number.POSITIVE_INFINITY;
     const requestMs = this.delayed === undefined ? Number.POSITIVE_INFINITY : this.pace.opensMs;
@@ -462,7 +462,6 @@ export class PrimaryEngine {
   tick(nowMs: number): void {
     this.nowMs = nowMs;
     this.expiry.tick(nowMs);
-    this.endBatch(nowMs);
     this.askDelayed(nowMs);
     if (!this.protectedNow || this.paused || nowMs < this.pace.opensMs) return;
     const { holds } = this.x;

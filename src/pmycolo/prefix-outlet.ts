@@ -9,7 +9,7 @@
 // At the end of a batch, so that what arrives in one piece leaves in one piece; and only where the SVM seems to wait: it has said PSH (RFC
 // 9293 section 3.9.1.2: the end of a write, nothing more is queued), or was silent for a moment. So bulk transfers are not copied.
 
-import { R_COPY } from '../compare/packet-log';
+import { R_COPY, R_COPY_BYTES } from '../compare/packet-log';
 import {
   X_FLAGS,
   X_HELD_HEAD,
@@ -20,14 +20,20 @@ import {
   XF_PREFIX_NOTED,
   XF_SECONDARY_PUSHED,
 } from '../conntrack/colo-extension';
-import { write16, write32 } from '../core/big-endian';
+import { read32, write16, write32 } from '../core/big-endian';
 import { copyBytes } from '../core/bytes';
-import { MAX_PREFIX_FLOWS, PREFIX_PACKET_BYTES, PREFIX_PATIENCE_MS } from '../core/limits';
+import { MAX_PREFIX_FLOWS, MAX_PROBE_SOURCE_BYTES, PREFIX_PACKET_BYTES, PREFIX_PATIENCE_MS } from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
 import { ipv4HeaderChecksum, transportChecksum } from '../packet/checksum';
-import { IPPROTO_TCP, PacketView, TCP_ACK, TCP_RST, TCP_SYN, TCP_URG } from '../packet/view';
+import { IPPROTO_TCP, PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_URG } from '../packet/view';
 import type { PrimaryContext } from './context';
-import { C_PREFIX_BYTES, C_PREFIX_LIST_FULL, C_PREFIXES_SENT, C_PREFIXES_UNSENT } from './counters';
+import {
+  C_HELD_ALREADY_LEFT,
+  C_PREFIX_BYTES,
+  C_PREFIX_LIST_FULL,
+  C_PREFIXES_SENT,
+  C_PREFIXES_UNSENT,
+} from './counters';
 import { H_END, H_FLAGS, H_ID, H_L4, H_RECORD, H_SEQ, HF_HEAD_SHIFT, HF_SIGNED, HF_TCP } from './holds';
 
 /** What has the one flag and none of the others may be cut. */
@@ -45,7 +51,9 @@ export class PrefixOutlet {
   private count = 0;
   /** When send() is to be called though nothing more arrives; Infinity: at no time. */
   deadlineMs = Number.POSITIVE_INFINITY;
-  private readonly packet = Buffer.allocUnsafeSlow(MAX_HEAD_BYTES + PREFIX_PACKET_BYTES);
+  private readonly packet = Buffer.allocUnsafeSlow(
+    MAX_HEAD_BYTES + Math.max(PREFIX_PACKET_BYTES, MAX_PROBE_SOURCE_BYTES),
+  );
   private readonly view = new PacketView();
 
   constructor(private readonly x: PrimaryContext) {
@@ -162,36 +170,94 @@ export class PrefixOutlet {
     return seqDiff(verified, end) < 0 ? verified : end;
   }
 
-  private sendOf(flow: number, echo: number): void {
+  /**
+   * A held packet of which copies have left is verified now: what has not left goes, with the packet's own flags, and in two segments. False:
+   * it has to leave whole. Its hold is the caller's.
+   */
+  leaveRest(flow: number, slot: number): boolean {
     const { x, packet, view } = this;
-    const w = x.flows.words;
+    const h = x.holds.index(slot);
     const hw = x.holds.words;
-    const h = x.holds.index(w[flow + X_HELD_HEAD]!);
+    const flags = hw[h + H_FLAGS]!;
+    const from = this.unsentFrom(flow, h);
+    if (from === hw[h + H_SEQ] || (flags & CUTTABLE) !== CUTTABLE || (flags & NEVER_CUT) !== 0) return false;
+    const r = x.log.recordIndex(hw[h + H_RECORD]!);
+    if (x.log.words[r + R_COPY_BYTES]! > MAX_PROBE_SOURCE_BYTES) return false;
+    if (this.load(h) < 0) return false;
+    const { l4, start } = view;
+    const end = hw[h + H_END]!;
+    const bytes = seqDiff(end, from);
+    if (bytes === 0 && (flags & TCP_FIN) === 0 && x.release.wasToldAtLeast(flow, read32(packet, l4 + 8))) {
+      x.counters.values[C_HELD_ALREADY_LEFT]!++;
+      x.drop(hw[h + H_ID]!);
+      return true;
+    }
+    if (bytes > 1) this.sendRange(flow, h, from, seqAdd(from, 1), -1, true);
+    const payload = this.load(h);
+    const seq = this.unsentFrom(flow, h);
+    const own = packet[l4 + 13]!;
+    this.place(h, payload, seq, seqDiff(end, seq));
+    x.release.lower(flow, packet, l4, own, true);
+    this.finish(seq);
+    x.acceptRewritten(hw[h + H_ID]!, packet, start, view.end - start, false);
+    return true;
+  }
+
+  /**
+   * In two segments: a receiver that would put off its acknowledgement of one gives it for two (RFC 9293 section 3.8.6.3), and it is what both
+   * guests wait for. The first is one byte and brings no new acknowledgement, so that it gives the receiver no reason to speak in between.
+   */
+  private sendOf(flow: number, echo: number): void {
+    const { x } = this;
+    const h = x.holds.index(x.flows.words[flow + X_HELD_HEAD]!);
+    if (this.load(h) < 0) return;
+    const from = this.unsentFrom(flow, h);
+    const to = this.verifiedTo(flow, h);
+    const first = seqAdd(from, 1);
+    if (first !== to && !this.sendRange(flow, h, from, first, echo, true)) return;
+    this.sendRange(flow, h, first === to ? from : first, to, echo, false);
+  }
+
+  /** Puts the headers of a held packet into this.packet. Returns where its payload begins there; -1: it may not be cut. */
+  private load(h: number): number {
+    const { x, packet, view } = this;
+    const hw = x.holds.words;
     const copy = x.log.words[x.log.recordIndex(hw[h + H_RECORD]!) + R_COPY]!;
     const head = (hw[h + H_FLAGS]! >>> HF_HEAD_SHIFT) & 0xff;
     const l4 = hw[h + H_L4]!;
     const { data } = x.log;
     view.family = data[copy + head]! >>> 4 === 4 ? 4 : 6;
     // Options and extension headers may say things of the whole packet.
-    if (l4 - head !== (view.family === 4 ? 20 : 40)) return;
+    if (l4 - head !== (view.family === 4 ? 20 : 40)) return -1;
     const payload = l4 + ((data[copy + l4 + 12]! >>> 4) << 2);
     copyBytes(data, copy, packet, 0, payload);
     view.start = head;
     view.l4 = l4;
+    return payload;
+  }
+
+  private room(payload: number): number {
+    return PREFIX_PACKET_BYTES - (payload - this.view.start);
+  }
+
+  /** Sends [from, to) of the held packet, and acknowledges what was acknowledged before or all that is granted. False: it could not. */
+  private sendRange(flow: number, h: number, from: number, to: number, echo: number, asTold: boolean): boolean {
+    const { x, packet, view } = this;
+    const payload = this.load(h);
+    const { start, l4 } = view;
+    const w = x.flows.words;
+    const c = x.counters.values;
     packet[l4 + 13] = TCP_ACK;
     x.release.lower(flow, packet, l4, TCP_ACK, true, false);
+    if (asTold) x.release.lowerToTold(flow, packet, l4);
     if (echo >= 0) x.release.raiseEcho(packet, l4, echo, true);
-    const room = PREFIX_PACKET_BYTES - (payload - head);
-    const c = x.counters.values;
-    const to = this.verifiedTo(flow, h);
-    for (let seq = this.unsentFrom(flow, h); seq !== to; ) {
-      const bytes = Math.min(room, seqDiff(to, seq));
-      copyBytes(data, copy + payload + seqDiff(seq, hw[h + H_SEQ]!), packet, payload, bytes);
-      view.end = payload + bytes;
+    for (let seq = from; seq !== to; ) {
+      const bytes = Math.min(this.room(payload), seqDiff(to, seq));
+      this.place(h, payload, seq, bytes);
       this.finish(seq);
-      if (!x.actions.emit!(hw[h + H_ID]!, packet, head, view.end - head)) {
+      if (!x.actions.emit!(x.holds.words[h + H_ID]!, packet, start, view.end - start)) {
         c[C_PREFIXES_UNSENT]!++;
-        return;
+        return false;
       }
       // Now the peer is told.
       x.release.lower(flow, packet, l4, TCP_ACK, true);
@@ -201,6 +267,16 @@ export class PrefixOutlet {
       c[C_PREFIXES_SENT]!++;
       c[C_PREFIX_BYTES]! += bytes;
     }
+    return true;
+  }
+
+  /** Puts so many of the held packet's bytes behind its headers. */
+  private place(h: number, payload: number, seq: number, bytes: number): void {
+    const { x, packet, view } = this;
+    const hw = x.holds.words;
+    const copy = x.log.words[x.log.recordIndex(hw[h + H_RECORD]!) + R_COPY]!;
+    copyBytes(x.log.data, copy + payload + seqDiff(seq, hw[h + H_SEQ]!), packet, payload, bytes);
+    view.end = payload + bytes;
   }
 
   /** Sequence number, lengths and checksums of the packet in the view. */

@@ -564,6 +564,10 @@ export class TcpIntake {
       flags |= HF_DIRTY;
     }
     x.counters.noteHold((nowMs - hw[h + H_TIME]!) | 0);
+    if ((flags & HF_ACK_ONLY) === 0 && x.prefixes.leaveRest(flow, slot)) {
+      x.holds.remove(slot);
+      return;
+    }
     this.leave(hw[h + H_ID]!, flow, x.log.data, copy + head, x.log.words[r + R_COPY_BYTES]! - head, l4, flags);
     x.holds.remove(slot);
   }

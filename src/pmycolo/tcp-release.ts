@@ -72,6 +72,13 @@ export class TcpRelease {
     return (w[flow + X_FLAGS]! & XF_RELEASED) !== 0 && seqDiff(ack, w[flow + X_RELEASED_ACK]!) <= 0;
   }
 
+  /** Takes back the acknowledgement of a segment, whose checksum is still to be made, to what the peer was told before. */
+  lowerToTold(flow: number, buf: Buffer, l4: number): void {
+    if (this.wasToldAtLeast(flow, read32(buf, l4 + TCP_ACK_OFFSET))) return;
+    const w = this.flows.words;
+    if ((w[flow + X_FLAGS]! & XF_RELEASED) !== 0) write32(buf, l4 + TCP_ACK_OFFSET, w[flow + X_RELEASED_ACK]!);
+  }
+
   /** A window clamped to nothing would stop the peer. */
   staysOpen(flow: number, ack: number, window: number): boolean {
     return window === 0 || this.grantedWindow(flow, ack, window, false) > 0;

@@ -309,13 +309,9 @@ export class CompareDevice {
   }
 
   private turnDone(): void {
-    this.endBatch();
+    this.comparison.endBatch(this.nowMs);
     this.flush();
     if (!this.draining) this.pairs.linger();
-  }
-
-  private endBatch(): void {
-    this.comparison.endBatch(this.nowMs);
   }
 
   private flush(): void {
@@ -343,6 +339,7 @@ export class CompareDevice {
       this.askLate();
       if (this.pending.isDue(this.nowMs, this.settings.expiredScanCycleMs)) this.ask();
     }
+    this.comparison.endBatch(this.nowMs);
     this.flush();
   }
 

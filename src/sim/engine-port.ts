@@ -16,7 +16,7 @@ export interface PrimaryPort {
   conntrackReset(key: Uint32Array, nowMs: number): void;
   endBatch(nowMs: number): void;
   tick(nowMs: number): void;
-  /** When tick() wants to be called beside its regular times; Infinity: at no time. */
+  /** When tick() and endBatch() want to be called beside its regular times; Infinity: at no time. */
   readonly nextDeadlineMs: number;
   readonly heldPackets: number;
   readonly heldBytes: number;

@@ -201,7 +201,7 @@ export class PrimaryNode extends DaemonNode<PrimaryPort> {
   protected tick(): void {
     this.engine!.tick(this.nowMs);
     this.watch(this.engine!);
-    this.arm(this.engine!);
+    this.endBatch(this.engine!);
   }
 
   /** As io/deadline-timer: one timer, looked after once a batch. */
@@ -257,8 +257,11 @@ export class PrimaryNode extends DaemonNode<PrimaryPort> {
     }
     const probe = packet.withBytes(out);
     probe.dataBytes = packet.dataBytes - (packet.buf.length - out.length);
-    probe.place = probe.dataBytes === 0 ? packet.place - 1 : packet.place;
-    probe.fin = false;
+    const seqAt = ipHeaderBytes(packet.family) + 4;
+    const shift = seqDiff(out.readUInt32BE(seqAt), packet.buf.readUInt32BE(seqAt));
+    probe.place = packet.place + shift;
+    // The rest of a packet whose beginning has left ends as it does.
+    probe.fin = shift > 0 && packet.fin;
     probe.partial = false;
     probe.segmentBytes = 0;
     const ackAt = ipHeaderBytes(packet.family) + 8;

@@ -15,7 +15,7 @@ export class PrimaryHarness {
   readonly probes: Buffer[] = [];
   readonly sent = new Map<number, Buffer>();
   /** Beginnings of held packets that left as packets of their own. */
-  readonly copies: { id: number; bytes: Buffer }[] = [];
+  readonly copies: { id: number; bytes: Buffer; verdictsBefore: number }[] = [];
   /** Whether such can be sent. */
   emits = true;
   now = 1000;
@@ -55,14 +55,14 @@ export class PrimaryHarness {
           once(id);
           // A probe bears none of the packet's payload: as far as that goes, it was dropped.
           this.checkFrame(id, buf, off, len < this.sent.get(id)!.length ? -1 : this.sent.get(id)!.length);
-          if (len < this.sent.get(id)!.length) {
+          if (len < this.sent.get(id)!.length && !this.isRest(id, buf, off)) {
             this.probes.push(Buffer.from(buf.subarray(off, off + len)));
             this.verdicts.set(id, { kind: 'drop' });
             return;
           }
           this.verdicts.set(id, {
             kind: 'rewrite',
-            bytes: Buffer.from(buf.subarray(off, off + len - this.padding)),
+            bytes: Buffer.from(buf.subarray(off, off + len - (len < this.sent.get(id)!.length ? 0 : this.padding))),
             partial,
           });
         },
@@ -73,7 +73,10 @@ export class PrimaryHarness {
         emit: (id, buf, off, len) => {
           if (this.verdicts.has(id)) throw new Error(`a copy of packet ${id}, which is not held`);
           this.checkFrame(id, buf, off, -1);
-          if (this.emits) this.copies.push({ id, bytes: Buffer.from(buf.subarray(off, off + len)) });
+          if (this.emits) {
+            const bytes = Buffer.from(buf.subarray(off, off + len));
+            this.copies.push({ id, bytes, verdictsBefore: this.verdicts.size });
+          }
           return this.emits;
         },
         requestCheckpoint: (cause) => this.requests.push(cause),
@@ -100,6 +103,13 @@ export class PrimaryHarness {
     packet.copy(arena, 8);
     this.engine.secondary(arena, 8, packet.length, this.now, this.zone);
     arena.fill(0x5a);
+  }
+
+  /** Of a packet whose beginning has left in copies. */
+  private isRest(id: number, buf: Buffer, off: number): boolean {
+    const sent = this.sent.get(id)!;
+    const l4 = sent[0]! >> 4 === 4 ? 20 : 40;
+    return ((buf.readUInt32BE(off + l4 + 4) - sent.readUInt32BE(l4 + 4)) | 0) > 0;
   }
 
   /** What belongs to the frame is there as it came; packetBytes -1: the packet was cut, and its padding with it. */

@@ -2,6 +2,7 @@
 // ledger judges which), and SACK and MPTCP options into NOPs. Everything else must leave as the guest made it.
 
 import { timestampOffset } from '../../packet/tcp-options';
+import { seqDiff } from '../../core/seq32';
 import type { SimPacket } from '../packet';
 import { checksumHolds, ipHeaderBytes, ipHeaderHolds, PROTO_TCP } from '../wire';
 
@@ -66,11 +67,24 @@ function cutFault(packet: SimPacket, out: Buffer): string | null {
   const l4 = ipHeaderBytes(family);
   const bytes = family === 4 ? out.readUInt16BE(2) : out.readUInt16BE(4) + 40;
   if (bytes !== out.length) return `a probe of ${out.length} bytes says that it has ${bytes}`;
+  const skipped = seqDiff(out.readUInt32BE(l4 + 4), buf.readUInt32BE(l4 + 4));
+  if (skipped > 0) return restFault(packet, out, skipped);
   if (out[l4 + 13] !== 0x10) return 'a probe has other flags than ACK';
   const payload = buf.length - packet.dataBytes;
   const shift = out.length === payload ? 1 : 0;
   if (out.readUInt32BE(l4 + 4) !== (buf.readUInt32BE(l4 + 4) - shift) >>> 0) return 'a probe is numbered wrongly';
   if (buf.compare(out, payload, out.length, payload, out.length) !== 0) return 'the payload changed';
+  return null;
+}
+
+/** The rest of a packet whose beginning has left in copies: as the packet, but for where it begins. */
+function restFault(packet: SimPacket, out: Buffer, skipped: number): string | null {
+  const { buf } = packet;
+  const l4 = ipHeaderBytes(packet.family);
+  const payload = buf.length - packet.dataBytes;
+  if (out[l4 + 13] !== buf[l4 + 13]) return 'the rest of a packet has other flags';
+  if (buf.length - out.length !== skipped) return 'the rest of a packet ends elsewhere';
+  if (buf.compare(out, payload, out.length, payload + skipped) !== 0) return 'the payload changed';
   return null;
 }
 

@@ -391,6 +391,7 @@ class Model {
     let index = 0;
     for (const [id, verdict] of h.verdicts) {
       if (index++ < this.seen) continue;
+      this.judgeCopies(index - 1, silent);
       if (verdict.kind === 'drop') continue;
       if (silent) throw new Error(`packet ${id} left while a checkpoint was awaited`);
       const datagram = this.udp.get(id);
@@ -403,7 +404,15 @@ class Model {
       if (sent !== undefined) this.judge(id, sent, h.left(id)!, exempt);
     }
     this.seen = h.verdicts.size;
-    for (const { id, bytes } of h.copies.splice(0)) {
+    this.judgeCopies(h.verdicts.size, silent);
+    checkAccounts(h);
+  }
+
+  /** Of the beginnings of held packets those that left before so many verdicts were given. */
+  private judgeCopies(verdicts: number, silent: boolean): void {
+    const { copies } = this.h;
+    while (copies.length > 0 && copies[0]!.verdictsBefore <= verdicts) {
+      const { id, bytes } = copies.shift()!;
       if (silent) throw new Error(`a copy of packet ${id} left while a checkpoint was awaited`);
       const sent = this.sent.get(id)!;
       if (/[SRU]/.test(sent.flags)) throw new Error(`a copy of a packet with flags ${sent.flags} left`);
@@ -412,7 +421,6 @@ class Model {
       expect(sent.payload.subarray(skipped, skipped + payload.length)).toEqual(payload);
       this.judge(id, { ...sent, at: sent.at + skipped, payload, flags: 'A' }, bytes, false);
     }
-    checkAccounts(h);
   }
 
   private judge(id: number, sent: Sent, left: Buffer, exempt: boolean): void {

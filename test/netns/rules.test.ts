@@ -16,6 +16,9 @@ const HOSTS = { primary: 'pn', secondary: 'sn' } as const;
 type Side = keyof typeof HOSTS;
 const SIDES: Side[] = ['primary', 'secondary'];
 
+/** The kernel's own, which the rules make shorter. */
+const HANDSHAKE_TIMEOUTS = ['net.netfilter.nf_conntrack_tcp_timeout_syn_sent=120', 'net.netfilter.nf_conntrack_tcp_timeout_syn_recv=60'];
+
 const SCRIPT = `require(${JSON.stringify(join(__dirname, 'lab-load.js'))})(${JSON.stringify(join(__dirname, 'rules-run.ts'))}).main()`;
 
 function configOf(lab: Lab, side: Side, node: object = {}, more: object = {}): object {
@@ -138,6 +141,7 @@ requires('netns', 'nfqueue')('rules', () => {
       '-qw',
       'net.bridge.bridge-nf-filter-vlan-tagged=0',
       'net.bridge.bridge-nf-filter-pppoe-tagged=0',
+      ...HANDSHAKE_TIMEOUTS,
       ...(side === 'secondary' ? ['net.netfilter.nf_conntrack_tcp_be_liberal=0'] : []),
     ]);
     lab.execSync(role, 'ip', 'link set br0 type bridge nf_call_iptables 0 nf_call_ip6tables 0'.split(' '));
@@ -162,6 +166,7 @@ requires('netns', 'nfqueue')('rules', () => {
       '-qw',
       'net.bridge.bridge-nf-filter-vlan-tagged=0',
       'net.bridge.bridge-nf-filter-pppoe-tagged=0',
+      ...HANDSHAKE_TIMEOUTS,
     ]);
     if (side === 'secondary') lab.execSync('sn', 'sysctl', ['-qw', 'net.netfilter.nf_conntrack_tcp_be_liberal=0']);
     if (side === 'primary') lab.execSync('pn', 'tc', ['qdisc', 'del', 'dev', 'tap0', 'clsact']);
@@ -312,6 +317,19 @@ requires('netns', 'nfqueue')('rules', () => {
     good(await run(lab, 'primary', ['apply', 'remove']));
     expect(hostState(lab, 'pn')).toBe(limited);
     lab.execSync('pn', 'tc', ['qdisc', 'del', 'dev', 'tap0', 'ingress']);
+  });
+
+  test.each(SIDES)('half-open connections are forgotten soon, %s; a shorter time stays', async (side) => {
+    const read = (name: string) => lab.execSync(HOSTS[side], 'sysctl', ['-n', `net.netfilter.${name}`]).trim();
+    lab.execSync(HOSTS[side], 'sysctl', ['-qw', 'net.netfilter.nf_conntrack_tcp_timeout_syn_sent=5']);
+    const [outcome] = good(await run(lab, side, ['apply']));
+    expect(outcome!.changes).toContain('sysctl net.netfilter.nf_conntrack_tcp_timeout_syn_recv=10 (was 60)');
+    expect([read('nf_conntrack_tcp_timeout_syn_sent'), read('nf_conntrack_tcp_timeout_syn_recv')]).toEqual(['5', '10']);
+    const small = Number(read('nf_conntrack_max')) < 262144;
+    expect(outcome!.warnings!.filter((text) => /nf_conntrack_max is \d+: many half-open/.test(text))).toHaveLength(small ? 1 : 0);
+    good(await run(lab, side, ['remove']));
+    expect([read('nf_conntrack_tcp_timeout_syn_sent'), read('nf_conntrack_tcp_timeout_syn_recv')]).toEqual(['5', '60']);
+    lab.execSync(HOSTS[side], 'sysctl', ['-qw', ...HANDSHAKE_TIMEOUTS]);
   });
 
   test('warnings: a bridge that learns slowly, a firewall made for routing', async () => {

@@ -11,7 +11,7 @@ import { Journal } from './journal';
 import { cookieOf, mirrorTable } from './marks';
 import { mirrorState, mirrorWords, nftMirrorBatch, removeMirror } from './mirror';
 import { applyNft, nftTables } from './nft';
-import { type BridgePlan, type NodePlan, type Plan, planOf, type RuleConfig } from './plan';
+import { type BridgePlan, CONNTRACK_MAX, isSet, type NodePlan, type Plan, planOf, type RuleConfig } from './plan';
 import { removeNode, undoHost } from './remove';
 
 export interface RulesReport {
@@ -57,8 +57,21 @@ function apply(config: RuleConfig, onlyApplied: boolean): Promise<RulesReport> {
 }
 
 async function applyHost(plan: Plan, journal: Journal, report: RulesReport): Promise<void> {
-  await loadModules(plan);
-  for (const { path, value } of plan.sysctls) set(path, value, journal, undefined, report);
+  await loadModules();
+  for (const setting of plan.sysctls) {
+    const { path, value } = setting;
+    const now = readSysctl(path);
+    if (isSet(setting, now)) continue;
+    try {
+      set(path, value, journal, undefined, report);
+    } catch (error) {
+      // A network namespace may not set what is the whole machine's.
+      if (path !== CONNTRACK_MAX || !(error instanceof OperatorError)) throw error;
+      report.warnings.push(
+        `${sysctlName(path)} is ${now}: many half-open connections will fill it (on the machine itself: sysctl -w ${sysctlName(path)}=${value})`,
+      );
+    }
+  }
   if (plan.nftables && (await usesNfTables(plan.iptables))) {
     journal.note(undefined, { kind: 'tables', was: [...(await nftTablesOrHint())] });
   }
@@ -79,9 +92,9 @@ async function nftTablesOrHint(): Promise<Set<string>> {
 }
 
 /** The sysctls are there only with the modules. Where they are built in there is nothing to load. */
-async function loadModules(plan: Plan): Promise<void> {
+async function loadModules(): Promise<void> {
   if (readSysctl('net/bridge/bridge-nf-call-iptables') === undefined) await run('modprobe', ['br_netfilter']);
-  if (plan.role === 'secondary' && readSysctl('net/netfilter/nf_conntrack_tcp_be_liberal') === undefined) {
+  if (readSysctl(CONNTRACK_MAX) === undefined) {
     await run('modprobe', ['nf_conntrack']);
   }
 }

@@ -37,7 +37,9 @@ export function showLines(plan: Plan): string[] {
 }
 
 function settingLine(setting: Setting): string {
-  return shellLine(settingCommand(setting));
+  const line = shellLine(settingCommand(setting));
+  // What is more already stays, and a network namespace cannot set the machine's.
+  return setting.bound === 'least' ? `# at least: ${line}` : line;
 }
 
 function settingCommand({ path, value }: Setting): string[] {

@@ -11,14 +11,17 @@ import { type IptablesRule, type NodePlan, planOf, type RuleConfig } from './pla
 /** For `colo doctor`: what `colo rules apply` would still do for the packets, in words. */
 export async function missingRules(config: RuleConfig): Promise<string[]> {
   const names = new Map(config.nodes.map(({ index, name }) => [index, name]));
-  return [...(await missingByNode(config))].flatMap(([index, texts]) => texts.map((text) => `${names.get(index)}: ${text}`));
+  return [...(await missingByNode(config))].flatMap(([index, texts]) =>
+    texts.map((text) => `${names.get(index)}: ${text}`),
+  );
 }
 
 /** The same by node index; a node that lacks nothing is left out. Rejects with OperatorError. */
 export async function missingByNode(config: RuleConfig): Promise<Map<number, string[]>> {
   const plan = planOf(config);
   const known = await links();
-  const host = plan.sysctls.filter(({ path, value }) => readSysctl(path) !== value);
+  // Of bounds no packet's way depends.
+  const host = plan.sysctls.filter(({ path, value, bound }) => bound === undefined && readSysctl(path) !== value);
   const out = new Map<number, string[]>();
   for (const node of plan.nodes) {
     const { index, guestPort } = node.node;
@@ -35,7 +38,8 @@ export async function missingByNode(config: RuleConfig): Promise<Map<number, str
     for (const port of strays) missing.push(`${port} is not in its bridge`);
     if (!(await iptablesInPlace(plan.iptables, node))) missing.push('iptables rules missing');
     for (const { family, table, statements } of node.nft) {
-      if (!(await nftInPlace(family, table, node.comment, statements))) missing.push(`nft table ${family} ${table} missing or changed`);
+      if (!(await nftInPlace(family, table, node.comment, statements)))
+        missing.push(`nft table ${family} ${table} missing or changed`);
     }
     if (node.mirror && known.has(node.mirror.from)) {
       const { to } = await mirrorState(node.mirror.from, index, plan.nftables);

@@ -66,6 +66,16 @@ export interface NodePlan {
 export interface Setting {
   path: string;
   value: string;
+  /** A value below (above) it will do, too. */
+  bound?: 'most' | 'least';
+}
+
+/** Whether a setting's present value is as wanted. */
+export function isSet({ value, bound }: Setting, now: string | undefined): boolean {
+  if (bound === undefined) return now === value;
+  // What is not there has nothing to bound: a kernel without IPv6, conntrack as a module that nobody needs.
+  if (now === undefined) return true;
+  return bound === 'most' ? Number(now) <= Number(value) : Number(now) >= Number(value);
 }
 
 export interface Plan {
@@ -84,12 +94,29 @@ export function planOf(config: RuleConfig): Plan {
   return { role, iptables, nftables, stateDir, sysctls: hostSettings(role), nodes };
 }
 
+/** Of the whole host, other network namespaces included: they can read it only. */
+export const CONNTRACK_MAX = 'net/netfilter/nf_conntrack_max';
+
+/**
+ * Half-open connections must not fill conntrack: a full table drops everybody's new connections. 20,000 SYNs a second that nobody
+ * finishes are 200,000 entries in 10 s, and fit; with the kernel's 60 s for them they are 1.2 million. A handshake that takes longer is
+ * picked up again from its next packet (nf_conntrack_tcp_loose).
+ */
+const CONNTRACK: readonly Setting[] = [
+  { path: CONNTRACK_MAX, value: '262144', bound: 'least' },
+  { path: 'net/netfilter/nf_conntrack_tcp_timeout_syn_sent', value: '10', bound: 'most' },
+  { path: 'net/netfilter/nf_conntrack_tcp_timeout_syn_recv', value: '10', bound: 'most' },
+  { path: 'net/netfilter/nf_conntrack_icmp_timeout', value: '10', bound: 'most' },
+  { path: 'net/netfilter/nf_conntrack_icmpv6_timeout', value: '10', bound: 'most' },
+];
+
 function hostSettings(role: 'primary' | 'secondary'): Setting[] {
   // Without these a guest's packets pass unseen as soon as they wear a VLAN tag or a PPPoE header.
-  const settings = [
+  const settings: Setting[] = [
     { path: 'net/bridge/bridge-nf-filter-vlan-tagged', value: '1' },
     { path: 'net/bridge/bridge-nf-filter-pppoe-tagged', value: '1' },
   ];
+  settings.push(...CONNTRACK);
   // On SN conntrack sees the peer's acknowledgements in the PVM's numbers and the SVM's in its own: all out of window.
   if (role === 'secondary') settings.push({ path: 'net/netfilter/nf_conntrack_tcp_be_liberal', value: '1' });
   return settings;

@@ -1,0 +1,129 @@
+// Where a stream ends: a FIN or RST leaves only at the place where the SVM has put its own.
+
+import { buildTcp, type TcpFields } from '../../lib/build-packet';
+import { PrimaryHarness } from '../../lib/primary-harness';
+
+const P_ISN = 1000;
+const S_ISN = 70_000;
+
+function pair(): { h: PrimaryHarness; p(at: number, f: TcpFields): number; s(at: number, f: TcpFields): void } {
+  const h = new PrimaryHarness();
+  const p = (at: number, f: TcpFields): number => h.p(buildTcp({ ack: 5, ...f, seq: P_ISN + 1 + at }));
+  const s = (at: number, f: TcpFields): void => h.s(buildTcp({ ack: 5, ...f, seq: S_ISN + 1 + at }));
+  p(-1, { flags: 'SA' });
+  s(-1, { flags: 'SA' });
+  return { h, p, s };
+}
+
+describe('a FIN', () => {
+  test.each([
+    ['before the end of the SVM', 'good', 'by'],
+    ['without content', '', 'goodby'],
+  ])('that the PVM takes back stays: %s', (_name, first, rest) => {
+    const { h, p, s } = pair();
+    const early = p(0, { payload: first, flags: 'FA' });
+    p(first.length, { payload: rest, flags: 'FA' });
+    s(0, { payload: 'goodby', flags: 'FA' });
+    expect([h.state(early), h.requests]).toEqual(['held', []]);
+  });
+  test('of content that the SVM has said, but without its end, stays', () => {
+    const { h, p, s } = pair();
+    s(0, { payload: 'goodby' });
+    const fin = p(0, { payload: 'goodby', flags: 'FA' });
+    expect(h.state(fin)).toBe('held');
+    s(6, { flags: 'FA' });
+    expect(h.state(fin)).toBe('accept');
+  });
+  test('without content stays while what lies before it is not verified', () => {
+    const { h, p, s } = pair();
+    s(0, { payload: 'goodby', flags: 'FA' });
+    const fin = p(6, { flags: 'FA' });
+    expect([h.state(fin), h.requests]).toEqual(['held', []]);
+    p(0, { payload: 'goodby' });
+    expect(h.state(fin)).toBe('accept');
+  });
+  test('at another place than the SVM, of either, is a divergence', () => {
+    for (const ends of [4, 8]) {
+      const one = pair();
+      one.s(0, { payload: 'goodby', flags: 'FA' });
+      one.p(0, { payload: 'goodbyes'.slice(0, ends), flags: 'FA' });
+      const other = pair();
+      other.p(0, { payload: 'goodbyes'.slice(0, ends), flags: 'FA' });
+      other.s(0, { payload: 'goodby', flags: 'FA' });
+      expect([one.h.requests, other.h.requests]).toEqual([['fin'], ['fin']]);
+    }
+  });
+  test('content of the PVM that was held beyond the end of the SVM is a divergence', () => {
+    const { h, p, s } = pair();
+    p(0, { payload: 'goodbye' });
+    s(0, { payload: 'good', flags: 'FA' });
+    expect(h.requests).toEqual(['fin']);
+  });
+  test('is not covered by a checkpoint before which the PVM had not ended', () => {
+    const { h, p } = pair();
+    p(0, { payload: 'goodby' });
+    h.engine.checkpoint(h.now);
+    const fin = p(6, { flags: 'FA' });
+    expect(h.state(fin)).toBe('held');
+    h.s(buildTcp({ ack: 5, seq: P_ISN + 7, flags: 'FA' }));
+    expect(h.state(fin)).toBe('accept');
+  });
+});
+
+describe('a RST', () => {
+  test('is not covered by a checkpoint before which the PVM had not reset', () => {
+    const { h, p } = pair();
+    p(0, { payload: 'x' });
+    h.engine.checkpoint(h.now);
+    // Where a record that was never written stands.
+    expect(h.state(h.p(buildTcp({ seq: 0, flags: 'R' })))).toBe('held');
+    expect(h.state(p(1, { flags: 'R' }))).toBe('held');
+  });
+  test('of the SVM before what the PVM went on to say is a divergence', () => {
+    const { h, p, s } = pair();
+    p(0, { payload: 'and on' });
+    s(0, { flags: 'R' });
+    expect(h.requests).toEqual(['rst']);
+  });
+  test('of one side for the SYN of the other is a divergence, whichever comes first', () => {
+    const refusal = buildTcp({ seq: 0, ack: 5, flags: 'RA' });
+    const answer = buildTcp({ seq: P_ISN, ack: 5, flags: 'SA' });
+    const refused = new PrimaryHarness();
+    refused.p(answer);
+    refused.s(refusal);
+    const refusing = new PrimaryHarness();
+    refusing.s(answer);
+    refusing.p(refusal);
+    expect([refused.requests, refusing.requests]).toEqual([['rst'], ['rst']]);
+  });
+});
+
+describe('a SYN', () => {
+  test('that differs in its options is a divergence, of either side first', () => {
+    const other = [2, 4, 1, 0];
+    const one = new PrimaryHarness();
+    one.p(buildTcp({ flags: 'SA', seq: 1, ack: 5 }));
+    one.s(buildTcp({ flags: 'SA', seq: 1, ack: 5, options: other }));
+    const two = new PrimaryHarness();
+    two.s(buildTcp({ flags: 'SA', seq: 1, ack: 5, options: other }));
+    two.p(buildTcp({ flags: 'SA', seq: 1, ack: 5 }));
+    expect([one.requests, two.requests]).toEqual([['syn_options'], ['syn_options']]);
+  });
+  test("that answers another SYN of the peer's waits for the one that answers the same", () => {
+    const h = new PrimaryHarness();
+    const id = h.p(buildTcp({ flags: 'SA', seq: 1, ack: 500 }));
+    h.s(buildTcp({ flags: 'SA', seq: 1, ack: 5 }));
+    expect([h.state(id), h.requests]).toEqual(['held', []]);
+    h.s(buildTcp({ flags: 'SA', seq: 2, ack: 500 }));
+    expect(h.state(id)).toBe('accept');
+  });
+});
+
+test("the SVM's window and acknowledgement are not put back by a segment of it that was overtaken", () => {
+  const { h, p, s } = pair();
+  s(0, { ack: 2000, window: 10 });
+  s(0, { ack: 1000, window: 60_000 });
+  const id = p(0, { ack: 2000, window: 60_000 });
+  expect(h.left(id)!.readUInt16BE(34)).toBe(10);
+  expect(h.left(id)!.readUInt32BE(28)).toBe(2000);
+});

@@ -28,6 +28,15 @@ function surplusBytes(v: PacketView): number {
 const ICMP_CHECKSUM_OFFSET = 2;
 const ICMP_REST_OFFSET = 4;
 
+/** Compares what stands behind the IP headers (for UDP: behind its header), of equal lengths. */
+export function sameContent(icmp: boolean, p: Buffer, pAt: number, s: Buffer, sAt: number, bytes: number): boolean {
+  if (!icmp || bytes < ICMP_REST_OFFSET) return equalBytes(p, pAt, s, sAt, bytes);
+  return (
+    equalBytes(p, pAt, s, sAt, ICMP_CHECKSUM_OFFSET) &&
+    equalBytes(p, pAt + ICMP_REST_OFFSET, s, sAt + ICMP_REST_OFFSET, bytes - ICMP_REST_OFFSET)
+  );
+}
+
 export class DatagramComparator {
   constructor(
     private readonly flows: FlowTable,
@@ -116,14 +125,7 @@ export class DatagramComparator {
     const icmp = v.protocol === IPPROTO_ICMP || v.protocol === IPPROTO_ICMPV6;
     const sameLength = pBytes === sBytes && surplus === surplusBytes(v);
     if (sameLength) {
-      if (!icmp || pBytes < ICMP_REST_OFFSET) {
-        if (equalBytes(p, pAt, s, sAt, pBytes)) return EQUAL;
-      } else if (
-        equalBytes(p, pAt, s, sAt, ICMP_CHECKSUM_OFFSET) &&
-        equalBytes(p, pAt + ICMP_REST_OFFSET, s, sAt + ICMP_REST_OFFSET, pBytes - ICMP_REST_OFFSET)
-      ) {
-        return EQUAL;
-      }
+      if (sameContent(icmp, p, pAt, s, sAt, pBytes)) return EQUAL;
     }
     const n = Math.min(pBytes, sBytes);
     const i = firstDifference(p, pAt, s, sAt, n);

@@ -78,5 +78,20 @@ export const LINK_HEAD_SEARCH_LIMIT = 64;
 /** An SVM that has not said PSH and no more for so long waits all the same; within it, at a gigabit, 250 kB more would have come. */
 export const PREFIX_PATIENCE_MS = 2;
 
+/** ICMP answers of either guest that wait for the other's; a power of two. The oldest gives way: a stranger chooses how many there are. */
+export const MAX_ANSWERS = 1024;
+
+/** And their bytes: room for 16 of the largest. */
+export const MAX_ANSWER_BYTES = 1 << 20;
+
+/** Answers of the same hash bucket that are looked at; there are as many buckets as answers. */
+export const ANSWER_SEARCH_LIMIT = 32;
+
+/** An answer waits so long for the other guest's, if the compare timeout is no shorter: long for a guest, and peers give up then, too. */
+export const ANSWER_GRACE_MS = 2000;
+
+/** Datagrams in one frame for a host to cut; Linux makes at most 128 (UDP_MAX_SEGMENTS). */
+export const MAX_DATAGRAMS_PER_SEND = 1024;
+
 /** A repetition up to this size was never segmented by the sender's hardware, so cutting its payload off is safe; one MTU. */
 export const MAX_PROBE_SOURCE_BYTES = 1500;

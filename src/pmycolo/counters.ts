@@ -40,6 +40,8 @@ export const PRIMARY_COUNTER_NAMES = [
   'secondary_fragments',
   'primary_opaque',
   'secondary_opaque',
+  'primary_answers_dropped',
+  'secondary_answers_dropped',
   'primary_reopened',
   'secondary_reopened',
   'secondary_unmatched',
@@ -98,6 +100,9 @@ export const C_PRIMARY_FRAGMENTS = at('primary_fragments');
 export const C_SECONDARY_FRAGMENTS = at('secondary_fragments');
 export const C_PRIMARY_OPAQUE = at('primary_opaque');
 export const C_SECONDARY_OPAQUE = at('secondary_opaque');
+/** ICMP answers that only one guest gave. */
+export const C_PRIMARY_ANSWERS = at('primary_answers_dropped');
+export const C_SECONDARY_ANSWERS = at('secondary_answers_dropped');
 export const C_PRIMARY_REOPENED = at('primary_reopened');
 export const C_SECONDARY_REOPENED = at('secondary_reopened');
 export const C_SECONDARY_UNMATCHED = at('secondary_unmatched');

@@ -26,12 +26,14 @@ import {
   XF_SECONDARY_SYN,
 } from '../conntrack/colo-extension';
 import { FLOW_META } from '../conntrack/flow-table';
-import { DEFAULT_LIMITS, type EngineLimits } from '../core/limits';
+import { ANSWER_GRACE_MS, DEFAULT_LIMITS, type EngineLimits } from '../core/limits';
 import { type FrameView, viewLinkFrame } from '../packet/ethernet';
+import { isIcmpAnswer } from '../packet/icmp-answer';
 import { isInfrastructure, isNeighbourRequest } from '../packet/infrastructure';
 import { PARSE_OK, parseIp } from '../packet/parse';
 import { IPPROTO_TCP, PacketView } from '../packet/view';
 import { AheadList } from './ahead-list';
+import { AnswerIntake } from './answer-intake';
 import { type BypassRule, bypasses } from './bypass';
 import { type DeltaTable, NO_DELTAS, type PrimaryActions, PrimaryContext } from './context';
 import {
@@ -105,6 +107,7 @@ export class PrimaryEngine {
   private readonly x: PrimaryContext;
   private readonly tcp: TcpIntake;
   private readonly datagrams: DatagramIntake;
+  private readonly answers: AnswerIntake;
   private readonly pairs: PairIntake;
   private readonly ahead: AheadList;
   private readonly expiry: Expiry;
@@ -143,6 +146,8 @@ export class PrimaryEngine {
     const eviction = new Eviction(this.x, this.expiry);
     this.x.makeRoom = () => eviction.makeRoom();
     this.datagrams = new DatagramIntake(this.x, this.expiry);
+    const graceMs = Math.min(ANSWER_GRACE_MS, this.compareTimeoutMs);
+    this.answers = new AnswerIntake(this.x, config.seed ?? [0, 0], limits.maxHeldBytes, graceMs);
     this.pairs = new PairIntake(this.x, this.expiry);
   }
 
@@ -198,6 +203,8 @@ export class PrimaryEngine {
       c[C_PRIMARY_INFRASTRUCTURE]!++;
       this.x.accept(id, buf, off, len);
       return;
+    } else if (isIcmpAnswer(v)) {
+      outcome = this.answers.primary(id, v, buf, partialChecksum, comparing, nowMs);
     } else {
       outcome = this.datagrams.primary(id, v, buf, partialChecksum, comparing, nowMs);
     }
@@ -208,22 +215,31 @@ export class PrimaryEngine {
    * A packet of the PVM that cannot be compared, as not all of it is known: it was cut to `len` of its originalLen bytes, or is several
    * in one. It is held, asks for a checkpoint, and leaves by that. A cut TCP segment is dropped: TCP repeats it, and in smaller ones.
    */
-  primaryOpaque(id: number, buf: Buffer, off: number, len: number, originalLen: number, nowMs: number): void {
+  primaryOpaque(
+    id: number,
+    buf: Buffer,
+    off: number,
+    len: number,
+    originalLen: number,
+    nowMs: number,
+    headBytes = 0,
+    zone = 0,
+  ): void {
     const c = this.counters.values;
     const v = this.view;
-    v.head = 0;
+    v.head = headBytes;
     v.limit = off + len;
-    v.zone = 0;
+    v.zone = zone;
     // Headers stand at the front: those of a cut packet are read as those of the whole.
     const known = this.protectedNow && parseIp(v, buf, off, originalLen) === PARSE_OK;
     if (!known || (this.bypass.length > 0 && bypasses(this.bypass, v))) {
-      this.primary(id, buf, off, originalLen, false, nowMs);
+      this.primary(id, buf, off, originalLen, false, nowMs, headBytes, zone);
       return;
     }
     c[C_PRIMARY_PACKETS]!++;
     c[C_PRIMARY_BYTES]! += originalLen;
     c[C_PRIMARY_OPAQUE]!++;
-    if (v.protocol === IPPROTO_TCP) this.x.drop(id);
+    if (v.protocol === IPPROTO_TCP && !v.fragment) this.x.drop(id);
     else this.holdUnknown(id, v, buf, false, nowMs);
   }
 
@@ -304,8 +320,10 @@ export class PrimaryEngine {
       return;
     }
     if (!this.listensToSecondary(nowMs)) return;
-    const outcome =
-      v.protocol === IPPROTO_TCP ? this.tcp.secondary(v, buf, nowMs) : this.datagrams.secondary(v, buf, nowMs);
+    let outcome: Outcome;
+    if (v.protocol === IPPROTO_TCP) outcome = this.tcp.secondary(v, buf, nowMs);
+    else if (isIcmpAnswer(v)) outcome = this.answers.secondary(v, buf, nowMs);
+    else outcome = this.datagrams.secondary(v, buf, nowMs);
     this.conclude(outcome, nowMs);
   }
 
@@ -388,6 +406,7 @@ export class PrimaryEngine {
       this.x.drop(holds.words[holds.index(slot) + H_ID]!);
       holds.remove(slot);
     }
+    this.answers.released();
   }
 
   /** Off: the PVM's packets leave at once (after releaseAll or dropAll). On again: nothing of before is known. */
@@ -463,10 +482,13 @@ export class PrimaryEngine {
     this.nowMs = nowMs;
     this.expiry.tick(nowMs);
     this.askDelayed(nowMs);
-    if (!this.protectedNow || this.paused || nowMs < this.pace.opensMs) return;
+    if (!this.protectedNow || this.paused) return;
+    this.answers.tick(nowMs);
+    if (nowMs < this.pace.opensMs) return;
     const { holds } = this.x;
-    if (holds.head !== 0) {
-      const since = holds.words[holds.index(holds.head) + H_TIME]!;
+    const oldest = holds.awaiting;
+    if (oldest !== 0) {
+      const since = holds.words[holds.index(oldest) + H_TIME]!;
       if (((nowMs - since) | 0) >= this.compareTimeoutMs) {
         this.request(CheckpointCause.TIMEOUT_PRIMARY_HELD, true);
         return;
@@ -600,6 +622,7 @@ export class PrimaryEngine {
       }
       holds.remove(slot);
     }
+    this.answers.released();
   }
 
   /** Before held packets go without a checkpoint: their streams either count as said, or as never said. */
@@ -630,6 +653,7 @@ export class PrimaryEngine {
     this.x.epoch = this.x.log.epoch;
     this.ahead.clear();
     this.x.prefixes.clear();
+    this.answers.newEpoch();
     this.paused = false;
     this.requested = false;
     this.delayed = undefined;

@@ -35,6 +35,8 @@ export const HF_TCP = 1 << 11;
 export const HF_SIGNED = 1 << 12;
 /** Bit 13 is compare/tcp's REFUSAL. */
 export const HF_TCP_FLAGS = 0xff | REFUSAL;
+/** An ICMP answer: it waits for the other guest's as long as answers do, and no longer. */
+export const HF_ANSWER = 1 << 13;
 /** Bytes of the frame's headers before the packet in the copy; the eight bits from here on. */
 export const HF_HEAD_SHIFT = 16;
 
@@ -69,6 +71,18 @@ export class Holds {
 
   get full(): boolean {
     return this.count === this.capacity;
+  }
+
+  /** The slot that add() gave last. */
+  get newest(): number {
+    return this.tail;
+  }
+
+  /** The oldest slot that waits for what the SVM has to say, 0 = none. */
+  get awaiting(): number {
+    let slot = this.head;
+    while (slot !== 0 && (this.words[this.index(slot) + H_FLAGS]! & HF_ANSWER) !== 0) slot = this.next(slot);
+    return slot;
   }
 
   /** Notes a held packet whose copy is log record `record` (already marked LOG_HELD). Returns its slot (from 1). */

@@ -68,7 +68,7 @@ describe('ICMP and others', () => {
     h.s(buildEchoReply(1, 2, 'data', family, 60));
     expect(h.state(id)).toBe('accept');
     const other = h.p(buildEchoReply(1, 3, 'data', family));
-    h.s(buildEchoReply(1, 4, 'data', family));
+    h.s(buildEchoReply(1, 3, 'dato', family));
     expect(h.state(other)).toBe('held');
     expect(h.requests).toEqual(['payload']);
   });

@@ -115,6 +115,7 @@ export class FlowComparison {
           logBytes: 2 * held + 0x10000,
           logRecords: records,
         },
+        icmpAnswers: 'ordered',
       },
       {
         accept: accepted,

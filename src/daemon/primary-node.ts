@@ -264,9 +264,10 @@ export class PrimaryNode {
       const len = table[d + NFQ_D_LENGTH]!;
       const info = table[d + NFQ_D_SKB_INFO]!;
       const original = table[d + NFQ_D_ORIGINAL_LENGTH]!;
+      const partial = (info & NFQA_SKB_CSUMNOTREADY) !== 0;
       if (original !== len || ((info & NFQA_SKB_GSO) !== 0 && !isTcp(arena, off))) {
-        engine.primaryOpaque(id, arena, off, len, original, now);
-      } else engine.primary(id, arena, off, len, (info & NFQA_SKB_CSUMNOTREADY) !== 0, now);
+        engine.primaryOpaque(id, arena, off, len, original, partial, now);
+      } else engine.primary(id, arena, off, len, partial, now);
     }
     this.endBatch(now);
   }
@@ -280,7 +281,8 @@ export class PrimaryNode {
       const off = table[d + NFQ_D_OFFSET]!;
       const len = table[d + NFQ_D_LENGTH]!;
       const gso = (table[d + NFQ_D_SKB_INFO]! & NFQA_SKB_GSO) !== 0;
-      if (table[d + NFQ_D_ORIGINAL_LENGTH] !== len || (gso && !isTcp(arena, off))) engine.secondaryOpaque(len);
+      const original = table[d + NFQ_D_ORIGINAL_LENGTH]!;
+      if (original !== len || (gso && !isTcp(arena, off))) engine.secondaryOpaque(arena, off, len, original, now);
       else engine.secondary(arena, off, len, now);
       forward.drop(table[d + NFQ_D_ID]!);
     }
@@ -348,7 +350,7 @@ export class PrimaryNode {
   }
 }
 
-/** Only a stream's segments may be several in one. TCP behind IPv6's extension headers counts as none: no hardware segments it. */
+/** Only a stream's segments may be several in one. False also where IPv6's extension headers hide it. */
 function isTcp(buf: Uint8Array, off: number): boolean {
   return (buf[off]! >>> 4 === 4 ? buf[off + 9] : buf[off + 6]) === IPPROTO_TCP;
 }

@@ -98,6 +98,11 @@ export interface PrimaryConfig {
    * SYNs. `translated`: as the PVM numbers, but for the sequence number of the SVM's SYNs (behind filter-rewriter). Default own.
    */
   secondaryNumbers?: 'own' | 'translated';
+  /**
+   * ICMP answers: `matched` by what they answer, or `ordered`, as every other packet of their flow, for who wants to hear of each that
+   * only one guest gives. Default matched.
+   */
+  icmpAnswers?: 'matched' | 'ordered';
 }
 
 export type { PrimaryActions } from './context';
@@ -108,6 +113,7 @@ export class PrimaryEngine {
   private readonly tcp: TcpIntake;
   private readonly datagrams: DatagramIntake;
   private readonly answers: AnswerIntake;
+  private readonly matchesAnswers: boolean;
   private readonly pairs: PairIntake;
   private readonly ahead: AheadList;
   private readonly expiry: Expiry;
@@ -146,6 +152,7 @@ export class PrimaryEngine {
     const eviction = new Eviction(this.x, this.expiry);
     this.x.makeRoom = () => eviction.makeRoom();
     this.datagrams = new DatagramIntake(this.x, this.expiry);
+    this.matchesAnswers = config.icmpAnswers !== 'ordered';
     const graceMs = Math.min(ANSWER_GRACE_MS, this.compareTimeoutMs);
     this.answers = new AnswerIntake(this.x, config.seed ?? [0, 0], limits.maxHeldBytes, graceMs);
     this.pairs = new PairIntake(this.x, this.expiry);
@@ -203,7 +210,7 @@ export class PrimaryEngine {
       c[C_PRIMARY_INFRASTRUCTURE]!++;
       this.x.accept(id, buf, off, len);
       return;
-    } else if (isIcmpAnswer(v)) {
+    } else if (this.matchesAnswers && isIcmpAnswer(v)) {
       outcome = this.answers.primary(id, v, buf, partialChecksum, comparing, nowMs);
     } else {
       outcome = this.datagrams.primary(id, v, buf, partialChecksum, comparing, nowMs);
@@ -213,7 +220,8 @@ export class PrimaryEngine {
 
   /**
    * A packet of the PVM that cannot be compared, as not all of it is known: it was cut to `len` of its originalLen bytes, or is several
-   * in one. It is held, asks for a checkpoint, and leaves by that. A cut TCP segment is dropped: TCP repeats it, and in smaller ones.
+   * in one. It is held, asks for a checkpoint, and leaves by that. A cut TCP segment is dropped: TCP repeats it, and in smaller ones;
+   * a whole one is compared, as a stream does not care where it is cut.
    */
   primaryOpaque(
     id: number,
@@ -221,6 +229,7 @@ export class PrimaryEngine {
     off: number,
     len: number,
     originalLen: number,
+    partialChecksum: boolean,
     nowMs: number,
     headBytes = 0,
     zone = 0,
@@ -232,19 +241,25 @@ export class PrimaryEngine {
     v.zone = zone;
     // Headers stand at the front: those of a cut packet are read as those of the whole.
     const known = this.protectedNow && parseIp(v, buf, off, originalLen) === PARSE_OK;
-    if (!known || (this.bypass.length > 0 && bypasses(this.bypass, v))) {
-      this.primary(id, buf, off, originalLen, false, nowMs, headBytes, zone);
+    const wholeTcp = v.protocol === IPPROTO_TCP && !v.fragment && len === originalLen;
+    if (!known || wholeTcp || (this.bypass.length > 0 && bypasses(this.bypass, v))) {
+      this.primary(id, buf, off, originalLen, partialChecksum, nowMs, headBytes, zone);
       return;
     }
     c[C_PRIMARY_PACKETS]!++;
     c[C_PRIMARY_BYTES]! += originalLen;
     c[C_PRIMARY_OPAQUE]!++;
     if (v.protocol === IPPROTO_TCP && !v.fragment) this.x.drop(id);
-    else this.holdUnknown(id, v, buf, false, nowMs);
+    else this.holdUnknown(id, v, buf, partialChecksum, nowMs);
   }
 
-  /** Such a packet of the SVM, of `len` bytes at hand: nothing of it is used. The PVM's, if there is one, asks for the checkpoint. */
-  secondaryOpaque(len: number): void {
+  /** Such a packet of the SVM: nothing of it is used. The PVM's, if there is one, asks for the checkpoint. */
+  secondaryOpaque(buf: Buffer, off: number, len: number, originalLen: number, nowMs: number, zone = 0): void {
+    const v = this.view;
+    if (len === originalLen && parseIp(v, buf, off, len) === PARSE_OK && v.protocol === IPPROTO_TCP && !v.fragment) {
+      this.secondary(buf, off, len, nowMs, zone);
+      return;
+    }
     const c = this.counters.values;
     c[C_SECONDARY_PACKETS]!++;
     c[C_SECONDARY_BYTES]! += len;
@@ -322,7 +337,7 @@ export class PrimaryEngine {
     if (!this.listensToSecondary(nowMs)) return;
     let outcome: Outcome;
     if (v.protocol === IPPROTO_TCP) outcome = this.tcp.secondary(v, buf, nowMs);
-    else if (isIcmpAnswer(v)) outcome = this.answers.secondary(v, buf, nowMs);
+    else if (this.matchesAnswers && isIcmpAnswer(v)) outcome = this.answers.secondary(v, buf, nowMs);
     else outcome = this.datagrams.secondary(v, buf, nowMs);
     this.conclude(outcome, nowMs);
   }

@@ -15,6 +15,9 @@ export const COMPARE_COUNTER_NAMES = [
   'zones_exhausted',
   'offloads_cleared',
   'fragments_cut',
+  'primary_datagram_sends',
+  'secondary_datagram_sends',
+  'datagram_sends_lost',
   'released_without_peer',
   'released_without_room',
   'outdev_written_bytes',
@@ -47,6 +50,11 @@ export const C_ZONES_EXHAUSTED = at('zones_exhausted');
 export const C_OFFLOADS_CLEARED = at('offloads_cleared');
 /** A repetition in fragments that was to leave cut short: it is dropped, another repetition follows. */
 export const C_FRAGMENTS_CUT = at('fragments_cut');
+/** Frames of several datagrams, for the host to cut (UDP segmentation offload). */
+export const C_PRIMARY_SENDS = at('primary_datagram_sends');
+export const C_SECONDARY_SENDS = at('secondary_datagram_sends');
+/** Of which not every datagram might leave, or for which there was no room: dropped whole. */
+export const C_SENDS_LOST = at('datagram_sends_lost');
 /** Verified, but nobody was at outdev: gone, as on a network without a cable. */
 export const C_WITHOUT_PEER = at('released_without_peer');
 /** Verified, but the peer at outdev reads too slowly. */

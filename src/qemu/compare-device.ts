@@ -185,7 +185,10 @@ export class CompareDevice {
     if (settings.qmp !== undefined) this.watch = new PrimaryWatch('primary', settings.qmp, this.gate, log);
     if (settings.notifyDev === undefined) return;
     this.notifyDev = this.socket('notify_dev', settings.notifyDev, C_NOTIFY_BAD, {
-      source: this.reader((buf, off, len, vnetBytes) => this.notify!.frame(buf, off + vnetBytes, len - vnetBytes)),
+      source: this.reader(
+        (buf, off, len, vnetBytes) => this.notify!.frame(buf, off + vnetBytes, len - vnetBytes),
+        true,
+      ),
       onOpen: () => {
         this.notify!.opened(this.clock());
         if (this.pending.awaited) this.askController();
@@ -279,8 +282,8 @@ export class CompareDevice {
     return this.notifyDev === undefined ? all : [...all, this.notifyDev];
   }
 
-  private reader(onFrame: FrameHandler): FrameReader {
-    return new FrameReader(this.settings.vnetHeaders, onFrame);
+  private reader(onFrame: FrameHandler, wordOptional = false): FrameReader {
+    return new FrameReader(this.settings.vnetHeaders, onFrame, wordOptional);
   }
 
   private socket(

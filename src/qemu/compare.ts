@@ -3,6 +3,7 @@
 //                   primary                          secondary
 //   IPv4, IPv6      the engine's verdict             the engine's
 //   fragments       are compared as the packet that they make, and leave as they came; parts of one that never gets whole do not leave
+//   UDP packed      (segmentation offload) is compared by datagram; a frame leaves whole when all of its datagrams may
 //   ARP, RARP       leaves                           dropped; an ARP request asks for a checkpoint (an address was lost), but for one after its
 //                                                    own address: a guest that QEMU has loaded says its address, at every checkpoint
 //   anything else   waits for the same frame of the secondary, by VLANs, MAC addresses and EtherType; so LLDP or STP of a guest
@@ -57,7 +58,9 @@ import {
 } from './compare-counters';
 import { type FrameSink, writeFrame } from './frame';
 import { fragmentZone, HeldFragments, mayBeFragment } from './held-fragments';
-import { clearOffloads, isPartial } from './vnet-offload';
+import { PackedFrames } from './packed-frames';
+import { ID_HEAD_SHIFT, ID_SIZE_MASK, ID_SLOT_SHIFT, SLOT_OF_SEND } from './packet-id';
+import { clearOffloads, isPartial, ONE_PACKET, packingOf, samePacking } from './vnet-offload';
 import { MAX_ZONE_TAGS, NO_ZONE, Zones } from './zones';
 
 export interface CompareOptions {
@@ -90,11 +93,6 @@ export interface OutputSink extends FrameSink {
   readonly connected: boolean;
 }
 
-/** What the engine gives back as a packet's id: size of the virtio-net header, of all headers before the packet, slot of its fragments. */
-const ID_SIZE_MASK = 0xff;
-const ID_HEAD_SHIFT = 8;
-const ID_SLOT_SHIFT = 16;
-
 const NO_ROOM = REASSEMBLY_COUNTER_NAMES.indexOf('no_room');
 
 export class FrameComparison {
@@ -108,6 +106,7 @@ export class FrameComparison {
   private readonly primaryFragments: Reassembler;
   private readonly secondaryFragments: Reassembler;
   private readonly held: HeldFragments;
+  private readonly packed: PackedFrames;
 
   constructor(
     options: CompareOptions,
@@ -122,13 +121,17 @@ export class FrameComparison {
     this.held = new HeldFragments(this.primaryFragments);
     const actions: PrimaryActions = {
       accept: (id, buf, off, len) => {
-        if (id >>> ID_SLOT_SHIFT !== 0) return this.leaveFragments(id);
+        const slot = id >>> ID_SLOT_SHIFT;
+        if (slot >= SLOT_OF_SEND) return this.packed.settle(slot & ~SLOT_OF_SEND, true);
+        if (slot !== 0) return this.leaveFragments(id);
         const head = (id >>> ID_HEAD_SHIFT) & ID_SIZE_MASK;
         this.write(id & ID_SIZE_MASK, buf, off - head, head + len);
       },
       acceptRewritten: (id, buf, off, len, partial) => this.leaveRewritten(id, buf, off, len, partial),
       drop: (id) => {
-        if (id >>> ID_SLOT_SHIFT !== 0) this.held.release(id >>> ID_SLOT_SHIFT);
+        const slot = id >>> ID_SLOT_SHIFT;
+        if (slot >= SLOT_OF_SEND) this.packed.settle(slot & ~SLOT_OF_SEND, false);
+        else if (slot !== 0) this.held.release(slot);
       },
       emit: (id, buf, off, len) => this.emit(id, buf, off, len),
       requestCheckpoint: onRequest,
@@ -142,6 +145,9 @@ export class FrameComparison {
         secondaryNumbers: 'translated',
       },
       actions,
+    );
+    this.packed = new PackedFrames(this.engine, counters, (vnetBytes, buf, off, len) =>
+      this.write(vnetBytes, buf, off, len),
     );
   }
 
@@ -160,6 +166,9 @@ export class FrameComparison {
     const head = network - off;
     const id = (head << ID_HEAD_SHIFT) | vnetBytes;
     if (this.isIp(buf, end)) {
+      const packing = packingOf(buf, off, vnetBytes, network);
+      if (packing !== ONE_PACKET && this.packed.primary(packing, buf, off, network, end, vnetBytes, zone, nowMs))
+        return;
       if (mayBeFragment(buf, network, end) && this.primaryFragment(buf, off, end, vnetBytes, zone, nowMs)) return;
       this.engine.primary(id, buf, network, end - network, isPartial(buf, off, vnetBytes), nowMs, head, zone);
     } else if (frame.type === ETH_P_ARP || frame.type === ETH_P_RARP) {
@@ -184,6 +193,8 @@ export class FrameComparison {
     }
     const { network } = frame;
     if (this.isIp(buf, end)) {
+      const packing = packingOf(buf, off, vnetBytes, network);
+      if (packing !== ONE_PACKET && this.packed.secondary(packing, buf, off, network, end, zone, nowMs)) return;
       if (mayBeFragment(buf, network, end) && this.secondaryFragment(buf, off, end, vnetBytes, zone, nowMs)) return;
       this.engine.secondary(buf, network, end - network, nowMs, zone);
     } else if (frame.type === ETH_P_ARP || frame.type === ETH_P_RARP) {
@@ -216,6 +227,7 @@ export class FrameComparison {
     const zone = this.takeApart(p, pOff + vnetBytes, end);
     if (zone < 0 || !this.isIp(p, end)) return PAIR_BOTH;
     const head = this.frame.network - pOff;
+    if (!samePacking(p, pOff, s, sOff, vnetBytes, this.frame.network)) return PAIR_BOTH;
     // Tags and type must be the same; MAC addresses are not compared.
     for (let i = vnetBytes + 2 * ETH_ALEN; i < head && i < differing; i++)
       if (p[pOff + i] !== s[sOff + i]) return PAIR_BOTH;
@@ -374,6 +386,11 @@ export class FrameComparison {
 
   private leaveRewritten(id: number, buf: Buffer, off: number, len: number, partial: boolean): void {
     const slot = id >>> ID_SLOT_SHIFT;
+    if (slot >= SLOT_OF_SEND) {
+      // The frame cannot follow a change of one of its datagrams.
+      this.packed.settle(slot & ~SLOT_OF_SEND, false);
+      return;
+    }
     if (slot !== 0) {
       this.rewriteFragments(id, buf, off, len);
       return;

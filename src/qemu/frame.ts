@@ -33,6 +33,8 @@ export class FrameReader implements FrameSource {
     private readonly vnetWord: boolean,
     /** A frame is buf[off, off+len), of which the first vnetBytes are a virtio-net header. Never of no bytes. */
     private readonly onFrame: FrameHandler,
+    /** Frames without the second word are taken, too, where what they begin with cannot be one: the texts of notify_dev. */
+    private readonly wordOptional = false,
   ) {
     this.wordBytes = vnetWord ? 8 : 4;
   }
@@ -52,12 +54,15 @@ export class FrameReader implements FrameSource {
         this.fault = `a frame of ${len} bytes, which is none between 1 and ${MAX_FRAME_BYTES}`;
         return BAD_FRAME;
       }
-      const off = at + wordBytes;
+      let off = at + wordBytes;
       if (to < off) break;
       let vnetBytes = 0;
       if (vnetWord) {
         vnetBytes = read32(buf, at + 4);
-        if (vnetBytes > MAX_VNET_BYTES || vnetBytes > len) {
+        if (vnetBytes > MAX_VNET_BYTES && this.wordOptional) {
+          vnetBytes = 0;
+          off = at + 4;
+        } else if (vnetBytes > MAX_VNET_BYTES || vnetBytes > len) {
           this.fault = `a virtio-net header of ${vnetBytes} bytes in a frame of ${len}: do both ends have the same vnet_hdr_support?`;
           return BAD_FRAME;
         }

@@ -1,5 +1,6 @@
 // notify_dev: how a comparison and the controller of its pair (libxl, or whoever takes a guest's checkpoints) speak. Frames of text
-// without a NUL. Those that come carry the second length word with vnet_hdr_support, those that go never do.
+// without a NUL. Those that come carry the second length word with vnet_hdr_support, or leave it out (no text looks like one); those
+// that go never do.
 //
 //   controller -> compare   COLO_USERSPACE_PROXY_INIT    hello
 //   compare -> controller   COLO_COMPARE_GET_XEN_INIT    the answer; libxl waits 500 ms for it

@@ -1,13 +1,65 @@
 // What a virtio-net header (virtio 1.2, 5.1.6; linux/virtio_net.h) says of the frame behind it, as far as the comparison has to
 // know or to mend it. All headers begin alike; what follows the first ten bytes says nothing of checksum or segmentation.
 
+import { IPPROTO_TCP } from '../packet/view';
+
 const NEEDS_CSUM = 1; // VIRTIO_NET_HDR_F_NEEDS_CSUM
+const GSO_TCPV4 = 1; // VIRTIO_NET_HDR_GSO_TCPV4
+const GSO_UDP = 3; // VIRTIO_NET_HDR_GSO_UDP: one datagram, to be sent in fragments
+const GSO_TCPV6 = 4; // VIRTIO_NET_HDR_GSO_TCPV6
+const GSO_UDP_L4 = 5; // VIRTIO_NET_HDR_GSO_UDP_L4
+const GSO_ECN = 0x80; // VIRTIO_NET_HDR_GSO_ECN
 /** flags, gso_type, hdr_len, gso_size, csum_start, csum_offset */
 const OFFLOAD_BYTES = 10;
 
 /** Does the transport checksum hold the pseudo-header's sum only? */
 export function isPartial(buf: Uint8Array, off: number, vnetBytes: number): boolean {
   return vnetBytes >= OFFLOAD_BYTES && (buf[off]! & NEEDS_CSUM) !== 0;
+}
+
+/** packingOf(): the frame is one packet, or segments of one stream. */
+export const ONE_PACKET = 0;
+/** packingOf(): it is to be cut, if it is longer than so many bytes (the lower half of the number), in a way that is not known here. */
+export const PACKED_UNKNOWN = 0x10000;
+
+/**
+ * How the host is to cut the frame whose IP packet is at `network`: ONE_PACKET, or into datagrams of so many bytes of payload
+ * (gso_size), or PACKED_UNKNOWN with that size.
+ */
+export function packingOf(buf: Uint8Array, off: number, vnetBytes: number, network: number): number {
+  if (vnetBytes < OFFLOAD_BYTES) return ONE_PACKET;
+  const bytes = buf[off + 4]! | (buf[off + 5]! << 8);
+  switch (buf[off + 1]! & ~GSO_ECN) {
+    case 0:
+    case GSO_UDP:
+      return ONE_PACKET;
+    case GSO_TCPV4:
+    case GSO_TCPV6:
+      return saysTcp(buf, network) ? ONE_PACKET : PACKED_UNKNOWN | bytes;
+    case GSO_UDP_L4:
+      return bytes === 0 ? PACKED_UNKNOWN : bytes;
+    default:
+      return PACKED_UNKNOWN | bytes;
+  }
+}
+
+/** Are two frames with the same bytes the same packets? Their virtio-net headers are of the same size. */
+export function samePacking(
+  p: Uint8Array,
+  pOff: number,
+  s: Uint8Array,
+  sOff: number,
+  vnetBytes: number,
+  network: number,
+): boolean {
+  if (vnetBytes < OFFLOAD_BYTES || (p[pOff + 1] === 0 && s[sOff + 1] === 0)) return true;
+  const mine = packingOf(p, pOff, vnetBytes, network);
+  return mine < PACKED_UNKNOWN && mine === packingOf(s, sOff, vnetBytes, sOff + network - pOff);
+}
+
+/** Behind IPv6's extension headers it is not looked for: no host segments TCP there. */
+function saysTcp(buf: Uint8Array, network: number): boolean {
+  return (buf[network]! >>> 4 === 4 ? buf[network + 9] : buf[network + 6]) === IPPROTO_TCP;
 }
 
 /** The frame behind has a whole checksum now and is one packet: nothing is left to be done for it. */

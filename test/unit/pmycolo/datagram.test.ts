@@ -119,7 +119,7 @@ describe('a packet of which not all is known', () => {
   const opaque = (h: PrimaryHarness, packet: Buffer, seen: number): number => {
     const id = h.sent.size + 1000;
     h.sent.set(id, packet.subarray(0, seen));
-    h.engine.primaryOpaque(id, Buffer.from(packet.subarray(0, seen)), 0, seen, packet.length, h.now);
+    h.engine.primaryOpaque(id, Buffer.from(packet.subarray(0, seen)), 0, seen, packet.length, false, h.now);
     return id;
   };
 
@@ -127,7 +127,7 @@ describe('a packet of which not all is known', () => {
     for (const family of [4, 6] as const) {
       const h = new PrimaryHarness({ limits: { maxHeldBytes: 1 << 18 } });
       const packet = buildUdp({ family, payload: Buffer.alloc(65_507 - (family === 6 ? 20 : 0), 'x') });
-      h.engine.secondaryOpaque(65_531);
+      h.engine.secondaryOpaque(packet.subarray(0, 65_531), 0, 65_531, packet.length, h.now);
       const ids = [opaque(h, packet, 65_531), opaque(h, packet, 65_531)];
       expect(ids.map((id) => h.state(id))).toEqual(['held', 'held']);
       expect(h.requests).toEqual(['not_comparable']);

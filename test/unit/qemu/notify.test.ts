@@ -15,8 +15,10 @@ class Line {
       onCheckpoint: () => this.heard.push('checkpoint'),
       onUnknown: (text) => this.heard.push(`unknown ${text}`),
     });
-    this.reader = new FrameReader(vnetWord, (buf, off, len, vnetBytes) =>
-      this.protocol.frame(buf, off + vnetBytes, len - vnetBytes),
+    this.reader = new FrameReader(
+      vnetWord,
+      (buf, off, len, vnetBytes) => this.protocol.frame(buf, off + vnetBytes, len - vnetBytes),
+      true,
     );
   }
 
@@ -53,6 +55,12 @@ test('with vnet_hdr_support what comes has a second word, what goes has none', (
   line.say('\0\0\0\x19\0\0\0\0COLO_USERSPACE_PROXY_INIT\0\0\0\x0f\0\0\0\0COLO_CHECKPOINT');
   expect(line.heard).toEqual(['init', 'checkpoint']);
   expect(line.said()).toBe('\0\0\0\x19COLO_COMPARE_GET_XEN_INIT');
+});
+
+test('a controller that does not know of the second word is understood', () => {
+  const line = new Line(true);
+  line.say('\0\0\0\x19COLO_USERSPACE_PROXY_INIT\0\0\0\x0fCOLO_CHECKPOINT\0\0\0\x0f\0\0\0\0COLO_CHECKPOINT');
+  expect(line.heard).toEqual(['init', 'checkpoint', 'checkpoint']);
 });
 
 test.each([

@@ -10,7 +10,8 @@ import { Counters } from '../core/counters';
 import { invariant } from '../core/errors';
 import { Datagram, DatagramIndex, Fragment, State } from './datagram';
 import { FRAGMENT_HEADER_BYTES, FragmentFields, mendIpv4Header, mendIpv6Header, readFragment } from './fragment';
-import type { PacketView } from './view';
+import { PARSE_OK, parseIp } from './parse';
+import { PacketView } from './view';
 
 export { Datagram, Fragment } from './datagram';
 
@@ -98,6 +99,7 @@ export class Reassembler {
   private readonly pool: BuddyPool;
   private readonly index: DatagramIndex;
   private readonly fields = new FragmentFields();
+  private readonly view = new PacketView();
   /** Incomplete and discarded ones, by age. */
   private oldest: Datagram | undefined;
   private newest: Datagram | undefined;
@@ -155,6 +157,20 @@ export class Reassembler {
       this.forget(d);
     }
     return lost;
+  }
+
+  /** Has the incomplete datagrams that `other` has, in the place of its own; their lifetime begins anew. */
+  adopt(other: Reassembler, nowMs: number): void {
+    for (let d = this.oldest; d !== undefined; d = this.oldest) this.forget(d);
+    const { view } = this;
+    for (let d = other.oldest; d !== undefined; d = d.newer) {
+      for (let f = d.fragments; f !== undefined; f = f.next) {
+        const end = f.frameOffset + f.frameBytes;
+        const parsed = parseIp(view, other.data, f.ipOffset, end - f.ipOffset);
+        invariant(parsed === PARSE_OK && view.fragment, 'what was kept as a fragment is one');
+        this.add(view, f.frameOffset, end, d.key[0]!, nowMs);
+      }
+    }
   }
 
   /** A complete datagram and its fragments are done with. */

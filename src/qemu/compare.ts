@@ -258,6 +258,8 @@ export class FrameComparison {
   /** Both guests are stopped and equal, and all that they had said before was handed in. */
   checkpoint(nowMs: number): void {
     this.engine.checkpoint(nowMs);
+    // The secondary is the primary's copy: it goes on with the datagrams that the primary has begun, under their identifications.
+    this.secondaryFragments.adopt(this.primaryFragments, nowMs);
   }
 
   /** The primary goes on without a secondary: what is held leaves, and from now on everything, uncompared. */

@@ -178,3 +178,27 @@ test('in any order, cut anywhere, mixed with others: all leave, each datagram wh
     { numRuns: Number(process.env.COLO_RUNS ?? 300) },
   );
 });
+
+describe.each([4, 6] as const)('IPv%d, a checkpoint between two fragments', (family) => {
+  test('the datagram leaves whole, when the secondary has said the rest of it', () => {
+    const [a, b, c] = fragments(udp(text, family), [3, 9], 7);
+    const [x] = fragments(udp('what the secondary had begun before the checkpoint'.repeat(3), family), [3], 99);
+    const h = new FrameHarness().p(a!).p(b!).s(x!);
+    expect(h.checkpoint().left()).toEqual([]);
+    // Both guests go on where the primary stood, with its identification.
+    h.p(c!);
+    expect(h.left()).toEqual([]);
+    h.s(c!);
+    expect(h.left()).toEqual([a, b, c]);
+    expect(h.tick(60_000).requests).toEqual([]);
+  });
+
+  test('a rest that differs keeps all of it', () => {
+    const [a, b] = fragments(udp(text, family), [6]);
+    const [, y] = fragments(udp(`${text.slice(0, -1)}!`, family), [6]);
+    const h = new FrameHarness().p(a!).checkpoint().p(b!).s(y!);
+    expect(h.left()).toEqual([]);
+    expect(h.requests).toEqual(['payload']);
+    expect(h.checkpoint().left()).toEqual([a, b]);
+  });
+});

@@ -157,8 +157,8 @@ function secondaryPlan(node: RuleNode): NodePlan {
   const comment = commentOf(node.index);
   const mark = ['-m', 'comment', '--comment', comment];
   const fromGuest = ['-m', 'physdev', '--physdev-in', node.guestPort, ...mark];
-  // Whatever the bridge and the port it comes from, so it holds after a failover, too. A flooded packet is many copies of
-  // one that conntrack does not know yet, and the kernel drops such a one rather than queue it; none is for the guest alone.
+  // Whatever the bridge and the port it comes from, so it holds after a failover, too. Of a flooded packet there are many copies, none
+  // for the guest alone; the kernel drops them rather than queue them while conntrack does not know the connection.
   const toGuest = [
     '-m',
     'physdev',
@@ -180,11 +180,23 @@ function secondaryPlan(node: RuleNode): NodePlan {
       // Brings conntrack, and with it reassembly, to the namespace.
       { table: 'raw', chain: 'PREROUTING', words: [...fromGuest, '-j', 'CT'] },
       { table: 'mangle', chain: 'PREROUTING', words: [...fromGuest, ...queue(node.guestQueue, node.queueBypass)] },
+      // What begins a connection needs no translation: from the outer bridge it passes as it is until conntrack knows it.
+      ...[
+        ['-p', 'udp'],
+        ['-p', 'tcp', '--syn'],
+      ].map((match) => ({
+        table: 'mangle' as const,
+        chain: 'FORWARD' as const,
+        words: [...match, ...NEW, '-m', 'physdev', '!', '--physdev-in', node.forwardPort, ...toGuest, '-j', 'ACCEPT'],
+      })),
       { table: 'mangle', chain: 'FORWARD', words: [...toGuest, ...queue(node.forwardQueue, node.queueBypass)] },
     ],
     nft: [],
   };
 }
+
+/** Conntrack has not seen its like leave this host: until then copies share what it knows of them. */
+const NEW = ['-m', 'conntrack', '!', '--ctstatus', 'CONFIRMED'];
 
 /** Behind all extension headers, for IPv6. */
 const UDP = ['-p', 'udp'];

@@ -90,6 +90,12 @@ export const ANSWER_SEARCH_LIMIT = 32;
 /** An answer waits so long for the other guest's, if the compare timeout is no shorter: long for a guest, and peers give up then, too. */
 export const ANSWER_GRACE_MS = 2000;
 
+/** A larger datagram has come in fragments, on links of the usual MTU. */
+export const LARGEST_UNDIVIDED_BYTES = 1500;
+
+/** What a checkpoint may have divided waits so long for the SVM: many times what a guest lags after it resumes. */
+export const DIVIDED_GRACE_MS = 500;
+
 /** Datagrams in one frame for a host to cut; Linux makes at most 128 (UDP_MAX_SEGMENTS). */
 export const MAX_DATAGRAMS_PER_SEND = 1024;
 

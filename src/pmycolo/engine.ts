@@ -9,7 +9,7 @@
 //
 // The request itself goes out when the PVM has run for a while since the last checkpoint (request-pace); the pause begins at once.
 
-import { CHECKPOINT_CAUSES, CheckpointCause, DIVERGED, EXHAUSTED, type Outcome } from '../compare/outcome';
+import { CHECKPOINT_CAUSES, CheckpointCause, DIVERGED, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';
 import { R_COPY, R_COPY_BYTES } from '../compare/packet-log';
 import {
   X_FLAGS,
@@ -31,7 +31,7 @@ import { type FrameView, viewLinkFrame } from '../packet/ethernet';
 import { isIcmpAnswer } from '../packet/icmp-answer';
 import { isInfrastructure, isNeighbourRequest } from '../packet/infrastructure';
 import { PARSE_OK, parseIp } from '../packet/parse';
-import { IPPROTO_TCP, PacketView } from '../packet/view';
+import { IPPROTO_TCP, IPPROTO_UDP, PacketView } from '../packet/view';
 import { AheadList } from './ahead-list';
 import { AnswerIntake } from './answer-intake';
 import { type BypassRule, bypasses } from './bypass';
@@ -60,6 +60,7 @@ import {
   type PrimaryCounters,
 } from './counters';
 import { DatagramIntake } from './datagram-intake';
+import { DividedDatagram } from './divided-datagram';
 import { Eviction } from './eviction';
 import { Expiry } from './expiry';
 import {
@@ -113,6 +114,7 @@ export class PrimaryEngine {
   private readonly tcp: TcpIntake;
   private readonly datagrams: DatagramIntake;
   private readonly answers: AnswerIntake;
+  private readonly divided: DividedDatagram;
   private readonly matchesAnswers: boolean;
   private readonly pairs: PairIntake;
   private readonly ahead: AheadList;
@@ -152,6 +154,7 @@ export class PrimaryEngine {
     const eviction = new Eviction(this.x, this.expiry);
     this.x.makeRoom = () => eviction.makeRoom();
     this.datagrams = new DatagramIntake(this.x, this.expiry);
+    this.divided = new DividedDatagram(this.x);
     this.matchesAnswers = config.icmpAnswers !== 'ordered';
     const graceMs = Math.min(ANSWER_GRACE_MS, this.compareTimeoutMs);
     this.answers = new AnswerIntake(this.x, config.seed ?? [0, 0], limits.maxHeldBytes, graceMs);
@@ -214,6 +217,7 @@ export class PrimaryEngine {
       outcome = this.answers.primary(id, v, buf, partialChecksum, comparing, nowMs);
     } else {
       outcome = this.datagrams.primary(id, v, buf, partialChecksum, comparing, nowMs);
+      if (v.protocol === IPPROTO_UDP) this.divided.note(id, v, outcome === WAIT, nowMs);
     }
     if (comparing) this.conclude(outcome, nowMs);
   }
@@ -501,6 +505,10 @@ export class PrimaryEngine {
     this.answers.tick(nowMs);
     if (nowMs < this.pace.opensMs) return;
     const { holds } = this.x;
+    if (this.divided.overdue(nowMs)) {
+      this.request(CheckpointCause.TIMEOUT_PRIMARY_HELD, true);
+      return;
+    }
     const oldest = holds.awaiting;
     if (oldest !== 0) {
       const since = holds.words[holds.index(oldest) + H_TIME]!;
@@ -669,6 +677,7 @@ export class PrimaryEngine {
     this.ahead.clear();
     this.x.prefixes.clear();
     this.answers.newEpoch();
+    this.divided.newEpoch();
     this.paused = false;
     this.requested = false;
     this.delayed = undefined;

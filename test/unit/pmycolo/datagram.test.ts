@@ -214,3 +214,32 @@ describe('a bypass rule takes out what it says, and no more', () => {
     expect([c.primary_bypassed, c.secondary_bypassed]).toEqual(taken ? [1, 1] : [0, 0]);
   });
 });
+
+describe("a large datagram that is the PVM's first after a checkpoint may have been divided by it", () => {
+  const large = buildUdp({ payload: Buffer.alloc(4000, 'x') });
+  const after = (...packets: Buffer[]): PrimaryHarness => {
+    const h = new PrimaryHarness();
+    h.engine.checkpoint(h.now);
+    for (const packet of packets) h.p(packet);
+    return h;
+  };
+
+  test('it asks soon, when the SVM does not say the same', () => {
+    const h = after(large);
+    h.engine.tick(h.now + 499);
+    expect(h.requests).toEqual([]);
+    h.engine.tick(h.now + 500);
+    expect(h.requests).toEqual(['timeout_secondary_silent']);
+  });
+
+  test.each<[string, PrimaryHarness]>([
+    ['one that the SVM has said', ((h) => (h.s(large), h))(after(large))],
+    ['one that is not the first', after(buildUdp({ payload: 'x' }), large)],
+    ['one that is not large', after(buildUdp({ payload: 'x' }))],
+    ['one before any checkpoint', ((h) => (h.p(large), h))(new PrimaryHarness())],
+    ['one whose place another has taken', ((h) => (h.s(large), h.p(buildUdp({ payload: 'y' })), h))(after(large))],
+  ])('%s does not', (_what, h) => {
+    h.engine.tick(h.now + 2999);
+    expect(h.requests).toEqual([]);
+  });
+});

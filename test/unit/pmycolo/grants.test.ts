@@ -81,6 +81,32 @@ describe('a reset of the SVM', () => {
   });
 });
 
+test('what a probe has said does not count as told: a peer takes no acknowledgement from it', () => {
+  const t = new Pair();
+  t.p(0, { payload: 'data' });
+  t.s(0, { ack: ACK + 100 });
+  t.p(0, { payload: 'data', ack: ACK + 200 });
+  expect(t.h.probes.map(ackOf)).toEqual([ACK + 100]);
+  const waits = t.p(4, { ack: ACK + 200 });
+  const again = t.p(4, { ack: ACK + 200 });
+  expect([t.h.state(waits), t.h.state(again)]).toEqual(['held', 'rewrite']);
+  expect(ackOf(t.h.left(again)!)).toBe(ACK + 100);
+});
+
+test('a window that would be clamped to nothing waits', () => {
+  const t = new Pair();
+  t.both(0, { ack: ACK + 500 * (1 << SCALE), window: 500, payload: 'x' });
+  t.s(1, { ack: ACK + 500 * (1 << SCALE), window: 0 });
+  const shut = t.p(1, { ack: ACK + 500 * (1 << SCALE), window: 0 });
+  expect(t.h.state(shut)).toBe('accept');
+  const fresh = new Pair(0);
+  fresh.s(0, { ack: ACK, window: 0 });
+  const open = fresh.p(0, { ack: ACK, window: 9 });
+  expect(fresh.h.state(open)).toBe('held');
+  fresh.s(0, { ack: ACK, window: 9 });
+  expect(fresh.h.state(open)).toBe('accept');
+});
+
 describe('the SVM has begun a new connection on the tuple', () => {
   test("the PVM's acknowledgements in the old one wait", () => {
     const t = new Pair();

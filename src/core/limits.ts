@@ -75,6 +75,9 @@ export const MAX_LINK_HEADS = 1 << 16;
 /** Those in use that are passed in the search for one that is not, so that one SYN costs a bounded time. */
 export const LINK_HEAD_SEARCH_LIMIT = 64;
 
+/** More than this of one packet is a bulk transfer's, PSH or not: more of the SVM's is on its way, and acknowledgements of what has left. */
+export const PREFIX_AT_ONCE_BYTES = 8192;
+
 /** An SVM that has not said PSH and no more for so long waits all the same; within it, at a gigabit, 250 kB more would have come. */
 export const PREFIX_PATIENCE_MS = 2;
 

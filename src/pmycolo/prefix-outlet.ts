@@ -22,7 +22,7 @@ import {
 } from '../conntrack/colo-extension';
 import { read32, write16, write32 } from '../core/big-endian';
 import { copyBytes } from '../core/bytes';
-import { MAX_PREFIX_FLOWS, MAX_PROBE_SOURCE_BYTES, PREFIX_PACKET_BYTES, PREFIX_PATIENCE_MS } from '../core/limits';
+import { MAX_PREFIX_FLOWS, MAX_PROBE_SOURCE_BYTES, PREFIX_AT_ONCE_BYTES, PREFIX_PACKET_BYTES, PREFIX_PATIENCE_MS } from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
 import { ipv4HeaderChecksum, transportChecksum } from '../packet/checksum';
 import { IPPROTO_TCP, PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_URG } from '../packet/view';
@@ -92,7 +92,8 @@ export class PrefixOutlet {
     let soonest = Number.POSITIVE_INFINITY;
     for (let i = 0; i < this.count; i++) {
       const flow = noted[i]!;
-      if (x.isStale(flow) || this.bytesToSend(flow) <= 0) {
+      const bytes = x.isStale(flow) ? 0 : this.bytesToSend(flow);
+      if (bytes <= 0) {
         this.forget(flow);
         continue;
       }
@@ -101,7 +102,7 @@ export class PrefixOutlet {
         progress[i] = verified;
         since[i] = nowMs;
       }
-      const waits = (w[flow + X_FLAGS]! & XF_SECONDARY_PUSHED) !== 0;
+      const waits = bytes <= PREFIX_AT_ONCE_BYTES && (w[flow + X_FLAGS]! & XF_SECONDARY_PUSHED) !== 0;
       if (waits || nowMs - since[i]! >= PREFIX_PATIENCE_MS) {
         this.sendOf(flow, echoes[i]!);
         this.forget(flow);

@@ -239,6 +239,15 @@ test('a packet for hardware to segment leaves in pieces that every path takes', 
   expect(next).toBe(4000);
 });
 
+test('so much that it is a bulk transfer waits for more of the SVM, whatever it pushed', () => {
+  const { p, s, copies } = open();
+  const payload = 'x'.repeat(20_000);
+  p(0, { payload }, true);
+  s(0, { payload: payload.slice(0, 12_000) });
+  expect(copies()).toEqual([]);
+  expect(copies(PREFIX_PATIENCE_MS).reduce((sum, { text: piece }) => sum + piece.length, 0)).toBe(12_000);
+});
+
 test('what cannot be sent stays held, and is tried again with the next', () => {
   const { h, p, s, text } = open();
   p(0, { payload: 'abcdef' });

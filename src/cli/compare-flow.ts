@@ -8,6 +8,7 @@ import { formatSynOptions } from '../compare/tcp-syn';
 import {
   X_BASE,
   X_FLAGS,
+  X_ODD,
   X_HELD_HEAD,
   X_PRIMARY_FIN,
   X_PRIMARY_HEAD,
@@ -25,9 +26,11 @@ import {
   XF_SECONDARY_FIN,
   XF_SECONDARY_RST,
   XF_SECONDARY_SYN,
+  XO_SECONDARY_OFFER,
 } from '../conntrack/colo-extension';
 import { FLOW_META } from '../conntrack/flow-table';
 import { seqDiff } from '../core/seq32';
+import { hasExtensionHeaders, viewWhole } from '../packet/ip-canon';
 import { parseIp } from '../packet/parse';
 import { IPPROTO_TCP, PacketView, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
 import { PrimaryEngine } from '../pmycolo/engine';
@@ -168,6 +171,7 @@ export class FlowComparison {
     const secondaryAhead = tcp
       ? stream.secondaryAhead(flow) ||
         (flags & XF_SECONDARY_SYN) !== 0 ||
+        (w[flow + X_ODD]! & XO_SECONDARY_OFFER) !== 0 ||
         (flags & (XF_PRIMARY_FIN | XF_SECONDARY_FIN)) === XF_SECONDARY_FIN ||
         (flags & (XF_PRIMARY_RST | XF_SECONDARY_RST)) === XF_SECONDARY_RST
       : w[flow + X_SECONDARY_HEAD] !== 0;
@@ -175,7 +179,7 @@ export class FlowComparison {
     const finding = this.found(held !== 0 ? 'secondary_silent' : 'primary_silent');
     if (held !== 0) this.describeHeld(finding, flow, log.recordIndex(holds.words[holds.index(held) + H_RECORD]!), tcp);
     if (w[flow + X_SECONDARY_HEAD] !== 0) this.describePending(finding, flow, SECONDARY, tcp);
-    else if (held === 0) finding.detail = secondaryRest(flags);
+    else if (held === 0) finding.detail = secondaryRest(flags, w[flow + X_ODD]!);
     if (tcp && (flags & XF_MATCHED) === 0 && held !== 0 && (flags & XF_SECONDARY_SYN) !== 0) {
       finding.detail = 'the connections do not belong together';
     }
@@ -243,6 +247,7 @@ export class FlowComparison {
   private begins(side: Side, buf: Buffer, off: number, bytes: number): boolean {
     const v = this.view;
     parseIp(v, buf, off, bytes);
+    if (hasExtensionHeaders(v)) viewWhole(v);
     if (v.protocol !== IPPROTO_TCP || (v.flags & TCP_SYN) === 0 || this.isn[side] === v.seq) return false;
     this.isn[side] = v.seq;
     this.begun[side]!++;
@@ -282,6 +287,7 @@ export class FlowComparison {
     this.numbers[side] = number;
     const v = this.view;
     parseIp(v, buf, off, bytes);
+    if (hasExtensionHeaders(v)) viewWhole(v);
     if (v.protocol !== IPPROTO_TCP) {
       if (side === PRIMARY) this.datagrams.set(number, v.end - comparedFrom(v));
     } else if (side === SECONDARY && this.translated && (v.flags & TCP_SYN) !== 0 && this.isn[PRIMARY] !== -1) {
@@ -337,6 +343,7 @@ export class FlowComparison {
       finding.detail = `primary: ${d.position + d.primaryBytes} bytes; secondary: ${d.position + d.secondaryBytes} bytes`;
     }
     if (cause === Cause.FIN) finding.detail = this.describeEnds(d.flow);
+    if (cause === Cause.URGENT) finding.detail = 'the two mark other bytes as urgent, or one marks none';
     if (cause === Cause.RST) finding.detail = 'one side breaks the connection off';
   }
 
@@ -412,7 +419,8 @@ export class FlowComparison {
   }
 }
 
-function secondaryRest(flags: number): string {
+function secondaryRest(flags: number, odd: number): string {
+  if ((odd & XO_SECONDARY_OFFER) !== 0) return 'only the secondary repeats its SYN with other options';
   if ((flags & XF_SECONDARY_SYN) !== 0) return 'only the secondary sends its SYN';
   return `only the secondary sends ${(flags & XF_SECONDARY_RST) !== 0 && (flags & XF_PRIMARY_RST) === 0 ? 'a RST' : 'a FIN'}`;
 }

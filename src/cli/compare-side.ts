@@ -3,6 +3,7 @@
 import { readCapture } from '../io/pcap';
 import { LINK_ARP, LINK_NAMES, LINK_UNKNOWN, networkOffset, senderOf } from '../io/pcap-link';
 import { isInfrastructure } from '../packet/infrastructure';
+import { hasExtensionHeaders, viewWhole } from '../packet/ip-canon';
 import { PARSE_EXTENSION, PARSE_IP_LENGTH, PARSE_NAMES, PARSE_OK, PARSE_TRANSPORT, parseIp } from '../packet/parse';
 import { REASSEMBLY_COMPLETE, Reassembler } from '../packet/reassembly';
 import { IPPROTO_TCP, IPPROTO_UDP, PacketView } from '../packet/view';
@@ -119,11 +120,13 @@ export function* ipPackets(path: string, skipped: Skipped): Generator<SidePacket
       loose.set(owner, waiting - whole.fragmentCount);
       packet.buf = reassembler.data;
       const at = whole.offset + whole.headBytes;
-      if (parseIp(view, packet.buf, at, whole.bytes - whole.headBytes) === PARSE_OK) yield packet;
-      else skipped.add('fragment', owner, whole.fragmentCount);
+      if (parseIp(view, packet.buf, at, whole.bytes - whole.headBytes) === PARSE_OK) {
+        viewAsCompared(view);
+        yield packet;
+      } else skipped.add('fragment', owner, whole.fragmentCount);
       reassembler.free(whole);
       continue;
-    }
+    } else viewAsCompared(view);
     yield packet;
   }
   for (const [owner, fragments] of loose) if (fragments > 0) skipped.add('fragment', owner, fragments);
@@ -143,6 +146,11 @@ function restoreLength(data: Buffer, off: number, bytes: number): void {
     // A jumbogram (RFC 2675) has a hop-by-hop header first.
     if (data.readUInt16BE(off + 4) === 0 && data[off + 6] === IPPROTO_TCP) data.writeUInt16BE(bytes - 40, off + 4);
   }
+}
+
+/** As the engine looks at it. */
+function viewAsCompared(view: PacketView): void {
+  if (hasExtensionHeaders(view) && !isInfrastructure(view)) viewWhole(view);
 }
 
 /** Why the packet takes no part in the comparison, or undefined. */

@@ -17,6 +17,7 @@ export const CheckpointCause = {
   FIN: 'fin',
   RST: 'rst',
   SYN_OPTIONS: 'syn_options',
+  URGENT: 'urgent',
   RETRANSMISSION: 'retransmission',
   TIMEOUT_PRIMARY_HELD: 'timeout_secondary_silent',
   TIMEOUT_SECONDARY_AHEAD: 'timeout_primary_silent',

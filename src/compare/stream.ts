@@ -279,6 +279,14 @@ export class StreamComparator {
     return false;
   }
 
+  /** Behind the last byte that the SVM has said; where nothing waits, behind what is verified. */
+  secondaryEnd(flow: number): number {
+    const tail = this.flows.words[flow + X_SECONDARY_TAIL]!;
+    if (tail === 0) return this.flows.words[flow + X_VERIFIED]!;
+    const r = this.log.recordIndex(tail);
+    return seqAdd(this.log.words[r + R_SEQ]!, this.log.words[r + R_BYTES]!);
+  }
+
   /** Is there something of the SVM that the PVM has not said? */
   secondaryAhead(flow: number): boolean {
     const tail = this.flows.words[flow + X_SECONDARY_TAIL]!;
@@ -716,14 +724,7 @@ export class StreamComparator {
   }
 
   /** Checks [seq, seq+bytes), all below X_VERIFIED, against what was verified. */
-  private checkHistory(
-    flow: number,
-    seq: number,
-    buf: Buffer,
-    off: number,
-    bytes: number,
-    secondary = false,
-  ): number {
+  private checkHistory(flow: number, seq: number, buf: Buffer, off: number, bytes: number, secondary = false): number {
     const w = this.flows.words;
     const lw = this.log.words;
     let end = seqAdd(seq, bytes);

@@ -1,14 +1,18 @@
 // TCP: two connections that must say the same. Payload goes to the stream comparator; this file matches the SYNs (and so
 // the two numberings), and compares where the streams end (FIN) or break (RST). Not compared: IP header, checksums,
-// timestamps, window, PSH/URG/ECN, and the acknowledgement, which the release lowers to what both sides have given.
+// timestamps, window, PSH and ECN, and the acknowledgement, which the release lowers to what both sides have given.
 
 import {
+  LAST_KNOWN,
   X_BASE,
   X_DELTA,
   X_FLAGS,
   X_GAP,
   X_GAP_END,
   X_HISTORY,
+  X_LAST_BYTE,
+  X_LAST_END,
+  X_ODD,
   X_PRIMARY_ACK,
   X_PRIMARY_FIN,
   X_PRIMARY_ISN,
@@ -17,6 +21,7 @@ import {
   X_PRIMARY_SYN_ACK,
   X_PRIMARY_SYN_OPTIONS,
   X_PRIMARY_SYN_WINDOW,
+  X_PRIMARY_URGENT,
   X_PRIMARY_WINDOW,
   X_RELEASED_ACK,
   X_RELEASED_EDGE,
@@ -28,6 +33,7 @@ import {
   X_SECONDARY_SYN_ACK,
   X_SECONDARY_SYN_OPTIONS,
   X_SECONDARY_SYN_WINDOW,
+  X_SECONDARY_URGENT,
   X_SECONDARY_WINDOW,
   X_VERIFIED,
   XF_AHEAD,
@@ -36,6 +42,7 @@ import {
   XF_HALF_OPEN,
   XF_MATCHED,
   XF_MIDSTREAM,
+  XF_ODD,
   XF_PRIMARY_ACK,
   XF_PRIMARY_FIN,
   XF_PRIMARY_ISN,
@@ -53,16 +60,22 @@ import {
   XF_SECONDARY_SYN,
   XF_TSVAL,
   XF_UNKNOWN,
+  XO_PRIMARY_OFFER,
+  XO_PRIMARY_URGENT,
+  XO_SECONDARY_OFFER,
+  XO_SECONDARY_URGENT,
 } from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
 import { MAX_POSITION_SPAN, MAX_SEGMENT_AHEAD } from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
-import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
+import { type PacketView, TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, TCP_URG } from '../packet/view';
 import { CheckpointCause, DIVERGED, type Difference, EQUAL, type Outcome, WAIT } from './outcome';
 import type { StreamComparator } from './stream';
 import { sameSynOffer, synHasAck, synWindowScale } from './tcp-syn';
+import { UrgentMarks } from './urgent';
 
 const XF_PRIMARY_SIDE = XF_PRIMARY_ISN | XF_PRIMARY_FIN | XF_PRIMARY_RST | XF_PRIMARY_REFUSED;
+const XO_OFFERS = XO_PRIMARY_OFFER | XO_SECONDARY_OFFER;
 const SCALE_BITS = 15 << XF_SCALE_SHIFT;
 const MAX_WINDOW_FIELD = 0xffff;
 /** Stands beside the TCP flags of a RST that refuses a SYN: it has no number of its own, and the peer's SYN is all that it acknowledges. */
@@ -76,13 +89,17 @@ export function hasPeersNumber(tcpFlags: number): boolean {
 }
 
 export class TcpComparator {
+  private readonly urgent: UrgentMarks;
+
   constructor(
     private readonly flows: FlowTable,
     readonly stream: StreamComparator,
     private readonly difference: Difference,
     /** Somebody on the way translates the SVM's numbers into the PVM's, but for those of its SYNs. */
     private readonly translated: boolean,
-  ) {}
+  ) {
+    this.urgent = new UrgentMarks(flows, stream, difference);
+  }
 
   /** A connection first seen without SYN: its numbers are the same on both sides, differ by a remembered delta, or are not known (negative). */
   adopt(flow: number, delta: number): void {
@@ -115,6 +132,8 @@ export class TcpComparator {
   resetPrimary(flow: number): void {
     const w = this.flows.words;
     this.stream.dropPrimaryList(flow);
+    w[flow + X_LAST_BYTE] = 0;
+    w[flow + X_ODD] = 0;
     const flags = w[flow + X_FLAGS]!;
     let kept = XF_AHEAD;
     if ((flags & XF_SECONDARY_SYN) !== 0) kept |= XF_SECONDARY_SYN | XF_SECONDARY_ISN | XF_SECONDARY_ACK;
@@ -138,6 +157,7 @@ export class TcpComparator {
         XF_SECONDARY_ISN |
         XF_SECONDARY_SYN
       );
+    this.setOdd(flow, w[flow + X_ODD]! & XO_PRIMARY_URGENT);
   }
 
   /**
@@ -147,8 +167,7 @@ export class TcpComparator {
   align(flow: number): void {
     const w = this.flows.words;
     const old = w[flow + X_FLAGS]!;
-    let flags =
-      (old & (XF_BASED | XF_MIDSTREAM | XF_PRIMARY_SIDE | XF_SCALE | XF_TSVAL | SCALE_BITS)) | XF_MATCHED;
+    let flags = (old & (XF_BASED | XF_MIDSTREAM | XF_PRIMARY_SIDE | XF_SCALE | XF_TSVAL | SCALE_BITS)) | XF_MATCHED;
     if ((old & XF_PRIMARY_ISN) !== 0) {
       flags |= XF_SECONDARY_ISN;
       w[flow + X_SECONDARY_ISN] = w[flow + X_PRIMARY_ISN]!;
@@ -170,6 +189,8 @@ export class TcpComparator {
       w[flow + X_RELEASED_ACK] = w[flow + X_PRIMARY_ACK]!;
       w[flow + X_RELEASED_EDGE] = seqAdd(w[flow + X_PRIMARY_ACK]!, w[flow + X_PRIMARY_WINDOW]! << scale);
     }
+    w[flow + X_SECONDARY_URGENT] = w[flow + X_PRIMARY_URGENT]!;
+    w[flow + X_SECONDARY_SYN_OPTIONS] = w[flow + X_PRIMARY_SYN_OPTIONS]!;
     if ((old & XF_PRIMARY_FIN) !== 0) flags |= XF_SECONDARY_FIN;
     w[flow + X_SECONDARY_FIN] = w[flow + X_PRIMARY_FIN]!;
     if ((old & XF_PRIMARY_RST) !== 0) flags |= XF_SECONDARY_RST;
@@ -178,6 +199,7 @@ export class TcpComparator {
     w[flow + X_SECONDARY_NEXT] = w[flow + X_PRIMARY_NEXT]!;
     w[flow + X_SECONDARY_SYN_WINDOW] = w[flow + X_PRIMARY_SYN_WINDOW]!;
     w[flow + X_FLAGS] = flags;
+    this.setOdd(flow, (w[flow + X_ODD]! & XO_PRIMARY_URGENT) !== 0 ? XO_PRIMARY_URGENT | XO_SECONDARY_URGENT : 0);
     this.stream.alignPrimary(flow, w[flow + X_PRIMARY_NEXT]!);
   }
 
@@ -191,10 +213,10 @@ export class TcpComparator {
       w[flow + X_GAP_END] = w[flow + X_GAP]!;
       flags |= XF_PRIMARY_ISN | XF_PRIMARY_SYN;
       flags &= ~XF_MATCHED;
-    } else if (!sameSynOffer(options, w[flow + X_PRIMARY_SYN_OPTIONS]!)) {
-      // What was matched, or will be, was another offer.
-      w[flow + X_PRIMARY_SYN_OPTIONS] = options;
-      return this.diverge(CheckpointCause.SYN_OPTIONS, flow, v.seq);
+    } else if ((flags & XF_ODD) !== 0 || !sameSynOffer(options, w[flow + X_PRIMARY_SYN_OPTIONS]!)) {
+      const outcome = this.primaryOffer(flow, v, options);
+      if (outcome !== EQUAL) return outcome;
+      flags = w[flow + X_FLAGS]!;
     }
     w[flow + X_PRIMARY_SYN_OPTIONS] = options;
     w[flow + X_PRIMARY_SYN_ACK] = v.ack;
@@ -211,9 +233,53 @@ export class TcpComparator {
     return this.matchSyns(flow);
   }
 
+  /**
+   * A SYN is repeated, and at least one side has changed what it offers (Windows offers less in its third). What is offered anew waits for
+   * the other side to offer the same; what both have offered before may be repeated.
+   */
+  private primaryOffer(flow: number, v: PacketView, options: number): Outcome {
+    const w = this.flows.words;
+    const odd = w[flow + X_ODD]!;
+    const same = sameSynOffer(options, w[flow + X_PRIMARY_SYN_OPTIONS]!);
+    if (same) return (odd & XO_PRIMARY_OFFER) !== 0 ? WAIT : EQUAL;
+    if ((odd & XO_SECONDARY_OFFER) !== 0 && sameSynOffer(options, w[flow + X_SECONDARY_SYN_OPTIONS]!)) {
+      this.setOdd(flow, odd & ~XO_OFFERS);
+      return EQUAL;
+    }
+    w[flow + X_PRIMARY_SYN_OPTIONS] = options;
+    // A third offer, or one before the first was matched: what waits would leave on another's word.
+    if ((w[flow + X_FLAGS]! & XF_MATCHED) === 0 || (odd & XO_OFFERS) !== 0) {
+      return this.diverge(CheckpointCause.SYN_OPTIONS, flow, v.seq);
+    }
+    this.setOdd(flow, odd | XO_PRIMARY_OFFER);
+    return WAIT;
+  }
+
+  /** The same for the SVM, which has matched before. */
+  private secondaryOffer(flow: number, options: number): Outcome {
+    const w = this.flows.words;
+    const odd = w[flow + X_ODD]!;
+    if (sameSynOffer(options, w[flow + X_SECONDARY_SYN_OPTIONS]!)) return EQUAL;
+    if ((odd & XO_PRIMARY_OFFER) !== 0 && sameSynOffer(options, w[flow + X_PRIMARY_SYN_OPTIONS]!)) {
+      this.setOdd(flow, odd & ~XO_OFFERS);
+      w[flow + X_SECONDARY_SYN_OPTIONS] = options;
+      return EQUAL;
+    }
+    w[flow + X_SECONDARY_SYN_OPTIONS] = options;
+    if ((odd & XO_OFFERS) !== 0) return this.diverge(CheckpointCause.SYN_OPTIONS, flow, w[flow + X_PRIMARY_ISN]!);
+    this.setOdd(flow, odd | XO_SECONDARY_OFFER);
+    return EQUAL;
+  }
+
+  /** SYN of the SVM, new or repeated. */
   secondarySyn(flow: number, v: PacketView, options: number): Outcome {
     const w = this.flows.words;
     let flags = w[flow + X_FLAGS]!;
+    if ((flags & XF_MATCHED) !== 0) {
+      const outcome = this.secondaryOffer(flow, options);
+      if (outcome !== EQUAL) return outcome;
+      flags = w[flow + X_FLAGS]!;
+    }
     if ((flags & XF_SECONDARY_ISN) === 0) {
       w[flow + X_SECONDARY_ISN] = v.seq;
       flags |= XF_SECONDARY_ISN | XF_SECONDARY_SYN;
@@ -259,6 +325,8 @@ export class TcpComparator {
       flags |= XF_PRIMARY_FIN;
     }
     w[flow + X_FLAGS] = flags;
+    if (((v.flags & TCP_URG) | (flags & XF_ODD)) !== 0 && this.urgent.primary(flow, v, end) === DIVERGED)
+      return DIVERGED;
     return this.compareEnds(flow);
   }
 
@@ -302,6 +370,9 @@ export class TcpComparator {
       flags |= XF_SECONDARY_FIN;
     }
     w[flow + X_FLAGS] = flags;
+    if (((v.flags & TCP_URG) | (flags & XF_ODD)) !== 0 && this.urgent.secondary(flow, v, seq, end) === DIVERGED) {
+      return DIVERGED;
+    }
     if ((flags & XF_PRIMARY_FIN) !== 0 && v.payloadBytes > 0 && seqDiff(end, w[flow + X_PRIMARY_FIN]!) > 0) {
       return this.diverge(CheckpointCause.FIN, flow, w[flow + X_PRIMARY_FIN]!);
     }
@@ -323,6 +394,27 @@ export class TcpComparator {
     const end = seqAdd(v.seq, v.payloadBytes);
     if (seqDiff(end, w[flow + X_PRIMARY_NEXT]!) > 0) w[flow + X_PRIMARY_NEXT] = end;
     w[flow + X_SECONDARY_NEXT] = end;
+    this.noteLeft(flow, end, v.buf[v.end - 1]!);
+  }
+
+  /** Content of the PVM has left, up to `end`, with this byte last. */
+  noteLeft(flow: number, end: number, byte: number): void {
+    const w = this.flows.words;
+    if (w[flow + X_LAST_BYTE] !== 0 && seqDiff(end, w[flow + X_LAST_END]!) <= 0) return;
+    w[flow + X_LAST_BYTE] = LAST_KNOWN | byte;
+    w[flow + X_LAST_END] = end;
+  }
+
+  /** Is this one byte in the place of the one furthest on that has left, as a keepalive is? */
+  repeatsLastByte(flow: number, v: PacketView): boolean {
+    const w = this.flows.words;
+    const end = seqAdd(v.seq, 1);
+    return (
+      w[flow + X_LAST_BYTE] !== 0 &&
+      w[flow + X_LAST_END] === end &&
+      (v.flags | TCP_PSH) === (TCP_ACK | TCP_PSH) &&
+      this.isVerified(flow, v.seq, end, v.flags)
+    );
   }
 
   /** May a PVM packet with this content leave, as far as content goes? `end` is behind its payload. */
@@ -331,6 +423,7 @@ export class TcpComparator {
     const flags = w[flow + X_FLAGS]!;
     // The number of a RST without ACK is its peer's, so it is the same on both sides or means another segment.
     if ((flags & XF_MATCHED) === 0 && ((flags & XF_UNKNOWN) === 0 || !hasPeersNumber(tcpFlags) || end !== seq)) return false;
+    if ((w[flow + X_ODD]! & XO_OFFERS) !== 0 || ((tcpFlags & TCP_URG) !== 0 && !this.urgent.agree(flow))) return false;
     if ((tcpFlags & TCP_SYN) !== 0 && seq !== w[flow + X_PRIMARY_ISN]) return false;
     if ((tcpFlags & TCP_RST) !== 0) {
       if ((flags & XF_SECONDARY_RST) === 0 || w[flow + X_SECONDARY_RST] !== seq) return false;
@@ -458,6 +551,12 @@ export class TcpComparator {
       return this.diverge(CheckpointCause.RST, flow, w[flow + X_VERIFIED]!);
     }
     return EQUAL;
+  }
+
+  private setOdd(flow: number, odd: number): void {
+    const w = this.flows.words;
+    w[flow + X_ODD] = odd;
+    w[flow + X_FLAGS] = odd === 0 ? w[flow + X_FLAGS]! & ~XF_ODD : w[flow + X_FLAGS]! | XF_ODD;
   }
 
   private diverge(cause: CheckpointCause, flow: number, position: number): Outcome {

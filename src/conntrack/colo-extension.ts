@@ -75,11 +75,23 @@ export const X_RELEASED_TSVAL = FLOW_USER + 40;
 /** Window of the PVM's last SYN as it stands there. */
 export const X_PRIMARY_SYN_WINDOW = FLOW_USER + 41;
 
+/** What seldom is, as XO_* bits. Valid with XF_ODD. */
+export const X_ODD = FLOW_USER + 48;
+
 /** Copies of a held packet's bytes have left up to here. Speaks of the held packet within which it lies, of none otherwise. Valid with XF_LEFT. */
 export const X_LEFT = FLOW_USER + 43;
 
+/** Behind the byte that each side marked as urgent last, in the PVM's numbers. */
+export const X_PRIMARY_URGENT = FLOW_USER + 44;
+export const X_SECONDARY_URGENT = FLOW_USER + 45;
+
+/** The byte of the PVM's stream furthest on that has left, with LAST_KNOWN, and the position behind it. */
+export const X_LAST_BYTE = FLOW_USER + 46;
+export const X_LAST_END = FLOW_USER + 47;
+export const LAST_KNOWN = 0x100;
+
 /** Words of a primary flow record, even so that a record keeps its place in cache lines. */
-export const PRIMARY_RECORD_WORDS = FLOW_USER + 44;
+export const PRIMARY_RECORD_WORDS = FLOW_USER + 50;
 
 /** X_BASE, X_VERIFIED, X_PRIMARY_NEXT mean something. */
 export const XF_BASED = 1 << 0;
@@ -125,4 +137,13 @@ export const XF_PREFIX_NOTED = 1 << 23;
 export const XF_SECONDARY_PUSHED = 1 << 28;
 /** X_LEFT means something. */
 export const XF_LEFT = 1 << 29;
+/** X_ODD is not 0. */
+export const XF_ODD = 1 << 30;
 export const XF_SCALE_SHIFT = 24;
+
+/** This side has repeated its SYN with an offer that the other side has not made yet. */
+export const XO_PRIMARY_OFFER = 1 << 0;
+export const XO_SECONDARY_OFFER = 1 << 1;
+/** X_*_URGENT means something. */
+export const XO_PRIMARY_URGENT = 1 << 2;
+export const XO_SECONDARY_URGENT = 1 << 3;

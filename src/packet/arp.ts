@@ -47,6 +47,14 @@ export function parseArp(view: ArpView, buf: Uint8Array, off: number, len: numbe
   return true;
 }
 
+/** Does the frame's sender ask or answer for itself? So do ARP's and RARP's hosts, proxies too. */
+export function isAboutSender(view: ArpView, buf: Uint8Array, frame: FrameView): boolean {
+  const first = frame.type === ETH_P_RARP ? ARPOP_RREQUEST : ARPOP_REQUEST;
+  if (view.operation !== first && view.operation !== first + 1) return false;
+  for (let i = 0; i < ETH_ALEN; i++) if (buf[view.senderMac + i] !== buf[frame.source + i]) return false;
+  return true;
+}
+
 /** A host that speaks of its own address, asked or not: sender and target are the same. */
 export function isGratuitous(view: ArpView): boolean {
   return view.senderIp === view.targetIp && view.senderIp !== 0;

@@ -1,26 +1,22 @@
 // Packets by which a host keeps its place on the link: neighbour discovery (RFC 4861), multicast membership (RFC 2710,
-// 3810, 3376). The two VMs' clocks make them differ; they carry no service.
+// 3810, 3376). The two VMs' clocks make them differ; they carry no service. Only what is well formed and small counts, for nobody
+// compares it: all else of these protocols is compared as any other packet.
 
+import { isIgmp, isMld } from './membership';
+import { isNeighbourDiscovery } from './neighbour-discovery';
 import { IPPROTO_ICMPV6, IPPROTO_IGMP, type PacketView } from './view';
 
 const ICMPV6_MLD_QUERY = 130; // ICMPV6_MGM_QUERY
-const ICMPV6_MLD_DONE = 132; // ICMPV6_MGM_REDUCTION
 const NDISC_ROUTER_SOLICITATION = 133; // NDISC_ROUTER_SOLICITATION
 const NDISC_NEIGHBOUR_SOLICITATION = 135; // NDISC_NEIGHBOUR_SOLICITATION
-const NDISC_REDIRECT = 137; // NDISC_REDIRECT
-const ICMPV6_MLD2_REPORT = 143; // ICMPV6_MLD2_REPORT
 
 /** May pass on the PVM's word alone, and is not wanted from the SVM. */
 export function isInfrastructure(v: PacketView): boolean {
+  if (v.protocol !== IPPROTO_ICMPV6 && v.protocol !== IPPROTO_IGMP) return false;
   if (v.fragment) return false;
-  if (v.family === 4) return v.protocol === IPPROTO_IGMP;
-  if (v.protocol !== IPPROTO_ICMPV6) return false;
-  const t = v.icmpType;
-  return (
-    (t >= ICMPV6_MLD_QUERY && t <= ICMPV6_MLD_DONE) ||
-    (t >= NDISC_ROUTER_SOLICITATION && t <= NDISC_REDIRECT) ||
-    t === ICMPV6_MLD2_REPORT
-  );
+  if (v.family === 4) return v.protocol === IPPROTO_IGMP && isIgmp(v);
+  if (v.family !== 6 || v.protocol !== IPPROTO_ICMPV6 || v.icmpType < ICMPV6_MLD_QUERY) return false;
+  return isNeighbourDiscovery(v) || isMld(v);
 }
 
 /**

@@ -4,19 +4,19 @@ import { read32 } from '../core/big-endian';
 import { checksumAdjust16 } from './checksum';
 import { IPPROTO_TCP, type PacketView } from './view';
 
-const TCPOPT_EOL = 0; // TCPOPT_EOL
-const TCPOPT_NOP = 1; // TCPOPT_NOP
-const TCPOPT_MSS = 2; // TCPOPT_MSS
-const TCPOPT_WINDOW = 3; // TCPOPT_WINDOW
-const TCPOPT_SACK_PERM = 4; // TCPOPT_SACK_PERM
-const TCPOPT_SACK = 5; // TCPOPT_SACK
-const TCPOPT_TIMESTAMP = 8; // TCPOPT_TIMESTAMP
-const TCPOPT_MD5SIG = 19; // TCPOPT_MD5SIG
-const TCPOPT_AO = 29; // TCPOPT_AO
-const TCPOPT_MPTCP = 30; // TCPOPT_MPTCP
-const TCPOPT_FASTOPEN = 34; // TCPOPT_FASTOPEN
-const TCPOPT_EXP = 254; // TCPOPT_EXP
-const TCPOPT_FASTOPEN_MAGIC = 0xf989; // TCPOPT_FASTOPEN_MAGIC
+export const TCPOPT_EOL = 0; // TCPOPT_EOL
+export const TCPOPT_NOP = 1; // TCPOPT_NOP
+export const TCPOPT_MSS = 2; // TCPOPT_MSS
+export const TCPOPT_WINDOW = 3; // TCPOPT_WINDOW
+export const TCPOPT_SACK_PERM = 4; // TCPOPT_SACK_PERM
+export const TCPOPT_SACK = 5; // TCPOPT_SACK
+export const TCPOPT_TIMESTAMP = 8; // TCPOPT_TIMESTAMP
+export const TCPOPT_MD5SIG = 19; // TCPOPT_MD5SIG
+export const TCPOPT_AO = 29; // TCPOPT_AO
+export const TCPOPT_MPTCP = 30; // TCPOPT_MPTCP
+export const TCPOPT_FASTOPEN = 34; // TCPOPT_FASTOPEN
+export const TCPOPT_EXP = 254; // TCPOPT_EXP
+export const TCPOPT_FASTOPEN_MAGIC = 0xf989; // TCPOPT_FASTOPEN_MAGIC
 
 /** How nearly every segment of an open connection begins its options. */
 const NOP_NOP_TIMESTAMP = ((TCPOPT_NOP << 24) | (TCPOPT_NOP << 16) | (TCPOPT_TIMESTAMP << 8) | 10) >>> 0;
@@ -26,10 +26,6 @@ const HEADER_WITH_TIMESTAMP = 32;
 export function bearsOnlyTimestamp(v: PacketView): boolean {
   return v.payload - v.l4 === HEADER_WITH_TIMESTAMP && read32(v.buf, v.l4 + 20) === NOP_NOP_TIMESTAMP;
 }
-
-/** The kinds that are taken out of packets. */
-export const TcpOptionKind = { Sack: TCPOPT_SACK, Mptcp: TCPOPT_MPTCP } as const;
-export type TcpOptionKind = (typeof TcpOptionKind)[keyof typeof TcpOptionKind];
 
 /** Reused for every packet. Offsets are absolute in the packet's buffer; -1 where the option is absent. */
 export class TcpOptions {
@@ -43,7 +39,7 @@ export class TcpOptions {
   /** Offset of the first SACK edge, and how many blocks (of two edges) follow. */
   sackOffset = -1;
   sackBlocks = 0;
-  /** First MPTCP option, from its kind byte; there may be more, see nopOutKind. */
+  /** First MPTCP option, from its kind byte; there may be more. */
   mptcpOffset = -1;
   mptcpBytes = 0;
   /** TCP-MD5 or TCP-AO: the header is signed. */
@@ -149,41 +145,33 @@ export function timestampOffset(buf: Uint8Array, l4: number): number {
 
 /** Overwrites [off, off+bytes) of the packet's TCP header with NOPs and mends the checksum, unless that is partial. */
 export function nopOut(buf: Uint8Array, view: PacketView, off: number, bytes: number, partialChecksum: boolean): void {
-  if (view.protocol !== IPPROTO_TCP) return;
+  if (view.protocol === IPPROTO_TCP) overwrite(buf, view, off, bytes, TCPOPT_NOP, partialChecksum);
+}
+
+/** The same with any byte, in a TCP header. True when it was not there already. */
+export function overwrite(
+  buf: Uint8Array,
+  view: PacketView,
+  off: number,
+  bytes: number,
+  value: number,
+  partialChecksum: boolean,
+): boolean {
   const l4 = view.l4;
   let was = 0;
   let is = 0;
+  let changed = false;
   for (let i = off; i < off + bytes; i++) {
     // A byte on an even place of the segment is the high half of its word.
     const shift = ((i - l4) & 1) === 0 ? 8 : 0;
+    if (buf[i] !== value) changed = true;
     was += buf[i]! << shift;
-    is += TCPOPT_NOP << shift;
-    buf[i] = TCPOPT_NOP;
+    is += value << shift;
+    buf[i] = value;
   }
-  if (partialChecksum) return;
   // At most 40 bytes: neither sum leaves 22 bits.
-  checksumAdjust16(buf, l4 + TCP_CHECKSUM_OFFSET, fold(was), fold(is));
-}
-
-/** Takes every option of one kind out of the TCP packet in the view, which parseTcpOptions has accepted. Returns how many. */
-export function nopOutKind(view: PacketView, kind: TcpOptionKind, partialChecksum: boolean): number {
-  const { buf, payload: end } = view;
-  let count = 0;
-  for (let at = view.l4 + 20; at < end; ) {
-    const found = buf[at]!;
-    if (found === TCPOPT_EOL) break;
-    if (found === TCPOPT_NOP) {
-      at++;
-      continue;
-    }
-    const bytes = buf[at + 1]!;
-    if (found === kind) {
-      nopOut(buf, view, at, bytes, partialChecksum);
-      count++;
-    }
-    at += bytes;
-  }
-  return count;
+  if (changed && !partialChecksum) checksumAdjust16(buf, l4 + TCP_CHECKSUM_OFFSET, fold(was), fold(is));
+  return changed;
 }
 
 const TCP_CHECKSUM_OFFSET = 16;

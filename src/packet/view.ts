@@ -24,12 +24,14 @@ export class PacketView {
   start = 0;
   /** Offset after the last byte of the packet, by the IP header's own length. */
   end = 0;
-  /** Bytes of the frame's own headers directly before start that are kept with the packet. This and the next two are the caller's. */
+  /** Bytes of the frame's own headers directly before start that are kept with the packet. This and the next two are the caller's, so is `changed`. */
   head = 0;
   /** Offset after the frame's last byte: its padding lies between end and limit. */
   limit = 0;
   /** Which network: packets of different zones belong to different flows. Below 2^16. */
   zone = 0;
+  /** Bytes of the packet were changed since it came: who has kept it has to be given these. The caller's, too. */
+  changed = false;
   family: 4 | 6 | typeof FAMILY_LINK = 4;
   /** Upper-layer protocol number, after IPv6 extension headers. */
   protocol = 0;

@@ -12,7 +12,7 @@ import type { PacketView } from '../packet/view';
 import { AnswerList } from './answer-list';
 import type { PrimaryContext } from './context';
 import { C_COMPARED, C_PRIMARY_ANSWERS, C_SECONDARY_ANSWERS } from './counters';
-import { H_END, H_FLAGS, H_ID, H_L4, H_RECORD, H_TIME, HF_ANSWER, HF_HEAD_SHIFT, HF_PARTIAL, NO_FLOW } from './holds';
+import { H_END, H_FLAGS, H_ID, H_L4, H_RECORD, H_TIME, HF_ANSWER, HF_DIRTY, HF_HEAD_SHIFT, HF_PARTIAL, holdFlags, NO_FLOW } from './holds';
 
 export class AnswerIntake {
   private readonly key = new Uint32Array(ANSWER_KEY_WORDS);
@@ -54,7 +54,7 @@ export class AnswerIntake {
         if (its === bytes && sameContent(true, buf, v.l4, this.said!, at, bytes)) {
           secondaries.remove(entry);
           x.counters.values[C_COMPARED]!++;
-          x.accept(id, buf, v.start, v.limit - v.start);
+          x.leave(id, v, buf, partial);
           return EQUAL;
         }
         this.differ(buf, v.l4, bytes, this.said!, at, its);
@@ -65,7 +65,7 @@ export class AnswerIntake {
     const bytes = v.limit - from;
     while (this.primaries.count > 0 && this.primaries.bytes + bytes > this.maxHeldBytes) this.dropOldest();
     while (this.primaries.count >= this.maxHeld || this.primaries.full) this.dropOldest();
-    const record = x.hold(id, NO_FLOW, v, buf, 0, v.end - from, HF_ANSWER | (partial ? HF_PARTIAL : 0), nowMs);
+    const record = x.hold(id, NO_FLOW, v, buf, 0, v.end - from, HF_ANSWER | holdFlags(v, partial), nowMs);
     if (record === 0) return outcome === DIVERGED ? DIVERGED : EXHAUSTED;
     this.primaries.add(key, x.holds.newest, bytes, nowMs);
     return outcome;
@@ -123,7 +123,11 @@ export class AnswerIntake {
     const head = (hw[h + H_FLAGS]! >>> HF_HEAD_SHIFT) & 0xff;
     x.counters.values[C_COMPARED]!++;
     x.counters.noteHold((nowMs - hw[h + H_TIME]!) | 0);
-    x.accept(hw[h + H_ID]!, x.log.data, x.log.words[r + R_COPY]! + head, x.log.words[r + R_COPY_BYTES]! - head);
+    const at = x.log.words[r + R_COPY]! + head;
+    const bytes = x.log.words[r + R_COPY_BYTES]! - head;
+    const flags = hw[h + H_FLAGS]!;
+    if ((flags & HF_DIRTY) === 0) x.accept(hw[h + H_ID]!, x.log.data, at, bytes);
+    else x.acceptRewritten(hw[h + H_ID]!, x.log.data, at, bytes, (flags & HF_PARTIAL) !== 0);
     x.holds.remove(slot);
     this.primaries.remove(entry);
   }

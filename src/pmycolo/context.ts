@@ -117,7 +117,8 @@ export class PrimaryContext {
       this.stream.onMove(flow, oldId, newId);
       const w = this.flows.words;
       // Where the SVM's oldest datagram is the mark, its move is no progress of the PVM.
-      if ((w[flow + FLOW_META]! & 0xff) !== IPPROTO_TCP && w[flow + X_AHEAD_MARK] === oldId) w[flow + X_AHEAD_MARK] = newId;
+      if ((w[flow + FLOW_META]! & 0xff) !== IPPROTO_TCP && w[flow + X_AHEAD_MARK] === oldId)
+        w[flow + X_AHEAD_MARK] = newId;
     }
     if (holdSlot !== 0) this.holds.onMove(newId, holdSlot);
   }
@@ -159,6 +160,13 @@ export class PrimaryContext {
     this.holds.add(id, flow, record, seq, end, flags | (v.head << HF_HEAD_SHIFT), v.l4 - from, nowMs);
     this.counters.values[C_HELD_TOTAL]!++;
     return record;
+  }
+
+  /** The packet in the view leaves as it stands in buf. */
+  leave(id: number, v: PacketView, buf: Buffer, partial: boolean): void {
+    const bytes = v.limit - v.start;
+    if (v.changed) this.acceptRewritten(id, buf, v.start, bytes, partial);
+    else this.accept(id, buf, v.start, bytes);
   }
 
   accept(id: number, buf: Buffer, off: number, bytes: number): void {

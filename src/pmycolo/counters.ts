@@ -27,6 +27,10 @@ export const PRIMARY_COUNTER_NAMES = [
   'echo_raised',
   'sack_removed',
   'mptcp_removed',
+  'options_removed',
+  'fields_cleared',
+  'ip_cleared',
+  'keepalive_restored',
   'signature_seen',
   'signed_dropped',
   'primary_unprotected',
@@ -87,6 +91,14 @@ export const C_ACK_REPEATED = at('ack_repeated');
 export const C_ECHO_RAISED = at('echo_raised');
 export const C_SACK_REMOVED = at('sack_removed');
 export const C_MPTCP_REMOVED = at('mptcp_removed');
+/** Other TCP options that nobody compares. */
+export const C_OPTIONS_REMOVED = at('options_removed');
+/** Fields of TCP headers that mean nothing, cleared. */
+export const C_FIELDS_CLEARED = at('fields_cleared');
+/** Packets whose IPv4 options, reserved bits or bytes behind the packet were taken off. */
+export const C_IP_CLEARED = at('ip_cleared');
+/** Keepalives whose garbage byte was replaced by what stands there in the stream. */
+export const C_KEEPALIVE_RESTORED = at('keepalive_restored');
 export const C_SIGNATURE = at('signature_seen');
 export const C_SIGNED_DROPPED = at('signed_dropped');
 export const C_UNPROTECTED = at('primary_unprotected');

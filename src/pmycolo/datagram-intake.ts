@@ -8,7 +8,7 @@ import type { PacketView } from '../packet/view';
 import type { PrimaryContext } from './context';
 import { C_COMPARED, C_PRIMARY_FLOWS_FULL, C_SECONDARY_FLOWS_FULL, C_SECONDARY_LOG_FULL } from './counters';
 import type { Expiry } from './expiry';
-import { H_FLAGS, H_ID, H_RECORD, H_TIME, HF_HEAD_SHIFT, HF_PARTIAL } from './holds';
+import { H_FLAGS, H_ID, H_RECORD, H_TIME, HF_DIRTY, HF_HEAD_SHIFT, HF_PARTIAL, holdFlags } from './holds';
 
 export class DatagramIntake {
   private readonly comparator: DatagramComparator;
@@ -34,12 +34,12 @@ export class DatagramIntake {
       outcome = this.comparator.primary(flow, v, buf);
       if (outcome === EQUAL) {
         x.counters.values[C_COMPARED]!++;
-        x.accept(id, buf, v.start, v.limit - v.start);
+        x.leave(id, v, buf, partial);
         return EQUAL;
       }
     }
     const from = comparedFrom(v);
-    const record = x.hold(id, flow, v, buf, 0, v.end - from, partial ? HF_PARTIAL : 0, nowMs);
+    const record = x.hold(id, flow, v, buf, 0, v.end - from, holdFlags(v, partial), nowMs);
     if (record === 0) return outcome === DIVERGED ? DIVERGED : EXHAUSTED;
     this.comparator.markPrimary(record, v);
     return outcome;
@@ -67,7 +67,11 @@ export class DatagramIntake {
       x.counters.noteHold((nowMs - hw[h + H_TIME]!) | 0);
       const r = x.log.recordIndex(record);
       const head = (hw[h + H_FLAGS]! >>> HF_HEAD_SHIFT) & 0xff;
-      x.accept(hw[h + H_ID]!, x.log.data, x.log.words[r + R_COPY]! + head, x.log.words[r + R_COPY_BYTES]! - head);
+      const flags = hw[h + H_FLAGS]!;
+      const at = x.log.words[r + R_COPY]! + head;
+      const bytes = x.log.words[r + R_COPY_BYTES]! - head;
+      if ((flags & HF_DIRTY) === 0) x.accept(hw[h + H_ID]!, x.log.data, at, bytes);
+      else x.acceptRewritten(hw[h + H_ID]!, x.log.data, at, bytes, (flags & HF_PARTIAL) !== 0);
       x.holds.remove(slot);
     }
     return outcome;

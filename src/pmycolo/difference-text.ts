@@ -8,10 +8,13 @@ import type { PrimaryEngine } from './engine';
 
 const SHOWN_BYTES = 16;
 
-/** `tcp 10.0.0.1:80 > 10.0.0.2:40000`, `ethertype 0x88cc 52:54:00:00:00:01 > 01:80:c2:00:00:0e`; with ` vlan 5` in zone 5. */
-export function describeFlow(words: Uint32Array, flow: number): string {
+/** What a zone is called: ` vlan 5`, or nothing. */
+export type ZoneText = (zone: number) => string;
+
+/** `tcp 10.0.0.1:80 > 10.0.0.2:40000`, `ethertype 0x88cc 52:54:00:00:00:01 > 01:80:c2:00:00:0e`; behind it what zoneText has. */
+export function describeFlow(words: Uint32Array, flow: number, zoneText: ZoneText): string {
   const meta = words[flow + FLOW_META]!;
-  const zone = meta >>> 16 === 0 ? '' : ` vlan ${meta >>> 16}`;
+  const zone = zoneText(meta >>> 16);
   const ports = words[flow + FLOW_PORTS]!;
   if (metaFamily(meta) === FAMILY_LINK) {
     const type = (ports >>> 16).toString(16).padStart(4, '0');
@@ -27,13 +30,13 @@ export function describeFlow(words: Uint32Array, flow: number): string {
 const PROTOCOLS: Record<number, string> = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'icmpv6' };
 
 /** Flow, offset in the stream, and both sides' bytes from the first differing one on. Empty when nothing differed. */
-export function describeDifference(engine: PrimaryEngine): Record<string, unknown> {
+export function describeDifference(engine: PrimaryEngine, zoneText: ZoneText = () => ''): Record<string, unknown> {
   const d = engine.difference;
   if (d.flow < 0) return {};
   const words = engine.context.flows.words;
   const known = (words[d.flow + X_FLAGS]! & XF_PRIMARY_ISN) !== 0;
   const out: Record<string, unknown> = {
-    flow: describeFlow(words, d.flow),
+    flow: describeFlow(words, d.flow, zoneText),
     streamOffset: known ? (d.position - words[d.flow + X_PRIMARY_ISN]! - 1) >>> 0 : d.position,
   };
   if (d.primary !== undefined) out.primary = hex(d.primary, d.primaryOffset, d.primaryBytes);

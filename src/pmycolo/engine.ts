@@ -13,6 +13,7 @@ import { CHECKPOINT_CAUSES, CheckpointCause, DIVERGED, EXHAUSTED, type Outcome, 
 import { R_COPY, R_COPY_BYTES } from '../compare/packet-log';
 import {
   X_FLAGS,
+  X_ODD,
   X_PRIMARY_NEXT,
   X_SECONDARY_HEAD,
   X_VERIFIED,
@@ -24,12 +25,14 @@ import {
   XF_SECONDARY_FIN,
   XF_SECONDARY_RST,
   XF_SECONDARY_SYN,
+  XO_SECONDARY_OFFER,
 } from '../conntrack/colo-extension';
 import { FLOW_META } from '../conntrack/flow-table';
 import { ANSWER_GRACE_MS, DEFAULT_LIMITS, type EngineLimits } from '../core/limits';
 import { type FrameView, viewLinkFrame } from '../packet/ethernet';
 import { isIcmpAnswer } from '../packet/icmp-answer';
 import { isInfrastructure, isNeighbourRequest } from '../packet/infrastructure';
+import { canonicalIp, hasExtensionHeaders, isPlainIp, viewWhole } from '../packet/ip-canon';
 import { PARSE_OK, parseIp } from '../packet/parse';
 import { IPPROTO_TCP, IPPROTO_UDP, PacketView } from '../packet/view';
 import { AheadList } from './ahead-list';
@@ -39,6 +42,7 @@ import { type DeltaTable, NO_DELTAS, type PrimaryActions, PrimaryContext } from 
 import {
   C_CHECKPOINTS,
   C_DIVERGENCES,
+  C_IP_CLEARED,
   C_PRIMARY_BYPASSED,
   C_PRIMARY_BYTES,
   C_PRIMARY_FRAGMENTS,
@@ -74,8 +78,10 @@ import {
   HF_HEAD_SHIFT,
   HF_PARTIAL,
   HF_TCP,
+  holdFlags,
   NO_FLOW,
 } from './holds';
+import { noteHeldLeft } from './keepalive';
 import { PairIntake, type PairResult } from './pair-intake';
 import { RequestPace } from './request-pace';
 import { TcpIntake } from './tcp-intake';
@@ -199,6 +205,8 @@ export class PrimaryEngine {
       this.x.accept(id, buf, off, len);
       return;
     }
+    v.changed = !isPlainIp(v) && canonicalIp(v);
+    if (v.changed) c[C_IP_CLEARED]!++;
     if (v.fragment) {
       // Reassembly is for those before us; a fragment that comes here all the same cannot be compared.
       c[C_PRIMARY_FRAGMENTS]!++;
@@ -207,12 +215,14 @@ export class PrimaryEngine {
     }
     const comparing = !this.paused;
     let outcome: Outcome;
+    if (isInfrastructure(v)) {
+      c[C_PRIMARY_INFRASTRUCTURE]!++;
+      this.x.leave(id, v, buf, partialChecksum);
+      return;
+    }
+    if (hasExtensionHeaders(v)) viewWhole(v);
     if (v.protocol === IPPROTO_TCP) {
       outcome = this.tcp.primary(id, v, buf, partialChecksum, comparing, nowMs);
-    } else if (isInfrastructure(v)) {
-      c[C_PRIMARY_INFRASTRUCTURE]!++;
-      this.x.accept(id, buf, off, len);
-      return;
     } else if (this.matchesAnswers && isIcmpAnswer(v)) {
       outcome = this.answers.primary(id, v, buf, partialChecksum, comparing, nowMs);
     } else {
@@ -253,6 +263,7 @@ export class PrimaryEngine {
     c[C_PRIMARY_PACKETS]!++;
     c[C_PRIMARY_BYTES]! += originalLen;
     c[C_PRIMARY_OPAQUE]!++;
+    v.changed = false;
     if (v.protocol === IPPROTO_TCP && !v.fragment) this.x.drop(id);
     else this.holdUnknown(id, v, buf, partialChecksum, nowMs);
   }
@@ -294,6 +305,7 @@ export class PrimaryEngine {
     v.limit = end;
     v.zone = zone;
     viewLinkFrame(v, buf, frame, end);
+    v.changed = false;
     const comparing = !this.paused;
     const outcome = this.datagrams.primary(id, v, buf, false, comparing, nowMs);
     if (comparing) this.conclude(outcome, nowMs);
@@ -333,12 +345,13 @@ export class PrimaryEngine {
       c[C_SECONDARY_FRAGMENTS]!++;
       return;
     }
-    if (v.protocol !== IPPROTO_TCP && isInfrastructure(v)) {
+    if (isInfrastructure(v)) {
       c[C_SECONDARY_INFRASTRUCTURE]!++;
       if (isNeighbourRequest(v)) this.secondaryAddressRequest();
       return;
     }
     if (!this.listensToSecondary(nowMs)) return;
+    if (hasExtensionHeaders(v)) viewWhole(v);
     let outcome: Outcome;
     if (v.protocol === IPPROTO_TCP) outcome = this.tcp.secondary(v, buf, nowMs);
     else if (this.matchesAnswers && isIcmpAnswer(v)) outcome = this.answers.secondary(v, buf, nowMs);
@@ -589,7 +602,7 @@ export class PrimaryEngine {
     const w = this.x.flows.words;
     if ((w[flow + FLOW_META]! & 0xff) !== IPPROTO_TCP) return this.datagrams.secondaryAhead(flow);
     const flags = w[flow + X_FLAGS]!;
-    if ((flags & XF_SECONDARY_SYN) !== 0) return true;
+    if ((flags & XF_SECONDARY_SYN) !== 0 || (w[flow + X_ODD]! & XO_SECONDARY_OFFER) !== 0) return true;
     if ((flags & (XF_PRIMARY_FIN | XF_SECONDARY_FIN)) === XF_SECONDARY_FIN) return true;
     if ((flags & (XF_PRIMARY_RST | XF_SECONDARY_RST)) === XF_SECONDARY_RST) return true;
     return this.x.stream.secondaryAhead(flow);
@@ -597,7 +610,7 @@ export class PrimaryEngine {
 
   /** Waits for a checkpoint, and for nothing else. */
   private holdUnknown(id: number, v: PacketView, buf: Buffer, partial: boolean, nowMs: number): void {
-    const held = this.x.hold(id, NO_FLOW, v, buf, 0, 0, partial ? HF_PARTIAL : 0, nowMs);
+    const held = this.x.hold(id, NO_FLOW, v, buf, 0, 0, holdFlags(v, partial), nowMs);
     this.request(held === 0 ? CheckpointCause.EXHAUSTED : CheckpointCause.NOT_COMPARABLE, true);
   }
 
@@ -636,7 +649,10 @@ export class PrimaryEngine {
       const raised =
         (flags & HF_TCP) !== 0 &&
         this.x.release.raiseTimestamp(hw[h + H_FLOW]!, log.data, copy + hw[h + H_L4]!, partial);
-      if ((flags & HF_TCP) !== 0) this.tcp.remember(slot);
+      if ((flags & HF_TCP) !== 0) {
+        this.tcp.remember(slot);
+        noteHeldLeft(this.x, slot);
+      }
       this.counters.noteHold((nowMs - hw[h + H_TIME]!) | 0);
       if (raised || (flags & HF_DIRTY) !== 0) {
         this.x.acceptRewritten(hw[h + H_ID]!, log.data, at, bytes, partial);

@@ -6,6 +6,7 @@ import { LOG_HELD, type PacketLog, R_HOLD } from '../compare/packet-log';
 import { REFUSAL } from '../compare/tcp';
 import { X_ACKS_HEAD, X_HELD_HEAD } from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
+import type { PacketView } from '../packet/view';
 
 export const H_ID = 0;
 export const H_FLOW = 1;
@@ -39,6 +40,11 @@ export const HF_TCP_FLAGS = 0xff | REFUSAL;
 export const HF_ANSWER = 1 << 13;
 /** Bytes of the frame's headers before the packet in the copy; the eight bits from here on. */
 export const HF_HEAD_SHIFT = 16;
+
+/** What every held packet says of its bytes: the checksum is partial, they were changed. */
+export function holdFlags(v: PacketView, partial: boolean): number {
+  return (partial ? HF_PARTIAL : 0) | (v.changed ? HF_DIRTY : 0);
+}
 
 /** No flow: fragments and the like wait for a checkpoint only. */
 export const NO_FLOW = 0xffffffff;

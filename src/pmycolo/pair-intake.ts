@@ -12,6 +12,7 @@ import {
   XF_AHEAD,
   XF_HALF_OPEN,
   XF_MATCHED,
+  XF_ODD,
   XF_PRIMARY_FIN,
   XF_PRIMARY_RST,
   XF_PRIMARY_SYN,
@@ -22,8 +23,9 @@ import {
 } from '../conntrack/colo-extension';
 import { read32 } from '../core/big-endian';
 import { seqAdd } from '../core/seq32';
+import { hasExtensionHeaders, isPlainIp } from '../packet/ip-canon';
 import { PARSE_OK, parseIp } from '../packet/parse';
-import { bearsOnlyTimestamp } from '../packet/tcp-options';
+import { isPlainTcp } from '../packet/tcp-canon';
 import { IPPROTO_TCP, IPPROTO_UDP, PacketView, TCP_ACK, TCP_PSH } from '../packet/view';
 import type { PrimaryContext } from './context';
 import {
@@ -50,10 +52,16 @@ export type PairResult = typeof PAIR_RELEASED | typeof PAIR_BOTH | typeof PAIR_S
 
 /** Flags of a flow with which a segment of content is not simply the next. */
 const XF_SPECIAL =
-  XF_PRIMARY_SYN | XF_SECONDARY_SYN | XF_PRIMARY_FIN | XF_SECONDARY_FIN | XF_PRIMARY_RST | XF_SECONDARY_RST | XF_AHEAD | XF_HALF_OPEN;
+  XF_PRIMARY_SYN |
+  XF_SECONDARY_SYN |
+  XF_PRIMARY_FIN |
+  XF_SECONDARY_FIN |
+  XF_PRIMARY_RST |
+  XF_SECONDARY_RST |
+  XF_ODD |
+  XF_AHEAD |
+  XF_HALF_OPEN;
 const XF_PLAIN = XF_MATCHED | XF_SECONDARY_ACK;
-
-const HEADER_BYTES = 20;
 
 export class PairIntake {
   /** Where the open run of the log begins, and which byte of the PVM's buffer stands there; -1: none is open. */
@@ -104,7 +112,10 @@ export class PairIntake {
   ): PairResult {
     const { x, v } = this;
     v.zone = zone;
+    v.limit = pOff + pLen;
     if (parseIp(v, p, pOff, pLen) !== PARSE_OK || v.fragment) return PAIR_BOTH;
+    // What has to be taken off first, or is compared as a whole.
+    if (!isPlainIp(v) || hasExtensionHeaders(v)) return PAIR_BOTH;
     const tcp = v.protocol === IPPROTO_TCP;
     if (!tcp && v.protocol !== IPPROTO_UDP) return PAIR_BOTH;
     const flow = x.flows.find(v, false);
@@ -113,7 +124,8 @@ export class PairIntake {
     const w = x.flows.words;
     if (w[flow + X_HELD_HEAD] !== 0 || w[flow + X_ACKS_HEAD] !== 0) return PAIR_SECONDARY;
     // Where the SVM is ahead, by frames or by bytes, it is the PVM that has to catch up.
-    if (pLen !== sLen || v.payload - pOff < differing) return w[flow + X_SECONDARY_HEAD] !== 0 ? PAIR_PRIMARY : PAIR_BOTH;
+    if (pLen !== sLen || v.payload - pOff < differing)
+      return w[flow + X_SECONDARY_HEAD] !== 0 ? PAIR_PRIMARY : PAIR_BOTH;
     if (tcp) {
       const result = this.tcp(flow, v, p, s, sOff + (v.l4 - pOff), differing - (v.l4 - pOff), partial, nowMs);
       if (result !== PAIR_RELEASED) return result;
@@ -150,7 +162,7 @@ export class PairIntake {
     const w = x.flows.words;
     const flags = w[flow + X_FLAGS]!;
     if (v.payloadBytes === 0 || (v.flags | TCP_PSH) !== (TCP_ACK | TCP_PSH)) return PAIR_BOTH;
-    if (v.payload - v.l4 !== HEADER_BYTES && !bearsOnlyTimestamp(v)) return PAIR_BOTH;
+    if (!isPlainTcp(v)) return PAIR_BOTH;
     let { seq, ack, window } = v;
     if (differing > 0) {
       // Flags and lengths alike is what makes the rest of the header comparable.

@@ -26,15 +26,19 @@ import { TCP_TIMEOUTS } from '../conntrack/timeouts';
 import { read16, read32 } from '../core/big-endian';
 import { MAX_PROBE_SOURCE_BYTES, RELEASE_SCAN_LIMIT } from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
-import { bearsOnlyTimestamp, nopOut, nopOutKind, parseTcpOptions, TcpOptionKind, TcpOptions, timestampOffset } from '../packet/tcp-options';
+import { canonicalTcp, isPlainTcp, TcpCanon } from '../packet/tcp-canon';
+import { parseTcpOptions, TcpOptions, timestampOffset } from '../packet/tcp-options';
 import { type PacketView, TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, TCP_URG } from '../packet/view';
 import type { PrimaryContext } from './context';
 import {
   C_ACK_REPEATED,
   C_COMPARED,
+  C_FIELDS_CLEARED,
   C_HELD_ALREADY_LEFT,
+  C_KEEPALIVE_RESTORED,
   C_MPTCP_REMOVED,
   C_NUMBERS_UNKNOWN,
+  C_OPTIONS_REMOVED,
   C_PRIMARY_FLOWS_FULL,
   C_PRIMARY_MALFORMED,
   C_PRIMARY_REOPENED,
@@ -65,7 +69,9 @@ import {
   HF_SIGNED,
   HF_TCP,
   HF_TCP_FLAGS,
+  holdFlags,
 } from './holds';
+import { noteHeldLeft, restoreLastByte } from './keepalive';
 import { leaveAsProbe } from './probe';
 
 /** A RST that refuses a SYN (RFC 9293 section 3.10.7.1): it has no sequence number of its own. */
@@ -90,6 +96,7 @@ function isPureAck(v: PacketView): boolean {
 
 export class TcpIntake {
   private readonly options = new TcpOptions();
+  private readonly canon = new TcpCanon();
   /** TSecr of the SVM's packet that is being looked at, or -1. */
   private echo = -1;
 
@@ -98,17 +105,15 @@ export class TcpIntake {
   /** A PVM packet. `comparing` is false while a checkpoint is awaited: then it is only noted and held. */
   primary(id: number, v: PacketView, buf: Buffer, partial: boolean, comparing: boolean, nowMs: number): Outcome {
     const x = this.x;
-    let dirty = 0;
-    if (v.payload - v.l4 > 20) {
-      const cleaned = this.cleanOptions(v, buf, partial);
-      if (cleaned === MALFORMED) {
-        return this.dropMalformed(id);
-      }
+    let hold = holdFlags(v, partial) | HF_TCP;
+    if (!isPlainTcp(v)) {
+      const cleaned = this.clean(v, partial);
+      if (cleaned === MALFORMED) return this.dropMalformed(id);
       if (cleaned === UNCLEAN) {
         // What is held now leaves by the checkpoint, which covers all that it says.
         if (comparing) return this.dropUnclean(id);
-        dirty = HF_SIGNED;
-      } else dirty = cleaned;
+        hold |= HF_SIGNED;
+      } else hold |= cleaned;
     }
     // No TCP says this, and a peer would obey the RST of it.
     if ((v.flags & TCP_SYN) !== 0 && (v.flags & (TCP_RST | TCP_FIN)) !== 0) return this.dropMalformed(id);
@@ -121,7 +126,7 @@ export class TcpIntake {
     }
     x.tracker.packet(flow, false, v.flags, v.seq, nowMs);
     if (isRefusal(v)) nameRefusal(v);
-    const hold = (partial ? HF_PARTIAL : 0) | dirty | HF_TCP | v.flags;
+    hold |= v.flags;
     if ((v.flags & TCP_SYN) !== 0) return this.primarySyn(id, flow, v, buf, hold, comparing, nowMs);
     if (!comparing) {
       // Noted first: where the PVM's stream ends is known from its first packet, not by comparison with what was never set.
@@ -138,7 +143,7 @@ export class TcpIntake {
     }
     const noted = x.tcp.notePrimary(flow, v);
     if (noted === DIVERGED) return this.holdDiverged(id, flow, v, buf, hold, nowMs);
-    if (v.payloadBytes === 0 && (v.flags & (TCP_FIN | TCP_RST)) === 0) {
+    if (v.payloadBytes === 0 && (v.flags & (TCP_FIN | TCP_RST | TCP_URG)) === 0) {
       if (x.flows.words[flow + X_ACKS_HEAD] === 0 && x.release.ackMayLeave(flow, v.ack, v.window)) {
         this.leave(id, flow, buf, v.start, v.limit - v.start, v.l4, hold);
         return EQUAL;
@@ -159,13 +164,19 @@ export class TcpIntake {
       x.difference.set(CheckpointCause.RST, flow, v.seq);
       return this.holdDiverged(id, flow, v, buf, hold, nowMs);
     }
-    if (v.payloadBytes > 0 && matched) {
+    if (v.payloadBytes === 1 && x.tcp.repeatsLastByte(flow, v)) {
+      if (restoreLastByte(x.flows, flow, v, partial)) {
+        x.counters.values[C_KEEPALIVE_RESTORED]!++;
+        hold |= HF_DIRTY;
+      }
+    } else if (v.payloadBytes > 0 && matched) {
       x.counters.values[C_COMPARED]!++;
       outcome = x.stream.primary(flow, v.seq, buf, v.payload, v.payloadBytes);
       if (outcome === DIVERGED) return this.holdDiverged(id, flow, v, buf, hold, nowMs);
     }
     const end = seqAdd(v.seq, v.payloadBytes);
     if (outcome === EQUAL && x.tcp.isVerified(flow, v.seq, end, v.flags) && x.release.contentMayLeave(flow, v.flags)) {
+      if (v.payloadBytes > 0) x.tcp.noteLeft(flow, end, buf[v.end - 1]!);
       this.leave(id, flow, buf, v.start, v.limit - v.start, v.l4, hold);
       // What this packet brought (a FIN, an end) may have been all that others waited for.
       if (x.flows.words[flow + X_HELD_HEAD] !== 0) this.releaseReady(flow, nowMs);
@@ -297,7 +308,12 @@ export class TcpIntake {
       if (x.tcp.isVerified(flow, hw[h + H_SEQ]!, hw[h + H_END]!, flags) && x.release.contentMayLeave(flow, flags)) {
         const seq = hw[h + H_SEQ]!;
         const end = hw[h + H_END]!;
-        if (leftTo !== leftFrom && seqDiff(seq, leftFrom) >= 0 && seqDiff(end, leftTo) <= 0 && this.saysNoMore(flow, slot)) {
+        if (
+          leftTo !== leftFrom &&
+          seqDiff(seq, leftFrom) >= 0 &&
+          seqDiff(end, leftTo) <= 0 &&
+          this.saysNoMore(flow, slot)
+        ) {
           this.dropHeld(slot);
         } else {
           if (leftTo === leftFrom || seqDiff(seq, leftTo) > 0) leftFrom = seq;
@@ -325,6 +341,7 @@ export class TcpIntake {
   private dropHeld(slot: number): void {
     const { holds, counters } = this.x;
     counters.values[C_HELD_ALREADY_LEFT]!++;
+    noteHeldLeft(this.x, slot);
     this.x.drop(holds.words[holds.index(slot) + H_ID]!);
     holds.remove(slot);
   }
@@ -424,12 +441,13 @@ export class TcpIntake {
     }
     const outcome = x.tcp.secondarySyn(flow, v, packed);
     if (outcome === DIVERGED) return outcome;
-    if (outcome === EQUAL && !wasMatched) {
+    if (outcome !== EQUAL) return EQUAL;
+    if (!wasMatched) {
       x.deltas.store(v, x.flows.words[flow + X_DELTA]!);
       const content = this.storeHeld(flow);
       if (content === DIVERGED || content === EXHAUSTED) return content;
-      this.releaseReady(flow, nowMs);
     }
+    this.releaseReady(flow, nowMs);
     return EQUAL;
   }
 
@@ -564,6 +582,7 @@ export class TcpIntake {
       flags |= HF_DIRTY;
     }
     x.counters.noteHold((nowMs - hw[h + H_TIME]!) | 0);
+    noteHeldLeft(x, slot);
     if ((flags & HF_ACK_ONLY) === 0 && x.prefixes.leaveRest(flow, slot)) {
       x.holds.remove(slot);
       return;
@@ -572,28 +591,18 @@ export class TcpIntake {
     x.holds.remove(slot);
   }
 
-  /** Takes SACK blocks (and MPTCP off a SYN) out of a PVM packet. MALFORMED; UNCLEAN; HF_DIRTY: bytes changed; HF_SIGNED; 0: nothing. */
-  private cleanOptions(v: PacketView, buf: Buffer, partial: boolean): number {
-    if (bearsOnlyTimestamp(v)) return 0;
-    const o = this.options;
-    if (!parseTcpOptions(v, o)) return MALFORMED;
+  /** Takes out of a PVM packet's header what nobody compares. MALFORMED; UNCLEAN; HF_DIRTY: bytes changed; HF_SIGNED; 0: nothing. */
+  private clean(v: PacketView, partial: boolean): number {
+    const { options, canon } = this;
+    if (!canonicalTcp(v, options, partial, canon)) return MALFORMED;
     const counters = this.x.counters.values;
-    let dirty = 0;
-    if (o.signature) {
-      // The signature covers the options: taking any out would make the packet worthless.
-      counters[C_SIGNATURE]!++;
-      return o.sackBlocks > 0 || ((v.flags & TCP_SYN) !== 0 && o.mptcpOffset >= 0) ? UNCLEAN : HF_SIGNED;
-    }
-    if (o.sackOffset >= 0) {
-      nopOut(buf, v, o.sackOffset - 2, 2 + o.sackBlocks * 8, partial);
-      counters[C_SACK_REMOVED]!++;
-      dirty = HF_DIRTY;
-    }
-    if ((v.flags & TCP_SYN) !== 0 && o.mptcpOffset >= 0) {
-      counters[C_MPTCP_REMOVED]! += nopOutKind(v, TcpOptionKind.Mptcp, partial);
-      dirty = HF_DIRTY;
-    }
-    return dirty;
+    if (options.signature) counters[C_SIGNATURE]!++;
+    if (canon.refused) return UNCLEAN;
+    counters[C_SACK_REMOVED]! += canon.sack;
+    counters[C_MPTCP_REMOVED]! += canon.mptcp;
+    counters[C_OPTIONS_REMOVED]! += canon.others;
+    counters[C_FIELDS_CLEARED]! += canon.cleared;
+    return (canon.changed ? HF_DIRTY : 0) | (options.signature ? HF_SIGNED : 0);
   }
 
   private synOptions(v: PacketView): TcpOptions {

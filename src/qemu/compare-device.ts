@@ -15,7 +15,6 @@ import { CheckpointCause } from '../compare/outcome';
 import { DEFAULT_LIMITS, type EngineLimits } from '../core/limits';
 import { DeadlineTimer } from '../io/deadline-timer';
 import type { Endpoint } from '../io/stream-socket';
-import { describeDifference } from '../pmycolo/difference-text';
 import { PrimaryWatch } from './checkpoint-request';
 import { FrameComparison } from './compare';
 import {
@@ -76,6 +75,7 @@ const DIFFERENCES: ReadonlySet<CheckpointCause> = new Set([
   CheckpointCause.FIN,
   CheckpointCause.RST,
   CheckpointCause.SYN_OPTIONS,
+  CheckpointCause.URGENT,
   CheckpointCause.RETRANSMISSION,
 ]);
 
@@ -400,7 +400,7 @@ export class CompareDevice {
     this.pending.awaited = true;
     // Unless no checkpoint comes of it.
     if (this.draining) return;
-    const difference = DIFFERENCES.has(cause) ? describeDifference(this.comparison.engine) : {};
+    const difference = DIFFERENCES.has(cause) ? this.comparison.describeDifference() : {};
     this.log.info({ cause, ...difference }, 'asking for a checkpoint');
     if (!this.ask()) {
       this.log.error(

@@ -4,20 +4,20 @@
 //   IPv4, IPv6      the engine's verdict             the engine's
 //   fragments       are compared as the packet that they make, and leave as they came; parts of one that never gets whole do not leave
 //   UDP packed      (segmentation offload) is compared by datagram; a frame leaves whole when all of its datagrams may
-//   ARP, RARP       leaves                           dropped; an ARP request asks for a checkpoint (an address was lost), but for one after its
+//   ARP, RARP       leaves, without what is behind   dropped; an ARP request asks for a checkpoint (an address was lost), but for one after its
 //                                                    own address: a guest that QEMU has loaded says its address, at every checkpoint
 //   anything else   waits for the same frame of the secondary, by VLANs, MAC addresses and EtherType; so LLDP or STP of a guest
 //                   leave late or not at all where the two guests differ, and their timeouts ask for checkpoints as all others do
 //   < 14 bytes      dropped                          dropped
 //
-// VLAN tags are looked through; what is in different VLANs never meets. A virtio-net header is never compared: it leaves with its
-// frame as it came, but for a packet that the engine had to cut short or from another, whose header would ask for what is done already.
+// VLAN tags are looked through; what has another header (MAC addresses, tags) never meets. A virtio-net header is never compared: it
+// leaves with its frame as it came, but for a packet that the engine had to cut short or from another, whose header would ask for what
+// is done already.
 
 import type { CheckpointCause } from '../compare/outcome';
 import { DEFAULT_LIMITS, type EngineLimits } from '../core/limits';
-import { ArpView, asksForAnother, parseArp } from '../packet/arp';
+import { ARP_BYTES, ArpView, asksForAnother, isAboutSender, parseArp } from '../packet/arp';
 import {
-  ETH_ALEN,
   ETH_HLEN,
   ETH_P_ARP,
   ETH_P_IP,
@@ -27,6 +27,7 @@ import {
   FrameView,
   parseFrame,
 } from '../packet/ethernet';
+import { canonicalIp, hasExtensionHeaders, isPadding } from '../packet/ip-canon';
 import { PARSE_OK, parseIp } from '../packet/parse';
 import {
   REASSEMBLY_COMPLETE,
@@ -36,6 +37,7 @@ import {
   type ReassemblyLimits,
 } from '../packet/reassembly';
 import { PacketView } from '../packet/view';
+import { describeDifference } from '../pmycolo/difference-text';
 import { type PrimaryActions, PrimaryEngine } from '../pmycolo/engine';
 import { PAIR_BOTH, PAIR_RELEASED, type PairResult } from '../pmycolo/pair-intake';
 import {
@@ -58,10 +60,10 @@ import {
 } from './compare-counters';
 import { type FrameSink, writeFrame } from './frame';
 import { fragmentZone, HeldFragments, mayBeFragment } from './held-fragments';
+import { LinkHeaders, MAX_ZONE_TAGS, NO_ZONE, sameHeaders } from './link-headers';
 import { PackedFrames } from './packed-frames';
 import { ID_HEAD_SHIFT, ID_SIZE_MASK, ID_SLOT_SHIFT, SLOT_OF_SEND } from './packet-id';
 import { clearOffloads, isPartial, ONE_PACKET, packingOf, samePacking } from './vnet-offload';
-import { MAX_ZONE_TAGS, NO_ZONE, Zones } from './zones';
 
 export interface CompareOptions {
   /** QEMU's compare_timeout. */
@@ -99,7 +101,7 @@ export class FrameComparison {
   readonly engine: PrimaryEngine;
   private readonly frame = new FrameView();
   private readonly arp = new ArpView();
-  private readonly zones = new Zones();
+  private readonly links: LinkHeaders;
   private readonly vnetWord: boolean;
   private readonly wordBytes: number;
   private readonly view = new PacketView();
@@ -118,6 +120,7 @@ export class FrameComparison {
     this.wordBytes = options.vnetHeaders ? 8 : 4;
     this.primaryFragments = new Reassembler(options.reassembly, ...options.seed);
     this.secondaryFragments = new Reassembler(options.reassembly, ...options.seed);
+    this.links = new LinkHeaders(...options.seed);
     this.held = new HeldFragments(this.primaryFragments);
     const actions: PrimaryActions = {
       accept: (id, buf, off, len) => {
@@ -159,7 +162,7 @@ export class FrameComparison {
     const { frame } = this;
     const zone = this.takeApart(buf, off + vnetBytes, end);
     if (zone < 0) {
-      c[zone === RUNT ? C_PRIMARY_RUNTS : C_ZONES_EXHAUSTED]!++;
+      this.refuse(zone, C_PRIMARY_RUNTS);
       return;
     }
     const { network } = frame;
@@ -171,9 +174,9 @@ export class FrameComparison {
         return;
       if (mayBeFragment(buf, network, end) && this.primaryFragment(buf, off, end, vnetBytes, zone, nowMs)) return;
       this.engine.primary(id, buf, network, end - network, isPartial(buf, off, vnetBytes), nowMs, head, zone);
-    } else if (frame.type === ETH_P_ARP || frame.type === ETH_P_RARP) {
+    } else if (this.isAddressResolution(buf, end)) {
       c[C_PRIMARY_ARP]!++;
-      this.write(vnetBytes, buf, off, len);
+      this.write(vnetBytes, buf, off, head + contentBytes(buf, network, ARP_BYTES, end));
     } else {
       c[C_PRIMARY_LINK]!++;
       this.engine.primaryLink(id, buf, frame, end, nowMs, head, zone);
@@ -188,7 +191,7 @@ export class FrameComparison {
     const { frame } = this;
     const zone = this.takeApart(buf, off + vnetBytes, end);
     if (zone < 0) {
-      c[zone === RUNT ? C_SECONDARY_RUNTS : C_ZONES_EXHAUSTED]!++;
+      this.refuse(zone, C_SECONDARY_RUNTS);
       return;
     }
     const { network } = frame;
@@ -197,11 +200,9 @@ export class FrameComparison {
       if (packing !== ONE_PACKET && this.packed.secondary(packing, buf, off, network, end, zone, nowMs)) return;
       if (mayBeFragment(buf, network, end) && this.secondaryFragment(buf, off, end, vnetBytes, zone, nowMs)) return;
       this.engine.secondary(buf, network, end - network, nowMs, zone);
-    } else if (frame.type === ETH_P_ARP || frame.type === ETH_P_RARP) {
+    } else if (this.isAddressResolution(buf, end)) {
       c[C_SECONDARY_ARP]!++;
-      if (frame.type === ETH_P_ARP && parseArp(this.arp, buf, network, end - network) && asksForAnother(this.arp)) {
-        this.engine.secondaryAddressRequest();
-      }
+      if (frame.type === ETH_P_ARP && asksForAnother(this.arp)) this.engine.secondaryAddressRequest();
     } else {
       c[C_SECONDARY_LINK]!++;
       this.engine.secondaryLink(buf, frame, end, nowMs, zone);
@@ -228,9 +229,9 @@ export class FrameComparison {
     if (zone < 0 || !this.isIp(p, end)) return PAIR_BOTH;
     const head = this.frame.network - pOff;
     if (!samePacking(p, pOff, s, sOff, vnetBytes, this.frame.network)) return PAIR_BOTH;
-    // Tags and type must be the same; MAC addresses are not compared.
-    for (let i = vnetBytes + 2 * ETH_ALEN; i < head && i < differing; i++)
-      if (p[pOff + i] !== s[sOff + i]) return PAIR_BOTH;
+    // Another header is another zone.
+    if (differing > vnetBytes && !sameHeaders(p, pOff + vnetBytes, s, sOff + vnetBytes, head - vnetBytes))
+      return PAIR_BOTH;
     const result = this.engine.pair(
       p,
       pOff + head,
@@ -260,6 +261,7 @@ export class FrameComparison {
     this.engine.checkpoint(nowMs);
     // The secondary is the primary's copy: it goes on with the datagrams that the primary has begun, under their identifications.
     this.secondaryFragments.adopt(this.primaryFragments, nowMs);
+    if (this.links.full) this.links.clear();
   }
 
   /** The primary goes on without a secondary: what is held leaves, and from now on everything, uncompared. */
@@ -277,6 +279,11 @@ export class FrameComparison {
   forgetPrimary(): void {
     this.engine.forgetPair();
     this.primaryFragments.expire(Number.POSITIVE_INFINITY);
+  }
+
+  /** The last difference, for the log. */
+  describeDifference(): Record<string, unknown> {
+    return describeDifference(this.engine, (zone) => this.links.vlansOf(zone));
   }
 
   tick(nowMs: number): void {
@@ -307,8 +314,12 @@ export class FrameComparison {
     const { view, engine, primaryFragments: all } = this;
     const { network } = this.frame;
     if (parseIp(view, buf, network, end - network) !== PARSE_OK || !view.fragment) return false;
+    if (hasExtensionHeaders(view)) return false;
+    // Each leaves as it stands here, and the whole has the headers of the first alone.
+    view.limit = end;
+    canonicalIp(view);
     const noRoom = all.counters.values[NO_ROOM];
-    const outcome = all.add(view, off, end, fragmentZone(zone, vnetBytes), nowMs);
+    const outcome = all.add(view, off, view.limit, fragmentZone(zone, vnetBytes), nowMs);
     if (outcome === REASSEMBLY_COMPLETE) {
       const d = all.complete!;
       const id = (this.held.hold(d) << ID_SLOT_SHIFT) | (d.headBytes << ID_HEAD_SHIFT) | vnetBytes;
@@ -341,6 +352,7 @@ export class FrameComparison {
     const { view, secondaryFragments: all } = this;
     const { network } = this.frame;
     if (parseIp(view, buf, network, end - network) !== PARSE_OK || !view.fragment) return false;
+    if (hasExtensionHeaders(view)) return false;
     if (all.add(view, off, end, fragmentZone(zone, vnetBytes), nowMs) === REASSEMBLY_COMPLETE) {
       const d = all.complete!;
       this.engine.secondary(all.data, d.offset + d.headBytes, d.bytes - d.headBytes, nowMs, zone);
@@ -376,7 +388,24 @@ export class FrameComparison {
       frame.network = at + ETH_HLEN;
       return 0;
     }
-    return this.zones.of(frame.tags, frame.outerVlan, frame.innerVlan);
+    const zone = this.links.of(buf, at, frame.tags);
+    if (zone !== NO_ZONE || this.engine.isProtected) return zone;
+    // Nothing is compared, so nothing is known by its zone.
+    this.links.clear();
+    return this.links.of(buf, at, frame.tags);
+  }
+
+  private refuse(zone: number, runts: number): void {
+    this.counters.values[zone === RUNT ? runts : C_ZONES_EXHAUSTED]!++;
+    // A checkpoint empties the table.
+    if (zone === NO_ZONE) this.engine.boundExhausted();
+  }
+
+  /** ARP or RARP as it must be, which the frame's sender says of itself; `arp` has it then. Anything else is content like any other. */
+  private isAddressResolution(buf: Buffer, end: number): boolean {
+    const { arp, frame } = this;
+    if (frame.type !== ETH_P_ARP && frame.type !== ETH_P_RARP) return false;
+    return parseArp(arp, buf, frame.network, end - frame.network) && isAboutSender(arp, buf, frame);
   }
 
   /** What says that it is IP and is not, in its first half byte, is compared as it stands. */
@@ -432,6 +461,11 @@ export class FrameComparison {
 }
 
 const RUNT = NO_ZONE - 1;
+
+/** Bytes behind a frame's header that leave: the packet's own, and zeros that fill a shortest frame. */
+function contentBytes(buf: Buffer, network: number, bytes: number, end: number): number {
+  return isPadding(buf, network, network + bytes, end) ? end - network : bytes;
+}
 
 function engineLimits(options: CompareOptions): EngineLimits {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };

@@ -7,6 +7,7 @@ import { addCompareCommand, type CompareOptions, type Comparison, compareCapture
 import { OperatorError } from '../../../src/core/errors';
 import { encodePcap } from '../../../src/io/pcap';
 import { buildEchoReply, buildIp, buildTcp, buildUdp } from '../../lib/build-packet';
+import { neighbourAdvertisement } from '../../lib/build-upkeep';
 import { fragmentOf, pieces } from '../../lib/fragments';
 import { asked, CLIENT, capture, GUEST, inPieces, served, write } from './compare-captures';
 
@@ -250,6 +251,56 @@ describe('different', () => {
     expect(result.differences[0]!.offset).toBeUndefined();
   });
 
+  test('a SYN that only one side repeats with other options', () => {
+    const syn = (seq: number, options: number[]): Buffer => buildTcp({ flags: 'S', seq, options });
+    const [full, less] = [
+      [2, 4, 5, 0xb4, 1, 3, 3, 8],
+      [2, 4, 5, 0xb4],
+    ];
+    const both = [syn(A, full), syn(A, full), syn(A, less)];
+    expect(compared(both, [syn(B, full), syn(B, less)], { guests: ['10.0.0.1'] }).result).toBe('equal');
+    const secondary = compared([syn(A, full)], [syn(B, full), syn(B, less)], { guests: ['10.0.0.1'] });
+    expect(secondary.differences).toMatchObject([
+      { cause: 'primary_silent', detail: 'only the secondary repeats its SYN with other options' },
+    ]);
+    const primary = compared(both, [syn(B, full)], { guests: ['10.0.0.1'] });
+    expect(primary.differences).toMatchObject([{ cause: 'secondary_silent' }]);
+  });
+
+  test('urgent data', () => {
+    const marked = (pointer: number): Buffer => {
+      const packet = buildTcp({ seq: A, payload: 'helloX', flags: pointer > 0 ? 'UA' : 'A' });
+      packet.writeUInt16BE(pointer, 38);
+      return packet;
+    };
+    expect(compared([marked(6)], [marked(6)], { guests: ['10.0.0.1'] }).result).toBe('equal');
+    expect(compared([marked(6)], [marked(0)], { guests: ['10.0.0.1'] }).differences).toMatchObject([
+      { cause: 'urgent', detail: 'the two mark other bytes as urgent, or one marks none' },
+    ]);
+  });
+
+  test('keepalives with a byte of garbage are none', () => {
+    const probed = (isn: number, byte: string): Buffer[] => [
+      ...served({ isn, segments: ['abc'] }),
+      buildTcp({ src: GUEST, dst: CLIENT, seq: isn + 3, ack: 1, payload: byte }),
+    ];
+    expect(compared(probed(A, '\0'), probed(B, 'x'), { guests: ['10.0.0.1'] }).result).toBe('equal');
+  });
+
+  test('an IPv6 packet behind other headers', () => {
+    const behind = (byte: number): Buffer =>
+      buildIp(
+        6,
+        Array(16).fill(1),
+        Array(16).fill(2),
+        60,
+        Buffer.from([17, 0, 1, 4, byte, 0, 0, 0, 0, 53, 0, 53, 0, 9, 0, 0, 7]),
+      );
+    const guests = { guests: ['101:101:101:101:101:101:101:101'] };
+    expect(compared([behind(0)], [behind(0)], guests).result).toBe('equal');
+    expect(compared([behind(0)], [behind(1)], guests).differences).toMatchObject([{ cause: 'payload', offset: 4 }]);
+  });
+
   test('datagrams: a byte, a length, one that is missing', () => {
     const udp = (...payloads: string[]): Buffer[] => payloads.map((payload) => buildUdp({ payload }));
     expect(compared(udp('one', 'two!'), udp('one', 'two?')).differences).toMatchObject([
@@ -344,12 +395,10 @@ describe('what is left out', () => {
   test('is counted by reason', () => {
     const fragment = buildUdp({ payload: 'fragment' });
     fragment[6] = 0x20;
-    const neighbour = Buffer.alloc(24);
-    neighbour[0] = 136;
     const file = [
       buildUdp({ payload: 'x' }),
       fragment,
-      buildIp(6, Array(16).fill(9), Array(16).fill(8), 58, neighbour),
+      neighbourAdvertisement({ src: Array(16).fill(9) }),
       Buffer.from('00', 'hex'),
       buildUdp({ payload: 'y' }).subarray(0, 15),
     ];

@@ -180,11 +180,48 @@ describe('coverage by a checkpoint', () => {
 });
 
 describe('SYN', () => {
-  test('a repetition with other options is a divergence', () => {
+  test('a repetition with other options waits for the same of the other guest', () => {
     const t = new Pair();
     const again = t.p(-1, { flags: 'SA', options: [2, 4, 1, 0] });
     expect(t.left(again)).toEqual([false]);
+    t.s(-1, { flags: 'SA', options: MSS_WSCALE_SACK_TS(3) });
+    expect(t.left(again)).toEqual([false]);
+    t.s(-1, { flags: 'SA', options: [2, 4, 1, 0] });
+    expect(t.left(again)).toEqual([true]);
+    expect(t.h.requests).toEqual([]);
+  });
+  test('the SVM may be the first to offer less, and the PVM repeat what both have offered', () => {
+    const t = new Pair();
+    t.s(-1, { flags: 'SA', options: [2, 4, 1, 0] });
+    expect(t.left(t.p(-1, { flags: 'SA', options: MSS_WSCALE_SACK_TS(3) }))).toEqual([true]);
+    // It is the PVM's turn: that it never comes is a difference, and until then nothing is built on the offer.
+    const data = t.p(0, { payload: 'hello' });
+    t.s(0, { payload: 'hello' });
+    expect(t.left(data)).toEqual([false]);
+    expect(t.left(t.p(-1, { flags: 'SA', options: [2, 4, 1, 0] }), data)).toEqual([true, true]);
+    expect(t.h.requests).toEqual([]);
+  });
+  test.each([
+    ['the SVM offers something else', [2, 4, 2, 0], undefined],
+    ['the PVM offers a third', undefined, [2, 4, 2, 0]],
+  ])('a repetition with other options, and %s: a divergence', (_name, secondary, primary) => {
+    const t = new Pair();
+    const again = t.p(-1, { flags: 'SA', options: [2, 4, 1, 0] });
+    if (secondary !== undefined) t.s(-1, { flags: 'SA', options: secondary });
+    if (primary !== undefined) t.p(-1, { flags: 'SA', options: primary });
+    expect(t.left(again)).toEqual([false]);
     expect(t.h.requests).toEqual(['syn_options']);
+  });
+  test('a repetition with other options that a checkpoint has let out is the offer of both', () => {
+    const t = new Pair();
+    const again = t.p(-1, { flags: 'SA', options: [2, 4, 1, 0] });
+    t.checkpoint();
+    expect(t.left(again)).toEqual([true]);
+    t.s(-1, { flags: 'SA', options: [2, 4, 1, 0] });
+    const data = t.p(0, { payload: 'hello' });
+    t.s(0, { payload: 'hello' });
+    expect(t.left(data)).toEqual([true]);
+    expect(t.h.requests).toEqual([]);
   });
   test('a repetition with the same options leaves, also after a checkpoint', () => {
     const t = new Pair();
@@ -232,7 +269,8 @@ describe('data on and before the SYNs', () => {
     expect(h.requests.length).toBe(1);
   });
   test('it is the same data wherever the log goes round', () => {
-    const text = (from: number, to: number): Buffer => Buffer.from(Array.from({ length: to - from }, (_, i) => from + i));
+    const text = (from: number, to: number): Buffer =>
+      Buffer.from(Array.from({ length: to - from }, (_, i) => from + i));
     for (let others = 0; others < 60; others++) {
       const h = new PrimaryHarness({ limits: { logBytes: 1 << 12, maxHeldBytes: 1 << 11, logRecords: 1 << 7 } });
       h.p(buildTcp({ flags: 'SA', seq: 50, ack: 1 }));

@@ -1,5 +1,6 @@
 import type { BypassRule } from '../../../src/pmycolo/bypass';
 import { buildEchoReply, buildIp, buildTcp, buildUdp } from '../../lib/build-packet';
+import { igmpReport, neighbourAdvertisement, neighbourSolicitation } from '../../lib/build-upkeep';
 import { PrimaryHarness } from '../../lib/primary-harness';
 
 describe('UDP', () => {
@@ -85,21 +86,16 @@ describe('ICMP and others', () => {
   });
   test('infrastructure passes, an address request of the SVM asks once an epoch without stopping the comparison', () => {
     const h = new PrimaryHarness();
-    const icmp6 = (type: number): Buffer => {
-      const l4 = Buffer.alloc(24);
-      l4[0] = type;
-      return buildIp(6, Array(16).fill(1), Array(16).fill(2), 58, l4);
-    };
-    expect(h.state(h.p(icmp6(136)))).toBe('accept');
-    expect(h.state(h.p(buildIp(4, [1, 1, 1, 1], [224, 0, 0, 1], 2, Buffer.alloc(8))))).toBe('accept');
-    h.s(icmp6(135));
-    h.s(icmp6(135));
+    expect(h.state(h.p(neighbourAdvertisement()))).toBe('accept');
+    expect(h.state(h.p(igmpReport()))).toBe('accept');
+    h.s(neighbourSolicitation());
+    h.s(neighbourSolicitation());
     expect(h.requests).toEqual(['secondary_address_request']);
     const id = h.p(buildUdp({ payload: 'x' }));
     h.s(buildUdp({ payload: 'x' }));
     expect(h.state(id)).toBe('accept');
     h.engine.checkpoint(h.now);
-    h.s(icmp6(135));
+    h.s(neighbourSolicitation());
     expect(h.requests.length).toBe(2);
   });
   test('fragments are never let out uncompared', () => {

@@ -30,7 +30,11 @@ test('padding is not content: the two may be padded differently', () => {
 
 test('a checkpoint releases what is held with its frame', () => {
   const h = framed();
-  const ids = [h.p(buildUdp({ payload: 'x' })), h.p(buildTcp({ seq: 5, payload: 'y' })), h.p(buildTcp({ flags: 'R' }))];
+  const ids = [
+    h.p(buildUdp({ payload: 'x' })),
+    h.p(buildTcp({ seq: 5, payload: 'y' })),
+    h.p(buildTcp({ flags: 'R', window: 0 })),
+  ];
   h.engine.checkpoint(h.now);
   expect(ids.map((id) => h.state(id))).toEqual(['accept', 'accept', 'accept']);
 });
@@ -38,11 +42,11 @@ test('a checkpoint releases what is held with its frame', () => {
 test('data on a SYN that was held before the two were matched is found behind the frame headers', () => {
   const h = framed();
   const syn = h.p(buildTcp({ flags: 'S', seq: 1000, options: OPTIONS, payload: 'early' }));
-  const more = h.p(buildTcp({ flags: '', seq: 1006, payload: 'later' }));
+  const more = h.p(buildTcp({ flags: '', window: 0, seq: 1006, payload: 'later' }));
   h.s(buildTcp({ flags: 'S', seq: 9000, options: OPTIONS, payload: 'early' }));
   expect(h.state(syn)).toBe('accept');
   expect(h.state(more)).toBe('held');
-  h.s(buildTcp({ flags: '', seq: 9006, payload: 'later' }));
+  h.s(buildTcp({ flags: '', window: 0, seq: 9006, payload: 'later' }));
   expect(h.state(more)).toBe('accept');
   expect(h.requests).toEqual([]);
 });

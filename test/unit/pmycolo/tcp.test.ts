@@ -164,12 +164,15 @@ describe('payload', () => {
     t.h.engine.checkpoint(t.h.now);
     expect(t.h.state(t.p(0, { payload: 'secret' }))).toBe('accept');
   });
-  test('padding behind the IP length is not payload', () => {
+  test('bytes behind the IP length are not payload, and do not leave', () => {
     const t = new Pair().open();
     const seq = (P_ISN + 1) >>> 0;
-    const id = t.h.p(Buffer.concat([buildTcp({ seq, ack: CLIENT + 1, payload: 'ab' }), Buffer.alloc(4, 1)]));
+    const packet = buildTcp({ seq, ack: CLIENT + 1, payload: 'ab' });
+    const arena = Buffer.concat([packet, Buffer.alloc(4, 1)]);
+    t.h.sent.set(99, packet);
+    t.h.engine.primary(99, arena, 0, arena.length, false, t.h.now);
     t.s(0, { payload: 'ab' });
-    expect(t.h.state(id)).toBe('accept');
+    expect(t.h.verdicts.get(99)).toEqual({ kind: 'rewrite', bytes: packet, partial: false });
   });
   test('IPv6', () => {
     const t = new Pair();
@@ -293,7 +296,8 @@ describe('ends', () => {
     const id = t.p(0, { flags: 'R' });
     expect(t.h.state(id)).toBe('held');
     t.s(0, { flags: 'R' });
-    expect(t.h.state(id)).toBe('accept');
+    // The window of a segment without an acknowledgement means nothing.
+    expect(t.h.state(id)).toBe('rewrite');
   });
   test('one side refuses a connection that the other accepts', () => {
     const t = new Pair();
@@ -466,6 +470,6 @@ describe("the kernel's conntrack", () => {
     t.h.engine.conntrackReset(key(80), t.h.now);
     expect(t.h.state(id)).toBe('held');
     t.s(0, { flags: 'R' });
-    expect(t.h.state(id)).toBe('accept');
+    expect(t.h.state(id)).toBe('rewrite');
   });
 });

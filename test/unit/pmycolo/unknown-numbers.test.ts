@@ -88,7 +88,7 @@ describe('not known', () => {
     ['an acknowledgement', {}],
     ['a FIN', { flags: 'FA' }],
     ['a reset with a number of its own', { flags: 'RA' }],
-    ['a reset with content', { flags: 'R', payload: 'x' }],
+    ['a reset with content', { flags: 'R', ack: 0, window: 0, payload: 'x' }],
   ])('%s is held, a checkpoint asked for once, and then all is known', (_name, f) => {
     const b = unknown();
     const same = buildTcp({ dport: PORT, ack: PEER_ISN + 1, ...f, seq: P_ISN + 1 });
@@ -115,7 +115,7 @@ describe('not known', () => {
   test('a reset that answers a stray segment has the number of that segment: no stranger forces a checkpoint', () => {
     const b = unknown();
     const resets = [
-      buildTcp({ dport: 40_001, flags: 'R', seq: 4711, ack: 0 }),
+      buildTcp({ dport: 40_001, flags: 'R', seq: 4711, ack: 0, window: 0 }),
       buildTcp({ dport: 40_002, flags: 'RA', seq: 0, ack: 4712 }),
     ];
     for (const reset of resets) {
@@ -126,8 +126,8 @@ describe('not known', () => {
       b.h.s(reset);
       expect(b.h.state(b.h.p(reset))).toBe('accept');
     }
-    const other = b.h.p(buildTcp({ dport: 40_003, flags: 'R', seq: 4711 }));
-    b.h.s(buildTcp({ dport: 40_003, flags: 'R', seq: 4712 }));
+    const other = b.h.p(buildTcp({ dport: 40_003, flags: 'R', seq: 4711, ack: 0, window: 0 }));
+    b.h.s(buildTcp({ dport: 40_003, flags: 'R', seq: 4712, ack: 0, window: 0 }));
     b.h.s(buildTcp({ dport: 40_003, flags: 'RA', seq: 4711, ack: 1 }));
     expect([b.h.state(other), b.h.requests]).toEqual(['held', []]);
   });

@@ -45,7 +45,7 @@ let serial = 0;
 /** A frame for a step; every one of the primary's is told from the others by its IP id or its source's last bytes. */
 function make(s: Step, vnet: Buffer): { frame: Buffer; said: Said | undefined } {
   const id = ++serial & 0xffff;
-  const more = { vlans: s.vlan === 0 ? [] : [s.vlan], padTo: s.pad ? 64 : 0, vnet };
+  const more = { vlans: s.vlan === 0 ? [] : [s.vlan], padTo: s.pad ? 60 : 0, vnet };
   const text = `text ${s.text}${s.flip ? '!' : ''}`;
   const said = (flow: string, content: string[] = [text]): Said => ({
     flow: `${flow}/${s.vlan}`,
@@ -258,7 +258,7 @@ describe('garbage', () => {
       fc.property(fc.array(mangled, { maxLength: 40 }), (frames) => {
         const h = new FrameHarness();
         for (const frame of frames) h.p(frame);
-        for (const frame of h.left()) expect(frames.some((f) => f.equals(frame)) && passesAlone(frame)).toBe(true);
+        for (const frame of h.left()) expect(frames.some((f) => f.subarray(0, frame.length).equals(frame)) && passesAlone(frame)).toBe(true);
       }),
       { numRuns: RUNS },
     );

@@ -1,4 +1,4 @@
-import { arpFrame, buildFrame, vnetHeader } from '../../lib/build-frame';
+import { arpFrame, buildFrame, onTheWire, vnetHeader } from '../../lib/build-frame';
 import { buildEchoReply, buildIp, buildTcp, buildUdp, checksumsAreRight } from '../../lib/build-packet';
 import { FrameHarness } from '../../lib/frame-harness';
 
@@ -33,6 +33,10 @@ describe('what is compared', () => {
     ['VLANs', buildFrame(udp('x'), { vlans: [5] }), buildFrame(udp('x'), { vlans: [6] })],
     ['a VLAN and none', buildFrame(udp('x'), { vlans: [5] }), buildFrame(udp('x'))],
     ['inner VLANs', buildFrame(udp('x'), { vlans: [5, 6] }), buildFrame(udp('x'), { vlans: [5, 7] })],
+    ['priorities', buildFrame(udp('x'), { vlans: [0x6005] }), buildFrame(udp('x'), { vlans: [5] })],
+    ['frames, with a priority tag and without', buildFrame(udp('x'), { vlans: [0] }), buildFrame(udp('x'))],
+    ['frames by their receiver', buildFrame(udp('x')), buildFrame(udp('x'), { dst: '020000000001' })],
+    ['frames by their sender', buildFrame(udp('x')), buildFrame(udp('x'), { src: '020000000001' })],
     ['EtherTypes', buildFrame(Buffer.from('x'), { type: 0x88cc }), buildFrame(Buffer.from('x'), { type: 0x88cd })],
   ])('what is in different %s never meets', (_name, primary, secondary) => {
     const h = new FrameHarness().p(primary).s(secondary);
@@ -40,19 +44,8 @@ describe('what is compared', () => {
     expect(h.requests).toEqual([]);
   });
 
-  test('a priority tag makes no VLAN', () => {
-    const frame = buildFrame(udp('x'), { vlans: [0] });
-    expect(
-      new FrameHarness()
-        .p(frame)
-        .s(buildFrame(udp('x')))
-        .left(),
-    ).toEqual([frame]);
-  });
-
   test.each([
     ['padding', buildFrame(udp('x'), { padTo: 60 }), buildFrame(udp('x'))],
-    ['MAC addresses', buildFrame(udp('x')), buildFrame(udp('x'), { src: '020000000001' })],
     ['the IP header', buildFrame(udp('x', { id: 1, ttl: 64 })), buildFrame(udp('x', { id: 2, ttl: 63 }))],
   ])('of IP, %s may differ', (_name, primary, secondary) => {
     const h = new FrameHarness().p(primary).s(secondary);
@@ -83,6 +76,46 @@ describe('what is not compared', () => {
     expect(h.left()).toEqual([]);
     expect(h.requests).toEqual(operation === 1 ? ['secondary_address_request'] : []);
     expect(h.p(frame).left()).toEqual([frame]);
+  });
+
+  test.each([
+    ['bytes behind ARP', (): Buffer => Buffer.concat([arpFrame(2), Buffer.from('secret')]), (): Buffer => arpFrame(2)],
+    ['bytes behind IP', () => Buffer.concat([buildFrame(udp('x')), Buffer.from('secret')]), () => buildFrame(udp('x'))],
+    [
+      'zeros beyond the shortest frame',
+      () => Buffer.concat([buildFrame(udp('x')), Buffer.alloc(40)]),
+      () => buildFrame(udp('x')),
+    ],
+  ])('%s do not leave', (_name, with_, without) => {
+    expect(new FrameHarness().s(without()).p(with_()).left()).toEqual([without()]);
+    const h = new FrameHarness().p(with_());
+    h.s(without());
+    expect(h.left()).toEqual([without()]);
+    h.together(onTheWire(with_()), onTheWire(with_()));
+    expect(h.left()).toEqual([without()]);
+  });
+
+  test.each([
+    ['of an operation that is none', (): Buffer => arpFrame(9)],
+    ['in the name of another sender', () => arpFrame(2, { src: '020000000001' })],
+    ['that is none', () => buildFrame(Buffer.alloc(28, 1), { type: 0x0806 })],
+    ['that is a RARP by its frame only', () => arpFrame(1, { type: 0x8035 })],
+  ])('ARP %s is compared', (_name, frame) => {
+    const h = new FrameHarness().p(frame());
+    expect(h.left()).toEqual([]);
+    expect(h.s(frame()).left()).toEqual([frame()]);
+  });
+
+  test('more headers than there is room for: a checkpoint makes room', () => {
+    const h = new FrameHarness();
+    const addressed = (i: number): Buffer =>
+      buildFrame(Buffer.from('x'), { type: 0x88cc, dst: i.toString(16).padStart(12, '0') });
+    for (let i = 1; i <= 0xffff; i++) h.s(arpFrame(2, { dst: i.toString(16).padStart(12, '0') }));
+    expect(h.requests).toEqual([]);
+    h.p(addressed(0x10000));
+    expect([h.requests, h.count('zones_exhausted')]).toEqual([['bound_exhausted'], 1]);
+    h.checkpoint().p(addressed(0x10000)).s(addressed(0x10000));
+    expect(h.left()).toEqual([addressed(0x10000)]);
   });
 
   test('a guest that says its own address has lost none', () => {

@@ -1,0 +1,210 @@
+// The list of what leaves without being compared (docs/ARCHITECTURE.md) is all of it: each bit of packets of all kinds is altered in
+// the primary's alone, on each way in; it never leaves altered, or its field is on the list.
+
+import { readFileSync } from 'node:fs';
+import { arpFrame, buildFrame, onTheWire, vnetHeader } from '../../lib/build-frame';
+import { buildEchoReply, buildIp, buildTcp, buildUdp, MSS_WSCALE_SACK_TS } from '../../lib/build-packet';
+import { UPKEEP } from '../../lib/build-upkeep';
+import { uncomparedField } from '../../lib/frame-fields';
+import { FrameHarness } from '../../lib/frame-harness';
+import { PrimaryHarness } from '../../lib/primary-harness';
+
+const TS = [1, 1, 8, 10, 0, 0, 7, 7, 0, 0, 9, 9];
+const SYN = { flags: 'SA', seq: 999, ack: 500, options: MSS_WSCALE_SACK_TS(1) };
+
+interface Sample {
+  name: string;
+  packet: Buffer;
+  type?: number;
+  /** All of it belongs to this field. */
+  field?: string;
+  /** It belongs to a connection that has to be open. */
+  family?: 4 | 6;
+}
+
+const inTcp = (name: string, family: 4 | 6, fields: object): Sample => ({
+  name,
+  family,
+  packet: buildTcp({ seq: 1000, ack: 500, family, ...fields }),
+});
+/** With an urgent pointer. */
+const marked = (sample: Sample, pointer: number): Sample => {
+  sample.packet.writeUInt16BE(pointer, 20 + 18);
+  return sample;
+};
+const extension = (protocol: number, kind: number, head: number[], l4: Buffer): Buffer =>
+  buildIp(6, Array(16).fill(1), Array(16).fill(2), kind, Buffer.concat([Buffer.from([protocol, ...head]), l4]));
+const udp6 = buildUdp({ family: 6, payload: 'six' });
+const options4 = (() => {
+  const plain = buildUdp({ payload: 'labelled' });
+  const packet = Buffer.concat([plain.subarray(0, 20), Buffer.from([0x86, 6, 0, 0, 0, 1, 1, 1]), plain.subarray(20)]);
+  packet[0] = 0x47;
+  packet.writeUInt16BE(packet.length, 2);
+  return packet;
+})();
+
+const SAMPLES: Sample[] = [
+  inTcp('TCP data', 4, { options: TS, payload: 'hello' }),
+  inTcp('TCP data over IPv6', 6, { options: TS, payload: 'hello' }),
+  inTcp('TCP data without options', 4, { payload: 'hello' }),
+  inTcp('TCP acknowledgement', 4, { options: TS }),
+  inTcp('TCP end', 4, { flags: 'FA', payload: 'bye' }),
+  inTcp('TCP reset', 4, { flags: 'RA' }),
+  inTcp('TCP data with SACK and unknown options', 4, {
+    options: [5, 10, 0, 0, 0, 1, 0, 0, 0, 2, 77, 6, 1, 2, 3, 4],
+    payload: 'x',
+  }),
+  inTcp('TCP with a signature', 4, { options: [1, 1, 19, 18, ...Array(16).fill(5)], payload: 'signed' }),
+  marked(inTcp('urgent data', 4, { flags: 'UPA', payload: 'urgent' }), 6),
+  { name: 'TCP SYN/ACK', packet: buildTcp({ ...SYN, sport: 81 }) },
+  {
+    name: 'TCP SYN with a cookie',
+    packet: buildTcp({ ...SYN, sport: 82, options: [2, 4, 5, 0xb4, 34, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1] }),
+  },
+  { name: 'UDP', packet: buildUdp({ payload: 'datagram' }) },
+  { name: 'UDP over IPv6', packet: udp6 },
+  { name: 'UDP behind IPv4 options', packet: options4 },
+  { name: 'UDP behind hop-by-hop options', packet: extension(17, 0, [0, 1, 4, 0, 0, 0, 0], udp6.subarray(40)) },
+  { name: 'UDP behind destination options', packet: extension(17, 60, [0, 1, 4, 0, 0, 0, 0], udp6.subarray(40)) },
+  { name: 'UDP behind a routing header', packet: extension(17, 43, [0, 4, 0, 0, 0, 0, 0], udp6.subarray(40)) },
+  {
+    name: 'UDP behind an authentication header',
+    packet: extension(17, 51, [4, ...Array(22).fill(7)], udp6.subarray(40)),
+  },
+  { name: 'UDP in an atomic fragment', packet: extension(17, 44, [0, 0, 0, 1, 2, 3, 4], udp6.subarray(40)) },
+  {
+    name: 'TCP behind destination options',
+    packet: extension(6, 60, [0, 1, 4, 0, 0, 0, 0], buildTcp({ payload: 'x' }).subarray(20)),
+  },
+  { name: 'ICMP', packet: buildEchoReply(7, 1, 'data') },
+  { name: 'ICMPv6', packet: buildEchoReply(7, 1, 'data', 6) },
+  { name: 'GRE', packet: buildIp(4, [10, 0, 0, 1], [10, 0, 0, 2], 47, Buffer.from('0000080045', 'hex')) },
+  { name: 'LLDP', packet: Buffer.from('neighbour'), type: 0x88cc },
+  { name: 'ARP', packet: arpFrame(1).subarray(14), type: 0x0806 },
+  ...UPKEEP.map(([name, packet]) => ({
+    name,
+    packet,
+    field: /MLD|IGMP/.test(name) ? 'multicast membership' : 'neighbour discovery',
+  })),
+];
+
+function opening(sample: Sample): Buffer[] {
+  return sample.family === undefined ? [] : [buildTcp({ ...SYN, family: sample.family })];
+}
+
+const listed = new Set(
+  /## What leaves without being compared\n[\s\S]*?\n\n## /
+    .exec(readFileSync('docs/ARCHITECTURE.md', 'utf8'))![0]
+    .split('\n')
+    .flatMap((line) => /^\| (?!field|-)([^|]+?) \| (\d+) \|/.exec(line)?.[1] ?? []),
+);
+const found = new Set<string>();
+
+/** Alters each bit, and asks what has left; says which may not. */
+function leaks(sample: Sample, frame: Buffer, from: number, run: (altered: Buffer) => Buffer[]): string[] {
+  const out: string[] = [];
+  const unaltered = run(Buffer.from(frame));
+  for (let byte = from; byte < frame.length; byte++) {
+    for (let bit = 1; bit < 256; bit <<= 1) {
+      const altered = Buffer.from(frame);
+      altered[byte]! ^= bit;
+      const base = unaltered[0] ?? frame;
+      const kept = run(Buffer.from(altered)).some(
+        (left) => left.length > byte && ((left[byte]! ^ base[byte]!) & bit) !== 0,
+      );
+      if (!kept) continue;
+      const upkeep = sample.field ?? (sample.type === 0x0806 ? 'ARP' : undefined);
+      const field =
+        upkeep !== undefined && byte < 14
+          ? 'frame header of infrastructure'
+          : (sample.field ?? uncomparedField(frame, byte, bit));
+      if (field === undefined || !listed.has(field)) out.push(`byte ${byte}, bit ${bit}: ${field}`);
+      else found.add(field);
+    }
+  }
+  return out;
+}
+
+const frameOf = (sample: Sample, packet: Buffer): Buffer =>
+  buildFrame(packet, sample.type === undefined ? {} : { type: sample.type });
+
+describe.each(SAMPLES)('$name', (sample) => {
+  test('beside sockets', () => {
+    const h = new FrameHarness();
+    const frame = frameOf(sample, sample.packet);
+    const ways: ((altered: Buffer) => void)[] = [
+      (altered) => h.p(altered).s(frame),
+      (altered) => h.s(frame).p(altered),
+      (altered) => h.together(onTheWire(altered), onTheWire(frame)),
+    ];
+    for (const way of ways) {
+      expect(
+        leaks(sample, frame, 0, (altered) => {
+          h.comparison.forgetPrimary();
+          for (const packet of opening(sample)) h.p(buildFrame(packet)).s(buildFrame(packet));
+          h.left();
+          way(altered);
+          return h.left();
+        }),
+      ).toEqual([]);
+    }
+    // What nobody has altered leaves.
+    h.comparison.forgetPrimary();
+    for (const packet of opening(sample)) h.p(buildFrame(packet)).s(buildFrame(packet));
+    h.left();
+    expect(h.s(frame).p(frame).left()).toHaveLength(1);
+  });
+
+  test('beside queues', () => {
+    if (sample.type !== undefined) return;
+    const h = new PrimaryHarness();
+    expect(
+      leaks(sample, frameOf(sample, sample.packet), 14, (altered) => {
+        h.engine.forgetPair();
+        for (const packet of opening(sample)) {
+          h.p(packet);
+          h.s(packet);
+        }
+        const before = h.p(altered.subarray(14));
+        h.s(sample.packet);
+        const left = h.left(before);
+        return left === undefined ? [] : [Buffer.concat([altered.subarray(0, 14), left])];
+      }),
+    ).toEqual([]);
+  });
+});
+
+test('the virtio-net header is on the list, and stays as it came', () => {
+  const h = new FrameHarness(true);
+  const vnet = vnetHeader(12);
+  const frame = buildFrame(buildUdp({ payload: 'x' }), { vnet });
+  for (let byte = 1; byte < 12; byte++) {
+    const altered = Buffer.from(frame);
+    altered[byte]! ^= 1;
+    if (
+      h
+        .p(altered, 12)
+        .s(frame, 12)
+        .left()
+        .some((left) => left[byte] === altered[byte])
+    )
+      found.add('virtio-net header');
+  }
+  expect(listed.has('virtio-net header')).toBe(true);
+});
+
+test('bytes behind a packet never leave', () => {
+  for (const sample of SAMPLES) {
+    const h = new FrameHarness();
+    const frame = frameOf(sample, sample.packet);
+    const with_ = Buffer.concat([frame, Buffer.alloc(1400, 0x73)]);
+    for (const packet of opening(sample)) h.p(buildFrame(packet)).s(buildFrame(packet));
+    h.left();
+    h.p(Buffer.from(with_)).s(frame);
+    for (const left of h.left()) expect(left.length).toBe(frame.length);
+  }
+});
+
+test('nothing is on the list that does not leave', () => {
+  expect([...listed].filter((field) => !found.has(field))).toEqual([]);
+});

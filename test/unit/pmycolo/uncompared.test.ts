@@ -174,21 +174,14 @@ describe.each(SAMPLES)('$name', (sample) => {
   });
 });
 
-test('the virtio-net header is on the list, and stays as it came', () => {
-  const h = new FrameHarness(true);
-  const vnet = vnetHeader(12);
-  const frame = buildFrame(buildUdp({ payload: 'x' }), { vnet });
+test('the virtio-net header is on the list: what it says of one packet leaves as it came', () => {
+  const frame = buildFrame(buildUdp({ payload: 'x' }), { vnet: vnetHeader(12) });
   for (let byte = 1; byte < 12; byte++) {
+    const h = new FrameHarness(true);
     const altered = Buffer.from(frame);
     altered[byte]! ^= 1;
-    if (
-      h
-        .p(altered, 12)
-        .s(frame, 12)
-        .left()
-        .some((left) => left[byte] === altered[byte])
-    )
-      found.add('virtio-net header');
+    h.p(Buffer.from(altered), 12).s(frame, 12);
+    if (h.left().some((left) => left[byte] === altered[byte])) found.add('virtio-net header');
   }
   expect(listed.has('virtio-net header')).toBe(true);
 });

@@ -20,7 +20,7 @@ import { untilSignal } from './signals';
 const EXIT_SOFTWARE = 70;
 
 const ENDPOINTS = ['primary_in', 'secondary_in', 'outdev', 'notify_dev', 'qmp'] as const;
-const NUMBERS = ['compare_timeout', 'min_checkpoint_interval', 'expired_scan_cycle', 'max_queue_size'] as const;
+const NUMBERS = ['compare_timeout', 'max_compare_timeout', 'min_checkpoint_interval', 'expired_scan_cycle', 'max_queue_size'] as const;
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 
 const DESCRIPTIONS: Record<string, string> = {
@@ -29,7 +29,9 @@ const DESCRIPTIONS: Record<string, string> = {
   outdev: 'verified frames of the primary go here',
   notify_dev: 'the controller: libxl, or who else takes checkpoints',
   qmp: "the primary QEMU's QMP: takes checkpoints of COLO without Xen",
-  compare_timeout: 'how long one guest may be silent before a checkpoint is asked for, in ms',
+  compare_timeout:
+    'how long one guest may be silent before a checkpoint is asked for, in ms; auto: learned from how long they wait for each other',
+  max_compare_timeout: 'the most that auto may come to, in ms',
   min_checkpoint_interval: 'how long the primary runs at least between two checkpoints, in ms',
   expired_scan_cycle: 'how often an unheeded request is repeated, in ms; silence is looked for every 100 ms, or this often if it is less',
   max_queue_size: 'a sixteenth of the packets that are held at most',
@@ -51,7 +53,8 @@ export function addQemuCompareCommand(group: Command): void {
   addProperty(command, 'id', 'NAME', `for logs and metrics (default ${COMPARE_DEFAULTS.id})`);
   for (const name of ENDPOINTS) addProperty(command, name, 'ENDPOINT', DESCRIPTIONS[name]!);
   for (const name of NUMBERS) {
-    addProperty(command, name, 'N', `${DESCRIPTIONS[name]} (default ${COMPARE_DEFAULTS[name]})`, whole);
+    const parser = name === 'compare_timeout' ? wholeOrAuto : whole;
+    addProperty(command, name, 'N', `${DESCRIPTIONS[name]} (default ${COMPARE_DEFAULTS[name]})`, parser);
   }
   addProperty(
     command,
@@ -81,7 +84,7 @@ function addProperty(
   name: string,
   value: string,
   description: string,
-  parser?: (text: string) => number,
+  parser?: (text: string) => number | string,
 ): void {
   const argument = value.startsWith('[') ? value : `<${value}>`;
   const names = name.includes('_') ? [name, name.replaceAll('_', '-')] : [name];
@@ -94,6 +97,10 @@ function addProperty(
 function whole(text: string): number {
   if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('it must be a whole number.');
   return Number(text);
+}
+
+function wholeOrAuto(text: string): number | string {
+  return text === 'auto' ? text : whole(text);
 }
 
 /** The file's instances, or the one of the options. Throws OperatorError. */

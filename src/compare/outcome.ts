@@ -29,6 +29,11 @@ export const CheckpointCause = {
 } as const;
 export type CheckpointCause = (typeof CheckpointCause)[keyof typeof CheckpointCause];
 
+/** Nothing differed, but one side did not come. */
+export function isSilence(cause: CheckpointCause): boolean {
+  return cause === CheckpointCause.TIMEOUT_PRIMARY_HELD || cause === CheckpointCause.TIMEOUT_SECONDARY_AHEAD;
+}
+
 export const CHECKPOINT_CAUSES: readonly CheckpointCause[] = Object.values(CheckpointCause);
 
 /** More of either side is shown nowhere. */

@@ -28,7 +28,6 @@ import {
   X_SECONDARY_ACK,
   X_SECONDARY_FIN,
   X_SECONDARY_ISN,
-  X_SECONDARY_NEXT,
   X_SECONDARY_RST,
   X_SECONDARY_SYN_ACK,
   X_SECONDARY_SYN_OPTIONS,
@@ -196,7 +195,6 @@ export class TcpComparator {
     if ((old & XF_PRIMARY_RST) !== 0) flags |= XF_SECONDARY_RST;
     if ((old & XF_PRIMARY_REFUSED) !== 0) flags |= XF_SECONDARY_REFUSED;
     w[flow + X_SECONDARY_RST] = w[flow + X_PRIMARY_RST]!;
-    w[flow + X_SECONDARY_NEXT] = w[flow + X_PRIMARY_NEXT]!;
     w[flow + X_SECONDARY_SYN_WINDOW] = w[flow + X_PRIMARY_SYN_WINDOW]!;
     w[flow + X_FLAGS] = flags;
     this.setOdd(flow, (w[flow + X_ODD]! & XO_PRIMARY_URGENT) !== 0 ? XO_PRIMARY_URGENT | XO_SECONDARY_URGENT : 0);
@@ -364,7 +362,6 @@ export class TcpComparator {
       return this.compareRst(flow);
     }
     const end = seqAdd(seq, v.payloadBytes);
-    if (v.payloadBytes > 0) w[flow + X_SECONDARY_NEXT] = end;
     if ((v.flags & TCP_FIN) !== 0) {
       w[flow + X_SECONDARY_FIN] = end;
       flags |= XF_SECONDARY_FIN;
@@ -393,7 +390,6 @@ export class TcpComparator {
     w[flow + X_FLAGS] = flags | XF_SECONDARY_ACK;
     const end = seqAdd(v.seq, v.payloadBytes);
     if (seqDiff(end, w[flow + X_PRIMARY_NEXT]!) > 0) w[flow + X_PRIMARY_NEXT] = end;
-    w[flow + X_SECONDARY_NEXT] = end;
     this.noteLeft(flow, end, v.buf[v.end - 1]!);
   }
 

@@ -13,9 +13,10 @@ export const X_VERIFIED = FLOW_USER + 3; // compared_seq
 /** A second verified range above X_VERIFIED (after the base had to be lowered), empty when equal. */
 export const X_ISLAND = FLOW_USER + 4;
 export const X_ISLAND_END = FLOW_USER + 5;
-/** End of what the PVM, the SVM sent. */
+/** End of what the PVM sent. */
 export const X_PRIMARY_NEXT = FLOW_USER + 6; // mrcv_nxt
-export const X_SECONDARY_NEXT = FLOW_USER + 7; // srcv_nxt
+/** Window of the SVM's SYN as it stands there: a SYN's window is never scaled. */
+export const X_SECONDARY_SYN_WINDOW = FLOW_USER + 7;
 /**
  * [X_GAP, X_GAP_END) reaches over every place that the PVM may have passed by since its stream began; empty when equal. A
  * checkpoint covers what the PVM had said, so none of this.
@@ -58,16 +59,8 @@ export const X_HELD_HEAD = FLOW_USER + 31;
 export const X_HELD_TAIL = FLOW_USER + 32;
 export const X_ACKS_HEAD = FLOW_USER + 33;
 export const X_ACKS_TAIL = FLOW_USER + 34;
-/** List of flows in which the SVM is ahead (base + 1, 0 = none), and since when (ms, low 32 bits). */
-export const X_AHEAD_NEXT = FLOW_USER + 35;
-export const X_AHEAD_PREV = FLOW_USER + 36;
-export const X_AHEAD_SINCE = FLOW_USER + 37;
-
-/** Window of the SVM's SYN as it stands there: a SYN's window is never scaled. */
-export const X_SECONDARY_SYN_WINDOW = FLOW_USER + 38;
-
-/** What stood for the PVM's progress when the flow was last noted as ahead. */
-export const X_AHEAD_MARK = FLOW_USER + 39;
+/** Flows in which the SVM is ahead; words as below. */
+export const X_AHEAD = FLOW_USER + 35;
 
 /** Greatest TSval (RFC 7323) that was let out. Valid with XF_TSVAL. */
 export const X_RELEASED_TSVAL = FLOW_USER + 40;
@@ -90,8 +83,21 @@ export const X_LAST_BYTE = FLOW_USER + 46;
 export const X_LAST_END = FLOW_USER + 47;
 export const LAST_KNOWN = 0x100;
 
+/** Flows that have packets held; words as below. Only where the times are learned. */
+export const X_WAIT = FLOW_USER + 49;
+
+/** Words of a flow in a list of pmycolo/flow-waits: which list and class, 0 = none. */
+export const W_LIST = 0;
+/** What stood for the other side's progress when the flow was entered. */
+export const W_MARK = 1;
+/** Since when (ms, low 32 bits). */
+export const W_SINCE = 2;
+/** Neighbours in the list, flow + 1, 0 = none. */
+export const W_NEXT = 3;
+export const W_PREV = 4;
+
 /** Words of a primary flow record, even so that a record keeps its place in cache lines. */
-export const PRIMARY_RECORD_WORDS = FLOW_USER + 50;
+export const PRIMARY_RECORD_WORDS = FLOW_USER + 54;
 
 /** X_BASE, X_VERIFIED, X_PRIMARY_NEXT mean something. */
 export const XF_BASED = 1 << 0;

@@ -104,3 +104,13 @@ export const MAX_DATAGRAMS_PER_SEND = 1024;
 
 /** A repetition up to this size was never segmented by the sender's hardware, so cutting its payload off is safe; one MTU. */
 export const MAX_PROBE_SOURCE_BYTES = 1500;
+
+/** Neighbours that either guest asks for at a time: more than a guest has next to it; what does not fit is asked for again by the guest. */
+export const ADDRESS_QUESTIONS = 256;
+
+/**
+ * Classes of waits whose usual length is known, 80 bytes each: service and host, and each service alone. A class that is used seldom gives
+ * way to one that is used, among those of its set; while flows of a class wait it stays.
+ */
+export const TIME_CLASSES = 1024;
+export const TIME_CLASSES_PER_SET = 4;

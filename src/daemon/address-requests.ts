@@ -1,18 +1,30 @@
-// ARP requests of the SVM on the forward NIC: it has lost an address that the PVM still knows.
+// ARP at a port, in what comes in there: which neighbours a guest asks for, and who answers it.
 
 import { ETH_P_ARP } from '../io/packet-socket';
-import { isArpRequest } from '../packet/arp';
+import { ArpView, parseArpFrame } from '../packet/arp';
 import type { Logger } from './log';
 import { watchFrames } from './watch-frames';
 
-/** Throws OperatorError when the port is not there now. */
-export function watchAddressRequests(port: string, onRequest: () => void, log: Logger): { close(): void } {
+/**
+ * `onArp` is told of every packet with its VLAN (0: none); both hold during the call only. Throws OperatorError when the port is not
+ * there now, unless it `mayCome` later, as a guest's port does. `whose` is for the log.
+ */
+export function watchArp(
+  port: string,
+  whose: string,
+  onArp: (arp: ArpView, vlan: number) => void,
+  log: Logger,
+  mayCome = false,
+): { close(): void } {
+  const view = new ArpView();
   return watchFrames(
     { interface: port, ethertype: ETH_P_ARP },
     (frame) => {
-      if (isArpRequest(frame, 0, frame.length)) onRequest();
+      const vlan = parseArpFrame(view, frame, 0, frame.length);
+      if (vlan >= 0) onArp(view, vlan);
     },
-    "the SVM's ARP requests",
+    `${whose} ARP packets`,
     log,
+    mayCome,
   );
 }

@@ -104,7 +104,14 @@ const FLAGS: readonly Flag[] = [
     path: ['node', 'compareTimeoutMs'],
     kind: 'number',
     value: 'ms',
-    description: 'default 3000',
+    description: 'a number, or auto: learned from how long the guests wait for each other (default auto)',
+  },
+  {
+    name: 'max-compare-timeout-ms',
+    path: ['node', 'maxCompareTimeoutMs'],
+    kind: 'number',
+    value: 'ms',
+    description: 'the most that auto may come to (default 3000)',
   },
   {
     name: 'forward-settle-ms',

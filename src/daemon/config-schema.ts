@@ -7,7 +7,8 @@ import { bypassRuleSchema } from './bypass-rule';
 /** The one table of defaults. Queues and the forward bridge depend on a node's place in the list: see `nodeDefaults`. */
 export const DEFAULTS = {
   outerBridge: 'br0',
-  compareTimeoutMs: 3000,
+  compareTimeoutMs: 'auto',
+  maxCompareTimeoutMs: 3000,
   forwardSettleMs: 2,
   minCheckpointIntervalMs: 100,
   onControllerLoss: 'release',
@@ -73,6 +74,10 @@ function oneOf<const T extends readonly string[]>(allowed: T) {
   return z.enum(allowed, { error: `must be one of ${allowed.join(', ')}` });
 }
 
+function orAuto(number: z.ZodNumber, error: string) {
+  return z.union([z.literal('auto'), number], { error });
+}
+
 const flag = z.boolean({ error: 'must be true or false' });
 
 /** Names that the kernel gives to directories beside the interfaces' own. */
@@ -127,7 +132,11 @@ export const nodeSchema = z.strictObject({
   queueBypass: flag.default(DEFAULTS.queueBypass),
   /** Frames of the PVM that are neither IP nor ARP cannot be compared: 802.1ad, PPPoE, MPLS, FCoE, IPX and the like. */
   otherProtocols: oneOf(['drop', 'pass']).default(DEFAULTS.otherProtocols),
-  compareTimeoutMs: whole(10, 600_000).default(DEFAULTS.compareTimeoutMs),
+  /** How long one guest may be silent; `auto`: as long as is far beyond what it usually takes, at most maxCompareTimeoutMs. */
+  compareTimeoutMs: orAuto(whole(10, 600_000), 'must be auto or a whole number from 10 to 600000').default(
+    DEFAULTS.compareTimeoutMs,
+  ),
+  maxCompareTimeoutMs: whole(20, 600_000).default(DEFAULTS.maxCompareTimeoutMs),
   forwardSettleMs: whole(0, 10_000).default(DEFAULTS.forwardSettleMs),
   /** How long the PVM runs at least between a checkpoint and the request for the next. */
   minCheckpointIntervalMs: whole(0, 60_000).default(DEFAULTS.minCheckpointIntervalMs),

@@ -140,6 +140,7 @@ function completedNode(node: NodeText, k: number, text: ConfigText): NodeConfig 
     queueLength,
     receiveBufferBytes,
     compareTimeoutMs: node.compareTimeoutMs,
+    maxCompareTimeoutMs: node.maxCompareTimeoutMs,
     forwardSettleMs: node.forwardSettleMs,
     minCheckpointIntervalMs: node.minCheckpointIntervalMs,
     onControllerLoss: node.onControllerLoss,

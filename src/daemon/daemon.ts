@@ -8,6 +8,7 @@ import { OperatorError } from '../core/errors';
 import { watchConntrack } from '../io/conntrack-events';
 import { NetlinkCarrier, portHolder } from '../io/control-netlink';
 import { SeqpacketCarrier } from '../io/control-seqpacket';
+import { RegularTimer } from '../io/deadline-timer';
 import { ColoMode } from '../netlink/colo-generation2';
 import { Errno } from '../netlink/errno';
 import type { ActionResult, ControlActions, ControllerLoss, InitContext } from '../nfnetlink-colo/actions';
@@ -47,7 +48,7 @@ export class Daemon implements ControlActions {
   private readonly conntrack: ReturnType<typeof watchConntrack>;
   private readonly rulesWatch: RulesWatch;
   private metricsServer: Server | undefined;
-  private timer: NodeJS.Timeout | undefined;
+  private timer: RegularTimer | undefined;
   /** The control state on disk is older than ours: there was no room for it, or no right. */
   private unsaved = false;
   private readonly startedAt = Date.now();
@@ -122,7 +123,7 @@ export class Daemon implements ControlActions {
     if (!this.resumeControl()) this.warmUp();
     this.netlink.start(this.control);
     this.unix.start(this.control);
-    this.timer = setInterval(() => this.tick(), TICK_MS);
+    this.timer = new RegularTimer(TICK_MS, () => this.tick());
     this.rulesWatch.start();
     if (this.settings.metricsPort !== undefined) {
       this.metricsServer = await serveMetrics(this.settings.metricsPort, createRegistry(() => this.nodeMetrics()));
@@ -138,7 +139,7 @@ export class Daemon implements ControlActions {
 
   /** Ends without letting anything unverified out. */
   async close(): Promise<void> {
-    clearInterval(this.timer);
+    this.timer?.close();
     this.rulesWatch.close();
     this.saveControl();
     this.conntrack.close();

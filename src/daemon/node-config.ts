@@ -2,6 +2,7 @@
 
 import type { EngineLimits } from '../core/limits';
 import type { BypassRule } from '../pmycolo/bypass';
+import type { CompareTimeout } from '../pmycolo/silence';
 
 export type ControllerLossPolicy = 'release' | 'hold' | 'drop';
 
@@ -20,7 +21,8 @@ export interface NodeSettings {
   keptConnections: number;
   queueLength: number;
   receiveBufferBytes: number;
-  compareTimeoutMs: number;
+  compareTimeoutMs: CompareTimeout;
+  maxCompareTimeoutMs: number;
   forwardSettleMs: number;
   minCheckpointIntervalMs: number;
   onControllerLoss: ControllerLossPolicy;

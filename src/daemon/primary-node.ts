@@ -1,7 +1,7 @@
 // One protected VM on the primary node: its kernel queues, the engine between them, and the way to the controller.
 
 import { randomBytes } from 'node:crypto';
-import type { CheckpointCause } from '../compare/outcome';
+import { type CheckpointCause, isSilence } from '../compare/outcome';
 import { OffsetTable } from '../conntrack/offset-table';
 import { DeadlineTimer } from '../io/deadline-timer';
 import { mapFile } from '../io/map-file';
@@ -15,12 +15,13 @@ import {
   NFQA_SKB_CSUMNOTREADY,
   NFQA_SKB_GSO,
 } from '../native/layout';
+import { ARPOP_REPLY, type ArpView, asksForAnother } from '../packet/arp';
 import { IPPROTO_TCP } from '../packet/view';
 import type { BypassRule } from '../pmycolo/bypass';
 import { StoredDeltas } from '../pmycolo/deltas';
 import { describeDifference } from '../pmycolo/difference-text';
 import { PrimaryEngine } from '../pmycolo/engine';
-import { watchAddressRequests } from './address-requests';
+import { watchArp } from './address-requests';
 import { nowMs } from './clock';
 import { ControllerLoss, LossDecision } from './controller-loss';
 import type { Logger } from './log';
@@ -40,7 +41,7 @@ export class PrimaryNode {
   readonly engine: PrimaryEngine;
   private readonly guest: SplitQueue;
   private readonly forward: SplitQueue;
-  private readonly addressRequests: { close(): void };
+  private readonly arp: readonly { close(): void }[];
   private readonly prefixes: PrefixSender;
   private readonly loss: ControllerLoss;
   private readonly deadline = new DeadlineTimer(nowMs, () => this.tick());
@@ -78,6 +79,7 @@ export class PrimaryNode {
       {
         limits: settings.limits,
         compareTimeoutMs: settings.compareTimeoutMs,
+        maxCompareTimeoutMs: settings.maxCompareTimeoutMs,
         forwardSettleMs: settings.forwardSettleMs,
         minCheckpointIntervalMs: settings.minCheckpointIntervalMs,
         seed,
@@ -103,11 +105,10 @@ export class PrimaryNode {
     this.forward = new SplitQueue(settings, forwardQueue, forwardUdpQueue, (part, count) =>
       this.onForward(part, count),
     );
-    this.addressRequests = watchAddressRequests(
-      settings.forwardPort,
-      () => this.engine.secondaryAddressRequest(),
-      this.log,
-    );
+    this.arp = [
+      watchArp(settings.forwardPort, "the SVM's", (arp, vlan) => this.onArp(false, arp, vlan), this.log),
+      watchArp(settings.guestPort, "the PVM's", (arp, vlan) => this.onArp(true, arp, vlan), this.log, true),
+    ];
     this.prefixes = new PrefixSender(settings.guestPort, settings.outerBridge, seed, this.log);
   }
 
@@ -194,7 +195,7 @@ export class PrimaryNode {
     this.deadline.close();
     this.guest.close();
     this.forward.close();
-    this.addressRequests.close();
+    for (const watch of this.arp) watch.close();
     this.prefixes.close();
   }
 
@@ -296,8 +297,14 @@ export class PrimaryNode {
     this.arm();
   }
 
+  private onArp(primary: boolean, arp: ArpView, vlan: number): void {
+    if (asksForAnother(arp)) this.engine.addressQuestion(primary, vlan, 4, nowMs(), arp.targetIp);
+    else if (!primary && arp.operation === ARPOP_REPLY) this.engine.addressAnswer(vlan, 4, nowMs(), arp.senderIp);
+  }
+
   private onRequest(cause: CheckpointCause): void {
-    this.log.info({ cause, ...describeDifference(this.engine) }, 'asking for a checkpoint');
+    const why = isSilence(cause) ? { waitedMs: this.engine.waitedMs } : describeDifference(this.engine);
+    this.log.info({ cause, ...why }, 'asking for a checkpoint');
     this.requestCheckpoint(cause);
   }
 

@@ -26,6 +26,7 @@ import { type Takeover, takeOver } from './failover';
 import { watchGuestClaims } from './guest-claims';
 import type { Logger } from './log';
 import type { NodeMetrics } from './metrics';
+import { AnsweringPort } from './neighbour-answers';
 import type { NodeSettings } from './node-config';
 import { portState } from './port-state';
 import { queueCounters, queueGauges, queueOptions } from './queue-options';
@@ -51,6 +52,7 @@ export class SecondaryNode {
   rulesMissing: readonly string[] = [];
   private readonly addresses = new GuestAddresses();
   private readonly claims: { close(): void };
+  private readonly neighbours: AnsweringPort;
   private takeover: Takeover | undefined;
   private readonly undecided: Undecided;
 
@@ -92,6 +94,7 @@ export class SecondaryNode {
     });
     void this.undecided.begin();
     this.claims = watchGuestClaims(settings.guestPort, this.addresses, log);
+    this.neighbours = new AnsweringPort(settings, this.addresses, () => !this.engine.failedOver, log);
   }
 
   /**
@@ -101,6 +104,7 @@ export class SecondaryNode {
   checkpoint(): void {
     this.guest.drain();
     this.engine.checkpoint(nowMs());
+    this.neighbours.answers.checkpoint();
   }
 
   /** DO_FAILOVER: false when it had been done before. The network follows in the background. */
@@ -136,6 +140,7 @@ export class SecondaryNode {
   forgetPair(): void {
     this.takeover?.close();
     this.addresses.clear();
+    this.neighbours.answers.clear();
     this.engine.reset();
     this.networkWaits = false;
     this.guest.setCopyRange(HEADER_BYTES);
@@ -170,6 +175,7 @@ export class SecondaryNode {
     await this.takeover?.settled;
     this.takeover?.close();
     this.claims.close();
+    this.neighbours.close();
     this.guest.close();
     this.forward.close();
   }
@@ -203,6 +209,9 @@ export class SecondaryNode {
       labels: { node: this.settings.name, role: this.role },
       counters: {
         ...this.engine.counters.snapshot(),
+        neighbour_questions: this.neighbours.answers.asked,
+        neighbour_answers: this.neighbours.answers.answered,
+        neighbour_answers_unsent: this.neighbours.unsent,
         ...queueCounters({ guest: [this.guest], forward: [this.forward] }),
       },
       requests: {},

@@ -115,6 +115,18 @@ export function writeFrameHeader(
   return off + ETH_HLEN;
 }
 
+const PRIORITY_BITS = 0xf000;
+
+/**
+ * The VLAN tags of the frame in the view (TPID << 16 | VLAN id, outermost first), with the one that the kernel has taken off it (0: none)
+ * before them. Priorities, and tags that give nothing else, are left out.
+ */
+export function frameTags(view: FrameView, buf: Uint8Array, vlan: number): number[] {
+  const tags = vlan === 0 ? [] : [vlan];
+  for (let i = 0; i < view.tags; i++) tags.push(read32(buf, view.source + ETH_ALEN + i * VLAN_HLEN));
+  return tags.map((tag) => (tag & ~PRIORITY_BITS) >>> 0).filter((tag) => (tag & 0xfff) !== 0);
+}
+
 /** The frame with VLAN tags (TPID << 16 | TCI, outermost first) behind its MAC addresses. */
 export function taggedFrame(frame: Uint8Array, tags: readonly number[]): Uint8Array {
   if (tags.length === 0) return frame;

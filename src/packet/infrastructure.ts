@@ -7,8 +7,11 @@ import { isNeighbourDiscovery } from './neighbour-discovery';
 import { IPPROTO_ICMPV6, IPPROTO_IGMP, type PacketView } from './view';
 
 const ICMPV6_MLD_QUERY = 130; // ICMPV6_MGM_QUERY
-const NDISC_ROUTER_SOLICITATION = 133; // NDISC_ROUTER_SOLICITATION
 const NDISC_NEIGHBOUR_SOLICITATION = 135; // NDISC_NEIGHBOUR_SOLICITATION
+const NDISC_NEIGHBOUR_ADVERTISEMENT = 136; // NDISC_NEIGHBOUR_ADVERTISEMENT
+
+/** Of the target address (RFC 4861 sections 4.3 and 4.4). */
+const TARGET_OFFSET = 8;
 
 /** May pass on the PVM's word alone, and is not wanted from the SVM. */
 export function isInfrastructure(v: PacketView): boolean {
@@ -20,11 +23,20 @@ export function isInfrastructure(v: PacketView): boolean {
 }
 
 /**
- * A question for a neighbour or a router: the sender has lost (or never had) what it asks for. A solicitation without a source asks
- * whether the sender's own address is free (RFC 4862).
+ * A question for a neighbour: the sender has lost (or never had) what it asks for. A solicitation without a source asks whether the
+ * sender's own address is free (RFC 4862). One for routers tells of no loss: a host puts it when its link comes up, and by a timer.
  */
 export function isNeighbourRequest(v: PacketView): boolean {
   if (v.fragment || v.family !== 6 || v.protocol !== IPPROTO_ICMPV6) return false;
-  if (v.icmpType === NDISC_NEIGHBOUR_SOLICITATION) return (v.src0 | v.src1 | v.src2 | v.src3) !== 0;
-  return v.icmpType === NDISC_ROUTER_SOLICITATION;
+  return v.icmpType === NDISC_NEIGHBOUR_SOLICITATION && (v.src0 | v.src1 | v.src2 | v.src3) !== 0;
+}
+
+/** An answer to one, or an announcement. */
+export function isNeighbourAdvertisement(v: PacketView): boolean {
+  return !v.fragment && v.family === 6 && v.protocol === IPPROTO_ICMPV6 && v.icmpType === NDISC_NEIGHBOUR_ADVERTISEMENT;
+}
+
+/** Offset in the view's buffer of the address that a neighbour solicitation or advertisement is about, or -1: it is cut off. */
+export function neighbourTarget(v: PacketView): number {
+  return v.end - v.l4 < TARGET_OFFSET + 16 ? -1 : v.l4 + TARGET_OFFSET;
 }

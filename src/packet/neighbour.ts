@@ -10,6 +10,7 @@ const NDISC_ROUTER_SOLICITATION = 133; // NDISC_ROUTER_SOLICITATION
 const NDISC_ROUTER_ADVERTISEMENT = 134; // NDISC_ROUTER_ADVERTISEMENT
 const NDISC_NEIGHBOUR_ADVERTISEMENT = 136; // NDISC_NEIGHBOUR_ADVERTISEMENT
 const NA_ROUTER = 0x80;
+const NA_SOLICITED = 0x40;
 const NA_OVERRIDE = 0x20;
 const ND_OPT_SOURCE_LL_ADDR = 1; // ND_OPT_SOURCE_LL_ADDR
 const ND_OPT_TARGET_LL_ADDR = 2; // ND_OPT_TARGET_LL_ADDR
@@ -35,6 +36,8 @@ export class NeighbourClaim {
   router: boolean | undefined;
   /** Neighbours are to replace what they know (the O flag); false for an anycast address, or one that is held for another. */
   override = true;
+  /** An advertisement that answers somebody's question. */
+  solicited = false;
 }
 
 /** Length of the own fields, before the options, of types 133 to 136: the solicitation and advertisement of routers, of neighbours. */
@@ -54,6 +57,7 @@ export function parseNeighbourClaim(claim: NeighbourClaim, v: PacketView): boole
   claim.mac = -1;
   claim.router = advertisement ? (buf[l4 + 4]! & NA_ROUTER) !== 0 : undefined;
   if (v.icmpType === NDISC_ROUTER_ADVERTISEMENT) claim.router = true;
+  claim.solicited = advertisement && (buf[l4 + 4]! & NA_SOLICITED) !== 0;
   claim.override = !advertisement || (buf[l4 + 4]! & NA_OVERRIDE) !== 0;
   const wanted = advertisement ? ND_OPT_TARGET_LL_ADDR : ND_OPT_SOURCE_LL_ADDR;
   for (let at = l4 + fixed; at + 8 <= end; ) {
@@ -70,17 +74,33 @@ export function parseNeighbourClaim(claim: NeighbourClaim, v: PacketView): boole
  * lists of routers. `override` as in a NeighbourClaim.
  */
 export function unsolicitedNaFrame(mac: Uint8Array, address: Uint8Array, router = false, override = true): Buffer {
+  return naFrame(ALL_NODES_MAC, ALL_NODES, mac, address, (override ? NA_OVERRIDE : 0) | (router ? NA_ROUTER : 0));
+}
+
+/** The frame that answers who asked from (toMac, to): `address` is at `mac`. */
+export function solicitedNaFrame(
+  toMac: Uint8Array,
+  to: Uint8Array,
+  mac: Uint8Array,
+  address: Uint8Array,
+  router: boolean,
+  override: boolean,
+): Buffer {
+  return naFrame(toMac, to, mac, address, NA_SOLICITED | (override ? NA_OVERRIDE : 0) | (router ? NA_ROUTER : 0));
+}
+
+function naFrame(toMac: Uint8Array, to: Uint8Array, mac: Uint8Array, address: Uint8Array, flags: number): Buffer {
   const frame = Buffer.alloc(NA_FRAME_BYTES);
-  const ip = writeFrameHeader(frame, 0, ALL_NODES_MAC, mac, ETH_P_IPV6);
+  const ip = writeFrameHeader(frame, 0, toMac, mac, ETH_P_IPV6);
   frame[ip] = 6 << 4;
   frame[ip + 5] = NA_BYTES;
   frame[ip + 6] = IPPROTO_ICMPV6;
   frame[ip + 7] = HOP_LIMIT;
   frame.set(address, ip + 8);
-  frame.set(ALL_NODES, ip + 24);
+  frame.set(to, ip + 24);
   const icmp = ip + IPV6_BYTES;
   frame[icmp] = NDISC_NEIGHBOUR_ADVERTISEMENT;
-  frame[icmp + 4] = (override ? NA_OVERRIDE : 0) | (router ? NA_ROUTER : 0);
+  frame[icmp + 4] = flags;
   frame.set(address, icmp + 8);
   frame[icmp + 24] = ND_OPT_TARGET_LL_ADDR;
   frame[icmp + 25] = 1; // in units of 8 bytes

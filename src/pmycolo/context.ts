@@ -4,7 +4,7 @@ import { type CheckpointCause, Difference } from '../compare/outcome';
 import { LOG_HELD, PacketLog } from '../compare/packet-log';
 import { StreamComparator } from '../compare/stream';
 import { TcpComparator } from '../compare/tcp';
-import { PRIMARY_RECORD_WORDS, X_ACKS_HEAD, X_AHEAD_MARK, X_EPOCH, X_HELD_HEAD } from '../conntrack/colo-extension';
+import { PRIMARY_RECORD_WORDS, W_MARK, X_ACKS_HEAD, X_AHEAD, X_EPOCH, X_HELD_HEAD } from '../conntrack/colo-extension';
 import { FLOW_DEADLINE, FLOW_META, FlowTable } from '../conntrack/flow-table';
 import { TcpTracker } from '../conntrack/tcp-track';
 import type { EngineLimits } from '../core/limits';
@@ -117,8 +117,7 @@ export class PrimaryContext {
       this.stream.onMove(flow, oldId, newId);
       const w = this.flows.words;
       // Where the SVM's oldest datagram is the mark, its move is no progress of the PVM.
-      if ((w[flow + FLOW_META]! & 0xff) !== IPPROTO_TCP && w[flow + X_AHEAD_MARK] === oldId)
-        w[flow + X_AHEAD_MARK] = newId;
+      if ((w[flow + FLOW_META]! & 0xff) !== IPPROTO_TCP && w[flow + X_AHEAD + W_MARK] === oldId) w[flow + X_AHEAD + W_MARK] = newId;
     }
     if (holdSlot !== 0) this.holds.onMove(newId, holdSlot);
   }

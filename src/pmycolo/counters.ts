@@ -62,6 +62,8 @@ export const PRIMARY_COUNTER_NAMES = [
   'flows_reset_by_peer',
   'checkpoints_done',
   'requests_delayed',
+  'address_questions_full',
+  'time_classes_evicted',
   'divergences',
 ] as const;
 export type PrimaryCounterName = (typeof PRIMARY_COUNTER_NAMES)[number];
@@ -130,6 +132,8 @@ export const C_FLOWS_EXPIRED = at('flows_expired');
 export const C_FLOWS_EVICTED = at('flows_evicted');
 export const C_RESET_BY_PEER = at('flows_reset_by_peer');
 export const C_CHECKPOINTS = at('checkpoints_done');
+export const C_QUESTIONS_FULL = at('address_questions_full');
+export const C_CLASSES_EVICTED = at('time_classes_evicted');
 export const C_REQUESTS_DELAYED = at('requests_delayed');
 export const C_DIVERGENCES = at('divergences');
 

@@ -9,15 +9,12 @@
 //
 // The request itself goes out when the PVM has run for a while since the last checkpoint (request-pace); the pause begins at once.
 
-import { CHECKPOINT_CAUSES, CheckpointCause, DIVERGED, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';
+import { CHECKPOINT_CAUSES, CheckpointCause, DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';
 import { R_COPY, R_COPY_BYTES } from '../compare/packet-log';
 import {
   X_FLAGS,
   X_ODD,
   X_PRIMARY_NEXT,
-  X_SECONDARY_HEAD,
-  X_VERIFIED,
-  XF_AHEAD,
   XF_BASED,
   XF_MATCHED,
   XF_PRIMARY_FIN,
@@ -28,19 +25,21 @@ import {
   XO_SECONDARY_OFFER,
 } from '../conntrack/colo-extension';
 import { FLOW_META } from '../conntrack/flow-table';
+import { read32 } from '../core/big-endian';
 import { ANSWER_GRACE_MS, DEFAULT_LIMITS, type EngineLimits } from '../core/limits';
 import { type FrameView, viewLinkFrame } from '../packet/ethernet';
 import { isIcmpAnswer } from '../packet/icmp-answer';
-import { isInfrastructure, isNeighbourRequest } from '../packet/infrastructure';
+import { isInfrastructure, isNeighbourAdvertisement, isNeighbourRequest, neighbourTarget } from '../packet/infrastructure';
 import { canonicalIp, hasExtensionHeaders, isPlainIp, viewWhole } from '../packet/ip-canon';
 import { PARSE_OK, parseIp } from '../packet/parse';
 import { IPPROTO_TCP, IPPROTO_UDP, PacketView } from '../packet/view';
-import { AheadList } from './ahead-list';
+import { AddressQuestions } from './address-questions';
 import { AnswerIntake } from './answer-intake';
 import { type BypassRule, bypasses } from './bypass';
 import { type DeltaTable, NO_DELTAS, type PrimaryActions, PrimaryContext } from './context';
 import {
   C_CHECKPOINTS,
+  C_CLASSES_EVICTED,
   C_DIVERGENCES,
   C_IP_CLEARED,
   C_PRIMARY_BYPASSED,
@@ -50,6 +49,7 @@ import {
   C_PRIMARY_MALFORMED,
   C_PRIMARY_OPAQUE,
   C_PRIMARY_PACKETS,
+  C_QUESTIONS_FULL,
   C_REQUESTS_DELAYED,
   C_SECONDARY_BYPASSED,
   C_SECONDARY_BYTES,
@@ -82,14 +82,17 @@ import {
   NO_FLOW,
 } from './holds';
 import { noteHeldLeft } from './keepalive';
-import { PairIntake, type PairResult } from './pair-intake';
+import { PAIR_RELEASED, PairIntake, type PairResult } from './pair-intake';
 import { RequestPace } from './request-pace';
+import { type CompareTimeout, Silence } from './silence';
 import { TcpIntake } from './tcp-intake';
 
 export interface PrimaryConfig {
   limits?: Partial<EngineLimits>;
-  /** How long one side may be silent before a checkpoint is asked for, in ms. */
-  compareTimeoutMs?: number;
+  /** How long one side may be silent before a checkpoint is asked for, in ms; `auto` learns it (silence.ts). Default 3000. */
+  compareTimeoutMs?: CompareTimeout;
+  /** The most that `auto` may come to, in ms. Default 3000. */
+  maxCompareTimeoutMs?: number;
   /**
    * After DO_CHECKPOINT, packets of the SVM are refused for so long, in ms: those on the way were sent before it stopped.
    * It must be shorter than the time from DO_CHECKPOINT to the SVM's first packet after it resumes.
@@ -114,6 +117,8 @@ export interface PrimaryConfig {
 
 export type { PrimaryActions } from './context';
 
+const DEFAULT_COMPARE_TIMEOUT_MS = 3000;
+
 export class PrimaryEngine {
   readonly counters: PrimaryCounters;
   private readonly x: PrimaryContext;
@@ -123,7 +128,7 @@ export class PrimaryEngine {
   private readonly divided: DividedDatagram;
   private readonly matchesAnswers: boolean;
   private readonly pairs: PairIntake;
-  private readonly ahead: AheadList;
+  private readonly silence: Silence;
   private readonly expiry: Expiry;
   private readonly view = new PacketView();
   private bypass: readonly BypassRule[] = [];
@@ -133,17 +138,16 @@ export class PrimaryEngine {
   /** The cause of a request that waits until the pace allows it. */
   private delayed: CheckpointCause | undefined;
   private readonly pace: RequestPace;
+  private readonly questions = new AddressQuestions();
   /** Of the last call that told it. */
   private nowMs = 0;
   private settleUntil = -1;
   /** Packets that had passed without protection when the numbers were last known. */
   private passedUnseen = 0;
-  private readonly compareTimeoutMs: number;
   private readonly forwardSettleMs: number;
 
   constructor(config: PrimaryConfig, actions: PrimaryActions) {
     const limits = { ...DEFAULT_LIMITS, ...config.limits };
-    this.compareTimeoutMs = config.compareTimeoutMs ?? 3000;
     this.forwardSettleMs = config.forwardSettleMs ?? 0;
     this.pace = new RequestPace(config.minCheckpointIntervalMs ?? 0);
     this.x = new PrimaryContext(
@@ -155,14 +159,20 @@ export class PrimaryEngine {
     );
     this.counters = this.x.counters;
     this.tcp = new TcpIntake(this.x);
-    this.ahead = new AheadList(this.x.flows);
-    this.expiry = new Expiry(this.x, this.ahead);
+    this.silence = new Silence(
+      config.compareTimeoutMs ?? DEFAULT_COMPARE_TIMEOUT_MS,
+      config.maxCompareTimeoutMs ?? DEFAULT_COMPARE_TIMEOUT_MS,
+      this.x.flows,
+      this.x.holds,
+      config.seed ?? [0, 0],
+    );
+    this.expiry = new Expiry(this.x, this.silence);
     const eviction = new Eviction(this.x, this.expiry);
     this.x.makeRoom = () => eviction.makeRoom();
     this.datagrams = new DatagramIntake(this.x, this.expiry);
     this.divided = new DividedDatagram(this.x);
     this.matchesAnswers = config.icmpAnswers !== 'ordered';
-    const graceMs = Math.min(ANSWER_GRACE_MS, this.compareTimeoutMs);
+    const graceMs = Math.min(ANSWER_GRACE_MS, this.silence.mostMs);
     this.answers = new AnswerIntake(this.x, config.seed ?? [0, 0], limits.maxHeldBytes, graceMs);
     this.pairs = new PairIntake(this.x, this.expiry);
   }
@@ -217,6 +227,7 @@ export class PrimaryEngine {
     let outcome: Outcome;
     if (isInfrastructure(v)) {
       c[C_PRIMARY_INFRASTRUCTURE]!++;
+      this.noteNeighbours(v, true);
       this.x.leave(id, v, buf, partialChecksum);
       return;
     }
@@ -229,7 +240,9 @@ export class PrimaryEngine {
       outcome = this.datagrams.primary(id, v, buf, partialChecksum, comparing, nowMs);
       if (v.protocol === IPPROTO_UDP) this.divided.note(id, v, outcome === WAIT, nowMs);
     }
-    if (comparing) this.conclude(outcome, nowMs);
+    if (!comparing) return;
+    if (outcome === EQUAL) this.silence.inStep(nowMs);
+    this.conclude(outcome, nowMs);
   }
 
   /**
@@ -263,6 +276,7 @@ export class PrimaryEngine {
     c[C_PRIMARY_PACKETS]!++;
     c[C_PRIMARY_BYTES]! += originalLen;
     c[C_PRIMARY_OPAQUE]!++;
+    this.primarySpeaks(nowMs);
     v.changed = false;
     if (v.protocol === IPPROTO_TCP && !v.fragment) this.x.drop(id);
     else this.holdUnknown(id, v, buf, partialChecksum, nowMs);
@@ -316,7 +330,7 @@ export class PrimaryEngine {
     const c = this.counters.values;
     c[C_SECONDARY_PACKETS]!++;
     c[C_SECONDARY_BYTES]! += end - frame.network;
-    this.nowMs = nowMs;
+    this.secondarySpeaks(nowMs);
     if (!this.protectedNow || !this.listensToSecondary(nowMs)) return;
     const v = this.view;
     v.zone = zone;
@@ -329,7 +343,7 @@ export class PrimaryEngine {
     const c = this.counters.values;
     c[C_SECONDARY_PACKETS]!++;
     c[C_SECONDARY_BYTES]! += len;
-    this.nowMs = nowMs;
+    this.secondarySpeaks(nowMs);
     if (!this.protectedNow) return;
     const v = this.view;
     v.zone = zone;
@@ -347,7 +361,7 @@ export class PrimaryEngine {
     }
     if (isInfrastructure(v)) {
       c[C_SECONDARY_INFRASTRUCTURE]!++;
-      if (isNeighbourRequest(v)) this.secondaryAddressRequest();
+      this.noteNeighbours(v, false);
       return;
     }
     if (!this.listensToSecondary(nowMs)) return;
@@ -366,6 +380,7 @@ export class PrimaryEngine {
   beginPairs(from: number, to: number, packets: number, nowMs: number): boolean {
     if (!this.protectedNow || this.paused || nowMs < this.settleUntil || this.bypass.length > 0) return false;
     this.primarySpeaks(nowMs);
+    this.silence.secondaryHeard(nowMs);
     return this.pairs.openRun(from, to, packets);
   }
 
@@ -391,7 +406,9 @@ export class PrimaryEngine {
     nowMs: number,
     zone: number,
   ): PairResult {
-    return this.pairs.pair(p, pOff, pLen, s, sOff, sLen, differing, partialChecksum, zone, nowMs);
+    const result = this.pairs.pair(p, pOff, pLen, s, sOff, sLen, differing, partialChecksum, zone, nowMs);
+    if (result === PAIR_RELEASED) this.silence.inStep(nowMs);
+    return result;
   }
 
   /**
@@ -407,6 +424,7 @@ export class PrimaryEngine {
     this.counters.values[C_CHECKPOINTS]!++;
     this.nowMs = nowMs;
     this.releaseHeld(nowMs);
+    this.silence.checkpoint();
     this.newEpoch();
     this.pace.checkpoint(nowMs);
     this.settleUntil = nowMs + this.forwardSettleMs;
@@ -420,14 +438,17 @@ export class PrimaryEngine {
   /** When tick() and endBatch() want to be called beside its regular times, by the clock of nowMs; Infinity: at no time. */
   get nextDeadlineMs(): number {
     if (!this.protectedNow) return Number.POSITIVE_INFINITY;
-    const requestMs = this.delayed === undefined ? Number.POSITIVE_INFINITY : this.pace.opensMs;
-    return this.paused ? requestMs : Math.min(requestMs, this.x.prefixes.deadlineMs);
+    const { opensMs } = this.pace;
+    if (this.delayed !== undefined) return this.paused ? opensMs : Math.min(opensMs, this.x.prefixes.deadlineMs);
+    if (this.paused) return Number.POSITIVE_INFINITY;
+    return Math.min(Math.max(this.silence.wakeMs, opensMs), this.x.prefixes.deadlineMs);
   }
 
   /** The operator's word: what is held now leaves unverified, in order. Comparing goes on behind it. */
   releaseAll(nowMs: number): void {
     this.settleFlowsOfHeld(true);
     this.releaseHeld(nowMs);
+    this.silence.nothingHeld();
   }
 
   /** What is held now is lost: a dead guest's output must not appear. */
@@ -439,6 +460,7 @@ export class PrimaryEngine {
       holds.remove(slot);
     }
     this.answers.released();
+    this.silence.nothingHeld();
   }
 
   /** Off: the PVM's packets leave at once (after releaseAll or dropAll). On again: nothing of before is known. */
@@ -473,7 +495,26 @@ export class PrimaryEngine {
     return this.paused;
   }
 
-  /** An ARP or neighbour request of the SVM: it has lost something that the PVM still knows. */
+  /**
+   * An ARP request of either guest for another's address, which stands in words as in a packet view. (Neighbour solicitations are
+   * packets, and come the packets' way.)
+   */
+  addressQuestion(primary: boolean, zone: number, family: 4 | 6, nowMs: number, a0: number, a1 = 0, a2 = 0, a3 = 0): void {
+    // What was asked before a checkpoint is of no account, and one is coming or was just made.
+    if (!this.protectedNow || this.paused || nowMs < this.settleUntil) return;
+    this.nowMs = nowMs;
+    const question = this.questions.about(zone, family, a0, a1, a2, a3);
+    if (primary) question.primaryAsks(nowMs);
+    else if (question.secondaryAsks(nowMs)) this.secondaryAddressRequest();
+    this.counters.values[C_QUESTIONS_FULL] = this.questions.overflows;
+  }
+
+  /** Somebody has told the SVM where this address is. */
+  addressAnswer(zone: number, family: 4 | 6, nowMs: number, a0: number, a1 = 0, a2 = 0, a3 = 0): void {
+    if (this.protectedNow && !this.paused) this.questions.about(zone, family, a0, a1, a2, a3).answered(nowMs);
+  }
+
+  /** The SVM has lost an address that the PVM still knows. */
   secondaryAddressRequest(): void {
     if (this.protectedNow) this.request(CheckpointCause.ADDRESS_REQUEST, false);
   }
@@ -514,24 +555,22 @@ export class PrimaryEngine {
     this.nowMs = nowMs;
     this.expiry.tick(nowMs);
     this.askDelayed(nowMs);
+    if (this.questions.tick(nowMs)) this.secondaryAddressRequest();
     if (!this.protectedNow || this.paused) return;
     this.answers.tick(nowMs);
     if (nowMs < this.pace.opensMs) return;
-    const { holds } = this.x;
     if (this.divided.overdue(nowMs)) {
       this.request(CheckpointCause.TIMEOUT_PRIMARY_HELD, true);
       return;
     }
-    const oldest = holds.awaiting;
-    if (oldest !== 0) {
-      const since = holds.words[holds.index(oldest) + H_TIME]!;
-      if (((nowMs - since) | 0) >= this.compareTimeoutMs) {
-        this.request(CheckpointCause.TIMEOUT_PRIMARY_HELD, true);
-        return;
-      }
-    }
-    if (this.ahead.oldestAge(nowMs) >= this.compareTimeoutMs)
-      this.request(CheckpointCause.TIMEOUT_SECONDARY_AHEAD, true);
+    const cause = this.silence.check(nowMs);
+    this.counters.values[C_CLASSES_EVICTED] = this.silence.learned?.evicted ?? 0;
+    if (cause !== undefined) this.request(cause, true);
+  }
+
+  /** Of the last request for silence: how long nothing had moved, in ms. */
+  get waitedMs(): number {
+    return this.silence.waitedMs;
   }
 
   /** The last difference found; its buffers hold until the next packet. */
@@ -570,9 +609,29 @@ export class PrimaryEngine {
     return true;
   }
 
+  private noteNeighbours(v: PacketView, primary: boolean): void {
+    const request = isNeighbourRequest(v);
+    if (!request && (primary || !isNeighbourAdvertisement(v))) return;
+    const at = neighbourTarget(v);
+    if (at < 0) return;
+    const { buf } = v;
+    const a0 = read32(buf, at);
+    const a1 = read32(buf, at + 4);
+    const a2 = read32(buf, at + 8);
+    const a3 = read32(buf, at + 12);
+    if (request) this.addressQuestion(primary, v.zone, 6, this.nowMs, a0, a1, a2, a3);
+    else this.addressAnswer(v.zone, 6, this.nowMs, a0, a1, a2, a3);
+  }
+
   private primarySpeaks(nowMs: number): void {
     this.nowMs = nowMs;
+    this.silence.primaryHeard(nowMs);
     if (this.pace.awaitsPrimary) this.pace.primaryRuns(nowMs);
+  }
+
+  private secondarySpeaks(nowMs: number): void {
+    this.nowMs = nowMs;
+    this.silence.secondaryHeard(nowMs);
   }
 
   private conclude(outcome: Outcome, nowMs: number): void {
@@ -587,15 +646,7 @@ export class PrimaryEngine {
     }
     const flow = this.x.lastFlow;
     if (flow < 0) return;
-    const ahead = this.isAhead(flow);
-    if (ahead || (this.x.flows.words[flow + X_FLAGS]! & XF_AHEAD) !== 0)
-      this.ahead.note(flow, ahead, this.progressOf(flow), nowMs);
-  }
-
-  /** Changes when the PVM has said something that the SVM had said before. */
-  private progressOf(flow: number): number {
-    const w = this.x.flows.words;
-    return w[flow + ((w[flow + FLOW_META]! & 0xff) === IPPROTO_TCP ? X_VERIFIED : X_SECONDARY_HEAD)]!;
+    this.silence.note(flow, this.isAhead(flow), nowMs);
   }
 
   private isAhead(flow: number): boolean {
@@ -690,13 +741,14 @@ export class PrimaryEngine {
   private startEpoch(): void {
     this.x.log.newEpoch();
     this.x.epoch = this.x.log.epoch;
-    this.ahead.clear();
+    this.silence.startEpoch();
     this.x.prefixes.clear();
     this.answers.newEpoch();
     this.divided.newEpoch();
     this.paused = false;
     this.requested = false;
     this.delayed = undefined;
+    this.questions.clear();
   }
 
   private forgetFlows(): void {

@@ -17,10 +17,10 @@ import {
 import { FLOW_DEADLINE, FLOW_META } from '../conntrack/flow-table';
 import { idleTimeoutMs, TCP_TIMEOUTS } from '../conntrack/timeouts';
 import { IPPROTO_TCP, TCP_ACK } from '../packet/view';
-import type { AheadList } from './ahead-list';
 import type { PrimaryContext } from './context';
 import { C_FLOWS_EXPIRED, C_RESET_BY_PEER } from './counters';
 import { complete } from './handshake';
+import type { Silence } from './silence';
 
 /** Flows looked at in one call, so that a tick stays short. */
 const MAX_VISITS = 4096;
@@ -32,7 +32,7 @@ export class Expiry {
 
   constructor(
     private readonly x: PrimaryContext,
-    private readonly ahead: AheadList,
+    private readonly silence: Silence,
   ) {}
 
   /** A packet of a flow that is not TCP: its idle time starts anew. `fresh`: the record was made for it. */
@@ -97,7 +97,7 @@ export class Expiry {
       this.x.deltas.left(w, flow);
       w[flow + X_FLAGS] = w[flow + X_FLAGS]! | XF_HALF_OPEN;
       this.x.dropHeld(flow);
-      this.ahead.remove(flow);
+      this.silence.remove(flow);
       stream.dropPending(flow);
       stream.retract(flow);
     }
@@ -120,7 +120,7 @@ export class Expiry {
       // The log forgot the needs of an older epoch with it, and the list of waiting flows was emptied.
       w[flow + X_EPOCH] = this.x.epoch;
     } else {
-      this.ahead.remove(flow);
+      this.silence.remove(flow);
       stream.dropLists(flow);
     }
     // A connection that has not ended for certain may go on after a long silence, and be known by its numbers still.

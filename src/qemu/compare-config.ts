@@ -7,7 +7,8 @@ import type { CompareSettings } from './compare-device';
 
 export const COMPARE_DEFAULTS = {
   id: 'comp0',
-  compare_timeout: 3000,
+  compare_timeout: 'auto',
+  max_compare_timeout: 3000,
   min_checkpoint_interval: 100,
   expired_scan_cycle: 1000,
   max_queue_size: 1024,
@@ -16,8 +17,12 @@ export const COMPARE_DEFAULTS = {
 
 const MAX_MS = 0x7fffffff;
 
+function positiveError(property: string, most: number, or = ''): string {
+  return `must be ${or}a whole number from 1 to ${most} (Property 'colo-compare.${property}' requires a positive value)`;
+}
+
 function positive(property: string, most: number) {
-  const error = `must be a whole number from 1 to ${most} (Property 'colo-compare.${property}' requires a positive value)`;
+  const error = positiveError(property, most);
   return z.number({ error }).int(error).min(1, error).max(most, error);
 }
 
@@ -41,7 +46,12 @@ const compareSchema = z.strictObject({
   notify_dev: endpoint.optional(),
   /** Ours: the primary QEMU's QMP. */
   qmp: endpoint.optional(),
-  compare_timeout: positive('compare_timeout', MAX_MS).default(COMPARE_DEFAULTS.compare_timeout),
+  /** `auto` is ours. */
+  compare_timeout: z
+    .union([z.literal('auto'), positive('compare_timeout', MAX_MS)], { error: positiveError('compare_timeout', MAX_MS, 'auto or ') })
+    .default(COMPARE_DEFAULTS.compare_timeout),
+  /** Ours: the most that `auto` may come to. */
+  max_compare_timeout: positive('max_compare_timeout', MAX_MS).default(COMPARE_DEFAULTS.max_compare_timeout),
   /** Ours: how long the primary runs at least between two checkpoints, in ms. */
   min_checkpoint_interval: whole('min_checkpoint_interval', 60_000).default(COMPARE_DEFAULTS.min_checkpoint_interval),
   expired_scan_cycle: positive('expired_scan_cycle', MAX_MS).default(COMPARE_DEFAULTS.expired_scan_cycle),
@@ -90,6 +100,7 @@ export function compareSettings(file: CompareFile): CompareSettings[] {
       notifyDev: entry.notify_dev === undefined ? undefined : at('notify_dev'),
       qmp: entry.qmp === undefined ? undefined : at('qmp'),
       compareTimeoutMs: entry.compare_timeout,
+      maxCompareTimeoutMs: entry.max_compare_timeout,
       minCheckpointIntervalMs: entry.min_checkpoint_interval,
       expiredScanCycleMs: entry.expired_scan_cycle,
       maxQueueSize: entry.max_queue_size,

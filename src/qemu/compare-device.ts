@@ -11,10 +11,11 @@
 //   a length that cannot be, on any of them: that connection ends, the next one starts afresh
 
 import { randomBytes } from 'node:crypto';
-import { CheckpointCause } from '../compare/outcome';
+import { CheckpointCause, isSilence } from '../compare/outcome';
 import { DEFAULT_LIMITS, type EngineLimits } from '../core/limits';
-import { DeadlineTimer } from '../io/deadline-timer';
+import { DeadlineTimer, RegularTimer } from '../io/deadline-timer';
 import type { Endpoint } from '../io/stream-socket';
+import type { CompareTimeout } from '../pmycolo/silence';
 import { PrimaryWatch } from './checkpoint-request';
 import { FrameComparison } from './compare';
 import {
@@ -50,7 +51,9 @@ export interface CompareSettings {
   notifyDev?: Endpoint | undefined;
   /** Of the primary's QEMU. */
   qmp?: Endpoint | undefined;
-  compareTimeoutMs: number;
+  compareTimeoutMs: CompareTimeout;
+  /** See PrimaryConfig. */
+  maxCompareTimeoutMs?: number | undefined;
   /** See PrimaryConfig. */
   minCheckpointIntervalMs?: number | undefined;
   /** How often an unheeded request is repeated. The timeouts are looked at as often, and at least every TICK_MS. */
@@ -106,7 +109,7 @@ export class CompareDevice {
   private graceUntilMs = 0;
   /** Of what was written for outdev: lost with its peers. */
   private lostBytes = 0;
-  private timer: NodeJS.Timeout | undefined;
+  private timer: RegularTimer | undefined;
   private readonly deadline: DeadlineTimer;
 
   constructor(
@@ -131,6 +134,7 @@ export class CompareDevice {
     this.comparison = new FrameComparison(
       {
         compareTimeoutMs: settings.compareTimeoutMs,
+        ...(settings.maxCompareTimeoutMs === undefined ? {} : { maxCompareTimeoutMs: settings.maxCompareTimeoutMs }),
         minCheckpointIntervalMs: settings.minCheckpointIntervalMs ?? 0,
         maxQueueSize: settings.maxQueueSize,
         vnetHeaders: settings.vnetHeaders,
@@ -223,12 +227,12 @@ export class CompareDevice {
       this.close();
       throw error;
     }
-    this.timer = setInterval(() => this.tick(), Math.min(TICK_MS, this.settings.expiredScanCycleMs));
+    this.timer = new RegularTimer(Math.min(TICK_MS, this.settings.expiredScanCycleMs), () => this.tick());
   }
 
   /** For good, and nothing more is let out. */
   close(): void {
-    clearInterval(this.timer);
+    this.timer?.close();
     this.deadline.close();
     this.gate.close();
     this.watch?.close();
@@ -400,8 +404,9 @@ export class CompareDevice {
     this.pending.awaited = true;
     // Unless no checkpoint comes of it.
     if (this.draining) return;
-    const difference = DIFFERENCES.has(cause) ? this.comparison.describeDifference() : {};
-    this.log.info({ cause, ...difference }, 'asking for a checkpoint');
+    const { engine } = this.comparison;
+    const why = isSilence(cause) ? { waitedMs: engine.waitedMs } : DIFFERENCES.has(cause) ? this.comparison.describeDifference() : {};
+    this.log.info({ cause, ...why }, 'asking for a checkpoint');
     if (!this.ask()) {
       this.log.error(
         this.held(),

@@ -4,8 +4,8 @@
 //   IPv4, IPv6      the engine's verdict             the engine's
 //   fragments       are compared as the packet that they make, and leave as they came; parts of one that never gets whole do not leave
 //   UDP packed      (segmentation offload) is compared by datagram; a frame leaves whole when all of its datagrams may
-//   ARP, RARP       leaves, without what is behind   dropped; an ARP request asks for a checkpoint (an address was lost), but for one after its
-//                                                    own address: a guest that QEMU has loaded says its address, at every checkpoint
+//   ARP, RARP       leaves, without what is behind   dropped; an ARP request for another's address that the primary does not put within a second, or
+//                                                    that the secondary puts again first, asks for a checkpoint: an address was lost
 //   anything else   waits for the same frame of the secondary, by VLANs, MAC addresses and EtherType; so LLDP or STP of a guest
 //                   leave late or not at all where the two guests differ, and their timeouts ask for checkpoints as all others do
 //   < 14 bytes      dropped                          dropped
@@ -40,6 +40,7 @@ import { PacketView } from '../packet/view';
 import { describeDifference } from '../pmycolo/difference-text';
 import { type PrimaryActions, PrimaryEngine } from '../pmycolo/engine';
 import { PAIR_BOTH, PAIR_RELEASED, type PairResult } from '../pmycolo/pair-intake';
+import type { CompareTimeout } from '../pmycolo/silence';
 import {
   C_FRAGMENTS_CUT,
   C_OFFLOADS_CLEARED,
@@ -66,8 +67,10 @@ import { ID_HEAD_SHIFT, ID_SIZE_MASK, ID_SLOT_SHIFT, SLOT_OF_SEND } from './pack
 import { clearOffloads, isPartial, ONE_PACKET, packingOf, samePacking } from './vnet-offload';
 
 export interface CompareOptions {
-  /** QEMU's compare_timeout. */
-  compareTimeoutMs: number;
+  /** QEMU's compare_timeout; `auto` is ours. */
+  compareTimeoutMs: CompareTimeout;
+  /** See PrimaryConfig. */
+  maxCompareTimeoutMs?: number;
   /** See PrimaryConfig. */
   minCheckpointIntervalMs?: number;
   /**
@@ -143,6 +146,7 @@ export class FrameComparison {
       {
         limits: engineLimits(options),
         compareTimeoutMs: options.compareTimeoutMs,
+        ...(options.maxCompareTimeoutMs === undefined ? {} : { maxCompareTimeoutMs: options.maxCompareTimeoutMs }),
         minCheckpointIntervalMs: options.minCheckpointIntervalMs ?? 0,
         seed: options.seed,
         secondaryNumbers: 'translated',
@@ -176,6 +180,7 @@ export class FrameComparison {
       this.engine.primary(id, buf, network, end - network, isPartial(buf, off, vnetBytes), nowMs, head, zone);
     } else if (this.isAddressResolution(buf, end)) {
       c[C_PRIMARY_ARP]!++;
+      this.noteArp(true, buf, end, zone, nowMs);
       this.write(vnetBytes, buf, off, head + contentBytes(buf, network, ARP_BYTES, end));
     } else {
       c[C_PRIMARY_LINK]!++;
@@ -202,7 +207,7 @@ export class FrameComparison {
       this.engine.secondary(buf, network, end - network, nowMs, zone);
     } else if (this.isAddressResolution(buf, end)) {
       c[C_SECONDARY_ARP]!++;
-      if (frame.type === ETH_P_ARP && asksForAnother(this.arp)) this.engine.secondaryAddressRequest();
+      this.noteArp(false, buf, end, zone, nowMs);
     } else {
       c[C_SECONDARY_LINK]!++;
       this.engine.secondaryLink(buf, frame, end, nowMs, zone);
@@ -300,6 +305,13 @@ export class FrameComparison {
       for (const [name, value] of Object.entries(counters.snapshot())) out[`${side}_reassembly_${name}`] = value;
     }
     return out;
+  }
+
+  /** An ARP or RARP frame: which neighbour does the guest ask for? */
+  private noteArp(primary: boolean, buf: Buffer, end: number, zone: number, nowMs: number): void {
+    const { frame, arp } = this;
+    if (frame.type !== ETH_P_ARP || !parseArp(arp, buf, frame.network, end - frame.network) || !asksForAnother(arp)) return;
+    this.engine.addressQuestion(primary, zone, 4, nowMs, arp.targetIp);
   }
 
   /** False: it is none. */

@@ -69,6 +69,11 @@ export class GuestAddresses {
     return this.claims.map(({ claimed: _, ...address }) => address);
   }
 
+  /** Is it claimed, in whichever VLAN? */
+  has(family: 4 | 6, address: Uint8Array): boolean {
+    return this.claims.some((claim) => claim.family === family && equalAt(claim.bytes, address, 0));
+  }
+
   clear(): void {
     this.claims.length = 0;
     this.overflows = 0;

@@ -11,7 +11,8 @@ export interface PrimaryPort {
   setProtected(on: boolean): void;
   /** A new SVM has come. */
   forgetPair(): void;
-  secondaryAddressRequest(): void;
+  /** An ARP request of either guest. */
+  addressQuestion(primary: boolean, target: number, nowMs: number): void;
   conntrackDestroyed(key: Uint32Array): void;
   conntrackReset(key: Uint32Array, nowMs: number): void;
   endBatch(nowMs: number): void;
@@ -57,7 +58,8 @@ export interface EngineLimitsPlan {
 
 export interface PrimaryPlan {
   limits: EngineLimitsPlan;
-  compareTimeoutMs: number;
+  compareTimeoutMs: number | 'auto';
+  maxCompareTimeoutMs: number;
   minCheckpointIntervalMs: number;
   /** 0 when the controller itself lets the forward link run dry. */
   forwardSettleMs: number;

@@ -27,6 +27,7 @@ class RealPrimary implements PrimaryPort {
       {
         limits: plan.limits,
         compareTimeoutMs: plan.compareTimeoutMs,
+        maxCompareTimeoutMs: plan.maxCompareTimeoutMs,
         forwardSettleMs: plan.forwardSettleMs,
         minCheckpointIntervalMs: plan.minCheckpointIntervalMs,
         seed: [0x12345678, 0x9abcdef0],
@@ -72,8 +73,8 @@ class RealPrimary implements PrimaryPort {
     this.engine.conntrackReset(key, nowMs);
   }
 
-  secondaryAddressRequest(): void {
-    this.engine.secondaryAddressRequest();
+  addressQuestion(primary: boolean, target: number, nowMs: number): void {
+    this.engine.addressQuestion(primary, 0, 4, nowMs, target);
   }
 
   endBatch(nowMs: number): void {

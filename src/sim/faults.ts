@@ -1,7 +1,7 @@
 // What goes wrong in a run, and when: at its time, or between two steps of a checkpoint.
 
 import { Note } from './nodes';
-import type { Fault } from './scenario';
+import type { Fault, FaultKind } from './scenario';
 import type { World } from './world';
 
 /** How soon a fault that cannot show anything yet is tried again. */
@@ -10,6 +10,8 @@ const AGAIN_US = 3_000;
 const AMBUSH_CHANCE = 0.4;
 /** Or so soon after both guests have gone on. */
 const AFTER_RESUME_US = 50_000;
+const LOST_ADDRESS = 0x0a000001;
+const AGED_ADDRESS = 0x0a000002;
 
 export class Faults {
   /** How often each kind has happened. */
@@ -27,6 +29,11 @@ export class Faults {
 
   begin(): void {
     for (const fault of this.world.scenario.faults) this.world.scheduler.at(fault.atUs, () => this.fault(fault));
+  }
+
+  /** Whether one of this kind has happened, in a checkpoint or not. */
+  has(kind: FaultKind): boolean {
+    return Object.keys(this.counts).some((name) => name.split(' ')[0] === kind);
   }
 
   /** Nothing is broken any more, nor will be. */
@@ -115,9 +122,19 @@ export class Faults {
           this.world.forwardBack.up = true;
         });
         break;
+      case 'address-aged':
+        this.ask(false, AGED_ADDRESS);
+        this.restart(fault.forUs, () => this.ask(true, AGED_ADDRESS));
+        break;
       default:
-        this.world.pn.engine?.secondaryAddressRequest();
+        this.ask(false, LOST_ADDRESS);
+        this.ask(false, LOST_ADDRESS);
     }
+  }
+
+  private ask(primary: boolean, target: number): void {
+    const { pn } = this.world;
+    pn.engine?.addressQuestion(primary, target, pn.nowMs);
   }
 
   /** A fault that would only show the controller's own weakness waits until it shows the proxy's. */

@@ -47,8 +47,8 @@ class Primary implements PrimaryPort {
   forgetPair(): void {
     this.inner.forgetPair();
   }
-  secondaryAddressRequest(): void {
-    this.inner.secondaryAddressRequest();
+  addressQuestion(primary: boolean, target: number, nowMs: number): void {
+    this.inner.addressQuestion(primary, target, nowMs);
   }
   conntrackDestroyed(key: Uint32Array): void {
     this.inner.conntrackDestroyed(key);
@@ -208,6 +208,21 @@ class RemembersOldEpoch extends Primary {
     super.checkpoint(nowMs);
     for (const packet of this.old) super.secondary(packet, 0, packet.length, nowMs + 1000);
     this.old = [];
+  }
+}
+
+/** Any question of the SVM counts as a lost address: it is put once more, before the PVM can. */
+class AsksAtOnce extends Primary {
+  override addressQuestion(primary: boolean, target: number, nowMs: number): void {
+    super.addressQuestion(primary, target, nowMs);
+    if (!primary) super.addressQuestion(primary, target, nowMs);
+  }
+}
+
+/** The PVM's questions are not heard. */
+class DeafToQuestions extends Primary {
+  override addressQuestion(primary: boolean, target: number, nowMs: number): void {
+    if (!primary) super.addressQuestion(primary, target, nowMs);
   }
 }
 
@@ -471,6 +486,20 @@ export const MUTATIONS: readonly Mutation[] = [
     make: (right) => ({
       ...right,
       primary: (plan, files, actions) => right.primary({ ...plan, minCheckpointIntervalMs: 0 }, files, actions),
+    }),
+  },
+  {
+    name: 'a question for an address asks at once',
+    make: (right) => ({
+      ...right,
+      primary: (plan, files, actions) => new AsksAtOnce(right.primary(plan, files, actions)),
+    }),
+  },
+  {
+    name: 'the questions of the PVM are not heard',
+    make: (right) => ({
+      ...right,
+      primary: (plan, files, actions) => new DeafToQuestions(right.primary(plan, files, actions)),
     }),
   },
   {

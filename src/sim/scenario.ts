@@ -41,8 +41,10 @@ export type FaultKind =
   | 'secondary-death'
   /** The forward link is cut for a while. */
   | 'forward-down'
-  /** The SVM asks for an address: it lost a cache entry. */
-  | 'address-request';
+  /** The SVM alone asks for an address, twice: it lost a cache entry. */
+  | 'address-request'
+  /** Both guests ask for one, the SVM first: it has aged in both caches. */
+  | 'address-aged';
 
 export interface Fault {
   kind: FaultKind;
@@ -119,7 +121,7 @@ export function makeScenario(seed: number): Scenario {
   const families: (4 | 6)[] = p.chance(0.6) ? [4] : p.chance(0.5) ? [6] : [4, 6];
   const divergent = p.chance(0.4);
   const sessions = makeSessions(p, families, activeUs, divergent, calls);
-  const faults = makeFaults(p, activeUs);
+  const faults = makeFaults(p, activeUs, root.fork('aged'));
   const drains = p.chance(0.6);
   const forward = makeLink(p, lossy && p.chance(0.7), p.logRange(20, 10_000));
   const early = p.chance(0.4);
@@ -138,7 +140,7 @@ export function makeScenario(seed: number): Scenario {
     forwardBack: { ...makeLink(p, lossy && p.chance(0.5), forward.delayUs), delayUs: forward.delayUs },
     primary: {
       limits: makeLimits(p),
-      compareTimeoutMs: p.logRange(300, 3000),
+      ...makeTimeouts(p.logRange(300, 3000), pace),
       minCheckpointIntervalMs: pace.pick([0, 50, 100, 100]),
       forwardSettleMs: drains ? 0 : settleMs(forward),
     },
@@ -164,6 +166,11 @@ export function makeScenario(seed: number): Scenario {
     faults,
     calmUs: activeUs + 2000 * MS,
   };
+}
+
+/** Set for half of the runs, learned in the others. */
+function makeTimeouts(mostMs: number, p: Prng) {
+  return { compareTimeoutMs: p.chance(0.5) ? ('auto' as const) : mostMs, maxCompareTimeoutMs: mostMs };
 }
 
 /** Longest time that a packet of the SVM may still be on its way: link, queue, and a margin. */
@@ -356,14 +363,14 @@ function makeDatagrams(p: Prng, families: (4 | 6)[], activeUs: number, divergent
   return all;
 }
 
-function makeFaults(p: Prng, activeUs: number): Fault[] {
+function makeFaults(p: Prng, activeUs: number, aged: Prng): Fault[] {
   const faults: Fault[] = [];
-  const add = (kind: FaultKind, forUs: number, earliestUs = 0) =>
+  const add = (kind: FaultKind, forUs: number, earliestUs = 0, from = p) =>
     faults.push({
       kind,
-      atUs: p.range(earliestUs, activeUs),
+      atUs: from.range(earliestUs, activeUs),
       forUs,
-      inCheckpoint: kind !== 'controller-loss' && p.chance(0.25),
+      inCheckpoint: kind !== 'controller-loss' && from.chance(0.25),
     });
   // The pair may break and be made again before the PVM dies for good.
   let earliestUs = 0;
@@ -378,5 +385,6 @@ function makeFaults(p: Prng, activeUs: number): Fault[] {
   }
   if (p.chance(0.1)) add('forward-down', p.logRange(10, 1500) * MS);
   if (p.chance(0.1)) add('address-request', 0);
+  if (aged.chance(0.3)) add('address-aged', aged.range(1, 900) * MS, 0, aged);
   return faults.sort((a, b) => a.atUs - b.atUs);
 }

@@ -64,9 +64,7 @@ class HoldEverything implements PrimaryPort {
 
   conntrackReset(): void {}
 
-  secondaryAddressRequest(): void {
-    this.ask(CheckpointCause.ADDRESS_REQUEST);
-  }
+  addressQuestion(): void {}
 
   tick(nowMs: number): void {
     const first = this.held[0];

@@ -7,6 +7,7 @@
 
 import { seqAfter } from '../core/seq32';
 import { serve } from './app/server';
+import { CheckpointCause } from '../compare/outcome';
 import { Ledger } from './check/ledger';
 import { Clients } from './clients';
 import { keyOfPeerPacket, SimConntrack } from './conntrack';
@@ -236,6 +237,9 @@ export class World {
   private notified(cause: string): void {
     this.asked[cause] = (this.asked[cause] ?? 0) + 1;
     this.checkPace(cause);
+    if (cause === CheckpointCause.ADDRESS_REQUEST && !this.faults.has('address-request')) {
+      this.broken('needless checkpoint', 'the PVM has asked for the same address as the SVM');
+    }
     this.controller.notified();
   }
 

@@ -117,7 +117,7 @@ const CASES: readonly Case[] = [
   {
     row: 'a question of the secondary for an address',
     kind: 'arp',
-    play: (t) => t.pass('s', arpFrame(true, 1, 1), true),
+    play: (t) => t.pass('s', arpFrame(true, 1, 1)).pass('s', arpFrame(true, 1, 1), true),
   },
   {
     row: 'group membership',

@@ -13,6 +13,8 @@ export async function startColo(options: DeviceOptions = {}): Promise<Device> {
   args.push('--primary_in', endpoint('pri'), '--secondary_in', endpoint('sec'));
   args.push('--outdev', endpoint('out'), '--notify_dev', endpoint('ntf'));
   args.push('--compare_timeout', String(options.compareTimeoutMs ?? NEVER_MS));
+  // QEMU's has none, and what is asked for right after a checkpoint is compared, too.
+  args.push('--min_checkpoint_interval', '0');
   if (options.scanCycleMs !== undefined) args.push('--expired_scan_cycle', String(options.scanCycleMs));
   if (options.maxQueueSize !== undefined) args.push('--max_queue_size', String(options.maxQueueSize));
   if (options.vnetBytes !== undefined) args.push('--vnet_hdr_support', 'on');

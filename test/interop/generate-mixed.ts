@@ -91,7 +91,9 @@ export function arpFlow(prng: Prng, seed: number, flowNumber: number): Flow {
     const p = arpFrame(prng.chance(0.5), flowNumber, b.packets.length);
     said.p.push(b.packet('p', p, { kind: 'pass', asksAddress: false }));
     const s = arpFrame(asks, flowNumber, b.packets.length);
-    said.s.push(b.packet('s', s, { kind: 'pass', asksAddress: asks }));
+    said.s.push(b.packet('s', s, { kind: 'pass', asksAddress: false }));
+    // Once may be a little earlier than the primary; again and again is alone.
+    if (asks) said.s.push(b.packet('s', s, { kind: 'pass', asksAddress: true }));
   }
   b.merge(said.p, said.s);
   return b.finish();

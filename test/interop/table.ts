@@ -200,7 +200,7 @@ export const TABLE: readonly Row[] = [
   {
     name: 'a question of the secondary for an address',
     qemu: 'drops what the secondary says of ARP',
-    ours: 'asks for a checkpoint: the secondary has lost an address that the primary knows',
+    ours: 'asks for a checkpoint when the secondary puts it again before the primary does: it has lost an address that the primary knows',
     why: 'asking is always safe',
     covers: (d, c) => d.kind === 'asked' && d.ours && c.flow.kind === 'arp',
   },

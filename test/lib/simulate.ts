@@ -93,6 +93,7 @@ const MUST_HAPPEN = [
   'fault controller-loss',
   'fault secondary-death',
   'fault forward-down',
+  'fault address-aged',
 ] as const;
 
 /** Seeds of a share: four shares make the 2,000 of a test run, unless COLO_SEEDS says how many. */

@@ -23,6 +23,8 @@ const EXPECTED: readonly [string, readonly string[], number][] = [
   ["a copy keeps its packet's flags", ['faithful rewrite'], 50],
   ['a copy is one byte too long', ['output commit'], 50],
   ['checkpoints follow each other at once', ['pace'], 50],
+  ['a question for an address asks at once', ['needless checkpoint'], 100],
+  ['the questions of the PVM are not heard', ['needless checkpoint'], 100],
   ['a request that has to wait is lost', ['liveness'], 200],
   ['old offsets forgotten at the checkpoint', ['liveness', 'the client is served', 'time goes forward', 'right numbers'], 500],
   ['the numbers of a survivor never decided', ['liveness', 'the client is served'], 500],

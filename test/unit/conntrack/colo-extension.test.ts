@@ -1,21 +1,25 @@
-import * as words from '../../../src/conntrack/colo-extension';
+import * as extension from '../../../src/conntrack/colo-extension';
 import { FLOW_USER } from '../../../src/conntrack/flow-table';
 
-const named = (prefix: string): [string, number][] =>
-  Object.entries(words).filter(([name]) => name.startsWith(prefix)) as [string, number][];
+const named = (prefix: string): [string, number][] => Object.entries(extension).filter(([name]) => name.startsWith(prefix));
+const LIST_WORDS = named('W_').length;
 
-test('every word of the record has a place of its own within it', () => {
-  const places = named('X_').map(([, place]) => place);
-  expect(new Set(places).size).toBe(places.length);
-  expect(Math.min(...places)).toBe(FLOW_USER);
-  expect(Math.max(...places)).toBeLessThan(words.PRIMARY_RECORD_WORDS);
+test('no two words of a flow are one, and all have room', () => {
+  const users = new Map<number, string>();
+  for (const [name, at] of named('X_')) {
+    const words = name === 'X_AHEAD' || name === 'X_WAIT' ? LIST_WORDS : 1;
+    for (let i = at; i < at + words; i++) {
+      expect([i, users.get(i)]).toEqual([i, undefined]);
+      users.set(i, name);
+      expect(i).toBeGreaterThanOrEqual(FLOW_USER);
+      expect(i).toBeLessThan(extension.PRIMARY_RECORD_WORDS);
+    }
+  }
 });
 
-test('every flag has a bit of its own, beside those of the window scale', () => {
+test('no two flags are one', () => {
   const flags = named('XF_').filter(([name]) => name !== 'XF_SCALE_SHIFT');
-  let taken = 15 << words.XF_SCALE_SHIFT;
-  for (const [name, bit] of flags) {
-    expect([name, Math.log2(bit >>> 0) % 1, taken & bit]).toEqual([name, 0, 0]);
-    taken |= bit;
-  }
+  const scale = 15 << extension.XF_SCALE_SHIFT;
+  expect(new Set(flags.map(([, bit]) => bit)).size).toBe(flags.length);
+  expect(flags.filter(([, bit]) => (bit & scale) !== 0 || (bit & (bit - 1)) !== 0)).toEqual([]);
 });

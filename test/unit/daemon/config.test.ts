@@ -36,7 +36,9 @@ describe('defaults', () => {
       forwardQueue: 101,
       guestUdpQueue: 102,
       forwardUdpQueue: 103,
-      compareTimeoutMs: 3000,
+      compareTimeoutMs: 'auto',
+      maxCompareTimeoutMs: 3000,
+      minCheckpointIntervalMs: 100,
       onControllerLoss: 'release',
       queueBypass: false,
       queueLength: 32768,
@@ -117,7 +119,7 @@ describe('refusals name the key and what is allowed', () => {
     [
       'a text for a number',
       node({ compareTimeoutMs: '3s' }),
-      /^nodes\[0\]\.compareTimeoutMs must be a whole number from 10 to 600000, not "3s"$/,
+      /^nodes\[0\]\.compareTimeoutMs must be auto or a whole number from 10 to 600000, not "3s"$/,
     ],
     [
       'a wildcard for a port',

@@ -88,6 +88,7 @@ describe('take apart', () => {
     ['a request in a frame with padding', REQUEST + '00'.repeat(18), true],
     ['a request with a VLAN tag', `${REQUEST.slice(0, 24)}81000005${REQUEST.slice(24)}`, true],
     ['a request for its own address', REQUEST.slice(0, 76) + REQUEST.slice(56, 64), false],
+    ['a probe', REQUEST.slice(0, 56) + '00000000' + REQUEST.slice(64), false],
     ['a reply', REPLY, false],
     ['RARP', rarpFrame(MAC).toString('hex'), false],
     ['IPv4 that looks like ARP', REQUEST.replace('52540012345608060001', '52540012345608000001'), false],

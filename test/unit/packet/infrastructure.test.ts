@@ -108,9 +108,9 @@ test.each<[string, Buffer]>([
   expect(isInfrastructure(view(packet))).toBe(false);
 });
 
-test('questions are those for a neighbour or a router, but for the probe of its own address', () => {
+test('questions are those for a neighbour, but for the probe of its own address', () => {
   const asking = UPKEEP.filter(([, packet]) => isNeighbourRequest(view(packet))).map(([name]) => name);
-  expect(asking).toEqual(['router solicitation', 'neighbour solicitation']);
+  expect(asking).toEqual(['neighbour solicitation']);
   expect(isNeighbourRequest(view(addressProbe()))).toBe(false);
 });
 

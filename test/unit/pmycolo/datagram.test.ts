@@ -84,10 +84,12 @@ describe('ICMP and others', () => {
     h.s(gre('tunneL', 63));
     expect(h.requests).toEqual(['payload']);
   });
-  test('infrastructure passes, an address request of the SVM asks once an epoch without stopping the comparison', () => {
+  test('infrastructure passes, a repeated address request of the SVM asks once an epoch without stopping the comparison', () => {
     const h = new PrimaryHarness();
     expect(h.state(h.p(neighbourAdvertisement()))).toBe('accept');
     expect(h.state(h.p(igmpReport()))).toBe('accept');
+    h.s(neighbourSolicitation());
+    h.s(neighbourSolicitation());
     h.s(neighbourSolicitation());
     h.s(neighbourSolicitation());
     expect(h.requests).toEqual(['secondary_address_request']);
@@ -95,6 +97,8 @@ describe('ICMP and others', () => {
     h.s(buildUdp({ payload: 'x' }));
     expect(h.state(id)).toBe('accept');
     h.engine.checkpoint(h.now);
+    h.s(neighbourSolicitation());
+    expect(h.requests.length).toBe(1);
     h.s(neighbourSolicitation());
     expect(h.requests.length).toBe(2);
   });

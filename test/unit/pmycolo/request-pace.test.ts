@@ -47,6 +47,7 @@ describe('the minimum time of the PVM’s running', () => {
   test.each<[string, (h: PrimaryHarness) => void]>([
     ['UDP', (h) => h.p(buildUdp({ payload: 'x' }))],
     ['infrastructure', (h) => h.p(Buffer.from('460000180000000001020000010101010000000094040000', 'hex'))],
+    ['one that is cut', (h) => h.engine.primaryOpaque(99, buildUdp({ payload: 'x' }), 0, 29, 29, false, h.now)],
     ['what it cannot read', (h) => h.p(Buffer.from([0x45]))],
   ])('its first packet is any: %s', (_, speak) => {
     const h = new PrimaryHarness({ minCheckpointIntervalMs: MIN_MS });

@@ -74,8 +74,16 @@ describe('what is not compared', () => {
     const frame = arpFrame(operation);
     const h = new FrameHarness().s(frame);
     expect(h.left()).toEqual([]);
-    expect(h.requests).toEqual(operation === 1 ? ['secondary_address_request'] : []);
     expect(h.p(frame).left()).toEqual([frame]);
+    expect(h.tick(5000).requests).toEqual([]);
+  });
+
+  test('an ARP request of the secondary alone asks after a second, and at once when it is put again', () => {
+    const frame = arpFrame(1);
+    const h = new FrameHarness().s(frame);
+    expect(h.tick(999).requests).toEqual([]);
+    expect(h.tick(1).requests).toEqual(['secondary_address_request']);
+    expect(h.checkpoint().s(frame).s(frame).requests).toHaveLength(2);
   });
 
   test.each([
@@ -121,11 +129,12 @@ describe('what is not compared', () => {
   test('a guest that says its own address has lost none', () => {
     const frame = arpFrame(1);
     frame.copy(frame, 14 + 24, 14 + 14, 14 + 18);
-    expect(new FrameHarness().s(frame).requests).toEqual([]);
+    expect(new FrameHarness().s(frame).tick(5000).requests).toEqual([]);
   });
 
-  test('an ARP request in a VLAN asks, too', () => {
-    expect(new FrameHarness().s(arpFrame(1, { vlans: [5] })).requests).toEqual(['secondary_address_request']);
+  test('an ARP request in a VLAN asks, too, and one in another is no answer to it', () => {
+    const h = new FrameHarness().s(arpFrame(1, { vlans: [5] })).p(arpFrame(1, { vlans: [6] }));
+    expect(h.tick(1000).requests).toEqual(['secondary_address_request']);
   });
 
   test('frames too short for Ethernet are dropped', () => {

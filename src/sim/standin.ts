@@ -3,6 +3,7 @@
 
 import { CheckpointCause } from '../compare/outcome';
 import type { PrimaryActions } from '../pmycolo/engine';
+import { RequestPace } from '../pmycolo/request-pace';
 import { ACCEPT, type EngineMakers, type PrimaryPlan, type PrimaryPort, type SecondaryPort } from './engine-port';
 
 class HoldEverything implements PrimaryPort {
@@ -10,21 +11,27 @@ class HoldEverything implements PrimaryPort {
   private bytes = 0;
   private on = true;
   private asked = false;
+  private full = false;
+  private readonly pace: RequestPace;
 
   constructor(
     private readonly plan: PrimaryPlan,
     private readonly actions: PrimaryActions,
-  ) {}
+  ) {
+    this.pace = new RequestPace(plan.minCheckpointIntervalMs);
+  }
 
   primary(id: number, buf: Buffer, off: number, len: number, _partial: boolean, nowMs: number): void {
     if (!this.on) {
       this.actions.accept(id, buf, off, len);
       return;
     }
+    this.pace.primaryRuns(nowMs);
     const { limits } = this.plan;
     if (this.held.length >= limits.maxHeldPackets || this.bytes + len > limits.maxHeldBytes) {
       this.actions.drop(id);
-      this.ask(CheckpointCause.EXHAUSTED);
+      this.full = true;
+      this.tick(nowMs);
       return;
     }
     this.held.push({ id, packet: Buffer.from(buf.subarray(off, off + len)), sinceMs: nowMs });
@@ -35,8 +42,10 @@ class HoldEverything implements PrimaryPort {
 
   endBatch(): void {}
 
-  checkpoint(): void {
+  checkpoint(nowMs: number): void {
     this.asked = false;
+    this.full = false;
+    this.pace.checkpoint(nowMs);
     this.releaseAll();
   }
 
@@ -58,7 +67,9 @@ class HoldEverything implements PrimaryPort {
     this.on = on;
   }
 
-  forgetPair(): void {}
+  forgetPair(): void {
+    this.pace.forget();
+  }
 
   conntrackDestroyed(): void {}
 
@@ -67,8 +78,10 @@ class HoldEverything implements PrimaryPort {
   addressQuestion(): void {}
 
   tick(nowMs: number): void {
+    if (nowMs < this.pace.opensMs) return;
     const first = this.held[0];
-    if (first && nowMs - first.sinceMs >= 100) this.ask(CheckpointCause.TIMEOUT_PRIMARY_HELD);
+    if (this.full) this.ask(CheckpointCause.EXHAUSTED);
+    else if (first && nowMs - first.sinceMs >= 100) this.ask(CheckpointCause.TIMEOUT_PRIMARY_HELD);
   }
 
   get nextDeadlineMs(): number {

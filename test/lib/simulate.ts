@@ -69,7 +69,7 @@ const MUST_HAPPEN = [
   'PN secondary_reopened',
   'PN secondary_paused',
   'PN secondary_settling',
-  'PN primary_flow_table_full',
+  'PN flows_evicted',
   'PN primary_held_full',
   'PN requests_delayed',
   'PN flows_reset_by_peer',

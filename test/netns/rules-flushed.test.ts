@@ -83,7 +83,7 @@ requires('netns', 'nfqueue')('rules that somebody has flushed', () => {
     await rules('remove');
     await becomes('rules-missing');
     const seen = count(/RULES ARE GONE/g);
-    lab.execSync('pn', 'ip', ['link', 'set', 'br0', 'type', 'bridge', 'nf_call_iptables', '1']);
+    lab.execSync('pn', 'ip', ['link', 'set', 'br0', 'type', 'bridge', 'nf_call_iptables', '1', 'nf_call_ip6tables', '1']);
     await until('another look', () => count(/RULES ARE GONE/g) > seen);
     expect(count(/the rules are put back/g)).toBe(before);
     expect(lab.execSync('pn', 'iptables-save', ['-t', 'mangle'])).not.toMatch(/colo:1/);

@@ -23,11 +23,12 @@ export function answerDatagram(machine: Machine, packet: SimPacket): void {
   const at = l4 + 8;
   if (buf.length < at + REQUEST_BYTES) return;
   const id = buf.readUInt32BE(at);
-  const size = buf.readUInt16BE(at + 8);
+  const asked = buf.readUInt16BE(at + 8);
   const answers = buf[at + 10]!;
   const divergent = buf[at + 11] !== 0;
   for (let i = 0; i < answers; i++) {
     const seed = divergent ? machine.prng.u32() : (buf.readUInt32BE(at + 4) + i) >>> 0;
+    const size = divergent ? asked - Math.min(asked, seed & 7) : asked;
     const out = Buffer.alloc(8 + ANSWER_BYTES + size);
     out.writeUInt16BE(UDP_SERVER_PORT, 0);
     out.writeUInt16BE(buf.readUInt16BE(l4), 2);

@@ -37,7 +37,7 @@ export const HF_SIGNED = 1 << 12;
 /** Bit 13 is compare/tcp's REFUSAL. */
 export const HF_TCP_FLAGS = 0xff | REFUSAL;
 /** An ICMP answer: it waits for the other guest's as long as answers do, and no longer. */
-export const HF_ANSWER = 1 << 13;
+export const HF_ANSWER = 1 << 14;
 /** Bytes of the frame's headers before the packet in the copy; the eight bits from here on. */
 export const HF_HEAD_SHIFT = 16;
 

@@ -127,3 +127,12 @@ test("the SVM's window and acknowledgement are not put back by a segment of it t
   expect(h.left(id)!.readUInt16BE(34)).toBe(10);
   expect(h.left(id)!.readUInt32BE(28)).toBe(2000);
 });
+
+test('a refusal that the other guest does not give asks for a checkpoint like any other silence', () => {
+  const h = new PrimaryHarness({ compareTimeoutMs: 1000 });
+  const id = h.p(buildTcp({ seq: 0, ack: 5, flags: 'RA' }));
+  h.engine.tick((h.now += 999));
+  expect(h.requests).toEqual([]);
+  h.engine.tick((h.now += 1));
+  expect([h.state(id), h.requests]).toEqual(['held', ['timeout_secondary_silent']]);
+});

@@ -6,6 +6,7 @@
 // repeats what the peer has, the PVM repeats what the SVM has not said yet, and the peer, hearing nothing, says nothing.
 
 import { X_BASE, X_VERIFIED } from '../conntrack/colo-extension';
+import { write16 } from '../core/big-endian';
 import { seqDiff } from '../core/seq32';
 import { checksumAdjust16, transportChecksum } from '../packet/checksum';
 import { type PacketView, TCP_ACK } from '../packet/view';
@@ -25,6 +26,8 @@ export function leaveAsProbe(x: PrimaryContext, id: number, flow: number, v: Pac
     x.counters.values[C_PROBES]!++;
   }
   buf[l4 + 13] = TCP_ACK;
+  // Without its flag the urgent pointer means nothing, and nobody has compared it.
+  write16(buf, l4 + 18, 0);
   // A peer takes no acknowledgement from a segment that is outside of its window, as a probe is: it still has to be told.
   x.release.lower(flow, buf, l4, TCP_ACK, true, said > 0);
   v.end = v.payload + said;

@@ -1,6 +1,6 @@
 // Urgent data: the two must mark the same byte, whatever the segments that bear the mark.
 
-import { buildTcp } from '../../lib/build-packet';
+import { buildTcp, checksumsAreRight } from '../../lib/build-packet';
 import { PrimaryHarness } from '../../lib/primary-harness';
 
 class Pair {
@@ -127,4 +127,13 @@ test('what a checkpoint has let out is marked by both', () => {
   const again = t.p(0, 'helloX', 6);
   expect(t.states(again)).toEqual(['accept']);
   expect(t.h.requests).toEqual(['urgent']);
+});
+
+test.each([0, 3])('what leaves in place of a repetition bears no mark, after %d bytes of the SVM', (said) => {
+  const t = new Pair();
+  t.p(0, 'helloX', 6);
+  if (said > 0) t.s(0, 'hel');
+  t.p(0, 'helloX', 6);
+  const [probe] = t.h.probes;
+  expect([probe!.readUInt16BE(38), probe![33]! & 0x20, checksumsAreRight(probe!)]).toEqual([0, 0, true]);
 });

@@ -413,13 +413,18 @@ export class TcpComparator {
     );
   }
 
+  /** Has one side repeated its SYN with an offer that the other has not made yet? Nothing said on it may leave, not even in part. */
+  offersDiffer(flow: number): boolean {
+    return (this.flows.words[flow + X_ODD]! & XO_OFFERS) !== 0;
+  }
+
   /** May a PVM packet with this content leave, as far as content goes? `end` is behind its payload. */
   isVerified(flow: number, seq: number, end: number, tcpFlags: number): boolean {
     const w = this.flows.words;
     const flags = w[flow + X_FLAGS]!;
     // The number of a RST without ACK is its peer's, so it is the same on both sides or means another segment.
     if ((flags & XF_MATCHED) === 0 && ((flags & XF_UNKNOWN) === 0 || !hasPeersNumber(tcpFlags) || end !== seq)) return false;
-    if ((w[flow + X_ODD]! & XO_OFFERS) !== 0 || ((tcpFlags & TCP_URG) !== 0 && !this.urgent.agree(flow))) return false;
+    if (this.offersDiffer(flow) || ((tcpFlags & TCP_URG) !== 0 && !this.urgent.agree(flow))) return false;
     if ((tcpFlags & TCP_SYN) !== 0 && seq !== w[flow + X_PRIMARY_ISN]) return false;
     if ((tcpFlags & TCP_RST) !== 0) {
       if ((flags & XF_SECONDARY_RST) === 0 || w[flow + X_SECONDARY_RST] !== seq) return false;

@@ -151,10 +151,10 @@ export class PrefixOutlet {
 
   /** Verified bytes of the flow's first held packet that have not left; 0 where it may not be cut. */
   private bytesToSend(flow: number): number {
-    const { flows, holds, release, stream } = this.x;
+    const { flows, holds, release, stream, tcp } = this.x;
     const w = flows.words;
     const slot = w[flow + X_HELD_HEAD]!;
-    if (slot === 0 || (w[flow + X_FLAGS]! & XF_MATCHED) === 0) return 0;
+    if (slot === 0 || (w[flow + X_FLAGS]! & XF_MATCHED) === 0 || tcp.offersDiffer(flow)) return 0;
     const h = holds.index(slot);
     const flags = holds.words[h + H_FLAGS]!;
     if ((flags & CUTTABLE) !== CUTTABLE || (flags & NEVER_CUT) !== 0 || !release.contentMayLeave(flow, flags)) return 0;

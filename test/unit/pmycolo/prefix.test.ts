@@ -338,3 +338,16 @@ test('a surrounding without a way for them gets none', () => {
   expect(text(1000)).toEqual([]);
   expect(h.engine.nextDeadlineMs).toBe(Number.POSITIVE_INFINITY);
 });
+
+test.each([
+  ['the PVM', true],
+  ['the SVM', false],
+])('nothing leaves while an offer that only %s has repeated is open', (_, primary) => {
+  const { h, p, s, text } = open();
+  if (primary) p(-1, { flags: 'SA', options: [2, 4, 5, 0xb4] });
+  else s(-1, { flags: 'SA', options: [2, 4, 5, 0xb4] });
+  p(0, { payload: 'abcdef' });
+  s(0, { payload: 'abc' });
+  p(0, { payload: 'abcdef' });
+  expect([text(PREFIX_PATIENCE_MS), h.probes.filter((b) => b.length > 40)]).toEqual([[], []]);
+});

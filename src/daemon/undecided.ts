@@ -24,6 +24,8 @@ export interface WaitingPacket {
 export class Undecided {
   private waiting: WaitingPacket[] = [];
   private timer: NodeJS.Timeout | undefined;
+  /** Of the asking that is under way. */
+  private asked: Promise<void> | undefined;
   private ended: () => void = () => {};
 
   constructor(
@@ -33,21 +35,24 @@ export class Undecided {
     private readonly handIn: (packet: WaitingPacket) => void,
   ) {}
 
-  /** False when there is no room: the packet is to be dropped. */
+  /** False when there is no room: the packet is to be dropped. What waits is reason to ask, whoever has made the engine fail over. */
   hold(packet: WaitingPacket): boolean {
+    void this.begin();
     if (this.waiting.length === MAX_WAITING) return false;
     this.waiting.push(packet);
     return true;
   }
 
-  /** Asks until it is known; resolves then, mostly at once. */
+  /** Asks until it is known, if nobody does yet; resolves then, mostly at once. */
   begin(): Promise<void> {
-    if (!this.engine.undecided) return Promise.resolve();
-    this.log.warn('whether the last checkpoint came about the guest has to show first: it is asked');
-    return new Promise((resolve) => {
-      this.ended = resolve;
+    if (this.asked === undefined && this.engine.undecided) {
+      this.log.warn('whether the last checkpoint came about the guest has to show first: it is asked');
+      this.asked = new Promise((resolve) => {
+        this.ended = resolve;
+      });
       this.ask(-1, 0);
-    });
+    }
+    return this.asked ?? Promise.resolve();
   }
 
   /** To be called when the guest has spoken. */
@@ -55,6 +60,7 @@ export class Undecided {
     if (this.timer === undefined || this.engine.undecided) return;
     clearTimeout(this.timer);
     this.timer = undefined;
+    this.asked = undefined;
     const { checkpoints_missed: missed } = this.engine.counters.snapshot();
     this.log.warn({ missed: missed! > 0, waited: this.waiting.length }, 'the numbers in which the guest lives are known');
     this.ended();

@@ -16,17 +16,37 @@ export function defragStatements(table: string, node: RuleNode): string[] {
   ];
 }
 
+/** Of ARP and RARP about IPv4 on Ethernet: hardware and protocol type, both lengths (RFC 826). */
+const ADDRESS_RESOLUTION = '@nh,0,48 0x000108000604';
+/** What may stand behind its 28 bytes: nothing, or zeros that fill a shortest frame, which may have a tag. */
+const WITHOUT_TRAILER = [
+  'meta length 28',
+  'meta length 42 @nh,224,112 0',
+  'meta length 46 @nh,224,128 0 @nh,352,16 0',
+];
+const REQUEST_OR_REPLY = '@nh,48,16 { 1, 2 }';
+const REVERSE = '@nh,48,16 { 3, 4 }';
+
 /**
- * Only IP is seen by the queues. What carries it, finds it or guards the link passes: ARP, RARP, LLDP, EAPOL. Anything else
- * would leave unverified, so it does not leave.
+ * Only IP is seen by the queues. ARP and RARP, which find it, pass where they bear nothing else. Anything else would leave
+ * unverified, so it does not leave: LLDP, EAPOL and what is no ARP for IPv4 too.
  */
 export function guestStatements(table: string, node: RuleNode): string[] {
   const comment = `comment "${commentOf(node.index)}"`;
+  const rule = (chain: string, what: string) => `add rule netdev ${table} ${chain} ${what} ${comment}`;
   return [
+    `add chain netdev ${table} resolution`,
+    ...WITHOUT_TRAILER.map((length) => rule('resolution', `${length} ${ADDRESS_RESOLUTION} accept`)),
+    rule('resolution', 'counter drop'),
     `add chain netdev ${table} guest { type filter hook ingress device "${node.guestPort}" priority 0 ; }`,
-    `add rule netdev ${table} guest ether type { ip, ip6, arp, 0x8035, 0x88cc, 0x888e } accept ${comment}`,
-    `add rule netdev ${table} guest ether type 8021q vlan type { ip, ip6, arp } accept ${comment}`,
-    `add rule netdev ${table} guest counter drop ${comment}`,
+    rule('guest', 'ether type { ip, ip6 } accept'),
+    rule('guest', 'ether type 8021q vlan type { ip, ip6 } accept'),
+    // The content's place is behind a tag, if there is one.
+    ...['ether type', 'ether type 8021q vlan type'].flatMap((type) => [
+      rule('guest', `${type} arp ${REQUEST_OR_REPLY} goto resolution`),
+      rule('guest', `${type} 0x8035 ${REVERSE} goto resolution`),
+    ]),
+    rule('guest', 'counter drop'),
   ];
 }
 

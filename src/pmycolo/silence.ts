@@ -2,7 +2,8 @@
 //
 //   set       from a packet's arrival on, however much of it the SVM has said meanwhile; or from the flow's last progress where the SVM
 //             is ahead
-//   learned   from the flow's last progress on, as long as is far beyond what such waits take (learned-times), never above the greatest.
+//   learned   from the flow's last progress on, as long as is far beyond what such waits take (learned-times), never above the greatest;
+//             and that from a packet's arrival on, whatever else of its flow gets on.
 //             Where nothing has come of the other guest at all, for any flow, it is its host that has stopped: all flows stall at once,
 //             and at least SILENT_MS are awaited; four times longer in each epoch that follows a checkpoint which it gave no sign after
 
@@ -133,17 +134,11 @@ export class Silence {
   }
 
   private secondaryIsSilent(nowMs: number): boolean {
-    const { holds } = this;
-    if (this.learned === undefined) {
-      const oldest = holds.awaiting;
-      if (oldest === 0) return false;
-      this.waitedMs = (nowMs - holds.words[holds.index(oldest) + H_TIME]!) | 0;
-      return this.waitedMs >= this.mostMs;
-    }
+    if (this.learned === undefined) return this.oldestIsOverdue(nowMs);
     const silentMs = Math.min(SILENT_MS * 4 ** Math.min(this.silentEpochs, 16), this.mostMs);
     for (;;) {
       const flow = this.held.check(nowMs, this.secondaryMs, silentMs);
-      if (flow < 0) return false;
+      if (flow < 0) return this.oldestIsOverdue(nowMs);
       const w = this.flows.words;
       if (w[flow + X_HELD_HEAD] !== 0 || w[flow + X_ACKS_HEAD] !== 0) {
         // A host that has stopped tells nothing of a class.
@@ -156,6 +151,17 @@ export class Silence {
       this.held.remove(flow);
       this.held.wakeMs = nowMs;
     }
+  }
+
+  /** Has a packet been held for the greatest time? A flow may get on in one thing and not in another: an acknowledgement beside content. */
+  private oldestIsOverdue(nowMs: number): boolean {
+    const { holds } = this;
+    const oldest = holds.awaiting;
+    if (oldest === 0) return false;
+    const waited = (nowMs - holds.words[holds.index(oldest) + H_TIME]!) | 0;
+    if (waited < this.mostMs) return false;
+    this.waitedMs = waited;
+    return true;
   }
 }
 

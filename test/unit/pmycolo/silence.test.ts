@@ -245,3 +245,19 @@ test('any course of a pair whose guests say the same in their own time: few chec
     { numRuns: 60 },
   );
 });
+
+test('an acknowledgement that the SVM never gives is found behind content that it says late, again and again', () => {
+  const h = new PrimaryHarness({ compareTimeoutMs: 'auto' });
+  const p = (seq: number, ack: number, payload = '') => h.p(buildTcp({ seq, ack, flags: 'A', payload }));
+  const s = (seq: number, payload: string) => h.s(buildTcp({ seq, ack: 500, flags: 'A', payload }));
+  h.p(buildTcp({ flags: 'SA', seq: 1000, ack: 500 }));
+  h.s(buildTcp({ flags: 'SA', seq: 1000, ack: 500 }));
+  const held = p(1001, 600);
+  for (let at = 0; at < 1000 && h.requests.length === 0; at++) {
+    p(1001 + at, 600, 'x');
+    h.engine.tick((h.now += 5));
+    s(1001 + at, 'x');
+    h.engine.tick((h.now += 5));
+  }
+  expect([h.state(held), h.requests]).toEqual(['held', [SILENT]]);
+});

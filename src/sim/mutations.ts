@@ -172,6 +172,15 @@ function withItsFlags(copy: Buffer, held: Buffer): Buffer {
   return copy;
 }
 
+/** A field of the held packet's header, which was lowered in the copy. */
+function withItsField(at: number, bytes: number): (copy: Buffer, held: Buffer) => Buffer {
+  return (copy, held) => {
+    const from = ipHeaderBytes(copy[0]! >>> 4 === 4 ? 4 : 6) + at;
+    held.copy(copy, from, from, from + bytes);
+    return copy;
+  };
+}
+
 /** A byte of what follows, where there is one. */
 function oneByteMore(copy: Buffer, held: Buffer): Buffer {
   const l4 = ipHeaderBytes(copy[0]! >>> 4 === 4 ? 4 : 6);
@@ -481,6 +490,8 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   cutting("a copy keeps its packet's flags", withItsFlags),
   cutting('a copy is one byte too long', oneByteMore),
+  cutting('a copy acknowledges what its packet does', withItsField(ACK_FIELD, 4)),
+  cutting("a copy opens its packet's window", withItsField(WINDOW_FIELD, 2)),
   {
     name: 'checkpoints follow each other at once',
     make: (right) => ({

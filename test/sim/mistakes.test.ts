@@ -22,6 +22,8 @@ const EXPECTED: readonly [string, readonly string[], number][] = [
   ['offsets lost with the daemon', ['liveness', 'the client is served', 'time goes forward', 'right numbers'], 500],
   ["a copy keeps its packet's flags", ['faithful rewrite'], 50],
   ['a copy is one byte too long', ['output commit'], 50],
+  ['a copy acknowledges what its packet does', ['ack commit'], 200],
+  ["a copy opens its packet's window", ['ack commit'], 200],
   ['checkpoints follow each other at once', ['pace'], 50],
   ['a question for an address asks at once', ['needless checkpoint'], 100],
   ['the questions of the PVM are not heard', ['needless checkpoint'], 100],

@@ -42,6 +42,7 @@ import {
   XF_MATCHED,
   XF_MIDSTREAM,
   XF_ODD,
+  XF_PREFIX_NOTED,
   XF_PRIMARY_ACK,
   XF_PRIMARY_FIN,
   XF_PRIMARY_ISN,
@@ -134,7 +135,8 @@ export class TcpComparator {
     w[flow + X_LAST_BYTE] = 0;
     w[flow + X_ODD] = 0;
     const flags = w[flow + X_FLAGS]!;
-    let kept = XF_AHEAD;
+    // In lists, whatever becomes of the connection.
+    let kept = XF_AHEAD | XF_PREFIX_NOTED;
     if ((flags & XF_SECONDARY_SYN) !== 0) kept |= XF_SECONDARY_SYN | XF_SECONDARY_ISN | XF_SECONDARY_ACK;
     else this.stream.dropSecondaryList(flow);
     w[flow + X_FLAGS] = flags & kept;

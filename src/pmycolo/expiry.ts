@@ -128,6 +128,7 @@ export class Expiry {
       if (wasReset) deltas.remove(w, flow);
       else deltas.left(w, flow);
     }
+    this.x.prefixes.remove(flow);
     wheel.disarm(flow);
     flows.remove(flow);
     return true;

@@ -84,6 +84,17 @@ export class PrefixOutlet {
     this.deadlineMs = Math.min(this.deadlineMs, nowMs + PREFIX_PATIENCE_MS);
   }
 
+  /** The flow ends: its record will be another's. */
+  remove(flow: number): void {
+    if ((this.x.flows.words[flow + X_FLAGS]! & XF_PREFIX_NOTED) === 0) return;
+    this.forget(flow);
+    const { noted, progress, since, echoes } = this;
+    const at = noted.subarray(0, this.count).indexOf(flow);
+    if (at < 0) return;
+    const last = --this.count;
+    for (const list of [noted, progress, since, echoes]) list[at] = list[last]!;
+  }
+
   /** At the end of a batch, and at deadlineMs. Not while a checkpoint is awaited. */
   send(nowMs: number): void {
     const { x, noted, progress, since, echoes } = this;

@@ -1,5 +1,6 @@
 // The verified beginning of a held packet leaves as a copy: when, which bytes, and what of the packet it may not bear.
 
+import { FLOW_KEY_WORDS } from '../../../src/conntrack/flow-table';
 import { PREFIX_PACKET_BYTES, PREFIX_PATIENCE_MS } from '../../../src/core/limits';
 import { buildTcp, checksumsAreRight, MSS_WSCALE_SACK_TS, type TcpFields } from '../../lib/build-packet';
 import { PrimaryHarness } from '../../lib/primary-harness';
@@ -350,4 +351,25 @@ test.each([
   s(0, { payload: 'abc' });
   p(0, { payload: 'abcdef' });
   expect([text(PREFIX_PATIENCE_MS), h.probes.filter((b) => b.length > 40)]).toEqual([[], []]);
+});
+
+// What the list of noted flows may not do is speak of whoever has the record next.
+test.each(['the same tuple', 'another tuple in its record'])('copies of a connection that begins in the same batch on %s echo nothing that the old one had heard', (where) => {
+  const h = new PrimaryHarness({ limits: { maxFlows: 1 } });
+  const syn = { flags: 'SA', options: MSS_WSCALE_SACK_TS(1) };
+  const both = (sport: number, isn: number, own: number, other: number) => {
+    h.p(buildTcp({ sport, seq: isn, ack: 5, ...syn }));
+    h.s(buildTcp({ sport, seq: isn, ack: 5, ...syn }));
+    h.p(buildTcp({ sport, seq: isn + 1, ack: 5, flags: 'PA', payload: 'abcdef', options: time(1, own) }));
+    h.s(buildTcp({ sport, seq: isn + 1, ack: 5, flags: 'PA', payload: 'abc', options: time(1, other) }));
+  };
+  both(80, 1000, 900, 900_000);
+  const { flows } = h.engine.context;
+  const another = where !== 'the same tuple';
+  if (another) h.engine.conntrackReset(flows.words.slice(0, FLOW_KEY_WORDS), h.now);
+  both(another ? 81 : 80, 70_000, 40, 50);
+  h.engine.endBatch((h.now += PREFIX_PATIENCE_MS));
+  expect(flows.size).toBe(1);
+  expect(h.copies.length).toBeGreaterThan(0);
+  expect(Math.max(...h.copies.map(({ bytes }) => bytes.readUInt32BE(20 + 20 + 8)))).toBe(50);
 });

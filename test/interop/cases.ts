@@ -4,7 +4,7 @@ import { Prng } from '../../src/sim/prng';
 import { type Carrier, ipFrame, PLAIN4, udpFrame } from './carrier';
 import type { Flow, Side } from './flow';
 import { FlowBuilder } from './flow-builder';
-import { arpFrame, fragments } from './generate-mixed';
+import { arpFrame, fragments, igmpFrame } from './generate-mixed';
 import { Connection } from './generate-tcp';
 
 /** Flow numbers of generated flows are below this. */
@@ -122,7 +122,7 @@ const CASES: readonly Case[] = [
   {
     row: 'group membership',
     kind: 'igmp',
-    play: (t) => t.pass('p', (s) => ipFrame(s.b.outside('p'), 2, IGMP_REPORT)),
+    play: (t) => t.pass('p', (s) => igmpFrame(s.b.outside('p'), IGMP_REPORT)),
   },
   {
     row: 'fragments are compared one by one',

@@ -14,6 +14,8 @@ export const CHECKPOINT = 'COLO_CHECKPOINT';
 
 /** Only ends a wait for what never comes. */
 const GIVE_UP_MS = 30_000;
+/** Of a virtio-net header: what says how the frame is to be finished. */
+const OFFLOAD_BYTES = 10;
 const DIAL_AGAIN_MS = 10;
 const WATCH_MS = 200;
 
@@ -66,7 +68,8 @@ export class Driver {
     this.notify(INIT);
     await this.until(() => this.greeted, 'the reply to the greeting');
     // What is sent before the device has taken the outgoing connection may be lost: ask until an answer comes.
-    while (this.barrierSeen === 0) {
+    for (const begun = Date.now(); this.barrierSeen === 0; ) {
+      if (Date.now() - begun > GIVE_UP_MS) throw new Error(`${this.device.name} lets out no barrier`);
       this.sendPrimary([barrierFrame(++this.barriers)]);
       await new Promise((resolve) => setTimeout(resolve, 5));
       this.check('the first barrier');
@@ -222,7 +225,11 @@ export class Driver {
 
   private onOut(bytes: Buffer, vnetBytes: number): void {
     const { p } = this.vnetHeaders;
-    if (vnetBytes !== p.length || !bytes.subarray(0, p.length).equals(p)) {
+    const cleared = Buffer.from(p).fill(0, 0, Math.min(p.length, OFFLOAD_BYTES));
+    const head = bytes.subarray(0, p.length);
+    // A packet that was altered has a whole checksum, and its header says that nothing is left to be done (virtio 1.2, 5.1.6).
+    const known = head.equals(p) || (this.device.name === 'colo' && head.equals(cleared));
+    if (vnetBytes !== p.length || !known) {
       this.failure = new Error(
         `a virtio-net header came out that never went in: ${bytes.toString('hex', 0, vnetBytes)}`,
       );

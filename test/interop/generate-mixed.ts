@@ -61,6 +61,12 @@ export function fragmentFlow(prng: Prng, seed: number, flowNumber: number): Flow
   return b.finish();
 }
 
+/** An IGMP message, to the group that it is about and no further than the link: else it would be compared (RFC 2236 section 2). */
+export function igmpFrame(outside: Outside, message: Buffer): Buffer {
+  const group = [...message.subarray(4, 8)];
+  return ipFrame({ ...outside, ends: { ...outside.ends, dst: group }, ttl: 1 }, 2, message);
+}
+
 const LINK_CARRIER: Carrier = { name: 'Ethernet', family: 4, tags: [] };
 
 /** The flow is told by its MAC address. */
@@ -125,7 +131,7 @@ export function igmpFlow(prng: Prng, seed: number, flowNumber: number): Flow {
     for (let i = prng.range(0, 2); i >= 0; i--) {
       const report = Buffer.from('16000000ef000001', 'hex');
       report.writeUInt16BE(0xffff - onesComplementSum([report]), 2);
-      said[side].push(b.packet(side, ipFrame(b.outside(side), 2, report), { kind: 'pass', asksAddress: false }));
+      said[side].push(b.packet(side, igmpFrame(b.outside(side), report), { kind: 'pass', asksAddress: false }));
     }
   }
   b.merge(said.p, said.s);

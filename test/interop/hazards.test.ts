@@ -95,11 +95,15 @@ requires('qemu', 'addon')('what breaks QEMU', () => {
       expect(await compares(d, 'after')).toBe(true);
     });
 
-    test.each(['qemu', 'colo'] as const)('the largest itself is a frame like any other: %s', async (which) => {
+    // Ours takes off what stands behind the packet.
+    test.each([
+      ['qemu', LARGEST],
+      ['colo', udp('x').length],
+    ] as const)('the largest itself is a frame like any other: %s', async (which, bytes) => {
       const d = await start(which);
       const frame = Buffer.concat([udp('x'), Buffer.alloc(LARGEST)]).subarray(0, LARGEST);
       await d.primary([frame]);
-      expect((await d.secondary([frame])).out.map((one) => one.length)).toEqual([LARGEST]);
+      expect((await d.secondary([frame])).out.map((one) => one.length)).toEqual([bytes]);
     });
   });
 

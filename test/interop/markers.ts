@@ -10,13 +10,14 @@ const MARKER_MACS = Buffer.from('02000000ff02' + '02000000ff01', 'hex');
 const ARP_REPLY = Buffer.from('0001080006040002', 'hex');
 const ADDRESSES_FROM = 14 + 8;
 
-/** An ARP reply of a station that does not exist; the number is in its addresses. */
+/** An ARP reply of a station that does not exist; the number is the address that it answers. */
 export function barrierFrame(n: number): Buffer {
   const frame = Buffer.alloc(60);
   MARKER_MACS.copy(frame, 0);
   ARP.copy(frame, 12);
   ARP_REPLY.copy(frame, 14);
-  frame.write('020000', ADDRESSES_FROM, 'hex');
+  // Of another sender than the frame's it would be compared.
+  MARKER_MACS.copy(frame, ADDRESSES_FROM, 6);
   frame.writeUInt32BE(n, 38);
   return frame;
 }

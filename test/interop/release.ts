@@ -1,21 +1,23 @@
-// Whose packet came out, and is it still what went in? QEMU changes nothing. Ours may lower an acknowledgement and a window to
-// what the secondary has given, take SACK blocks away, and cut a repetition short; the checksums must be right.
+// Whose packet came out, and is it still what went in? QEMU changes nothing. Ours cuts off what stands behind a packet or makes zeros of it, and may lower
+// an acknowledgement and a window to what the secondary has given, take SACK blocks away, cut a repetition short, and let the bytes of a
+// held segment leave in pieces, the last of which is the segment itself from there on; the checksums must be right.
 
 import { timestampOffset } from '../../src/packet/tcp-options';
-import { networkAt } from './carrier';
+import { MIN_FRAME_BYTES, networkAt } from './carrier';
 import { describePacket, type Packet } from './flow';
 
 export interface Released {
   packet: Packet;
-  /** With all its bytes. False: a repetition that left without what the secondary has not said. */
+  /** With it all its bytes have left. False: a repetition that left without what the secondary has not said, or a piece before the last. */
   whole: boolean;
   frame: Buffer;
 }
 
 const FLAG_ACK = 0x10;
+const ARP_BYTES = 28;
 
 export function readRelease(frame: Buffer, primary: readonly Packet[], mayRewrite: boolean): Released {
-  const exact = primary.find((p) => p.side === 'p' && p.frame.equals(frame));
+  const exact = primary.find((p) => p.side === 'p' && (mayRewrite ? isOwn(frame, p) : p.frame.equals(frame)));
   if (exact !== undefined) return { packet: exact, whole: true, frame };
   const wrong = (why: string): Error => new Error(`${why}: ${frame.toString('hex')}`);
   if (!mayRewrite) throw wrong('a frame came out that never went in');
@@ -28,7 +30,31 @@ export function readRelease(frame: Buffer, primary: readonly Packet[], mayRewrit
   const complaint = complaintOf(frame, packet, at, primary);
   if (complaint !== undefined)
     throw wrong(`${complaint}, of ${describePacket(packet)} (${packet.frame.toString('hex')})`);
-  return { packet, whole: ipEnd(frame, at) === ipEnd(packet.frame, at), frame };
+  return { packet, whole: reachesEnd(frame, packet, at), frame };
+}
+
+/** The packet as it was sent, but for what stands behind it: zeros up to the shortest frame, or nothing. */
+function isOwn(frame: Buffer, p: Packet): boolean {
+  const at = networkAt(p.frame);
+  const type = p.frame.readUInt16BE(at - 2);
+  const isIp = type === 0x0800 || type === 0x86dd;
+  const end = isIp ? ipEnd(p.frame, at) : type === 0x0806 ? at + ARP_BYTES : p.frame.length;
+  return frame.length >= end && frame.compare(p.frame, 0, end, 0, end) === 0 && hasZerosOnly(frame, end);
+}
+
+function hasZerosOnly(frame: Buffer, from: number): boolean {
+  return frame.length === from || (frame.length <= MIN_FRAME_BYTES && frame.subarray(from).every((byte) => byte === 0));
+}
+
+/** By how many bytes of the stream a released segment begins behind the one that was sent: of a probe it is -1. */
+export function bytesSkipped(frame: Buffer, packet: Packet): number {
+  const at = networkAt(frame);
+  const seq = at + (frame[at]! >> 4 === 4 ? 20 : 40) + 4;
+  return (frame.readUInt32BE(seq) - packet.frame.readUInt32BE(seq)) | 0;
+}
+
+function reachesEnd(frame: Buffer, packet: Packet, at: number): boolean {
+  return ipEnd(frame, at) + Math.max(bytesSkipped(frame, packet), 0) === ipEnd(packet.frame, at);
 }
 
 /** Which packet of which flow. */
@@ -50,12 +76,21 @@ function complaintOf(frame: Buffer, packet: Packet, at: number, primary: readonl
   const before = packet.frame;
   if (end > frame.length || end > ipEnd(before, at)) return 'longer than it was';
   if (!checksumsAreRight(frame, at, l4, end)) return 'a checksum is wrong';
-  const expected = Buffer.from(before);
+  if (!hasZerosOnly(frame, end)) return 'something stands behind it';
+  const payload = l4 + (before[l4 + 12]! >> 4) * 4;
   const cut = end < ipEnd(before, at);
+  const skipped = (frame.readUInt32BE(l4 + 4) - before.readUInt32BE(l4 + 4)) | 0;
+  // A piece begins within the segment; a probe stands before it (RFC 9293 section 3.8.4) and has no bytes.
+  const isPiece = skipped > 0 && skipped + end <= ipEnd(before, at);
+  const isProbe = skipped === -1 && end === payload;
+  if (skipped !== 0 && !(cut && (isPiece || isProbe))) return 'at another place';
+  const expected = isPiece
+    ? Buffer.concat([before.subarray(0, payload), before.subarray(payload + skipped)])
+    : Buffer.from(before);
   if (cut) frame.copy(expected, at, at, at + (v4 ? 12 : 6));
-  if (cut && frame.readUInt32BE(l4 + 4) === (before.readUInt32BE(l4 + 4) - 1) >>> 0)
-    frame.copy(expected, l4 + 4, l4 + 4, l4 + 8);
-  if (cut) expected[l4 + 13] = FLAG_ACK;
+  frame.copy(expected, l4 + 4, l4 + 4, l4 + 8);
+  // What is behind the cut ends the stream and is pushed; the last piece is the segment's own.
+  if (cut && (!isPiece || skipped + end < ipEnd(before, at))) expected[l4 + 13] = FLAG_ACK;
   const ack = frame.readUInt32BE(l4 + 8);
   if (((before.readUInt32BE(l4 + 8) - ack) | 0) < 0) return 'the acknowledgement was raised';
   if (frame.readUInt16BE(l4 + 14) > before.readUInt16BE(l4 + 14)) return 'the window was raised';
@@ -67,7 +102,6 @@ function complaintOf(frame: Buffer, packet: Packet, at: number, primary: readonl
     if (!primary.some((p) => bears(p, frame.readUInt32BE(time)))) return 'nobody sent this timestamp';
     frame.copy(expected, time, time, time + 4);
   }
-  const payload = l4 + (before[l4 + 12]! >> 4) * 4;
   removeSack(expected, l4 + 20, payload);
   if (frame.compare(expected, 0, end, 0, end) !== 0) return 'changed where it must not be';
   return undefined;

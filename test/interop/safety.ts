@@ -4,6 +4,7 @@
 import { networkAt } from './carrier';
 import { describePacket, type Flow, type Packet, type TcpAbout } from './flow';
 import type { Result } from './observe';
+import { bytesSkipped } from './release';
 
 class Said {
   readonly bytes = new Map<string, number>();
@@ -86,9 +87,10 @@ function checkTcp(packet: Packet, a: TcpAbout, frame: Buffer, secondary: Said, c
   const l4 = at + (v4 ? 20 : 40);
   const end = at + (v4 ? frame.readUInt16BE(at + 2) : 40 + frame.readUInt16BE(at + 4));
   const payload = frame.subarray(l4 + (frame[l4 + 12]! >> 4) * 4, end);
+  const from = a.pos + bytesSkipped(frame, packet);
   for (let i = 0; i < payload.length; i++) {
-    if (secondary.bytes.get(`${a.life} ${a.pos + i}`) !== payload[i]) {
-      complain(`the secondary has not said byte ${a.pos + i}`);
+    if (secondary.bytes.get(`${a.life} ${from + i}`) !== payload[i]) {
+      complain(`the secondary has not said byte ${from + i}`);
       break;
     }
   }

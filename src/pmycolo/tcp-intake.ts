@@ -184,6 +184,7 @@ export class TcpIntake {
     }
     if (
       outcome === WAIT &&
+      (hold & HF_SIGNED) === 0 &&
       this.isBehindHeld(flow, v.seq) &&
       (v.flags & (TCP_FIN | TCP_RST | TCP_ACK)) === TCP_ACK &&
       v.end - v.start <= MAX_PROBE_SOURCE_BYTES &&

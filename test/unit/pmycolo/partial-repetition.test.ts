@@ -63,3 +63,15 @@ describe.each([4, 6] as const)('a repetition of held bytes, IPv%d', (family) => 
     expect(h.left(repeated)!.readUInt32BE(l4 + 8)).toBe(CLIENT + 61);
   });
 });
+
+test('a repetition that is signed is not cut, nor emptied: the peer would discard it, and count as told', () => {
+  const { h, p, s } = open(4);
+  const options = [19, 18, ...Array(16).fill(7), 1, 1];
+  const first = p(0, { payload: 'abcdef', options });
+  const again = p(0, { payload: 'abcdef', options });
+  s(0, { payload: 'abc' });
+  const third = p(0, { payload: 'abcdef', options });
+  expect([h.probes, h.state(first), h.state(again), h.state(third)]).toEqual([[], 'held', 'held', 'held']);
+  s(3, { payload: 'def' });
+  expect([h.state(first), h.requests]).toEqual(['accept', []]);
+});

@@ -183,7 +183,8 @@ function secondaryPlan(node: RuleNode): NodePlan {
       // What begins a connection needs no translation: from the outer bridge it passes as it is until conntrack knows it.
       ...[
         ['-p', 'udp'],
-        ['-p', 'tcp', '--syn'],
+        // As iptables-save writes --syn.
+        ['-p', 'tcp', '--tcp-flags', 'FIN,SYN,RST,ACK', 'SYN'],
       ].map((match) => ({
         table: 'mangle' as const,
         chain: 'FORWARD' as const,

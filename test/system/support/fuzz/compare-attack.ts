@@ -1,7 +1,8 @@
 // An attack on a `colo qemu compare` process, round by round: a burst of everything that may come over its four sockets, then quiet,
 // a checkpoint, and an honest pair that must still get through.
 
-import { buildFrame } from '../../../lib/build-frame';
+import { ARPOP_REPLY } from '../../../../src/packet/arp';
+import { arpFrame, buildFrame } from '../../../lib/build-frame';
 import { buildUdp } from '../../../lib/build-packet';
 import { until } from '../../../lib/chardev-peer';
 import { sleep } from '../../../netns/support/wait';
@@ -11,7 +12,8 @@ import { AttackedProcess } from './process';
 import type { Random } from './random';
 import { AttackedSocket, MAX_FRAME_BYTES, onWire } from './wire';
 
-const ARP = 0x0806;
+/** Where an ARP frame has the address that it is about. */
+const ARP_TARGET_IP = 38;
 const REPLY = 'COLO_COMPARE_GET_XEN_INIT';
 const SIDES = ['both', 'both', 'both', 'different', 'spoilt', 'primary', 'secondary', 'secret'] as const;
 const LENGTHS = [0, 0, 1, 13, 14, MAX_FRAME_BYTES, MAX_FRAME_BYTES + 1, 0x7fffffff, 0x80000000, 0xffffffff];
@@ -242,9 +244,9 @@ export class CompareAttack {
 
   /** What the primary alone is believed comes out behind all that was sent before. */
   private async barrier(): Promise<void> {
-    const body = Buffer.alloc(40);
-    body.writeUInt32BE(++this.marker, 30);
-    await this.comesOut(buildFrame(body, { type: ARP }), () => {});
+    const frame = arpFrame(ARPOP_REPLY);
+    frame.writeUInt32BE(++this.marker, ARP_TARGET_IP);
+    await this.comesOut(frame, () => {});
   }
 
   private async honestPair(): Promise<void> {

@@ -35,7 +35,7 @@ import { parseIp } from '../packet/parse';
 import { IPPROTO_TCP, PacketView, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
 import { PrimaryEngine } from '../pmycolo/engine';
 import { C_PRIMARY_MALFORMED, C_SECONDARY_MALFORMED, C_SECONDARY_UNMATCHED } from '../pmycolo/counters';
-import { H_END, H_FLAGS, H_FLOW_NEXT, H_RECORD, H_SEQ } from '../pmycolo/holds';
+import { H_END, H_FLAGS, H_FLOW_NEXT, H_RECORD, H_SEQ, HF_TCP_FLAGS } from '../pmycolo/holds';
 import { count, PRIMARY, SECONDARY, type Side } from './compare-side';
 
 /** Bytes kept of each side of a difference. */
@@ -233,7 +233,7 @@ export class FlowComparison {
     let slot = flows.words[flow + X_HELD_HEAD]!;
     while (slot !== 0) {
       const h = holds.index(slot);
-      if (!tcp.isVerified(flow, hw[h + H_SEQ]!, hw[h + H_END]!, hw[h + H_FLAGS]! & 0xff)) break;
+      if (!tcp.isVerified(flow, hw[h + H_SEQ]!, hw[h + H_END]!, hw[h + H_FLAGS]! & HF_TCP_FLAGS)) break;
       slot = hw[h + H_FLOW_NEXT]!;
     }
     return slot;

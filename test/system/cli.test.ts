@@ -47,7 +47,10 @@ test.each([
   [['primary', '--config', '/nonexistent.yaml'], '/nonexistent.yaml'],
   [['ctl', 'checkpoint', '--socket', '/nonexistent.sock'], 'is the daemon running?'],
   [['compare', '/nonexistent.pcap', '/nonexistent.pcap'], '/nonexistent.pcap'],
-  [['rules', 'show', '--role', 'primary', '--index', '1', '--guest-port', 'tap 0', '--forward-port', 'f'], 'name of a network interface'],
+  [
+    ['rules', 'show', '--role', 'primary', '--index', '1', '--guest-port', 'tap 0', '--forward-port', 'f'],
+    'name of a network interface',
+  ],
 ])('%j: status 2, and standard error says %j', async (args, words) => {
   const { status, stdout, stderr } = await colo(...args);
   expect(status).toBe(2);

@@ -481,16 +481,18 @@ requires('addon', 'root')('users who may not speak', () => {
     expect(server.channel.table.at(1)!.claim).toMatchObject({ uid: FOREIGN_UID });
   });
 
-  test.each(['netlink', 'unix'] as const)('are answered so often only, and read so often only, over %s', async (carrier) => {
-    const server = kept(new Server(path));
-    const message = JSON.stringify([...generation2.init(PRIMARY, { pid: 0 })]);
-    const send =
-      carrier === 'netlink'
-        ? `const fd = addon.netlinkOpen(2, 0, new Uint32Array(0), 0, '', new Uint32Array(1));
+  test.each(['netlink', 'unix'] as const)(
+    'are answered so often only, and read so often only, over %s',
+    async (carrier) => {
+      const server = kept(new Server(path));
+      const message = JSON.stringify([...generation2.init(PRIMARY, { pid: 0 })]);
+      const send =
+        carrier === 'netlink'
+          ? `const fd = addon.netlinkOpen(2, 0, new Uint32Array(0), 0, '', new Uint32Array(1));
            const send = () => addon.netlinkSend(fd, message, 0, message.length, ${daemonPort}, 0);`
-        : `let fd = addon.seqpacketConnect(${JSON.stringify(path)}, 0);
+          : `let fd = addon.seqpacketConnect(${JSON.stringify(path)}, 0);
            const send = () => { if (addon.messageSend(fd, message, 0, message.length) !== message.length) fd = addon.seqpacketConnect(${JSON.stringify(path)}, 0); };`;
-    const script = `
+      const script = `
       const addon = require(${JSON.stringify(ADDON)});
       const message = Uint8Array.from(${message});
       ${send}
@@ -499,24 +501,25 @@ requires('addon', 'root')('users who may not speak', () => {
       let sent = 0;
       for (; Date.now() < until; sent++) send();
       console.log('sent', sent);`;
-    const { lines } = child(script, FOREIGN_UID);
-    await until(() => lines.length === 1);
-    // Root is heard in the midst of it, as soon as it is its turn.
-    child(`
+      const { lines } = child(script, FOREIGN_UID);
+      await until(() => lines.length === 1);
+      // Root is heard in the midst of it, as soon as it is its turn.
+      child(`
       const addon = require(${JSON.stringify(ADDON)});
       const fd = addon.seqpacketConnect(${JSON.stringify(path)}, 5000);
       const message = Uint8Array.from(${JSON.stringify([...generation2.init(PRIMARY, { pid: 0 })])});
       console.log(addon.messageSend(fd, message, 0, message.length));
       setInterval(() => {}, 1000);`);
-    await until(() => server.channel.table.at(1)!.claim !== undefined);
-    await until(() => lines.length === 2);
-    const { counters } = server.channel;
-    expect(counters.get('refused_unread')).toBeGreaterThan(0);
-    // However long the second was: so many in each 100 ms, and what is in the buffers.
-    const sent = Number(lines[1]!.split(' ')[1]);
-    expect(counters.get('refused')).toBeLessThan(Math.max(sent / 2, 6000));
-    expect(counters.get('refused') - counters.get('refused_unread')).toBeLessThan(1000);
-  });
+      await until(() => server.channel.table.at(1)!.claim !== undefined);
+      await until(() => lines.length === 2);
+      const { counters } = server.channel;
+      expect(counters.get('refused_unread')).toBeGreaterThan(0);
+      // However long the second was: so many in each 100 ms, and what is in the buffers.
+      const sent = Number(lines[1]!.split(' ')[1]);
+      expect(counters.get('refused')).toBeLessThan(Math.max(sent / 2, 6000));
+      expect(counters.get('refused') - counters.get('refused_unread')).toBeLessThan(1000);
+    },
+  );
 
   test('find no way to a socket of which root alone is configured to make use', async () => {
     kept(new SeqpacketCarrier({ path, othersMaySpeak: false }));

@@ -1,6 +1,7 @@
 // What may leave at outdev, decided from what the test itself has sent, with no model of the comparison:
 //
-//   - a frame, whole, that the primary has sent (TCP may have been changed on the way: its bytes are judged one by one);
+//   - a frame that the primary has sent, whole but for what nobody compares (what stands behind the packet, IPv4 options, reserved
+//     bits), which must have been taken off (TCP may have been changed on the way: its bytes are judged one by one);
 //   - what it says was said by the secondary since the last checkpoint, or the primary had said it before one was complete. Of a
 //     TCP stream that covers all places up to the last that the primary had come to: what it repeats of them need not be remembered.
 //
@@ -19,13 +20,60 @@ interface Content {
   secrets: number[];
 }
 
-/** Takes a frame (without its virtio-net header) apart; undefined: it cannot be taken apart and has nothing to leave for. */
-export function contentOf(frame: Buffer): Content | undefined {
+const ARP_BYTES = 28;
+/** What Ethernet fills up with zeros behind its header. */
+const LEAST_BODY_BYTES = 46;
+const OPTION_NOP = 1;
+const ROUTER_ALERT = Buffer.from([148, 4, 0, 0]);
+
+/** Where the body begins, behind all tags and the EtherType, which is `type`. */
+function bodyOf(frame: Buffer): { at: number; type: number } | undefined {
   let at = 12;
   for (let tags = 0; at + 6 <= frame.length && tags < 2 && TAGS.includes(frame.readUInt16BE(at)); tags++) at += 4;
-  if (at + 2 > frame.length) return undefined;
-  const type = frame.readUInt16BE(at);
-  const body = frame.subarray(at + 2);
+  return at + 2 > frame.length ? undefined : { at: at + 2, type: frame.readUInt16BE(at) };
+}
+
+/** The frame with its virtio-net header, without what may be taken off on the way. `rest`: what of that it has, if it may not leave with it. */
+export function formOf(whole: Buffer, vnetBytes: number): { form: string; rest: string | undefined } {
+  const plain = { form: whole.toString('latin1'), rest: undefined };
+  const found = bodyOf(whole.subarray(vnetBytes));
+  if (found === undefined) return plain;
+  const from = vnetBytes + found.at;
+  const body = whole.subarray(from);
+  const head = whole.toString('latin1', 0, from);
+  const isArp = found.type === 0x0806 || found.type === 0x8035;
+  const version = found.type === 0x0800 ? 4 : found.type === 0x86dd ? 6 : 0;
+  const ip = version !== 0 && body.length > 0 && body[0]! >> 4 === version ? ipOf(body, version) : undefined;
+  if (!isArp && ip === undefined) return plain;
+  const end = isArp ? Math.min(ARP_BYTES, body.length) : ip!.end;
+  const packet = Buffer.from(body.subarray(0, end));
+  let rest: string | undefined;
+  const behind = body.subarray(end);
+  if (behind.some((byte) => byte !== 0) || (behind.length > 0 && body.length > LEAST_BODY_BYTES)) rest = 'a trailer';
+  if (version === 4) {
+    for (let at = 20; at < ip!.l4; at++) {
+      if (packet[at] === OPTION_NOP) continue;
+      if (packet.subarray(at, at + 4).equals(ROUTER_ALERT)) at += 3;
+      else rest = 'an IPv4 option';
+    }
+    if ((packet[6]! & 0x80) !== 0) rest = 'the reserved flag';
+    packet[6]! &= 0x7f;
+    packet.fill(0, 20, ip!.l4);
+    packet.fill(0, 10, 12);
+  } else if (version === 6 && packet[6] === 44) {
+    if (packet[41] !== 0 || (packet[43]! & 6) !== 0) rest = 'reserved bits of a fragment';
+    packet[41] = 0;
+    packet[43]! &= 0xf9;
+  }
+  return { form: head + packet.toString('latin1'), rest };
+}
+
+/** Takes a frame (without its virtio-net header) apart; undefined: it cannot be taken apart and has nothing to leave for. */
+export function contentOf(frame: Buffer): Content | undefined {
+  const found = bodyOf(frame);
+  if (found === undefined) return undefined;
+  const { type } = found;
+  const body = frame.subarray(found.at);
   const make = (kind: Content['kind'], flow: string, payload: Buffer, seq = 0, syn = false): Content => ({
     kind,
     flow,
@@ -148,7 +196,7 @@ export class Oracle {
 
   /** A whole frame went out to primary_in. */
   primary(frame: Buffer, vnetBytes: number): void {
-    const key = frame.toString('latin1');
+    const key = formOf(frame, vnetBytes).form;
     const was = this.sent.get(key) ?? { times: 0, stretch: this.stretch };
     was.times++;
     this.sent.set(key, was);
@@ -162,6 +210,7 @@ export class Oracle {
 
   /** A whole frame went out to secondary_in. */
   secondary(frame: Buffer, vnetBytes: number): void {
+    for (const set of [this.saidDatagrams, this.sinceDatagrams]) set.add(wholeKey(frame, vnetBytes));
     const content = contentOf(frame.subarray(vnetBytes));
     if (content === undefined) return;
     this.note('secondary', content);
@@ -207,10 +256,14 @@ export class Oracle {
       );
     };
     if (content !== undefined) this.note('left', content);
-    const sent = this.sent.get(frame.toString('latin1'));
+    const { form, rest } = formOf(frame, vnetBytes);
+    const sent = this.sent.get(form);
     if (content === undefined) throw new Error(`a frame that is none: ${frame.toString('hex')}`);
     if (sent === undefined && content.kind !== 'tcp') complain('the primary has sent no such frame');
     if (sent !== undefined && sent.times-- <= 0 && content.kind !== 'tcp') complain('sent once, left twice');
+    const covered = this.underway || (sent !== undefined && sent.stretch !== this.stretch);
+    if (rest !== undefined && !covered && !this.saidDatagrams.has(wholeKey(frame, vnetBytes)))
+      complain(`with ${rest} that the secondary has not said`);
     if (content.kind === 'alone' || this.underway) return;
     this.judged++;
     for (const secret of content.secrets)
@@ -233,6 +286,9 @@ export class Oracle {
     if (content.syn) addBytes(this.saidBytes, content);
   }
 }
+
+/** Of a whole frame, among what the secondary has said. */
+const wholeKey = (frame: Buffer, vnetBytes: number): string => `frame ${frame.toString('latin1', vnetBytes)}`;
 
 /** Of two places in a stream, whose numbers go round. */
 function laterOf(a: number, b: number | undefined): number {

@@ -19,6 +19,8 @@ export class Framer {
   constructor(
     private readonly vnetWord: boolean,
     private readonly onFrame: OnFrame,
+    /** A text without the second word is taken, too: what it begins with is no length. */
+    private readonly wordOptional = false,
   ) {}
 
   get clean(): boolean {
@@ -27,13 +29,17 @@ export class Framer {
 
   take(piece: Buffer): void {
     this.rest = this.rest.length === 0 ? piece : Buffer.concat([this.rest, piece]);
-    const head = this.vnetWord ? 8 : 4;
     let at = 0;
     while (!this.bad && this.rest.length - at >= 4) {
       const len = this.rest.readUInt32BE(at);
       if (len === 0 || len > MAX_FRAME_BYTES) this.bad = true;
+      let head = this.vnetWord ? 8 : 4;
       if (this.bad || this.rest.length - at < head) break;
-      const vnetBytes = this.vnetWord ? this.rest.readUInt32BE(at + 4) : 0;
+      let vnetBytes = this.vnetWord ? this.rest.readUInt32BE(at + 4) : 0;
+      if (this.wordOptional && vnetBytes > MAX_VNET_BYTES) {
+        vnetBytes = 0;
+        head = 4;
+      }
       if (vnetBytes > Math.min(MAX_VNET_BYTES, len)) this.bad = true;
       if (this.bad || this.rest.length - at < head + len) break;
       this.onFrame(Buffer.from(this.rest.subarray(at + head, at + head + len)), vnetBytes);
@@ -87,7 +93,8 @@ export class AttackedSocket {
   async connect(): Promise<void> {
     this.drop();
     const before = this.taken();
-    this.sends = new Framer(this.vnetWord, this.onSent);
+    // Only where what comes back has no second word may it be left out on the way there.
+    this.sends = new Framer(this.vnetWord, this.onSent, this.vnetWord && !this.vnetWordBack);
     const gets = new Framer(this.vnetWordBack, this.onFrame);
     this.gets = gets;
     const socket = connect(this.path);

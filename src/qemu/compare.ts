@@ -11,8 +11,8 @@
 //   < 14 bytes      dropped                          dropped
 //
 // VLAN tags are looked through; what has another header (MAC addresses, tags) never meets. A virtio-net header is never compared: it
-// leaves with its frame as it came, but for a packet that the engine had to cut short or from another, whose header would ask for what
-// is done already.
+// says what its packet needs and nothing else (vnet-settle.ts), and of a packet that the engine had to cut short or from another that
+// nothing is left to do.
 
 import type { CheckpointCause } from '../compare/outcome';
 import { DEFAULT_LIMITS, type EngineLimits } from '../core/limits';
@@ -65,6 +65,7 @@ import { LinkHeaders, MAX_ZONE_TAGS, NO_ZONE, sameHeaders } from './link-headers
 import { PackedFrames } from './packed-frames';
 import { ID_HEAD_SHIFT, ID_SIZE_MASK, ID_SLOT_SHIFT, SLOT_OF_SEND } from './packet-id';
 import { clearOffloads, isPartial, ONE_PACKET, packingOf, samePacking } from './vnet-offload';
+import { settleHeader } from './vnet-settle';
 
 export interface CompareOptions {
   /** QEMU's compare_timeout; `auto` is ours. */
@@ -172,6 +173,7 @@ export class FrameComparison {
     const { network } = frame;
     const head = network - off;
     const id = (head << ID_HEAD_SHIFT) | vnetBytes;
+    this.settle(buf, off, vnetBytes, end);
     if (this.isIp(buf, end)) {
       const packing = packingOf(buf, off, vnetBytes, network);
       if (packing !== ONE_PACKET && this.packed.primary(packing, buf, off, network, end, vnetBytes, zone, nowMs))
@@ -188,7 +190,7 @@ export class FrameComparison {
     }
   }
 
-  /** A frame of the secondary. What is needed of it is copied. */
+  /** A frame of the secondary. What is needed of it is copied. The bytes may be changed, here and in pair(). */
   secondary(buf: Buffer, off: number, len: number, vnetBytes: number, nowMs: number): void {
     const c = this.counters.values;
     c[C_SECONDARY_FRAMES]!++;
@@ -200,6 +202,7 @@ export class FrameComparison {
       return;
     }
     const { network } = frame;
+    this.settle(buf, off, vnetBytes, end);
     if (this.isIp(buf, end)) {
       const packing = packingOf(buf, off, vnetBytes, network);
       if (packing !== ONE_PACKET && this.packed.secondary(packing, buf, off, network, end, zone, nowMs)) return;
@@ -233,6 +236,13 @@ export class FrameComparison {
     const zone = this.takeApart(p, pOff + vnetBytes, end);
     if (zone < 0 || !this.isIp(p, end)) return PAIR_BOTH;
     const head = this.frame.network - pOff;
+    const sNetwork = sOff + head;
+    // Which bytes differ is known of the frames as they came.
+    if (
+      vnetBytes > 0 &&
+      (this.settle(p, pOff, vnetBytes, end) || settleHeader(s, sOff, vnetBytes, sNetwork, sOff + sLen, true))
+    )
+      return PAIR_BOTH;
     if (!samePacking(p, pOff, s, sOff, vnetBytes, this.frame.network)) return PAIR_BOTH;
     // Another header is another zone.
     if (differing > vnetBytes && !sameHeaders(p, pOff + vnetBytes, s, sOff + vnetBytes, head - vnetBytes))
@@ -310,7 +320,8 @@ export class FrameComparison {
   /** An ARP or RARP frame: which neighbour does the guest ask for? */
   private noteArp(primary: boolean, buf: Buffer, end: number, zone: number, nowMs: number): void {
     const { frame, arp } = this;
-    if (frame.type !== ETH_P_ARP || !parseArp(arp, buf, frame.network, end - frame.network) || !asksForAnother(arp)) return;
+    if (frame.type !== ETH_P_ARP || !parseArp(arp, buf, frame.network, end - frame.network) || !asksForAnother(arp))
+      return;
     this.engine.addressQuestion(primary, zone, 4, nowMs, arp.targetIp);
   }
 
@@ -405,6 +416,12 @@ export class FrameComparison {
     // Nothing is compared, so nothing is known by its zone.
     this.links.clear();
     return this.links.of(buf, at, frame.tags);
+  }
+
+  /** What leaves uncompared, without a secondary, leaves as it came. */
+  private settle(buf: Buffer, off: number, vnetBytes: number, end: number): boolean {
+    if (vnetBytes === 0 || !this.engine.isProtected) return false;
+    return settleHeader(buf, off, vnetBytes, this.frame.network, end, this.isIp(buf, end));
   }
 
   private refuse(zone: number, runts: number): void {

@@ -48,17 +48,28 @@ export function fromTheWire(bytes: Buffer, vnetWord = false): { frame: Buffer; v
   return out;
 }
 
-/** virtio_net_hdr of 10, 12 or 20 bytes; none of 0. */
-export function vnetHeader(bytes: number, f: { flags?: number; gsoType?: number; gsoSize?: number } = {}): Buffer {
+export interface VnetFields {
+  flags?: number;
+  gsoType?: number;
+  gsoSize?: number;
+  /** The frame behind, for what is left to do: TCP over IPv4 without options or tags, if nothing is said. */
+  family?: 4 | 6;
+  udp?: boolean;
+  tags?: number;
+}
+
+/** virtio_net_hdr of 10, 12 or 20 bytes as a guest writes it; none of 0. */
+export function vnetHeader(bytes: number, f: VnetFields = {}): Buffer {
   const h = Buffer.alloc(bytes);
-  if (bytes === 0) return h;
-  h[0] = f.flags ?? 0;
-  h[1] = f.gsoType ?? 0;
-  h.writeUInt16LE(54, 2);
-  h.writeUInt16LE(f.gsoSize ?? 0, 4);
-  h.writeUInt16LE(34, 6);
-  h.writeUInt16LE(16, 8);
-  for (let i = 10; i < bytes; i++) h[i] = i;
+  const { flags = 0, gsoType = 0, gsoSize = 0 } = f;
+  if (bytes === 0 || (flags === 0 && gsoType === 0)) return h;
+  const start = 14 + 4 * (f.tags ?? 0) + (f.family === 6 ? 40 : 20);
+  h[0] = flags;
+  h[1] = gsoType;
+  if (gsoType !== 0) h.writeUInt16LE(start + (f.udp ? 8 : 20), 2);
+  h.writeUInt16LE(gsoSize, 4);
+  h.writeUInt16LE(start, 6);
+  h.writeUInt16LE(f.udp ? 6 : 16, 8);
   return h;
 }
 

@@ -17,7 +17,8 @@ function send(
   vlans: number[] = [],
   gsoType = gsoSize ? USO : 0,
 ): Buffer {
-  return buildFrame(buildUdp({ payload, family }), { vnet: vnetHeader(12, { gsoType, gsoSize, flags: 1 }), vlans });
+  const vnet = vnetHeader(12, { gsoType, gsoSize, flags: 1, family, udp: true, tags: vlans.length });
+  return buildFrame(buildUdp({ payload, family }), { vnet, vlans });
 }
 const [a, b, c] = ['a', 'b', 'c'].map((text) => text.repeat(600)) as [string, string, string];
 const all = (h: FrameHarness, side: 'p' | 's', ...frames: Buffer[]): FrameHarness => {
@@ -128,7 +129,7 @@ test.each<[string, Buffer]>([
 
 test('segments of a stream are none of this', () => {
   const packet = buildFrame(buildTcp({ seq: 1, ack: 1, payload: a }), {
-    vnet: vnetHeader(12, { gsoType: 1, gsoSize: 100 }),
+    vnet: vnetHeader(12, { flags: 1, gsoType: 1, gsoSize: 100 }),
   });
   const h = all(all(new FrameHarness(true), 'p', packet), 's', packet);
   expect(h.left()).toEqual([packet]);

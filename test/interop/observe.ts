@@ -68,7 +68,7 @@ export async function observe(flow: Flow, driver: Driver): Promise<Result> {
 
 /**
  * Runs flows of one epoch in among each other, in an order that the generator draws, up to one checkpoint for all. What leaves
- * in a step must be of the flow that the step is of.
+ * in a step must be of the flow that the step is of; the beginning of a held segment may leave a moment later.
  */
 export async function observeTogether(flows: readonly Flow[], prng: Prng, driver: Driver): Promise<Result[]> {
   const results = flows.map((flow): Result => {
@@ -82,6 +82,8 @@ export async function observeTogether(flows: readonly Flow[], prng: Prng, driver
   };
   const next = flows.map(() => 0);
   const left = flows.map((_, i) => i).filter((i) => flows[i]!.steps.length > 1);
+  const owners = new Map(flows.flatMap((flow, i) => flow.packets.map((p): [Packet, number] => [p, i])));
+  const all = [...owners.keys()];
   let asked = 0;
   while (left.length > 0) {
     const at = prng.below(left.length);
@@ -92,14 +94,19 @@ export async function observeTogether(flows: readonly Flow[], prng: Prng, driver
     const frames = step.packets.map((p) => p.frame);
     const seen = step.side === 'p' ? await driver.primary(frames) : await driver.secondary(frames);
     asked += seen.asked;
-    for (const frame of seen.out) note(i, next[i]!, readRelease(frame, flow.packets, ours));
+    for (const frame of seen.out) {
+      const one = readRelease(frame, ours ? all : flow.packets, ours);
+      const owner = owners.get(one.packet)!;
+      if (owner !== i && one.whole)
+        throw new Error(`came out in the step of another flow: ${describePacket(one.packet)}`);
+      note(owner, owner === i ? next[i]! : next[owner]! - 1, one);
+    }
     if (++next[i]! === flow.steps.length - 1) left.splice(at, 1);
   }
   const end = await driver.checkpoint();
   asked += end.asked;
-  const owners = new Map(flows.flatMap((flow, i) => flow.packets.map((p): [Packet, number] => [p, i])));
   for (const frame of end.out) {
-    const one = readRelease(frame, [...owners.keys()], ours);
+    const one = readRelease(frame, all, ours);
     const i = owners.get(one.packet)!;
     note(i, next[i]!, one);
   }

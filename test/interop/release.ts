@@ -1,10 +1,11 @@
 // Whose packet came out, and is it still what went in? QEMU changes nothing. Ours cuts off what stands behind a packet or makes zeros of it, and may lower
 // an acknowledgement and a window to what the secondary has given, take SACK blocks away, cut a repetition short, and let the bytes of a
-// held segment leave in pieces, the last of which is the segment itself from there on; the checksums must be right.
+// held segment leave in pieces, the last of which is the segment itself from there on; a segment of one byte at the end of what was said
+// (a keepalive, RFC 1122 section 4.2.3.6) leaves with the byte that stands there; the checksums must be right.
 
 import { timestampOffset } from '../../src/packet/tcp-options';
 import { MIN_FRAME_BYTES, networkAt } from './carrier';
-import { describePacket, type Packet } from './flow';
+import { describePacket, type Packet, type TcpAbout } from './flow';
 
 export interface Released {
   packet: Packet;
@@ -102,9 +103,19 @@ function complaintOf(frame: Buffer, packet: Packet, at: number, primary: readonl
     if (!primary.some((p) => bears(p, frame.readUInt32BE(time)))) return 'nobody sent this timestamp';
     frame.copy(expected, time, time, time + 4);
   }
+  const about = packet.about;
+  if (!cut && about.kind === 'tcp' && about.data.length === 1 && saidBefore(about, frame[payload]!, packet.n, primary))
+    expected[payload] = frame[payload]!;
   removeSack(expected, l4 + 20, payload);
   if (frame.compare(expected, 0, end, 0, end) !== 0) return 'changed where it must not be';
   return undefined;
+}
+
+/** Has another packet of the primary before the n-th this byte in the place of the one of `a`? */
+function saidBefore(a: TcpAbout, byte: number, n: number, primary: readonly Packet[]): boolean {
+  return primary.some(
+    ({ about: b, n: at }) => at < n && b.kind === 'tcp' && b.life === a.life && b.data[a.pos - b.pos] === byte,
+  );
 }
 
 function bears(p: Packet, time: number): boolean {

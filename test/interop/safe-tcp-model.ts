@@ -36,6 +36,9 @@ export class SafeTcpModel {
   private secondaryFin: number | undefined;
   private primaryRst: number | undefined;
   private secondaryRst: number | undefined;
+  /** Behind the last byte of the primary that has left. */
+  private leftEnd = Number.NEGATIVE_INFINITY;
+  private readonly left = new Set<number>();
   private touched = false;
   private content: Packet[] = [];
   private acks: Packet[] = [];
@@ -44,11 +47,12 @@ export class SafeTcpModel {
   reachedBack = false;
 
   primary(packet: Packet, paused: boolean): Verdict {
-    const a = packet.about as TcpAbout;
+    let a = packet.about as TcpAbout;
     this.adopt(a);
     if (this.reachedBack) this.uncertain.add(packet.n);
     if (a.syn) return this.takePrimarySyn(packet, a, paused);
     const noted = this.notePrimary(a);
+    if (this.isKeepalive(a)) a = { ...a, data: Buffer.from([this.said.get(a.pos)!]) };
     if (paused) {
       if (!this.based && a.data.length > 0) this.start(a.pos, true);
       this.keep(packet, a);
@@ -56,6 +60,8 @@ export class SafeTcpModel {
     }
     if (noted === 'diverged') return this.keepDiverged(packet, a);
     if (isBareAck(a)) {
+      // A reset has granted no window: whether one without any may leave depends on what the peer was told before.
+      if (this.secondaryRst !== undefined) this.uncertain.add(packet.n);
       if (this.acks.length === 0 && this.ackMayLeave(a.ack)) this.leave(packet, a);
       else {
         // One that repeats a held one may tell the peer what is granted meanwhile.
@@ -126,6 +132,7 @@ export class SafeTcpModel {
   /** Everything held leaves; the caller orders it. The secondary is a copy of the primary from here on. */
   checkpoint(): Packet[] {
     const held = [...this.content, ...this.acks];
+    for (const packet of this.content) this.noteLeft(packet.about as TcpAbout);
     this.content = [];
     this.acks = [];
     if (!this.touched) return held;
@@ -227,6 +234,8 @@ export class SafeTcpModel {
     this.matched = false;
     this.based = false;
     this.midstream = false;
+    this.leftEnd = Number.NEGATIVE_INFINITY;
+    this.left.clear();
     this.covered = Number.NEGATIVE_INFINITY;
     this.primaryLife = undefined;
     this.primaryAck = undefined;
@@ -270,6 +279,7 @@ export class SafeTcpModel {
     if (a.ack >= 0) this.secondaryAck = Math.max(this.secondaryAck ?? a.ack, a.ack);
     if (a.rst) {
       this.secondaryRst = a.pos;
+      for (const packet of this.acks) this.uncertain.add(packet.n);
       return this.compareRst();
     }
     const end = a.pos + a.data.length;
@@ -347,8 +357,28 @@ export class SafeTcpModel {
     return ack <= Math.max(this.secondaryAck, this.releasedAck ?? this.secondaryAck);
   }
 
+  /** One byte in the place of the last that has left (RFC 1122 section 4.2.3.6): it may be garbage, and the one that left leaves again. */
+  private isKeepalive(a: TcpAbout): boolean {
+    return (
+      a.data.length === 1 && !a.fin && !a.rst && a.pos + 1 === this.leftEnd && this.said.has(a.pos) && this.mayLeave(a)
+    );
+  }
+
+  /** A held repetition whose bytes have all left, and its acknowledgement too, has nothing to tell any more: it may be dropped. */
+  private hasLeft(a: TcpAbout): boolean {
+    if (a.syn || a.fin || a.rst || a.ack > (this.releasedAck ?? -1)) return false;
+    for (let i = 0; i < a.data.length; i++) if (!this.left.has(a.pos + i)) return false;
+    return a.data.length > 0;
+  }
+
+  private noteLeft(a: TcpAbout): void {
+    for (let i = 0; i < a.data.length; i++) this.left.add(a.pos + i);
+    if (a.data.length > 0) this.leftEnd = Math.max(this.leftEnd, a.pos + a.data.length);
+  }
+
   private leave(packet: Packet, a: TcpAbout): void {
     this.out.push(packet.n);
+    this.noteLeft(a);
     if (a.ack < 0) return;
     const granted = Math.max(this.secondaryAck ?? a.ack, this.releasedAck ?? this.secondaryAck ?? a.ack);
     const left = Math.min(a.ack, granted);
@@ -380,6 +410,7 @@ export class SafeTcpModel {
       const a = packet.about as TcpAbout;
       if (this.mayLeave(a)) {
         this.content.splice(i, 1);
+        if (this.hasLeft(a)) this.uncertain.add(packet.n);
         this.leave(packet, a);
       } else if (!this.disorder) break;
       else i++;

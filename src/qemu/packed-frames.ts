@@ -1,6 +1,7 @@
 // Frames that the host is to cut, on their way through the comparison: the engine is given their datagrams, and a frame leaves as it
 // came when all of these may. What is to be cut in a way that is not known here waits for a checkpoint.
 
+import { canonicalIp } from '../packet/ip-canon';
 import { PARSE_OK, parseIp } from '../packet/parse';
 import { IPPROTO_TCP, IPPROTO_UDP, PacketView } from '../packet/view';
 import type { PrimaryEngine } from '../pmycolo/engine';
@@ -42,6 +43,10 @@ export class PackedFrames {
     const c = this.counters.values;
     if (!engine.isProtected || parseIp(this.view, buf, network, end - network) !== PARSE_OK) return false;
     if (this.isOne(packing)) return false;
+    // The frame leaves as it stands here, with what its datagrams have in common.
+    this.view.limit = end;
+    canonicalIp(this.view);
+    const { limit } = this.view;
     if (!this.holdsDatagrams(packing) || !cutter.start(this.view, off, packing)) {
       const head = network - off;
       const id = (head << ID_HEAD_SHIFT) | vnetBytes;
@@ -60,9 +65,9 @@ export class PackedFrames {
       sends.add(slot);
       engine.primary(id, cutter.buf, cutter.network, bytes, false, nowMs, 0, zone);
     }
-    const outcome = sends.keep(slot, buf, off, end - off);
+    const outcome = sends.keep(slot, buf, off, limit - off);
     if (outcome === SEND_WITHOUT_ROOM) engine.boundExhausted();
-    this.finish(slot, outcome, buf, off, end - off);
+    this.finish(slot, outcome, buf, off, limit - off);
     return true;
   }
 

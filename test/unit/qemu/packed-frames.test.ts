@@ -127,6 +127,34 @@ test.each<[string, Buffer]>([
   }
 });
 
+test('options, a reserved bit and bytes behind it do not leave with a packed frame', () => {
+  const vnet = vnetHeader(12, { gsoType: USO, gsoSize: 600, flags: 1, udp: true });
+  vnet.writeUInt16LE(14 + 28, 6);
+  vnet.writeUInt16LE(14 + 36, 2);
+  const plain = buildUdp({ payload: a + b });
+  const withOptions = (options: number[], flags: number, behind: string): Buffer => {
+    const packet = Buffer.concat([plain.subarray(0, 20), Buffer.from(options), plain.subarray(20)]);
+    packet[0] = 0x47;
+    packet.writeUInt16BE(packet.length, 2);
+    packet[6]! |= flags;
+    packet.writeUInt16BE(0, 10);
+    let sum = 0;
+    for (let at = 0; at < 28; at += 2) sum += packet.readUInt16BE(at);
+    packet.writeUInt16BE(~((sum & 0xffff) + (sum >>> 16)) & 0xffff, 10);
+    return buildFrame(Buffer.concat([packet, Buffer.from(behind)]), { vnet });
+  };
+  const bare = withOptions(Array(8).fill(1), 0, '');
+  for (const said of [
+    withOptions([0x86, 6, 1, 2, 3, 4, 0, 0], 0x80, 'a secret'),
+    withOptions(Array(8).fill(1), 0, 'more'),
+  ]) {
+    const h = all(all(new FrameHarness(true), 'p', said), 's', bare);
+    expect(h.left()).toEqual([bare]);
+    expect(h.requests).toEqual([]);
+    expect(h.count('datagram_sends_lost')).toBe(0);
+  }
+});
+
 test('segments of a stream are none of this', () => {
   const packet = buildFrame(buildTcp({ seq: 1, ack: 1, payload: a }), {
     vnet: vnetHeader(12, { flags: 1, gsoType: 1, gsoSize: 100 }),

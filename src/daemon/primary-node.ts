@@ -133,6 +133,8 @@ export class PrimaryNode {
   /** PROXY_RESET: what is held was never verified and is dropped, its senders repeat it. */
   forgetPair(): void {
     this.guest.drain();
+    // What an old SVM has said must not be taken for the new one's.
+    this.forward.drain();
     this.engine.dropAll();
     this.engine.forgetPair();
     this.guest.flush();

@@ -49,7 +49,7 @@ requires('netns', 'addon')('failover of the network', () => {
       '-e',
       `${LOAD}watchGuestClaims('tap0', addresses, log);
       console.log('listening');
-      process.once('SIGUSR2', () => takeOver(settings, engine, addresses, log).settled.then(() => console.log('settled')));`,
+      process.once('SIGUSR2', () => takeOver(settings, engine, Promise.resolve(), addresses, log).settled.then(() => console.log('settled')));`,
     ]);
   const watch = async (role: 'client' | 'svm', port: string, ...filter: string[]): Promise<ReturnType<Lab['spawn']>> => {
     const capture = lab.spawn(role, 'tcpdump', ['-vlnnei', port, '--immediate-mode', ...filter]);
@@ -107,7 +107,7 @@ requires('netns', 'addon')('failover of the network', () => {
     const capture = await watch('client', 'sn', 'ether', 'src', GUEST_MAC);
     primaryWasHeardOutside();
     lab.killPrimary();
-    await onSecondary('await takeOver(settings, engine, addresses, log).settled');
+    await onSecondary('await takeOver(settings, engine, Promise.resolve(), addresses, log).settled');
     expect(guestIsAt()).toBe('sn');
     await capture.waitFor(/(RARP|Reverse).*who-is 52:54:00:c0:10:02/i);
     expect(capture.output).not.toMatch(/who-has|advertisement/);
@@ -130,6 +130,6 @@ requires('netns', 'addon')('failover of the network', () => {
 
   test('an announcement that nobody can hear is an error', async () => {
     lab.execSync('sn', 'ip', ['link', 'set', 'nic0', 'down']);
-    expect(await onSecondary('await takeOver(settings, engine, addresses, log).settled')).toMatch(/no port of br0 takes frames/);
+    expect(await onSecondary('await takeOver(settings, engine, Promise.resolve(), addresses, log).settled')).toMatch(/no port of br0 takes frames/);
   });
 });

@@ -69,11 +69,13 @@ export function plan(r: Random, vnet: boolean, round: number): Plan {
 
 function vnetOf(r: Random): Buffer {
   const header = vnetHeader(r.of([0, 10, 12, 12, 20, 24]), {
-    flags: r.below(4),
+    // Not that a checksum is to be made: it would be, in another place, and the frame be another.
+    flags: r.of([0, 2]),
     gsoType: r.of([0, 0, 0, 1, 3, 4, 5]),
     gsoSize: r.of([0, 1, 1400]),
   });
   if (header.length > 0 && r.chance(0.2)) r.bytes(10).copy(header);
+  if (header.length > 0) header[0]! &= 0xfe;
   return header;
 }
 
@@ -153,7 +155,7 @@ const TELLING = [12, 14, 16, 18, 20, 23, 34, 38, 46, 54, 56, 66, 67];
 export function spoil(r: Random, frame: Buffer, vnetBytes: number): Buffer {
   let out = Buffer.from(frame);
   for (let n = r.between(1, 3); n > 0; n--) {
-    const at = r.chance(0.5) ? vnetBytes + r.of(TELLING) : r.below(Math.min(out.length, 90));
+    const at = r.chance(0.5) ? vnetBytes + r.of(TELLING) : vnetBytes + r.below(Math.min(out.length - vnetBytes, 90));
     switch (r.below(6)) {
       case 0:
         if (at < out.length) out[at]! ^= 1 << r.below(8);

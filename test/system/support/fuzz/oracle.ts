@@ -34,7 +34,9 @@ function bodyOf(frame: Buffer): { at: number; type: number } | undefined {
 }
 
 /** The frame with its virtio-net header, without what may be taken off on the way. `rest`: what of that it has, if it may not leave with it. */
-export function formOf(whole: Buffer, vnetBytes: number): { form: string; rest: string | undefined } {
+export function formOf(frame: Buffer, vnetBytes: number): { form: string; rest: string | undefined } {
+  // What the header asks for is no part of the frame.
+  const whole = Buffer.concat([Buffer.alloc(vnetBytes), frame.subarray(vnetBytes)]);
   const plain = { form: whole.toString('latin1'), rest: undefined };
   const found = bodyOf(whole.subarray(vnetBytes));
   if (found === undefined) return plain;

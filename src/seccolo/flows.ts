@@ -233,13 +233,15 @@ export class SecondaryFlows {
     return phase === Phase.Learned ? extra : -1;
   }
 
-  /** The kernel's conntrack has forgotten the connection. An offset of a connection that we saw no end of is kept. */
+  /**
+   * The kernel's conntrack has forgotten the connection. One that we saw no end of is kept: conntrack also forgets the old connection
+   * of a tuple when a SYN begins the next, and tells of it when the next is under way here.
+   */
   destroyed(key: Uint32Array): void {
     const base = this.findKey(key);
     if (base < 0) return;
     const tracked = this.tracker.phase(base);
-    const live = this.phase(base) === Phase.Learned && (tracked === 'established' || tracked === 'new');
-    if (live) return;
+    if (tracked === 'established' || tracked === 'new') return;
     this.counters.values[C_FLOWS_DESTROYED]!++;
     this.remove(base);
   }

@@ -95,19 +95,32 @@ describe('forgetting', () => {
     expect(lives(t, 0)).toBe(true);
   });
 
-  test('the kernel’s DESTROY takes what is not live, and never an offset in use', () => {
+  const key = (n: number) => {
+    const k = new Uint32Array(FLOW_KEY_WORDS);
+    k.set([GUEST, 0, 0, 0, PEER, 0, 0, 0, (80 << 16) | (1000 + n), (4 << 8) | 6]);
+    return k;
+  };
+
+  test('the kernel’s DESTROY takes what has ended, and nothing else', () => {
     const t = new Bench('always', 4);
-    const key = (n: number) => {
-      const k = new Uint32Array(FLOW_KEY_WORDS);
-      k.set([GUEST, 0, 0, 0, PEER, 0, 0, 0, (80 << 16) | (1000 + n), (4 << 8) | 6]);
-      return k;
-    };
     open(t, 0);
     open(t, 1);
     finish(t, 1);
     t.guest({ dport: 1002, seq: 5, ack: 6 });
     for (let n = 0; n < 4; n++) t.engine.conntrackDestroyed(key(n));
-    expect([t.engine.status().flows, t.count.flows_destroyed, lives(t, 0)]).toEqual([1, 2, true]);
+    expect([t.engine.status().flows, t.count.flows_destroyed, lives(t, 0)]).toEqual([2, 1, true]);
+  });
+
+  test('the DESTROY of a tuple’s old connection, told when the next is in its handshake, takes nothing of that', () => {
+    const t = new Bench('always', 4);
+    open(t, 0);
+    t.guest({ dport: 1000, flags: 'FA', seq: 1, ack: 1 });
+    t.peer({ sport: 1000, flags: 'FA', seq: 1, ack: 1002 });
+    t.guest({ dport: 1000, seq: 2, ack: 2 });
+    t.peer({ sport: 1000, flags: 'S', seq: 70_000 });
+    t.guest({ dport: 1000, flags: 'SA', seq: 90_000, ack: 70_001, window: 500 });
+    t.engine.conntrackDestroyed(key(0));
+    expect(t.peer({ sport: 1000, seq: 70_001, ack: 50_001 }).ack).toBe(90_001);
   });
 
   test('reset forgets everything, also for the next process', () => {

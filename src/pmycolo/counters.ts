@@ -18,6 +18,7 @@ export const PRIMARY_COUNTER_NAMES = [
   'prefixes_sent',
   'prefix_bytes',
   'prefixes_unsent',
+  'left_in_two',
   'prefix_list_full',
   'held_already_left',
   'ack_lowered',
@@ -84,6 +85,8 @@ export const C_PROBES = at('probes_sent');
 export const C_PREFIXES_SENT = at('prefixes_sent');
 export const C_PREFIX_BYTES = at('prefix_bytes');
 export const C_PREFIXES_UNSENT = at('prefixes_unsent');
+/** Content with a lowered acknowledgement, as two segments, so that the peer does not put its own off. */
+export const C_LEFT_IN_TWO = at('left_in_two');
 export const C_PREFIX_LIST_FULL = at('prefix_list_full');
 export const C_HELD_ALREADY_LEFT = at('held_already_left');
 export const C_ACK_LOWERED = at('ack_lowered');

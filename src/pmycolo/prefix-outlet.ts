@@ -20,7 +20,7 @@ import {
   XF_PREFIX_NOTED,
   XF_SECONDARY_PUSHED,
 } from '../conntrack/colo-extension';
-import { read32, write16, write32 } from '../core/big-endian';
+import { read16, read32, write16, write32 } from '../core/big-endian';
 import { copyBytes } from '../core/bytes';
 import { MAX_PREFIX_FLOWS, MAX_PROBE_SOURCE_BYTES, PREFIX_AT_ONCE_BYTES, PREFIX_PACKET_BYTES, PREFIX_PATIENCE_MS } from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
@@ -28,7 +28,7 @@ import { ipv4HeaderChecksum, transportChecksum } from '../packet/checksum';
 import { IPPROTO_TCP, PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_URG } from '../packet/view';
 import type { PrimaryContext } from './context';
 import {
-  C_HELD_ALREADY_LEFT,
+  C_HELD_ALREADY_LEFT, C_LEFT_IN_TWO,
   C_PREFIX_BYTES,
   C_PREFIX_LIST_FULL,
   C_PREFIXES_SENT,
@@ -212,6 +212,46 @@ export class PrefixOutlet {
     x.release.lower(flow, packet, l4, own, true);
     this.finish(seq);
     x.acceptRewritten(hw[h + H_ID]!, packet, start, view.end - start, false);
+    return true;
+  }
+
+  /**
+   * Content that leaves with less than the PVM's acknowledgement, len bytes at off of buf: its peer may hold back what it has to say until the
+   * rest is acknowledged (Nagle), and its own acknowledgement, for which the SVM may wait, because it has nothing to say. So it leaves
+   * in two segments. False: it has to leave as it is.
+   */
+  leaveInTwo(id: number, flow: number, buf: Buffer, off: number, len: number, l4: number, hold: number): boolean {
+    const { x, packet, view } = this;
+    const { release } = x;
+    if (x.actions.emit === undefined || (hold & (CUTTABLE | NEVER_CUT | TCP_FIN)) !== CUTTABLE) return false;
+    if (len > MAX_PROBE_SOURCE_BYTES || !release.lowersAck(flow, read32(buf, l4 + 8))) return false;
+    view.family = buf[off]! >>> 4 === 4 ? 4 : 6;
+    if (l4 - off !== (view.family === 4 ? 20 : 40)) return false;
+    const data = l4 + ((buf[l4 + 12]! >>> 4) << 2);
+    const bytes = off + (view.family === 4 ? read16(buf, off + 2) : 40 + read16(buf, off + 4)) - data;
+    if (bytes < 2) return false;
+    const head = (hold >>> HF_HEAD_SHIFT) & 0xff;
+    const shift = head - off;
+    const seq = read32(buf, l4 + 4);
+    view.start = head;
+    view.l4 = l4 + shift;
+    copyBytes(buf, off - head, packet, 0, data + shift + 1);
+    packet[view.l4 + 13] = TCP_ACK;
+    release.lower(flow, packet, view.l4, TCP_ACK, true, false);
+    release.lowerToTold(flow, packet, view.l4);
+    view.end = data + shift + 1;
+    this.finish(seq);
+    if (!x.actions.emit(id, packet, head, view.end - head)) {
+      x.counters.values[C_PREFIXES_UNSENT]!++;
+      return false;
+    }
+    x.counters.values[C_LEFT_IN_TWO]!++;
+    copyBytes(buf, off - head, packet, 0, data + shift);
+    copyBytes(buf, data + 1, packet, data + shift, bytes - 1);
+    view.end = data + shift + bytes - 1;
+    release.lower(flow, packet, view.l4, hold & 0xff, true);
+    this.finish(seqAdd(seq, 1));
+    x.acceptRewritten(id, packet, head, view.end - head, false);
     return true;
   }
 

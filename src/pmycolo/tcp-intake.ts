@@ -105,7 +105,7 @@ export class TcpIntake {
   /** A PVM packet. `comparing` is false while a checkpoint is awaited: then it is only noted and held. */
   primary(id: number, v: PacketView, buf: Buffer, partial: boolean, comparing: boolean, nowMs: number): Outcome {
     const x = this.x;
-    let hold = holdFlags(v, partial) | HF_TCP;
+    let hold = holdFlags(v, partial) | HF_TCP | (v.head << HF_HEAD_SHIFT);
     if (!isPlainTcp(v)) {
       const cleaned = this.clean(v, partial);
       if (cleaned === MALFORMED) return this.dropMalformed(id);
@@ -559,6 +559,7 @@ export class TcpIntake {
 
   /** Lets a packet out now. buf holds it and its frame's padding at [off, off+len), its TCP header at l4. */
   private leave(id: number, flow: number, buf: Buffer, off: number, len: number, l4: number, hold: number): void {
+    if (this.x.prefixes.leaveInTwo(id, flow, buf, off, len, l4, hold)) return;
     const partial = (hold & HF_PARTIAL) !== 0;
     const lowered = this.x.release.lower(flow, buf, l4, hold & 0xff, partial);
     if (lowered || (hold & HF_DIRTY) !== 0) this.x.acceptRewritten(id, buf, off, len, partial);

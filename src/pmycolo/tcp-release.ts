@@ -79,6 +79,11 @@ export class TcpRelease {
     if ((w[flow + X_FLAGS]! & XF_RELEASED) !== 0) write32(buf, l4 + TCP_ACK_OFFSET, w[flow + X_RELEASED_ACK]!);
   }
 
+  /** Would this acknowledgement be lowered? */
+  lowersAck(flow: number, ack: number): boolean {
+    return seqDiff(ack, this.grantedAck(flow)) > 0;
+  }
+
   /** A window clamped to nothing would stop the peer. */
   staysOpen(flow: number, ack: number, window: number): boolean {
     return window === 0 || this.grantedWindow(flow, ack, window, false) > 0;

@@ -174,10 +174,25 @@ describe('TCP', () => {
   test('an acknowledgement that is ahead of the secondary is lowered, in its frame', () => {
     const h = new FrameHarness();
     opened(h);
-    h.p(segment({ seq: 1001, ack: 90, payload: 'hello' }, { vlans: [] })).s(
-      segment({ seq: 1001, ack: 70, payload: 'hello' }),
+    h.p(segment({ seq: 1001, ack: 90, payload: 'h' }, { vlans: [] })).s(
+      segment({ seq: 1001, ack: 70, payload: 'h' }),
     );
-    expect(h.left()).toEqual([segment({ seq: 1001, ack: 70, payload: 'hello' })]);
+    expect(h.left()).toEqual([segment({ seq: 1001, ack: 70, payload: 'h' })]);
+  });
+
+  test('more than a byte then leaves as two segments, so that the peer acknowledges at once', () => {
+    const h = new FrameHarness();
+    opened(h);
+    h.p(segment({ seq: 1001, ack: 90, payload: 'hello' })).s(segment({ seq: 1001, ack: 70, payload: 'hello' }));
+    const packets = h.left().map((frame) => frame.subarray(14));
+    expect(packets.map((p) => [p.readUInt32BE(24), p.toString('latin1', 20 + (p[32]! >> 4) * 4)])).toEqual([
+      [1001, 'h'],
+      [1002, 'ello'],
+    ]);
+    expect(packets.map((p) => p.readUInt32BE(28) <= 70)).toEqual([true, true]);
+    expect(packets[1]!.readUInt32BE(28)).toBe(70);
+    expect(packets.map(checksumsAreRight)).toEqual([true, true]);
+    expect(h.count('left_in_two')).toBe(1);
   });
 
   test('a repetition that must not leave goes as a probe, and its virtio-net header promises nothing', () => {
@@ -220,11 +235,11 @@ describe('virtio-net headers', () => {
     const h = new FrameHarness(true);
     const vnet = vnetHeader(10, { flags: 1 });
     const partial = (ack: number): Buffer => {
-      const packet = buildTcp({ seq: 5, ack, payload: 'hello' });
+      const packet = buildTcp({ seq: 5, ack, payload: 'h' });
       packet.writeUInt16BE(0x1234, 36);
       return buildFrame(packet, { vnet });
     };
-    h.p(partial(90), 10).s(buildFrame(buildTcp({ seq: 5, ack: 70, payload: 'hello' }), { vnet }), 10);
+    h.p(partial(90), 10).s(buildFrame(buildTcp({ seq: 5, ack: 70, payload: 'h' }), { vnet }), 10);
     expect(h.leftWithSizes()).toEqual([{ frame: partial(70), vnetBytes: 10 }]);
   });
 

@@ -22,8 +22,11 @@ export const WAIT_AHEAD = 2;
 export type WaitKind = typeof WAIT_CONTENT | typeof WAIT_ACK | typeof WAIT_AHEAD;
 const KINDS = 3;
 
-/** Both guests stand still for about that long in a checkpoint: asking sooner than it costs gains nothing. */
-export const FLOOR_MS = 80;
+/**
+ * Both guests stand still for nearly that long in a checkpoint: asking sooner than it costs gains nothing. And a host that computes for
+ * others does not run a guest for 80 ms now and then.
+ */
+export const FLOOR_MS = 100;
 /** A pure acknowledgement may be delayed by 200 ms by either guest (Linux, TCP_DELACK_MAX), and nobody waits for it alone. */
 export const ACK_FLOOR_MS = 250;
 const FACTOR = 3;

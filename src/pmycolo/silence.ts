@@ -28,7 +28,7 @@ import { H_TIME, type Holds } from './holds';
 import { LearnedTimes, WAIT_ACK, WAIT_AHEAD, WAIT_CONTENT } from './learned-times';
 
 /** A host that computes for others, too, may not run a guest for some tens of ms. */
-export const SILENT_MS = 100;
+export const SILENT_MS = 150;
 const NEVER = Number.POSITIVE_INFINITY;
 
 export type CompareTimeout = number | 'auto';

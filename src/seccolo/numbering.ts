@@ -92,6 +92,8 @@ export class Numbering {
       else if (old.phase === Phase.SynSent && fromOldIsn === 0 && failedOver) this.decide(true);
       return;
     }
+    // A connection that has begun on the tuple since has offsets of its own: what is near by them tells nothing.
+    if (!old.present && flows.phase(base) !== Phase.Settled) return;
     if (old.phase !== Phase.Learned) {
       // It does not speak before its handshake has ended, so its handshake has not ended as what it was.
       if (Math.abs(fromOldIsn) > NEAR) this.decide(false);

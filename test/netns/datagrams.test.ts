@@ -96,23 +96,31 @@ requires(
   test.each(['IPv4', 'IPv6'] as const)(
     'over %s: the largest datagram, of which a queue does not show all, leaves by one checkpoint',
     async (family) => {
-      const before = await pair.stats('primary');
       const bytes = 65_507;
-      const question = ask(ADDRESSES[family], 4436, bytes, bytes, 20_000);
-      const now = () => pair.stats('primary');
       const opaque = ['primary_opaque', 'secondary_opaque'];
-      await until('both guests', async () => {
-        const { counters, requests } = await now();
-        // The one request may come later: the guest runs for a while between two checkpoints.
-        const asked = requests.not_comparable! > before.requests.not_comparable!;
-        return asked && opaque.every((name) => counters[name]! > before.counters[name]!);
-      });
-      const { counters, requests, gauges } = await now();
-      expect(gauges.held_packets).toBe(1);
-      expect(requests.not_comparable).toBe(before.requests.not_comparable! + 1);
-      await pair.controllers.primary.checkpoint();
-      expect(await question).toEqual({ lengths: [bytes], right: true });
-      for (const name of opaque) expect(counters[name]).toBe(before.counters[name]! + 1);
+      /** What the client has got of it, when it has left by one checkpoint. */
+      const once = async () => {
+        const before = await pair.stats('primary');
+        const question = ask(ADDRESSES[family], 4436, bytes, bytes, 8_000);
+        const now = () => pair.stats('primary');
+        await until('both guests', async () => {
+          const { counters, requests } = await now();
+          // The one request may come later: the guest runs for a while between two checkpoints.
+          const asked = requests.not_comparable! > before.requests.not_comparable!;
+          return asked && opaque.every((name) => counters[name]! > before.counters[name]!);
+        });
+        const { counters, requests, gauges } = await now();
+        expect(gauges.held_packets).toBe(1);
+        expect(requests.not_comparable).toBe(before.requests.not_comparable! + 1);
+        await pair.controllers.primary.checkpoint();
+        const got = await question;
+        for (const name of opaque) expect(counters[name]).toBe(before.counters[name]! + 1);
+        return got;
+      };
+      // One of its 45 fragments may find a full buffer on a busy machine: then there is no datagram, and none is asked for again.
+      let got = await once();
+      if (got.lengths.length === 0) got = await once();
+      expect(got).toEqual({ lengths: [bytes], right: true });
     },
   );
 });

@@ -131,8 +131,10 @@ test("the SVM's window and acknowledgement are not put back by a segment of it t
 test('a refusal that the other guest does not give asks for a checkpoint like any other silence', () => {
   const h = new PrimaryHarness({ compareTimeoutMs: 1000 });
   const id = h.p(buildTcp({ seq: 0, ack: 5, flags: 'RA' }));
-  h.engine.tick((h.now += 999));
+  h.now += 999;
+  h.engine.tick(h.now);
   expect(h.requests).toEqual([]);
-  h.engine.tick((h.now += 1));
+  h.now += 1;
+  h.engine.tick(h.now);
   expect([h.state(id), h.requests]).toEqual(['held', ['timeout_secondary_silent']]);
 });

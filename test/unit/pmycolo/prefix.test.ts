@@ -368,7 +368,8 @@ test.each(['the same tuple', 'another tuple in its record'])('copies of a connec
   const another = where !== 'the same tuple';
   if (another) h.engine.conntrackReset(flows.words.slice(0, FLOW_KEY_WORDS), h.now);
   both(another ? 81 : 80, 70_000, 40, 50);
-  h.engine.endBatch((h.now += PREFIX_PATIENCE_MS));
+  h.now += PREFIX_PATIENCE_MS;
+  h.engine.endBatch(h.now);
   expect(flows.size).toBe(1);
   expect(h.copies.length).toBeGreaterThan(0);
   expect(Math.max(...h.copies.map(({ bytes }) => bytes.readUInt32BE(20 + 20 + 8)))).toBe(50);

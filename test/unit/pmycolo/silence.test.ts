@@ -255,9 +255,11 @@ test('an acknowledgement that the SVM never gives is found behind content that i
   const held = p(1001, 600);
   for (let at = 0; at < 1000 && h.requests.length === 0; at++) {
     p(1001 + at, 600, 'x');
-    h.engine.tick((h.now += 5));
+    h.now += 5;
+    h.engine.tick(h.now);
     s(1001 + at, 'x');
-    h.engine.tick((h.now += 5));
+    h.now += 5;
+    h.engine.tick(h.now);
   }
   expect([h.state(held), h.requests]).toEqual(['held', [SILENT]]);
 });

@@ -48,7 +48,8 @@ function plan(number: number): Kill {
       port,
       bytes: BYTES,
       rate: RATE,
-      local: 20_000 + number,
+      // Below the ports that the client takes for its own connections.
+      local: 2000 + number,
     },
   ];
   if (random() < 0.5) {

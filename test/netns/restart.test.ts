@@ -14,7 +14,7 @@ const RATE = 1_000_000;
 const ORDERS: Order[] = [
   { op: 'get', host: ADDRESSES.IPv4, port, bytes: BYTES, rate: RATE },
   { op: 'get', host: ADDRESSES.IPv6, port, bytes: BYTES, rate: RATE },
-  { op: 'dial', host: ADDRESSES.IPv4, port, bytes: BYTES, rate: RATE, local: 20_000 },
+  { op: 'dial', host: ADDRESSES.IPv4, port, bytes: BYTES, rate: RATE, local: 9000 },
   { op: 'upload', host: ADDRESSES.IPv4, port, bytes: BYTES, rate: RATE },
 ];
 

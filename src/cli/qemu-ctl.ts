@@ -3,7 +3,7 @@
 import { connect } from 'node:net';
 import type { Command } from 'commander';
 import { OperatorError } from '../core/errors';
-import { splitPair } from '../qemu/keyval';
+import { splitPair } from '../qemu/netdev/keyval';
 import { printJson } from './output';
 
 const HELP = `

@@ -3,22 +3,22 @@
 
 import { type Command, Option } from 'commander';
 import { OperatorError } from '../core/errors';
+import type { Log } from '../core/log';
 import { complaints } from '../daemon/config-errors';
 import { readConfigFile } from '../daemon/config-file';
 import { createLogger } from '../daemon/log';
-import type { Endpoint } from '../io/stream-socket';
+import type { Endpoint } from '../io/stream/chardev';
 import { ColoWatch } from '../qemu/colo-watch';
-import { ControlServer } from '../qemu/control-server';
-import type { FilterType } from '../qemu/filter-options';
-import type { Log } from '../qemu/log';
-import { Netdev } from '../qemu/netdev';
+import { ControlServer } from '../qemu/netdev/control-server';
+import type { FilterType } from '../qemu/netdev/filter-options';
+import { Netdev } from '../qemu/netdev/netdev';
 import {
   type NetdevConfig,
   type NetdevFlags,
   netdevFromFile,
   netdevFromFlags,
   netdevSchema,
-} from '../qemu/netdev-config';
+} from '../qemu/netdev/netdev-config';
 import { keepWhatIsNeeded } from './qemu-capabilities';
 import { untilSignal } from './signals';
 

@@ -11,9 +11,9 @@
 // the query. So the handler reads at onStopped what has arrived of the guest, and nothing more until onRunning; then the order is
 // exact, as QEMU sends STOP after the guest's last frame, and RESUME before its next.
 
-import type { Endpoint } from '../io/stream-socket';
-import { openChardev, type StreamFactory } from './device';
-import type { Log } from './log';
+import { openChardev, type StreamFactory } from '../chardev/device';
+import type { Log } from '../core/log';
+import type { Endpoint } from '../io/stream/chardev';
 import { QmpClient } from './qmp';
 
 export type Role = 'primary' | 'secondary';

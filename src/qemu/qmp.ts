@@ -1,10 +1,10 @@
 // A client of QEMU's machine protocol (QMP): one JSON object a line both ways, a greeting, commands with ids, events between the
 // answers. Over any socket that a character device can be; with `reconnect` it lives through restarts of QEMU.
 
+import { openChardev, type StreamFactory } from '../chardev/device';
 import { OperatorError } from '../core/errors';
-import { type Chardev, type Endpoint, formatEndpoint } from '../io/stream-socket';
-import { openChardev, type StreamFactory } from './device';
-import type { Log } from './log';
+import type { Log } from '../core/log';
+import { type Chardev, type Endpoint, formatEndpoint } from '../io/stream/chardev';
 
 /** A longer message ends the connection; the longest that is asked for here has some kilobytes. */
 export const MAX_MESSAGE_BYTES = 256 << 10;

@@ -1,8 +1,8 @@
 // A FrameComparison fed over its wire format, with everything that leaves it written down, for tests.
 
-import { type CompareOptions, FrameComparison } from '../../src/qemu/compare';
-import { BAD_FRAME, FrameReader } from '../../src/qemu/frame';
-import { Lockstep } from '../../src/qemu/lockstep';
+import { BAD_FRAME, FrameReader } from '../../src/chardev/frame';
+import { type CompareOptions, FrameComparison } from '../../src/qemu/compare/compare';
+import { Lockstep } from '../../src/qemu/compare/lockstep';
 import { fromTheWire, onTheWire } from './build-frame';
 
 class Sink {

@@ -3,7 +3,7 @@ import { mapFile } from '../../src/io/map-file';
 import { NETLINK_USERSOCK, NetlinkSocket } from '../../src/io/netlink-socket';
 import { NfQueue } from '../../src/io/nfqueue';
 import { connectSeqpacket } from '../../src/io/seqpacket';
-import { Chardev, parseEndpoint } from '../../src/io/stream-socket';
+import { Chardev, parseEndpoint } from '../../src/io/stream/chardev';
 import { dropCapabilities, readCapabilities } from '../../src/native';
 
 const NOBODY = 65534;

@@ -3,9 +3,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { parseEndpoint } from '../../src/io/stream-socket';
-import type { CompareSettings } from '../../src/qemu/compare-device';
-import { EpochGate } from '../../src/qemu/epoch-gate';
+import { parseEndpoint } from '../../src/io/stream/chardev';
+import type { CompareSettings } from '../../src/qemu/compare/compare-device';
+import { EpochGate } from '../../src/qemu/compare/epoch-gate';
 import { QmpClient } from '../../src/qemu/qmp';
 import { buildFrame } from '../lib/build-frame';
 import { buildUdp } from '../lib/build-packet';

@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseEndpoint } from '../../src/io/stream-socket';
+import { parseEndpoint } from '../../src/io/stream/chardev';
 import { buildFrame, onTheWire } from '../lib/build-frame';
 import { buildUdp } from '../lib/build-packet';
 import { capabilitiesOf } from '../lib/capabilities';

@@ -5,7 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseEndpoint } from '../../src/io/stream-socket';
+import { parseEndpoint } from '../../src/io/stream/chardev';
 import { PrimaryWatch } from '../../src/qemu/checkpoint-request';
 import { QmpClient } from '../../src/qemu/qmp';
 import { requires } from '../netns/requires';

@@ -3,7 +3,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { parseEndpoint } from '../../../src/io/stream-socket';
+import { parseEndpoint } from '../../../src/io/stream/chardev';
 import { QmpClient } from '../../../src/qemu/qmp';
 import { ROOT } from '../../lib/root';
 import type { Lab, LabProcess } from '../../netns/lab';

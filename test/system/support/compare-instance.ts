@@ -3,8 +3,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseEndpoint } from '../../../src/io/stream-socket';
-import { CompareDevice, type CompareSettings } from '../../../src/qemu/compare-device';
+import { parseEndpoint } from '../../../src/io/stream/chardev';
+import { CompareDevice, type CompareSettings } from '../../../src/qemu/compare/compare-device';
 import { buildFrame } from '../../lib/build-frame';
 import { buildUdp } from '../../lib/build-packet';
 import { ChardevPeer, until } from '../../lib/chardev-peer';

@@ -1,5 +1,5 @@
 import { capabilitiesFor } from '../../../src/cli/qemu-capabilities';
-import { parseEndpoint } from '../../../src/io/endpoint';
+import { parseEndpoint } from '../../../src/io/stream/endpoint';
 
 test.each([
   ['unix:/run/x,server', false, undefined, []],

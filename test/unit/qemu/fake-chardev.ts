@@ -1,7 +1,7 @@
 // A Chardev without a socket: the test is the peer.
 
-import type { Chardev, ChardevEvents } from '../../../src/io/stream-socket';
-import type { StreamFactory } from '../../../src/qemu/device';
+import type { StreamFactory } from '../../../src/chardev/device';
+import type { Chardev, ChardevEvents } from '../../../src/io/stream/chardev';
 
 export class FakeChardev {
   connected = false;

@@ -1,4 +1,4 @@
-import { parseEndpoint } from '../../../src/io/endpoint';
+import { parseEndpoint } from '../../../src/io/stream/endpoint';
 import { PrimaryWatch } from '../../../src/qemu/checkpoint-request';
 import { ColoWatch, type Role, type WatchHandler } from '../../../src/qemu/colo-watch';
 import { MAX_MESSAGE_BYTES, QmpClient } from '../../../src/qemu/qmp';

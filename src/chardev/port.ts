@@ -1,0 +1,181 @@
+// The two ends of a netdev: the guest's and the host's. Each is a socket with the framing of QEMU's `-netdev socket` and
+// `-netdev stream`, a tap, or nothing. A full or absent port drops and counts, as a network card does.
+
+import type { Log } from '../core/log';
+import { type Endpoint, formatEndpoint } from '../io/stream/chardev';
+import { Tap } from '../io/tap';
+import type { Batch } from './batch';
+import type { StreamFactory } from './device';
+import { type FrameHandler, MAX_FRAME_BYTES, MAX_VNET_BYTES } from './frame';
+import { FrameInput } from './frame-input';
+import { FrameOutput } from './frame-output';
+import { bytesWithHeader, copyWithHeader } from './vnet-header';
+
+export type PortSpec = { kind: 'none' } | { kind: 'tap'; name: string } | { kind: 'socket'; endpoint: Endpoint };
+
+export interface Port {
+  open(): Promise<void>;
+  send: FrameHandler;
+  /** While paused nothing is read from it. */
+  pause(paused: boolean): void;
+  /** Reads what has arrived by now, paused or not. */
+  drain(): void;
+  report(): Record<string, unknown>;
+  close(): void;
+}
+
+/** More than a socket holds of a guest that stands still. */
+export const DRAIN_BYTES = 8 << 20;
+
+export class SocketPort implements Port {
+  private readonly input: FrameInput;
+  private readonly output: FrameOutput;
+  private readonly stream: ReturnType<StreamFactory>;
+  /** Frames with nothing behind the virtio-net header. */
+  private runts = 0;
+
+  /** `vnetBytes`: size of the virtio-net header of every frame on this port, 0 for none. */
+  constructor(
+    name: string,
+    private readonly endpoint: Endpoint,
+    vnetBytes: number,
+    onFrame: FrameHandler,
+    batch: Batch,
+    log: Log,
+    open: StreamFactory,
+  ) {
+    const handler: FrameHandler = (buf, off, len) => {
+      if (len <= vnetBytes) this.runts++;
+      else onFrame(buf, off, len, vnetBytes);
+    };
+    this.input = new FrameInput(name, false, handler, batch, log);
+    const where = { port: name, endpoint: formatEndpoint(endpoint) };
+    this.stream = open(endpoint, {
+      onOpen: () => log.info(where, 'connected'),
+      onData: (buf, from, to) => this.input.onData(buf, from, to),
+      onClose: (why) => log.warn({ ...where, why }, 'disconnected'),
+    });
+    this.input.disconnect = (why) => this.stream.disconnect(why);
+    this.output = new FrameOutput(this.stream, { vnetWord: false, vnetBytes }, batch.flushes);
+  }
+
+  open(): Promise<void> {
+    return this.stream.open();
+  }
+
+  send(buf: Buffer, off: number, len: number, vnetBytes: number): void {
+    this.output.send(buf, off, len, vnetBytes);
+  }
+
+  pause(paused: boolean): void {
+    this.stream.pause(paused);
+  }
+
+  drain(): void {
+    this.stream.drain(DRAIN_BYTES);
+  }
+
+  report(): Record<string, unknown> {
+    return {
+      kind: 'socket',
+      endpoint: formatEndpoint(this.endpoint),
+      connected: this.stream.connected,
+      framesIn: this.input.counters.frames,
+      badFrames: this.input.counters.badFrames,
+      runts: this.runts,
+      framesOut: this.output.counters.frames,
+      droppedGone: this.output.counters.droppedGone,
+      droppedFull: this.output.counters.droppedFull,
+      droppedOffload: this.output.counters.droppedOffload,
+    };
+  }
+
+  close(): void {
+    this.stream.close();
+  }
+}
+
+/** The machine's own network stack, or a bridge. A device that is deleted takes the port with it: it is not made again. */
+export class TapPort implements Port {
+  private tap: Tap | undefined;
+  private droppedOffload = 0;
+  private droppedGone = 0;
+  /** Frames whose virtio-net header is of another size are put together here. */
+  private readonly scratch = Buffer.allocUnsafeSlow(MAX_FRAME_BYTES + MAX_VNET_BYTES);
+
+  constructor(
+    private readonly name: string,
+    private readonly vnetBytes: 0 | 10 | 12,
+    private readonly onFrame: FrameHandler,
+    private readonly batch: Batch,
+    private readonly log: Log,
+  ) {}
+
+  async open(): Promise<void> {
+    const { vnetBytes, onFrame, batch } = this;
+    const tap = new Tap(
+      { name: this.name, vnetHeaderBytes: vnetBytes },
+      {
+        onFrames: (count) => {
+          batch.begin();
+          for (let i = 0; i < count; i++) onFrame(tap.arena, tap.offset(i), tap.bytes(i), vnetBytes);
+          batch.end();
+        },
+        onClose: (error) => this.log.error({ tap: this.name, error: error.message }, 'the tap device is gone'),
+      },
+    );
+    this.tap = tap;
+  }
+
+  send(buf: Buffer, off: number, len: number, vnetBytes: number): void {
+    const { tap, scratch } = this;
+    if (tap === undefined || tap.closed) {
+      this.droppedGone++;
+    } else if (vnetBytes === this.vnetBytes) {
+      tap.write(buf, off, len);
+    } else if (copyWithHeader(scratch, 0, this.vnetBytes, buf, off, len, vnetBytes)) {
+      tap.write(scratch, 0, bytesWithHeader(len, vnetBytes, this.vnetBytes));
+    } else {
+      this.droppedOffload++;
+    }
+  }
+
+  pause(paused: boolean): void {
+    this.tap?.pause(paused);
+  }
+
+  drain(): void {
+    this.tap?.drain();
+  }
+
+  report(): Record<string, unknown> {
+    const { droppedGone, droppedOffload } = this;
+    const connected = this.tap !== undefined && !this.tap.closed;
+    return { kind: 'tap', name: this.name, connected, ...this.tap?.counters, droppedGone, droppedOffload };
+  }
+
+  close(): void {
+    this.tap?.close();
+  }
+}
+
+/** Nothing there: for filters that only sit between sockets of their own. */
+export class NoPort implements Port {
+  private dropped = 0;
+
+  async open(): Promise<void> {}
+
+  send(): void {
+    this.dropped++;
+  }
+
+  pause(): void {}
+
+  drain(): void {}
+
+  report(): Record<string, unknown> {
+    return { kind: 'none', dropped: this.dropped };
+  }
+
+  close(): void {}
+}

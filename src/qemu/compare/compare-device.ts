@@ -1,0 +1,471 @@
+// One colo-compare: its four sockets, its clock, and what happens when one of the peers is slow or gone.
+//
+//   primary_in gone     what is held of that guest is dropped: a dead guest's output must not appear
+//   secondary_in gone   what is held stays held; the timeouts ask for checkpoints
+//   notify_dev gone     what is held stays held, and nobody can release it but a controller that comes back
+//   qmp gone            the same, until QEMU is there again and makes the checkpoint that it is then asked for
+//   no secondary any more, says QMP     all that is held leaves, and everything from then on, until COLO begins anew
+//   outdev gone         what is verified meanwhile is dropped and counted, as on a network without a cable; nothing else takes it
+//   outdev slow         primary_in is not read until the backlog is gone; what was read before fits into the send buffer. Nobody
+//                       is called silent meanwhile: it is the network that is slow, not a guest
+//   a length that cannot be, on any of them: that connection ends, the next one starts afresh
+
+import { randomBytes } from 'node:crypto';
+import { type FrameHandler, FrameReader, type FrameSource } from '../../chardev/frame';
+import { FrameSocket } from '../../chardev/frame-socket';
+import { CheckpointCause, isSilence } from '../../compare/outcome';
+import { DEFAULT_LIMITS, type EngineLimits } from '../../core/limits';
+import type { Log } from '../../core/log';
+import { DeadlineTimer, RegularTimer } from '../../io/deadline-timer';
+import type { Endpoint } from '../../io/stream/chardev';
+import type { CompareTimeout } from '../../pmycolo/silence';
+import { PrimaryWatch } from '../checkpoint-request';
+import { FrameComparison } from './compare';
+import {
+  C_BACKLOGS,
+  C_LOST_BYTES,
+  C_NOTIFY_BAD,
+  C_NOTIFY_REFUSED,
+  C_NOTIFY_REQUESTS,
+  C_NOTIFY_UNKNOWN,
+  C_PRIMARY_BAD,
+  C_QMP_REFUSED,
+  C_QMP_REQUESTS,
+  C_SECONDARY_BAD,
+  C_SECONDARY_DISCARDED,
+  C_WRITTEN_BYTES,
+  CompareCounters,
+} from './compare-counters';
+import { EpochGate } from './epoch-gate';
+import { Lockstep } from './lockstep';
+import { NotifyProtocol } from './notify';
+import { PairReader } from './pair-reader';
+import { PendingRequest } from './pending-request';
+
+/** QEMU's properties in our spelling. */
+export interface CompareSettings {
+  id: string;
+  primaryIn: Endpoint;
+  secondaryIn: Endpoint;
+  outdev: Endpoint;
+  notifyDev?: Endpoint | undefined;
+  /** Of the primary's QEMU. */
+  qmp?: Endpoint | undefined;
+  compareTimeoutMs: CompareTimeout;
+  /** See PrimaryConfig. */
+  maxCompareTimeoutMs?: number | undefined;
+  /** See PrimaryConfig. */
+  minCheckpointIntervalMs?: number | undefined;
+  /** How often an unheeded request is repeated. The timeouts are looked at as often, and at least every TICK_MS. */
+  expiredScanCycleMs: number;
+  maxQueueSize: number;
+  vnetHeaders: boolean;
+  limits?: Partial<EngineLimits> | undefined;
+}
+
+const TICK_MS = 100;
+/** With so much on its way to outdev no more of the primary is read. */
+const BACKLOG_BYTES = 1 << 20;
+/** After that no guest is called silent before what has waited in its socket was read. */
+const BACKLOG_GRACE_MS = 500;
+/** What is read of each socket before a checkpoint: more than sockets hold of a guest that is stopped. */
+const DRAIN_BYTES = 8 << 20;
+
+/** Causes that come with bytes to show. */
+const DIFFERENCES: ReadonlySet<CheckpointCause> = new Set([
+  CheckpointCause.PAYLOAD,
+  CheckpointCause.LENGTH,
+  CheckpointCause.FIN,
+  CheckpointCause.RST,
+  CheckpointCause.SYN_OPTIONS,
+  CheckpointCause.URGENT,
+  CheckpointCause.RETRANSMISSION,
+]);
+
+/** As the other counters are written. */
+const SOCKET_COUNTERS: Record<string, string> = { bytesIn: 'bytes_in', bytesOut: 'bytes_out' };
+
+export class CompareDevice {
+  readonly comparison: FrameComparison;
+  private readonly counters = new CompareCounters();
+  private readonly primaryIn: FrameSocket;
+  private readonly secondaryIn: FrameSocket;
+  private readonly pairs: PairReader;
+  private readonly outdev: FrameSocket;
+  private readonly notifyDev: FrameSocket | undefined;
+  private readonly notify: NotifyProtocol | undefined;
+  private readonly watch: PrimaryWatch | undefined;
+  private readonly gate: EpochGate;
+  private readonly pending = new PendingRequest();
+  /** Of the present batch. */
+  private nowMs: number;
+  /** A checkpoint is being made: what differs now is covered by it. */
+  private draining = false;
+  /** The secondary's frames are thrown away. */
+  private deaf = false;
+  /** outdev has too much to send: primary_in is not read. */
+  private backlogged = false;
+  /** No timeouts before. */
+  private graceUntilMs = 0;
+  /** Of what was written for outdev: lost with its peers. */
+  private lostBytes = 0;
+  private timer: RegularTimer | undefined;
+  private readonly deadline: DeadlineTimer;
+
+  constructor(
+    readonly settings: CompareSettings,
+    private readonly log: Log,
+    /** Monotonic ms. */
+    private readonly clock: () => number,
+    /** Told of every request for a checkpoint, whether there is a notify_dev or not. */
+    private readonly onRequest: (cause: CheckpointCause) => void = () => {},
+  ) {
+    this.nowMs = clock();
+    this.deadline = new DeadlineTimer(clock, () => this.tick());
+    const { limits } = settings;
+    const counted = this.counters.values;
+    const maxHeldBytes = limits?.maxHeldBytes ?? DEFAULT_LIMITS.maxHeldBytes;
+    this.outdev = this.socket('outdev', settings.outdev, -1, {
+      onClose: () => this.outdevGone(),
+      // A checkpoint releases all that is held, on top of what waits already and of what comes before it.
+      sendBytes: maxHeldBytes + 2 * (BACKLOG_BYTES + DRAIN_BYTES),
+    });
+    const seed = randomBytes(8);
+    this.comparison = new FrameComparison(
+      {
+        compareTimeoutMs: settings.compareTimeoutMs,
+        ...(settings.maxCompareTimeoutMs === undefined ? {} : { maxCompareTimeoutMs: settings.maxCompareTimeoutMs }),
+        minCheckpointIntervalMs: settings.minCheckpointIntervalMs ?? 0,
+        maxQueueSize: settings.maxQueueSize,
+        vnetHeaders: settings.vnetHeaders,
+        seed: [seed.readUInt32LE(0), seed.readUInt32LE(4)],
+        ...(limits === undefined ? {} : { limits }),
+      },
+      this.outdev.stream,
+      (cause) => this.requestCheckpoint(cause),
+      this.counters,
+    );
+    const { comparison } = this;
+    this.pairs = new PairReader(
+      new Lockstep(settings.vnetHeaders, comparison, this.outdev.stream),
+      {
+        primary: this.reader((buf, off, len, vnetBytes) => comparison.primary(buf, off, len, vnetBytes, this.nowMs)),
+        secondary: this.reader((buf, off, len, vnetBytes) => {
+          if (this.deaf) counted[C_SECONDARY_DISCARDED]!++;
+          else comparison.secondary(buf, off, len, vnetBytes, this.nowMs);
+        }),
+      },
+      () => this.nowMs,
+      () => this.outdev.stream.backlogBytes > 0,
+    );
+    this.primaryIn = this.socket('primary_in', settings.primaryIn, C_PRIMARY_BAD, {
+      source: this.pairs.primarySource,
+      end: () => this.turnDone(),
+      onClose: () => this.primaryGone(),
+    });
+    this.secondaryIn = this.socket('secondary_in', settings.secondaryIn, C_SECONDARY_BAD, {
+      source: this.pairs.secondarySource,
+      end: () => this.turnDone(),
+      onClose: () =>
+        this.log.error(this.held(), 'the secondary is gone: what is held waits, the timeouts ask for checkpoints'),
+    });
+    this.pairs.connect(this.primaryIn.stream, this.secondaryIn.stream);
+    this.outdev.stream.onDrain = () => {
+      this.backlogGone();
+      this.pairs.resume();
+    };
+    this.gate = new EpochGate({
+      readEmpty: () => this.readEmpty(),
+      hold: (held) => {
+        if (!held) this.comparison.engine.primaryResumed(this.clock());
+        this.pause();
+      },
+      dropSecondary: () => this.dropSecondary(),
+      release: () => this.release(),
+      askForCheckpoint: () => this.ask(),
+      unprotect: () => this.unprotect(),
+      protect: () => this.protect(),
+    });
+    if (settings.qmp !== undefined) this.watch = new PrimaryWatch('primary', settings.qmp, this.gate, log);
+    if (settings.notifyDev === undefined) return;
+    this.notifyDev = this.socket('notify_dev', settings.notifyDev, C_NOTIFY_BAD, {
+      source: this.reader(
+        (buf, off, len, vnetBytes) => this.notify!.frame(buf, off + vnetBytes, len - vnetBytes),
+        true,
+      ),
+      onOpen: () => {
+        this.notify!.opened(this.clock());
+        if (this.pending.awaited) this.askController();
+      },
+      onClose: () => {
+        this.notify!.closed();
+        this.log.error(
+          this.held(),
+          'THE CONTROLLER IS GONE: what is held stays held until one comes and makes a checkpoint',
+        );
+      },
+    });
+    this.notify = new NotifyProtocol(this.notifyDev.stream, {
+      onInit: () => {
+        this.log.info({}, 'a controller has said hello');
+        this.askLate();
+      },
+      onCheckpoint: () => this.checkpoint(),
+      onUnknown: (text) => {
+        counted[C_NOTIFY_UNKNOWN]!++;
+        this.log.warn({ text }, 'notify_dev: not understood, ignored');
+      },
+    });
+  }
+
+  /** Listens and dials everywhere. Rejects with OperatorError; then everything is closed again. */
+  async open(): Promise<void> {
+    try {
+      await Promise.all(this.sockets().map((socket) => socket.stream.open()));
+      await this.watch?.open();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+    this.timer = new RegularTimer(Math.min(TICK_MS, this.settings.expiredScanCycleMs), () => this.tick());
+  }
+
+  /** For good, and nothing more is let out. */
+  close(): void {
+    this.timer?.close();
+    this.deadline.close();
+    this.gate.close();
+    this.watch?.close();
+    for (const socket of this.sockets()) socket.stream.close();
+  }
+
+  /** The guests are stopped and equal. What they said before is read first: after it they would be asked for the same again. */
+  checkpoint(): void {
+    this.readEmpty();
+    this.release();
+  }
+
+  /** Where a TCP server listens whose endpoint left that open. */
+  port(name: string): number {
+    return this.sockets().find((socket) => socket.name === name)!.stream.port;
+  }
+
+  /** Present values, for metrics and status. */
+  gauges(): Record<string, number> {
+    const { engine } = this.comparison;
+    return {
+      held_packets: engine.heldPackets,
+      held_bytes: engine.heldBytes,
+      flows: engine.flowCount,
+      paused: engine.isPaused ? 1 : 0,
+      protected: engine.isProtected ? 1 : 0,
+      stopped: this.gate.isHeld ? 1 : 0,
+      outdev_backlog_bytes: this.outdev.stream.backlogBytes,
+      ...Object.fromEntries(this.sockets().map(({ name, stream }) => [`${name}_connected`, stream.connected ? 1 : 0])),
+      ...(this.watch === undefined ? {} : { qmp_connected: this.watch.connected ? 1 : 0 }),
+    };
+  }
+
+  /** Everything counted: by the engine, by the frames' way to it and back, and by the sockets. */
+  counts(): Record<string, number> {
+    const sockets = this.sockets().flatMap(({ name, stream }) =>
+      Object.entries(stream.counters).map(
+        ([what, value]) => [`${name}_${SOCKET_COUNTERS[what] ?? what}`, value] as const,
+      ),
+    );
+    return {
+      ...this.comparison.engine.counters.snapshot(),
+      ...this.counters.snapshot(),
+      ...this.comparison.fragmentCounts(),
+      ...Object.fromEntries(sockets),
+    };
+  }
+
+  private sockets(): FrameSocket[] {
+    const all = [this.outdev, this.primaryIn, this.secondaryIn];
+    return this.notifyDev === undefined ? all : [...all, this.notifyDev];
+  }
+
+  private reader(onFrame: FrameHandler, wordOptional = false): FrameReader {
+    return new FrameReader(this.settings.vnetHeaders, onFrame, wordOptional);
+  }
+
+  private socket(
+    name: string,
+    endpoint: Endpoint,
+    badCounter: number,
+    on: { source?: FrameSource; end?: () => void; onOpen?: () => void; onClose: () => void; sendBytes?: number },
+  ): FrameSocket {
+    return new FrameSocket(
+      name,
+      endpoint,
+      on.source,
+      {
+        begin: () => {
+          this.nowMs = this.clock();
+        },
+        end: on.end ?? (() => this.flush()),
+        onOpen: on.onOpen ?? (() => {}),
+        onEnd: () => this.pairs.settle(),
+        onClose: on.onClose,
+        onBadFrame: () => this.counters.values[badCounter]!++,
+      },
+      this.log,
+      on.sendBytes === undefined ? {} : { sendBytes: on.sendBytes },
+    );
+  }
+
+  private turnDone(): void {
+    this.comparison.endBatch(this.nowMs);
+    this.flush();
+    if (!this.draining) this.pairs.linger();
+  }
+
+  private flush(): void {
+    const { stream } = this.outdev;
+    stream.flush();
+    if (stream.backlogBytes > BACKLOG_BYTES && !this.backlogged) {
+      this.backlogged = true;
+      this.counters.values[C_BACKLOGS]!++;
+      this.pause();
+    }
+    this.notifyDev?.stream.flush();
+    if (this.mayLookAtTimes) this.deadline.arm(this.comparison.engine.nextDeadlineMs);
+  }
+
+  /** Not while the primary stands still, nor while it was not read: nobody is silent then. */
+  private get mayLookAtTimes(): boolean {
+    return !this.gate.isHeld && !this.backlogged && this.nowMs >= this.graceUntilMs;
+  }
+
+  private tick(): void {
+    this.nowMs = this.clock();
+    if (!this.gate.isHeld) {
+      if (this.mayLookAtTimes) this.comparison.tick(this.nowMs);
+      else this.comparison.engine.askDelayed(this.nowMs);
+      this.askLate();
+      if (this.pending.isDue(this.nowMs, this.settings.expiredScanCycleMs)) this.ask();
+    }
+    this.comparison.endBatch(this.nowMs);
+    this.flush();
+  }
+
+  private readEmpty(): void {
+    this.draining = true;
+    this.pairs.drain(DRAIN_BYTES);
+    this.draining = false;
+  }
+
+  private release(): void {
+    this.nowMs = this.clock();
+    this.comparison.checkpoint(this.nowMs);
+    this.pending.awaited = false;
+    this.flush();
+  }
+
+  private dropSecondary(): void {
+    this.listen(false);
+    this.secondaryIn.stream.drain(DRAIN_BYTES);
+    this.listen(this.comparison.engine.isProtected);
+  }
+
+  private unprotect(): void {
+    this.log.error(
+      this.held(),
+      'THE PRIMARY GOES ON ALONE: what was held of it leaves, and all that it says from now on, compared with nothing',
+    );
+    this.nowMs = this.clock();
+    this.comparison.unprotect(this.nowMs);
+    this.pending.awaited = false;
+    this.listen(false);
+    this.flush();
+  }
+
+  private protect(): void {
+    this.log.warn({}, 'COLO HAS BEGUN ANEW: what the primary says is compared again');
+    this.comparison.protect();
+    this.listen(true);
+  }
+
+  /** To the secondary. */
+  private listen(on: boolean): void {
+    this.deaf = !on;
+    this.pairs.together = on;
+  }
+
+  /** The primary is read when its frames find a way out and it does not stand still; the secondary when the primary does not. */
+  private pause(): void {
+    const { isHeld } = this.gate;
+    this.primaryIn.stream.pause(isHeld || this.backlogged);
+    this.secondaryIn.stream.pause(isHeld);
+  }
+
+  private requestCheckpoint(cause: CheckpointCause): void {
+    this.pending.awaited = true;
+    // Unless no checkpoint comes of it.
+    if (this.draining) return;
+    const { engine } = this.comparison;
+    const why = isSilence(cause) ? { waitedMs: engine.waitedMs } : DIFFERENCES.has(cause) ? this.comparison.describeDifference() : {};
+    this.log.info({ cause, ...why }, 'asking for a checkpoint');
+    if (!this.ask()) {
+      this.log.error(
+        this.held(),
+        'NOBODY HEARS IT: what the primary says is held until a controller on notify_dev or qmp makes a checkpoint',
+      );
+    }
+    this.onRequest(cause);
+  }
+
+  /** False: nobody was there to hear it. */
+  private ask(): boolean {
+    const c = this.counters.values;
+    let heard = false;
+    this.pending.awaited = true;
+    this.pending.asked(this.nowMs);
+    if (this.notify !== undefined) heard = this.askController();
+    if (this.watch !== undefined) {
+      const told = this.watch.request();
+      c[told ? C_QMP_REQUESTS : C_QMP_REFUSED]!++;
+      heard ||= told;
+    }
+    return heard;
+  }
+
+  private askController(): boolean {
+    const heard = this.notify!.ask(this.clock());
+    this.counters.values[heard ? C_NOTIFY_REQUESTS : C_NOTIFY_REFUSED]!++;
+    this.notifyDev!.stream.flush();
+    return heard;
+  }
+
+  /** What had to wait for the controller's hello. */
+  private askLate(): void {
+    if (this.notify?.owes(this.clock()) === true && this.pending.awaited) this.askController();
+  }
+
+  private backlogGone(): void {
+    if (!this.backlogged) return;
+    this.backlogged = false;
+    this.graceUntilMs = this.clock() + BACKLOG_GRACE_MS;
+    this.pause();
+  }
+
+  private outdevGone(): void {
+    const counted = this.counters.values;
+    const lost = counted[C_WRITTEN_BYTES]! - this.outdev.stream.counters.bytesOut - this.lostBytes;
+    this.lostBytes += lost;
+    counted[C_LOST_BYTES] = this.lostBytes;
+    if (lost > 0) this.log.warn({ bytes: lost }, 'what was on its way to outdev is lost');
+    this.backlogGone();
+  }
+
+  private primaryGone(): void {
+    this.log.error(this.held(), 'the primary is gone: what was held of it is dropped');
+    this.comparison.forgetPrimary();
+    this.pending.awaited = false;
+  }
+
+  private held(): { held: number } {
+    return { held: this.comparison.engine.heldPackets };
+  }
+}

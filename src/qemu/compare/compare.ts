@@ -1,0 +1,506 @@
+// colo-compare without its sockets: Ethernet frames of both guests in, frames of the primary out, the engine of src/pmycolo between.
+//
+//                   primary                          secondary
+//   IPv4, IPv6      the engine's verdict             the engine's
+//   fragments       are compared as the packet that they make, and leave as they came; parts of one that never gets whole do not leave
+//   UDP packed      (segmentation offload) is compared by datagram; a frame leaves whole when all of its datagrams may
+//   ARP, RARP       leaves, without what is behind   dropped; an ARP request for another's address that the primary does not put within a second, or
+//                                                    that the secondary puts again first, asks for a checkpoint: an address was lost
+//   anything else   waits for the same frame of the secondary, by VLANs, MAC addresses and EtherType; so LLDP or STP of a guest
+//                   leave late or not at all where the two guests differ, and their timeouts ask for checkpoints as all others do
+//   < 14 bytes      dropped                          dropped
+//
+// VLAN tags are looked through; what has another header (MAC addresses, tags) never meets. A virtio-net header is never compared: it
+// says what its packet needs and nothing else (vnet-settle.ts), and of a packet that the engine had to cut short or from another that
+// nothing is left to do.
+
+import { type FrameSink, writeFrame } from '../../chardev/frame';
+import { LinkHeaders, MAX_ZONE_TAGS, NO_ZONE, sameHeaders } from '../../chardev/link-headers';
+import { clearOffloads, isPartial, ONE_PACKET, packingOf, samePacking } from '../../chardev/vnet-offload';
+import { settleHeader } from '../../chardev/vnet-settle';
+import type { CheckpointCause } from '../../compare/outcome';
+import { DEFAULT_LIMITS, type EngineLimits } from '../../core/limits';
+import { ARP_BYTES, ArpView, asksForAnother, isAboutSender, parseArp } from '../../packet/arp';
+import {
+  ETH_HLEN,
+  ETH_P_ARP,
+  ETH_P_IP,
+  ETH_P_IPV6,
+  ETH_P_RARP,
+  FRAME_OK,
+  FrameView,
+  parseFrame,
+} from '../../packet/ethernet';
+import { canonicalIp, hasExtensionHeaders, isPadding } from '../../packet/ip-canon';
+import { PARSE_OK, parseIp } from '../../packet/parse';
+import {
+  REASSEMBLY_COMPLETE,
+  REASSEMBLY_COUNTER_NAMES,
+  REASSEMBLY_DROPPED,
+  Reassembler,
+  type ReassemblyLimits,
+} from '../../packet/reassembly';
+import { PacketView } from '../../packet/view';
+import { describeDifference } from '../../pmycolo/difference-text';
+import { type PrimaryActions, PrimaryEngine } from '../../pmycolo/engine';
+import { PAIR_BOTH, PAIR_RELEASED, type PairResult } from '../../pmycolo/pair-intake';
+import type { CompareTimeout } from '../../pmycolo/silence';
+import {
+  C_FRAGMENTS_CUT,
+  C_OFFLOADS_CLEARED,
+  C_PRIMARY_ARP,
+  C_PRIMARY_FRAMES,
+  C_PRIMARY_LINK,
+  C_PRIMARY_RUNTS,
+  C_RELEASED_FRAMES,
+  C_SECONDARY_ARP,
+  C_SECONDARY_FRAMES,
+  C_SECONDARY_LINK,
+  C_SECONDARY_RUNTS,
+  C_WITHOUT_PEER,
+  C_WITHOUT_ROOM,
+  C_WRITTEN_BYTES,
+  C_ZONES_EXHAUSTED,
+  CompareCounters,
+} from './compare-counters';
+import { fragmentZone, HeldFragments, mayBeFragment } from './held-fragments';
+import { PackedFrames } from './packed-frames';
+import { ID_HEAD_SHIFT, ID_SIZE_MASK, ID_SLOT_SHIFT, SLOT_OF_SEND } from './packet-id';
+
+export interface CompareOptions {
+  /** QEMU's compare_timeout; `auto` is ours. */
+  compareTimeoutMs: CompareTimeout;
+  /** See PrimaryConfig. */
+  maxCompareTimeoutMs?: number;
+  /** See PrimaryConfig. */
+  minCheckpointIntervalMs?: number;
+  /**
+   * QEMU's max_queue_size bounds each connection's packets, and one more is dropped without a word. Here it bounds those that are
+   * held of all connections together, at HELD_PER_QUEUE times as many; going over it drops the packet, counts it, and asks for a
+   * checkpoint, which empties everything.
+   */
+  maxQueueSize: number;
+  /** QEMU's vnet_hdr_support. */
+  vnetHeaders: boolean;
+  /** 64 random bits for the flow table. */
+  seed: readonly [number, number];
+  /** Bounds of the engine; maxHeldPackets follows from maxQueueSize. */
+  limits?: Partial<EngineLimits>;
+  /** Of each side's reassembly. */
+  reassembly?: Partial<ReassemblyLimits>;
+}
+
+/** With QEMU's default of 1024 this is the engine's own default. */
+export const HELD_PER_QUEUE = 16;
+const MOST_HELD_PACKETS = 1 << 20;
+
+/** What the comparison writes to: QEMU's outdev. */
+export interface OutputSink extends FrameSink {
+  readonly connected: boolean;
+}
+
+const NO_ROOM = REASSEMBLY_COUNTER_NAMES.indexOf('no_room');
+
+export class FrameComparison {
+  readonly engine: PrimaryEngine;
+  private readonly frame = new FrameView();
+  private readonly arp = new ArpView();
+  private readonly links: LinkHeaders;
+  private readonly vnetWord: boolean;
+  private readonly wordBytes: number;
+  private readonly view = new PacketView();
+  private readonly primaryFragments: Reassembler;
+  private readonly secondaryFragments: Reassembler;
+  private readonly held: HeldFragments;
+  private readonly packed: PackedFrames;
+
+  constructor(
+    options: CompareOptions,
+    private readonly sink: OutputSink,
+    onRequest: (cause: CheckpointCause) => void,
+    readonly counters = new CompareCounters(),
+  ) {
+    this.vnetWord = options.vnetHeaders;
+    this.wordBytes = options.vnetHeaders ? 8 : 4;
+    this.primaryFragments = new Reassembler(options.reassembly, ...options.seed);
+    this.secondaryFragments = new Reassembler(options.reassembly, ...options.seed);
+    this.links = new LinkHeaders(...options.seed);
+    this.held = new HeldFragments(this.primaryFragments);
+    const actions: PrimaryActions = {
+      accept: (id, buf, off, len) => {
+        const slot = id >>> ID_SLOT_SHIFT;
+        if (slot >= SLOT_OF_SEND) return this.packed.settle(slot & ~SLOT_OF_SEND, true);
+        if (slot !== 0) return this.leaveFragments(id);
+        const head = (id >>> ID_HEAD_SHIFT) & ID_SIZE_MASK;
+        this.write(id & ID_SIZE_MASK, buf, off - head, head + len);
+      },
+      acceptRewritten: (id, buf, off, len, partial) => this.leaveRewritten(id, buf, off, len, partial),
+      drop: (id) => {
+        const slot = id >>> ID_SLOT_SHIFT;
+        if (slot >= SLOT_OF_SEND) this.packed.settle(slot & ~SLOT_OF_SEND, false);
+        else if (slot !== 0) this.held.release(slot);
+      },
+      emit: (id, buf, off, len) => this.emit(id, buf, off, len),
+      requestCheckpoint: onRequest,
+    };
+    this.engine = new PrimaryEngine(
+      {
+        limits: engineLimits(options),
+        compareTimeoutMs: options.compareTimeoutMs,
+        ...(options.maxCompareTimeoutMs === undefined ? {} : { maxCompareTimeoutMs: options.maxCompareTimeoutMs }),
+        minCheckpointIntervalMs: options.minCheckpointIntervalMs ?? 0,
+        seed: options.seed,
+        secondaryNumbers: 'translated',
+      },
+      actions,
+    );
+    this.packed = new PackedFrames(this.engine, counters, (vnetBytes, buf, off, len) =>
+      this.write(vnetBytes, buf, off, len),
+    );
+  }
+
+  /** A frame of the primary: buf[off, off+len), the first vnetBytes of it a virtio-net header. The bytes may be changed. */
+  primary(buf: Buffer, off: number, len: number, vnetBytes: number, nowMs: number): void {
+    const c = this.counters.values;
+    c[C_PRIMARY_FRAMES]!++;
+    const end = off + len;
+    const { frame } = this;
+    const zone = this.takeApart(buf, off + vnetBytes, end);
+    if (zone < 0) {
+      this.refuse(zone, C_PRIMARY_RUNTS);
+      return;
+    }
+    const { network } = frame;
+    const head = network - off;
+    const id = (head << ID_HEAD_SHIFT) | vnetBytes;
+    this.settle(buf, off, vnetBytes, end);
+    if (this.isIp(buf, end)) {
+      const packing = packingOf(buf, off, vnetBytes, network);
+      if (packing !== ONE_PACKET && this.packed.primary(packing, buf, off, network, end, vnetBytes, zone, nowMs))
+        return;
+      if (mayBeFragment(buf, network, end) && this.primaryFragment(buf, off, end, vnetBytes, zone, nowMs)) return;
+      this.engine.primary(id, buf, network, end - network, isPartial(buf, off, vnetBytes), nowMs, head, zone);
+    } else if (this.isAddressResolution(buf, end)) {
+      c[C_PRIMARY_ARP]!++;
+      this.noteArp(true, buf, end, zone, nowMs);
+      this.write(vnetBytes, buf, off, head + contentBytes(buf, network, ARP_BYTES, end));
+    } else {
+      c[C_PRIMARY_LINK]!++;
+      this.engine.primaryLink(id, buf, frame, end, nowMs, head, zone);
+    }
+  }
+
+  /** A frame of the secondary. What is needed of it is copied. The bytes may be changed, here and in pair(). */
+  secondary(buf: Buffer, off: number, len: number, vnetBytes: number, nowMs: number): void {
+    const c = this.counters.values;
+    c[C_SECONDARY_FRAMES]!++;
+    const end = off + len;
+    const { frame } = this;
+    const zone = this.takeApart(buf, off + vnetBytes, end);
+    if (zone < 0) {
+      this.refuse(zone, C_SECONDARY_RUNTS);
+      return;
+    }
+    const { network } = frame;
+    this.settle(buf, off, vnetBytes, end);
+    if (this.isIp(buf, end)) {
+      const packing = packingOf(buf, off, vnetBytes, network);
+      if (packing !== ONE_PACKET && this.packed.secondary(packing, buf, off, network, end, zone, nowMs)) return;
+      if (mayBeFragment(buf, network, end) && this.secondaryFragment(buf, off, end, vnetBytes, zone, nowMs)) return;
+      this.engine.secondary(buf, network, end - network, nowMs, zone);
+    } else if (this.isAddressResolution(buf, end)) {
+      c[C_SECONDARY_ARP]!++;
+      this.noteArp(false, buf, end, zone, nowMs);
+    } else {
+      c[C_SECONDARY_LINK]!++;
+      this.engine.secondaryLink(buf, frame, end, nowMs, zone);
+    }
+  }
+
+  /**
+   * The next frame of either side at once (PrimaryEngine.pair): p[pOff, pOff+pLen) and s[sOff, sOff+sLen), with virtio-net headers of
+   * the same size. When RELEASED, the caller lets the primary's frame out from where it stands.
+   */
+  pair(
+    p: Buffer,
+    pOff: number,
+    pLen: number,
+    s: Buffer,
+    sOff: number,
+    sLen: number,
+    vnetBytes: number,
+    differing: number,
+    nowMs: number,
+  ): PairResult {
+    const end = pOff + pLen;
+    const zone = this.takeApart(p, pOff + vnetBytes, end);
+    if (zone < 0 || !this.isIp(p, end)) return PAIR_BOTH;
+    const head = this.frame.network - pOff;
+    const sNetwork = sOff + head;
+    // Which bytes differ is known of the frames as they came.
+    if (
+      vnetBytes > 0 &&
+      (this.settle(p, pOff, vnetBytes, end) || settleHeader(s, sOff, vnetBytes, sNetwork, sOff + sLen, true))
+    )
+      return PAIR_BOTH;
+    if (!samePacking(p, pOff, s, sOff, vnetBytes, this.frame.network)) return PAIR_BOTH;
+    // Another header is another zone.
+    if (differing > vnetBytes && !sameHeaders(p, pOff + vnetBytes, s, sOff + vnetBytes, head - vnetBytes))
+      return PAIR_BOTH;
+    const result = this.engine.pair(
+      p,
+      pOff + head,
+      pLen - head,
+      s,
+      sOff + head,
+      sLen - head,
+      differing - head,
+      isPartial(p, pOff, vnetBytes),
+      nowMs,
+      zone,
+    );
+    if (result !== PAIR_RELEASED) return result;
+    const c = this.counters.values;
+    c[C_PRIMARY_FRAMES]!++;
+    c[C_SECONDARY_FRAMES]!++;
+    return result;
+  }
+
+  /** All that came together was handed in (PrimaryEngine.endBatch). */
+  endBatch(nowMs: number): void {
+    this.engine.endBatch(nowMs);
+  }
+
+  /** Both guests are stopped and equal, and all that they had said before was handed in. */
+  checkpoint(nowMs: number): void {
+    this.engine.checkpoint(nowMs);
+    // The secondary is the primary's copy: it goes on with the datagrams that the primary has begun, under their identifications.
+    this.secondaryFragments.adopt(this.primaryFragments, nowMs);
+    if (this.links.full) this.links.clear();
+  }
+
+  /** The primary goes on without a secondary: what is held leaves, and from now on everything, uncompared. */
+  unprotect(nowMs: number): void {
+    this.engine.releaseAll(nowMs);
+    this.engine.setProtected(false);
+  }
+
+  /** It has a secondary again. What passed meanwhile was not followed. */
+  protect(): void {
+    this.engine.setProtected(true);
+  }
+
+  /** The primary is gone: what is held of it is dropped, and nothing that was known of its connections holds any more. */
+  forgetPrimary(): void {
+    this.engine.forgetPair();
+    this.primaryFragments.expire(Number.POSITIVE_INFINITY);
+  }
+
+  /** The last difference, for the log. */
+  describeDifference(): Record<string, unknown> {
+    return describeDifference(this.engine, (zone) => this.links.vlansOf(zone));
+  }
+
+  tick(nowMs: number): void {
+    this.engine.tick(nowMs);
+    this.primaryFragments.expire(nowMs);
+    this.secondaryFragments.expire(nowMs);
+  }
+
+  /** What both sides' reassembly counted. */
+  fragmentCounts(): Record<string, number> {
+    const out: Record<string, number> = {};
+    const { primaryFragments, secondaryFragments } = this;
+    for (const [side, { counters }] of Object.entries({ primary: primaryFragments, secondary: secondaryFragments })) {
+      for (const [name, value] of Object.entries(counters.snapshot())) out[`${side}_reassembly_${name}`] = value;
+    }
+    return out;
+  }
+
+  /** An ARP or RARP frame: which neighbour does the guest ask for? */
+  private noteArp(primary: boolean, buf: Buffer, end: number, zone: number, nowMs: number): void {
+    const { frame, arp } = this;
+    if (frame.type !== ETH_P_ARP || !parseArp(arp, buf, frame.network, end - frame.network) || !asksForAnother(arp))
+      return;
+    this.engine.addressQuestion(primary, zone, 4, nowMs, arp.targetIp);
+  }
+
+  /** False: it is none. */
+  private primaryFragment(
+    buf: Buffer,
+    off: number,
+    end: number,
+    vnetBytes: number,
+    zone: number,
+    nowMs: number,
+  ): boolean {
+    const { view, engine, primaryFragments: all } = this;
+    const { network } = this.frame;
+    if (parseIp(view, buf, network, end - network) !== PARSE_OK || !view.fragment) return false;
+    if (hasExtensionHeaders(view)) return false;
+    // Each leaves as it stands here, and the whole has the headers of the first alone.
+    view.limit = end;
+    canonicalIp(view);
+    const noRoom = all.counters.values[NO_ROOM];
+    const outcome = all.add(view, off, view.limit, fragmentZone(zone, vnetBytes), nowMs);
+    if (outcome === REASSEMBLY_COMPLETE) {
+      const d = all.complete!;
+      const id = (this.held.hold(d) << ID_SLOT_SHIFT) | (d.headBytes << ID_HEAD_SHIFT) | vnetBytes;
+      const partial = isPartial(all.data, d.offset, vnetBytes);
+      engine.primary(
+        id >>> 0,
+        all.data,
+        d.offset + d.headBytes,
+        d.bytes - d.headBytes,
+        partial,
+        nowMs,
+        d.headBytes,
+        zone,
+      );
+    } else if (outcome === REASSEMBLY_DROPPED && all.counters.values[NO_ROOM] !== noRoom) {
+      // What is held takes all the room, and a checkpoint empties it.
+      engine.boundExhausted();
+    }
+    return true;
+  }
+
+  private secondaryFragment(
+    buf: Buffer,
+    off: number,
+    end: number,
+    vnetBytes: number,
+    zone: number,
+    nowMs: number,
+  ): boolean {
+    const { view, secondaryFragments: all } = this;
+    const { network } = this.frame;
+    if (parseIp(view, buf, network, end - network) !== PARSE_OK || !view.fragment) return false;
+    if (hasExtensionHeaders(view)) return false;
+    if (all.add(view, off, end, fragmentZone(zone, vnetBytes), nowMs) === REASSEMBLY_COMPLETE) {
+      const d = all.complete!;
+      this.engine.secondary(all.data, d.offset + d.headBytes, d.bytes - d.headBytes, nowMs, zone);
+      all.free(d);
+    }
+    return true;
+  }
+
+  private rewriteFragments(id: number, buf: Buffer, off: number, len: number): void {
+    const slot = id >>> ID_SLOT_SHIFT;
+    if (this.held.change(slot, buf, off, len)) {
+      this.leaveFragments(id);
+    } else {
+      this.counters.values[C_FRAGMENTS_CUT]!++;
+      this.held.release(slot);
+    }
+  }
+
+  private leaveFragments(id: number): void {
+    const slot = id >>> ID_SLOT_SHIFT;
+    const vnetBytes = id & ID_SIZE_MASK;
+    this.held.forEach(slot, (buf, off, len) => this.write(vnetBytes, buf, off, len));
+    this.held.release(slot);
+  }
+
+  /** Fills the frame's view; returns its zone, or RUNT, or NO_ZONE. */
+  private takeApart(buf: Buffer, at: number, end: number): number {
+    const { frame } = this;
+    if (end - at < ETH_HLEN) return RUNT;
+    if (parseFrame(frame, buf, at, end - at) !== FRAME_OK || frame.tags > MAX_ZONE_TAGS) {
+      // Tags that end nowhere, or more than two: content like any other.
+      frame.type = (buf[at + 12]! << 8) | buf[at + 13]!;
+      frame.network = at + ETH_HLEN;
+      return 0;
+    }
+    const zone = this.links.of(buf, at, frame.tags);
+    if (zone !== NO_ZONE || this.engine.isProtected) return zone;
+    // Nothing is compared, so nothing is known by its zone.
+    this.links.clear();
+    return this.links.of(buf, at, frame.tags);
+  }
+
+  /** What leaves uncompared, without a secondary, leaves as it came. */
+  private settle(buf: Buffer, off: number, vnetBytes: number, end: number): boolean {
+    if (vnetBytes === 0 || !this.engine.isProtected) return false;
+    return settleHeader(buf, off, vnetBytes, this.frame.network, end, this.isIp(buf, end));
+  }
+
+  private refuse(zone: number, runts: number): void {
+    this.counters.values[zone === RUNT ? runts : C_ZONES_EXHAUSTED]!++;
+    // A checkpoint empties the table.
+    if (zone === NO_ZONE) this.engine.boundExhausted();
+  }
+
+  /** ARP or RARP as it must be, which the frame's sender says of itself; `arp` has it then. Anything else is content like any other. */
+  private isAddressResolution(buf: Buffer, end: number): boolean {
+    const { arp, frame } = this;
+    if (frame.type !== ETH_P_ARP && frame.type !== ETH_P_RARP) return false;
+    return parseArp(arp, buf, frame.network, end - frame.network) && isAboutSender(arp, buf, frame);
+  }
+
+  /** What says that it is IP and is not, in its first half byte, is compared as it stands. */
+  private isIp(buf: Buffer, end: number): boolean {
+    const { type, network } = this.frame;
+    if (type !== ETH_P_IP && type !== ETH_P_IPV6) return false;
+    return network < end && buf[network]! >>> 4 === (type === ETH_P_IP ? 4 : 6);
+  }
+
+  private leaveRewritten(id: number, buf: Buffer, off: number, len: number, partial: boolean): void {
+    const slot = id >>> ID_SLOT_SHIFT;
+    if (slot >= SLOT_OF_SEND) {
+      // The frame cannot follow a change of one of its datagrams.
+      this.packed.settle(slot & ~SLOT_OF_SEND, false);
+      return;
+    }
+    if (slot !== 0) {
+      this.rewriteFragments(id, buf, off, len);
+      return;
+    }
+    const head = (id >>> ID_HEAD_SHIFT) & ID_SIZE_MASK;
+    const vnetBytes = id & ID_SIZE_MASK;
+    const wasPartial = isPartial(buf, off - head, vnetBytes);
+    const at = this.write(vnetBytes, buf, off - head, head + len);
+    if (at < 0 || partial || !wasPartial) return;
+    this.counters.values[C_OFFLOADS_CLEARED]!++;
+    clearOffloads(this.sink.out, at, vnetBytes);
+  }
+
+  /** The verified beginning of a held packet. Not of one that came in fragments: its frames' headers are those of parts. */
+  private emit(id: number, buf: Buffer, off: number, len: number): boolean {
+    if (id >>> ID_SLOT_SHIFT !== 0) return false;
+    const head = (id >>> ID_HEAD_SHIFT) & ID_SIZE_MASK;
+    const vnetBytes = id & ID_SIZE_MASK;
+    const at = this.write(vnetBytes, buf, off - head, head + len);
+    if (at < 0) return false;
+    if (vnetBytes > 0) clearOffloads(this.sink.out, at, vnetBytes);
+    return true;
+  }
+
+  /** Lets a frame out; returns where its copy stands in the sink's buffer, or -1. */
+  private write(vnetBytes: number, buf: Buffer, off: number, len: number): number {
+    const c = this.counters.values;
+    const at = writeFrame(this.sink, this.vnetWord, vnetBytes, buf, off, len);
+    if (at < 0) {
+      c[this.sink.connected ? C_WITHOUT_ROOM : C_WITHOUT_PEER]!++;
+      return -1;
+    }
+    c[C_RELEASED_FRAMES]!++;
+    c[C_WRITTEN_BYTES]! += len + this.wordBytes;
+    return at;
+  }
+}
+
+const RUNT = NO_ZONE - 1;
+
+/** Bytes behind a frame's header that leave: the packet's own, and zeros that fill a shortest frame. */
+function contentBytes(buf: Buffer, network: number, bytes: number, end: number): number {
+  return isPadding(buf, network, network + bytes, end) ? end - network : bytes;
+}
+
+function engineLimits(options: CompareOptions): EngineLimits {
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const maxHeldPackets = Math.min(options.maxQueueSize * HELD_PER_QUEUE, MOST_HELD_PACKETS);
+  // Half of the records may be needed at once, by what is held and by what the other side has said.
+  let { logRecords } = limits;
+  while (logRecords < maxHeldPackets * 4) logRecords *= 2;
+  return { ...limits, maxHeldPackets, logRecords };
+}

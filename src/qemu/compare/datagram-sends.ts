@@ -1,0 +1,151 @@
+// Frames of several datagrams, which the host's kernel or hardware is to cut (UDP segmentation offload; virtio 1.2, 5.1.6.2): taken
+// apart, and kept until all of their datagrams may leave. How a guest packs its datagrams is its own affair, where one ends is not.
+
+import { MAX_FRAME_BYTES } from '../../chardev/frame';
+import { write16 } from '../../core/big-endian';
+import { BuddyPool } from '../../core/buddy-pool';
+import { copyBytes } from '../../core/bytes';
+import { invariant } from '../../core/errors';
+import { MAX_DATAGRAMS_PER_SEND } from '../../core/limits';
+import type { PacketView } from '../../packet/view';
+
+const UDP_HEADER_BYTES = 8;
+const IPV6_HEADER_BYTES = 40;
+
+/** One datagram after the other of a frame, each behind the frame's own headers. */
+export class DatagramCutter {
+  /** After take(): the headers before the IP header, the IP header, UDP's, and one datagram's payload. */
+  readonly buf = Buffer.allocUnsafeSlow(MAX_FRAME_BYTES);
+  /** Of the IP header in it. */
+  network = 0;
+  private source: Uint8Array = this.buf;
+  private family = 4;
+  private at = 0;
+  private end = 0;
+  private size = 0;
+  private l4 = 0;
+
+  /** The frame's headers begin at off; `size` bytes of payload for each datagram but the last. False: there are too many. */
+  start(v: PacketView, off: number, size: number): boolean {
+    if (v.payloadBytes > size * MAX_DATAGRAMS_PER_SEND) return false;
+    copyBytes(v.buf as Buffer, off, this.buf, 0, v.payload - off);
+    this.network = v.start - off;
+    this.source = v.buf;
+    this.family = v.family;
+    this.l4 = v.l4 - off;
+    this.at = v.payload;
+    this.end = v.end;
+    this.size = size;
+    return true;
+  }
+
+  /** Bytes of the next packet, from its IP header on, or 0: that was the last. Checksums are those of the whole. */
+  take(): number {
+    const bytes = Math.min(this.size, this.end - this.at);
+    if (bytes === 0) return 0;
+    const { buf, l4, network } = this;
+    copyBytes(this.source as Buffer, this.at, buf, l4 + UDP_HEADER_BYTES, bytes);
+    this.at += bytes;
+    const packetBytes = l4 - network + UDP_HEADER_BYTES + bytes;
+    if (this.family === 4) write16(buf, network + 2, packetBytes);
+    else write16(buf, network + 4, packetBytes - IPV6_HEADER_BYTES);
+    write16(buf, l4 + 4, UDP_HEADER_BYTES + bytes);
+    return packetBytes;
+  }
+}
+
+class Send {
+  frameOffset = -1;
+  frameBytes = 0;
+  vnetBytes = 0;
+  /** Datagrams without a verdict. */
+  waiting = 0;
+  /** Not all of it may leave, so nothing does. */
+  lost = false;
+}
+
+/** Memory for frames whose datagrams wait: 64 of the largest; going over it asks for a checkpoint, which empties it. */
+const POOL_BYTES_LOG2 = 23;
+const UNIT_LOG2 = 8;
+
+/** What a verdict on one of its datagrams has come to for a frame. */
+export const SEND_WAITS = 0;
+export const SEND_LEAVES = 1;
+export const SEND_LOST = 2;
+/** There is no room to keep it: it will be lost when its last datagram has a verdict. */
+export const SEND_WITHOUT_ROOM = 3;
+export type SendOutcome = typeof SEND_WAITS | typeof SEND_LEAVES | typeof SEND_LOST | typeof SEND_WITHOUT_ROOM;
+
+/** The frames whose datagrams have been handed in; the engine knows a datagram by its frame's slot. */
+export class HeldSends {
+  /** The frames that wait; made with the first. */
+  data: Buffer = Buffer.alloc(0);
+  private readonly pool = new BuddyPool(POOL_BYTES_LOG2, UNIT_LOG2);
+  private readonly slots: Send[] = [];
+  private readonly free: number[] = [];
+
+  /** A slot below 2^15, or -1. Until keep() the frame stands where it came. */
+  open(vnetBytes: number): number {
+    if (this.free.length === 0) {
+      if (this.slots.length === 1 << 15) return -1;
+      this.free.push(this.slots.length);
+      this.slots.push(new Send());
+    }
+    const slot = this.free.pop()!;
+    const send = this.slots[slot]!;
+    send.frameOffset = -1;
+    send.vnetBytes = vnetBytes;
+    send.waiting = 0;
+    send.lost = false;
+    return slot;
+  }
+
+  /** One more of its datagrams is handed in. */
+  add(slot: number): void {
+    this.slots[slot]!.waiting++;
+  }
+
+  /** A verdict: the datagram may leave, or not. SEND_WAITS also while the frame is not kept: its caller asks then what became of it. */
+  settle(slot: number, mayLeave: boolean): SendOutcome {
+    const send = this.slots[slot]!;
+    invariant(send.waiting > 0, 'a datagram gets one verdict');
+    send.waiting--;
+    if (!mayLeave) send.lost = true;
+    return send.frameOffset < 0 ? SEND_WAITS : this.outcome(send);
+  }
+
+  /** All its datagrams were handed in: the frame is copied if it has to wait. */
+  keep(slot: number, buf: Buffer, off: number, len: number): SendOutcome {
+    const send = this.slots[slot]!;
+    if (send.waiting === 0) return this.outcome(send);
+    send.frameOffset = this.pool.allocate(len);
+    send.frameBytes = len;
+    if (send.frameOffset < 0) {
+      send.frameOffset = 0;
+      send.frameBytes = 0;
+      send.lost = true;
+      return SEND_WITHOUT_ROOM;
+    }
+    if (this.data.length === 0) this.data = Buffer.allocUnsafeSlow(this.pool.bytes);
+    copyBytes(buf, off, this.data, send.frameOffset, len);
+    return SEND_WAITS;
+  }
+
+  frameOf(slot: number): Readonly<{ frameOffset: number; frameBytes: number; vnetBytes: number }> {
+    return this.slots[slot]!;
+  }
+
+  /** Its frame has left, or is not wanted any more; all its datagrams have their verdicts. */
+  close(slot: number): void {
+    const send = this.slots[slot]!;
+    invariant(send.waiting === 0, 'a frame is done with when all its datagrams are');
+    if (send.frameBytes > 0 && send.frameOffset >= 0) this.pool.release(send.frameOffset);
+    send.frameBytes = 0;
+    this.free.push(slot);
+  }
+
+  private outcome(send: Send): SendOutcome {
+    if (send.waiting > 0) return SEND_WAITS;
+    return send.lost ? SEND_LOST : SEND_LEAVES;
+  }
+}

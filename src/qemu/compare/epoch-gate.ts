@@ -1,0 +1,80 @@
+// Puts every frame of both guests into the epoch in which it was said, by what a ColoWatch of the primary's QEMU hears. QEMU stops
+// the secondary first, then the primary, and lets them go on in the same order:
+//
+//   secondary   ...says | STOP ........................ RESUME | says...
+//   primary     ...says ....... | STOP ................................ RESUME | says...
+//   here                          read both empty       read nothing      release what is held, then read again
+//                                        + LATE_MS: what has still come of the secondary is dropped
+
+import type { WatchHandler } from '../colo-watch';
+
+/**
+ * Frames of the secondary may still be on the way between the hosts when the primary's STOP is heard, though it stopped before. They
+ * are in a network's latency, and a checkpoint, before whose end the secondary says nothing, takes ten times as long.
+ */
+export const LATE_MS = 2;
+
+/** The comparison and its sockets. */
+export interface Gated {
+  /** Hands in all that both sockets hold. A checkpoint is under way: what differs now is covered by it. */
+  readEmpty(): void;
+  /** While held, neither socket is read. */
+  hold(held: boolean): void;
+  /** Throws away what the secondary's socket holds. */
+  dropSecondary(): void;
+  /** Both guests are equal, and all that was handed in is from before. */
+  release(): void;
+  askForCheckpoint(): void;
+  /** Lets everything go and compares nothing more. */
+  unprotect(): void;
+  /** Compares again; nothing of before counts. */
+  protect(): void;
+}
+
+export class EpochGate implements WatchHandler {
+  private held = false;
+  private alone = false;
+  private late: NodeJS.Timeout | undefined;
+
+  constructor(private readonly gated: Gated) {}
+
+  /** The primary stands still. */
+  get isHeld(): boolean {
+    return this.held;
+  }
+
+  onStopped(): void {
+    this.gated.readEmpty();
+    this.held = true;
+    this.gated.hold(true);
+    this.late = setTimeout(() => this.gated.dropSecondary(), LATE_MS);
+  }
+
+  /** Without a STOP before it nobody knows what of that which is held is from before: another checkpoint tells. */
+  onCheckpoint(afterStop: boolean): void {
+    this.close();
+    if (this.alone) {
+      this.alone = false;
+      this.gated.protect();
+    }
+    if (afterStop) this.gated.release();
+    else this.gated.askForCheckpoint();
+  }
+
+  onFailover(): void {
+    this.close();
+    this.alone = true;
+    this.gated.unprotect();
+  }
+
+  onRunning(): void {
+    this.close();
+    this.held = false;
+    this.gated.hold(false);
+  }
+
+  /** Nothing more is done by itself. */
+  close(): void {
+    clearTimeout(this.late);
+  }
+}

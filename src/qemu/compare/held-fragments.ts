@@ -1,0 +1,58 @@
+// Fragments of the primary that are compared as the packet that they make together, and leave as they came. They lie in the
+// reassembler's memory until the engine has given its verdict on the whole; the engine knows them by a slot.
+
+import { copyBytes } from '../../core/bytes';
+import type { Datagram, Reassembler } from '../../packet/reassembly';
+import { IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP } from '../../packet/view';
+
+/** May the IP packet at `at` be a fragment? Cheap, and right when it says no. */
+export function mayBeFragment(buf: Uint8Array, at: number, end: number): boolean {
+  if (end - at < 8) return false;
+  // MF or an offset
+  if (buf[at]! >>> 4 === 4) return (((buf[at + 6]! << 8) | buf[at + 7]!) & 0x3fff) !== 0;
+  const next = buf[at + 6]!;
+  return next !== IPPROTO_TCP && next !== IPPROTO_UDP && next !== IPPROTO_ICMPV6;
+}
+
+export class HeldFragments {
+  private readonly slots: (Datagram | undefined)[] = [undefined];
+  private readonly free: number[] = [];
+
+  constructor(private readonly reassembler: Reassembler) {}
+
+  /** Greatest number of datagrams at once is the reassembler's bound. Never 0. */
+  hold(d: Datagram): number {
+    const slot = this.free.pop() ?? this.slots.length;
+    this.slots[slot] = d;
+    return slot;
+  }
+
+  /** The frames of a slot, in the order of their coming. */
+  forEach(slot: number, leave: (buf: Buffer, off: number, len: number) => void): void {
+    const { data } = this.reassembler;
+    for (let f = this.slots[slot]!.fragments; f !== undefined; f = f.next) leave(data, f.frameOffset, f.frameBytes);
+  }
+
+  /** The engine has changed the whole to buf[off, off+len). False: it has cut it, which fragments cannot follow. */
+  change(slot: number, buf: Buffer, off: number, len: number): boolean {
+    const d = this.slots[slot]!;
+    const { data } = this.reassembler;
+    if (len !== d.bytes - d.headBytes) return false;
+    const at = d.offset + d.headBytes;
+    if (buf !== data || off !== at) copyBytes(buf, off, data, at, len);
+    this.reassembler.patchFragments(d);
+    return true;
+  }
+
+  /** Its frames are gone, or not wanted any more. */
+  release(slot: number): void {
+    this.reassembler.free(this.slots[slot]!);
+    this.slots[slot] = undefined;
+    this.free.push(slot);
+  }
+}
+
+/** Fragments with virtio-net headers of different sizes do not belong together: the whole would have two. */
+export function fragmentZone(zone: number, vnetBytes: number): number {
+  return ((vnetBytes << 16) | zone) >>> 0;
+}

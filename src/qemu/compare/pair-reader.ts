@@ -1,0 +1,178 @@
+// What one guest's socket has brought is looked at together with what the other's has: the two are read in turns for as long as
+// there is something to compare at once. What is left without a counterpart goes to the comparison alone: a few frames at once, many
+// when their counterparts have not come within a moment. What waits could not leave without them anyway, but for the few packets that
+// may leave on the primary's word.
+
+import { BAD_FRAME, type FrameReader, type FrameSource } from '../../chardev/frame';
+import type { Chardev } from '../../io/stream/chardev';
+import type { Lockstep } from './lockstep';
+
+/** Reads in one turn of the event loop, so that two talkers cannot starve the rest. */
+const READS_PER_TURN = 16;
+
+/** So many bytes without a counterpart are many. */
+const DEFERRED_BYTES = 8192;
+const DEFERRED_MS = 1;
+/** What is put off must leave room in the receive buffer. */
+const MOST_DEFERRED_BYTES = 1 << 19;
+
+/** As long as QEMU's own I/O threads look for the next packet before they sleep (poll-max-ns): waking up costs about as much. */
+const LINGER_US = 32;
+/** What follows within this time was worth waiting for. */
+const LIVELY_MS = 0.064;
+
+interface Side {
+  /** For frames without a counterpart. */
+  readonly reader: FrameReader;
+  stream: Chardev | undefined;
+}
+
+export class PairReader {
+  private readonly primary: Side;
+  private readonly secondary: Side;
+  /** Off: what either socket brings goes to the comparison alone, and at once. */
+  together = true;
+  /** Within a call: what the other side's socket hands over now goes to the comparison alone. */
+  private busy = false;
+  /** A look at what was put off is due. */
+  private due = false;
+  /** What has no counterpart now waits no longer. */
+  private patient = true;
+  private progress = 0;
+  private lively = false;
+  private endedAtMs = 0;
+
+  constructor(
+    private readonly lockstep: Lockstep,
+    /** They hand single frames to the comparison. */
+    readers: { primary: FrameReader; secondary: FrameReader },
+    private readonly nowMs: () => number,
+    /** Does something that was released wait for the output? More behind it would have to be copied. */
+    private readonly isClogged: () => boolean,
+  ) {
+    this.primary = { reader: readers.primary, stream: undefined };
+    this.secondary = { reader: readers.secondary, stream: undefined };
+  }
+
+  /** For the sockets of both sides, which connect() then names. */
+  readonly primarySource: FrameSource = this.source(true);
+  readonly secondarySource: FrameSource = this.source(false);
+
+  connect(primary: Chardev, secondary: Chardev): void {
+    this.primary.stream = primary;
+    this.secondary.stream = secondary;
+  }
+
+  private source(isPrimary: boolean): FrameSource {
+    const side = (): Side => (isPrimary ? this.primary : this.secondary);
+    return {
+      read: (buf, from, to) => this.read(isPrimary, buf, from, to),
+      get fault() {
+        return side().reader.fault;
+      },
+    };
+  }
+
+  /** Takes what there is of buf[from, to), which one side has unread, and perhaps more that it reads; or BAD_FRAME. */
+  private read(isPrimary: boolean, buf: Buffer, from: number, to: number): number {
+    const { lockstep } = this;
+    const own = isPrimary ? this.primary : this.secondary;
+    const other = isPrimary ? this.secondary : this.primary;
+    if (this.busy || !this.together || own.stream === undefined || other.stream === undefined) {
+      return own.reader.read(buf, from, to);
+    }
+    this.busy = true;
+    if (performance.now() - this.endedAtMs < LIVELY_MS) this.lively = true;
+    const { stream } = other;
+    const nowMs = this.nowMs();
+    let at = from;
+    let more = stream.unreadFrom < stream.unreadTo || stream.fill();
+    for (
+      let reads = 0;
+      more && reads < READS_PER_TURN && !(this.isClogged() && to - at < MOST_DEFERRED_BYTES);
+      reads++
+    ) {
+      if (isPrimary) {
+        lockstep.run(buf, at, to, stream.unread, stream.unreadFrom, stream.unreadTo, nowMs);
+        at += lockstep.primaryTaken;
+        stream.consume(lockstep.secondaryTaken);
+      } else {
+        lockstep.run(stream.unread, stream.unreadFrom, stream.unreadTo, buf, at, to, nowMs);
+        at += lockstep.secondaryTaken;
+        stream.consume(lockstep.primaryTaken);
+      }
+      // Whole frames are left on one side at most: the other is asked for more.
+      if (own.reader.hasFrame(buf, at, to)) {
+        more = stream.fill();
+      } else {
+        more = own.stream.fill();
+        to = own.stream.unreadTo;
+      }
+    }
+    this.progress += at - from;
+    let taken = at - from;
+    if (!this.putOff(to - at)) {
+      const rest = own.reader.read(buf, at, to);
+      taken = rest === BAD_FRAME ? BAD_FRAME : taken + rest;
+    }
+    if (!this.putOff(unreadBytes(stream))) stream.deliverUnread();
+    this.busy = false;
+    return taken;
+  }
+
+  /**
+   * After a turn, when all that it let out is sent: while packets follow closely on one another, the next is waited for a moment
+   * without sleeping.
+   */
+  linger(): void {
+    if (this.busy) return;
+    if (this.lively) this.lively = this.primary.stream!.spin(this.secondary.stream!, LINGER_US);
+    this.endedAtMs = performance.now();
+  }
+
+  /** The output takes more again. */
+  resume(): void {
+    this.primary.stream?.deliverUnread();
+  }
+
+  /** All that was read goes to the comparison now. Not from within read(). */
+  settle(): void {
+    this.patient = false;
+    this.secondary.stream?.deliverUnread();
+    this.primary.stream?.deliverUnread();
+    this.patient = true;
+  }
+
+  /** So does all that the sockets hold, paused or not; `bytes` bounds what is read of each. Not from within read(). */
+  drain(bytes: number): void {
+    this.patient = false;
+    this.primary.stream?.drain(bytes);
+    this.secondary.stream?.drain(bytes);
+    this.patient = true;
+  }
+
+  /** Shall so many unread bytes stay where they are for a moment? */
+  private putOff(bytes: number): boolean {
+    if (!this.patient || bytes < DEFERRED_BYTES || bytes > MOST_DEFERRED_BYTES) return false;
+    if (!this.due) {
+      this.due = true;
+      const { progress } = this;
+      setTimeout(() => this.late(progress), DEFERRED_MS);
+    }
+    return true;
+  }
+
+  private late(progress: number): void {
+    this.due = false;
+    if (this.progress === progress) {
+      this.settle();
+      return;
+    }
+    const waiting = Math.max(unreadBytes(this.primary.stream!), unreadBytes(this.secondary.stream!));
+    if (!this.putOff(waiting)) this.settle();
+  }
+}
+
+function unreadBytes(stream: Chardev): number {
+  return stream.unreadTo - stream.unreadFrom;
+}

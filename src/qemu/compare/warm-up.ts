@@ -1,0 +1,88 @@
+// As pmycolo/warm-up, for frames: a comparison of its own is given made-up frames of both guests, walked together in step.
+
+import { putSegment } from '../../packet/made-up';
+import { TCP_ACK, TCP_PSH, TCP_SYN } from '../../packet/view';
+import { warmUpPrimary } from '../../pmycolo/warm-up';
+import { FrameComparison, type OutputSink } from './compare';
+import { Lockstep, type RunSink } from './lockstep';
+
+const ROW = 64;
+const SEGMENT_BYTES = 1400;
+const WORD_BYTES = 4;
+const ETHERNET_BYTES = 14;
+const SLOT_BYTES = 1600;
+/** Tuples, used one after the other. */
+const FLOWS = 1024;
+const CHECKPOINT_EVERY = 64;
+const LIMITS = { maxFlows: 1 << 13, maxHeldBytes: 1 << 20, logBytes: 1 << 22, logRecords: 1 << 12 };
+
+/** Takes what leaves, and keeps nothing. */
+class Nowhere implements OutputSink, RunSink {
+  readonly out = Buffer.alloc(1 << 16);
+  readonly connected = true;
+  bytes = 0;
+
+  reserve(bytes: number): number {
+    return bytes <= this.out.length ? 0 : -1;
+  }
+
+  commit(bytes: number): void {
+    this.bytes += bytes;
+  }
+
+  write(_buf: Buffer, _off: number, bytes: number): boolean {
+    this.bytes += bytes;
+    return true;
+  }
+}
+
+export interface FrameWarmUpResult {
+  requests: number;
+  writtenBytes: number;
+  /** The comparison's counters. */
+  counters: Record<string, number>;
+}
+
+/** Takes `budgetMs` by the clock given, half of it for what does not come in step, and no round more than that. */
+export function warmUpFrames(clock: () => number, budgetMs: number): FrameWarmUpResult {
+  warmUpPrimary(clock, budgetMs / 2);
+  const sink = new Nowhere();
+  let requests = 0;
+  const options = { compareTimeoutMs: 1_000_000, maxQueueSize: 64, vnetHeaders: false, seed: [0, 0] as const };
+  const comparison = new FrameComparison({ ...options, limits: LIMITS }, sink, () => requests++);
+  const lockstep = new Lockstep(false, comparison, sink);
+  const primary = Buffer.alloc(ROW * SLOT_BYTES);
+  const secondary = Buffer.alloc(ROW * SLOT_BYTES);
+  const until = clock() + budgetMs / 2;
+  let rounds = 0;
+  do {
+    const nowMs = rounds;
+    const bytes = putRow(primary, rounds);
+    primary.copy(secondary, 0, 0, bytes);
+    lockstep.run(primary, 0, bytes, secondary, 0, bytes, nowMs);
+    comparison.endBatch(nowMs);
+    comparison.engine.tick(nowMs);
+    if (++rounds % CHECKPOINT_EVERY === 0) comparison.checkpoint(nowMs);
+  } while (clock() < until);
+  return { requests, writtenBytes: sink.bytes, counters: comparison.counters.snapshot() };
+}
+
+/** A connection's beginning and what follows on it. Returns how many bytes it is on the wire. */
+function putRow(buf: Buffer, round: number): number {
+  const flow = round % FLOWS;
+  let seq = (round << 20) >>> 0;
+  let at = 0;
+  for (let i = 0; i < ROW; i++) {
+    const first = i === 0;
+    const payloadBytes = first ? 0 : i % 8 === 0 ? 10 : SEGMENT_BYTES;
+    const flags = first ? TCP_SYN | TCP_ACK : TCP_ACK | TCP_PSH;
+    const ip = at + WORD_BYTES + ETHERNET_BYTES;
+    const len = putSegment(buf, ip, { flow, seq, ack: 2, flags, payloadBytes });
+    seq += first ? 1 : payloadBytes;
+    buf.writeUInt32BE(ETHERNET_BYTES + len, at);
+    buf.fill(2, at + WORD_BYTES, ip - 2);
+    buf.writeUInt16BE(0x0800, ip - 2);
+    at = ip + len;
+  }
+  return at;
+}

@@ -1,0 +1,270 @@
+// A netdev in user space: a guest port and a host port with a chain of filters between them, as QEMU has them inside.
+
+import { randomBytes } from 'node:crypto';
+import { Batch } from '../../chardev/batch';
+import { Device, openChardev, type StreamFactory } from '../../chardev/device';
+import { FrameInput } from '../../chardev/frame-input';
+import { FrameOutput } from '../../chardev/frame-output';
+import { DRAIN_BYTES, NoPort, type Port, type PortSpec, SocketPort, TapPort } from '../../chardev/port';
+import { OffsetTable } from '../../conntrack/offset-table';
+import { OperatorError } from '../../core/errors';
+import type { Log } from '../../core/log';
+import { mapFile } from '../../io/map-file';
+import { SecondaryEngine } from '../../seccolo/engine';
+import { type Filter, FilterChain } from './filter-chain';
+import { MirrorFilter } from './filter-mirror';
+import type { FilterOptions } from './filter-options';
+import { RedirectorFilter } from './filter-redirector';
+import { RewriterFilter } from './filter-rewriter';
+import type { NetdevConfig } from './netdev-config';
+
+export interface NetdevParts {
+  openStream?: StreamFactory;
+  /** Monotonic milliseconds. */
+  clock?: () => number;
+}
+
+const TICK_MS = 1000;
+
+export class Netdev {
+  readonly chain: FilterChain;
+  private readonly batch: Batch;
+  private readonly guest: Port;
+  private readonly host: Port;
+  private readonly devices: Device[] = [];
+  /** Without a guest port the guest's frames come by these. */
+  private readonly guestDevices: Device[] = [];
+  private readonly rewriters: RewriterFilter[] = [];
+  private readonly openStream: StreamFactory;
+  private ticker: NodeJS.Timeout | undefined;
+  /** The guest stands still, and no checkpoint has been said of it since. */
+  private held = false;
+
+  /** Opens nothing yet. Throws OperatorError. */
+  constructor(
+    readonly config: NetdevConfig,
+    private readonly log: Log,
+    parts: NetdevParts = {},
+  ) {
+    this.openStream = parts.openStream ?? openChardev;
+    this.batch = new Batch(parts.clock ?? (() => Math.floor(performance.now())));
+    this.chain = new FilterChain(
+      (buf, off, len, vnetBytes) => this.guest.send(buf, off, len, vnetBytes),
+      (buf, off, len, vnetBytes) => this.host.send(buf, off, len, vnetBytes),
+    );
+    this.guest = this.port('guest', config.guest, (buf, off, len, vnet) => this.chain.fromGuest(buf, off, len, vnet));
+    this.host = this.port('host', config.host, (buf, off, len, vnet) => this.chain.fromHost(buf, off, len, vnet));
+    for (const { id, endpoint } of config.devices) this.devices.push(new Device(id, endpoint, log, this.openStream));
+    for (const options of config.filters) this.chain.add(this.filter(options), options.place, options.on ?? true);
+    this.stayFailedOver();
+  }
+
+  /** Listens and dials; servers first, as some may be there for the clients. Throws OperatorError, and then nothing stays open. */
+  async open(): Promise<void> {
+    try {
+      const isServer = (d: Device) => d.endpoint.server;
+      for (const device of this.devices.filter(isServer)) await device.stream.open();
+      for (const device of this.devices.filter((d) => !isServer(d))) await device.stream.open();
+      await this.host.open();
+      await this.guest.open();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+    for (const rewriter of this.rewriters) rewriter.decide(this.config.vnetHeaderBytes, false);
+    this.ticker = setInterval(() => {
+      this.batch.begin();
+      for (const { engine } of this.rewriters) engine.tick(this.batch.nowMs);
+    }, TICK_MS);
+  }
+
+  /** status=on|off of a filter. Throws OperatorError. */
+  setStatus(id: string, on: boolean): void {
+    this.chain.setStatus(id, on);
+    this.log.info({ filter: id, status: on ? 'on' : 'off' }, 'filter set');
+  }
+
+  /**
+   * The guest stands still and is the primary's copy. What it said before belongs to the time before, so all that has arrived is
+   * read first. Throws OperatorError.
+   */
+  checkpoint(): void {
+    this.rewriter();
+    this.drainGuest();
+    this.checkpointNow();
+  }
+
+  /** The same when nothing of before is left to be read. */
+  checkpointNow(): void {
+    this.batch.begin();
+    this.held = false;
+    for (const { engine } of this.rewriters) engine.checkpoint(this.batch.nowMs);
+  }
+
+  /**
+   * The primary is dead: the rewriter keeps the offsets in use, every other filter is switched off, as QEMU does on a secondary.
+   * False when it had been done before. Throws OperatorError.
+   */
+  failover(): boolean {
+    this.rewriter();
+    this.batch.begin();
+    let first = false;
+    for (const { engine } of this.rewriters) {
+      // Stopped and not known why: it may have become the primary's copy in the meantime.
+      if (this.held) engine.checkpoint(this.batch.nowMs);
+      if (engine.failover(this.batch.nowMs)) first = true;
+    }
+    if (!first) return false;
+    this.switchOff(this.chain.list());
+    for (const rewriter of this.rewriters) rewriter.decide(this.config.vnetHeaderBytes, this.held);
+    this.log.warn(
+      { netdev: this.config.id },
+      'FAILOVER: connections keep their offsets, all filters but the rewriter are off',
+    );
+    return true;
+  }
+
+  /** The guest stands still: what it has said is read, and nothing more until resumeGuest(). */
+  holdGuest(): void {
+    this.held = true;
+    this.pauseGuest(true);
+    this.drainGuest();
+  }
+
+  resumeGuest(): void {
+    this.held = false;
+    this.pauseGuest(false);
+  }
+
+  report(): Record<string, unknown> {
+    return {
+      id: this.config.id,
+      guest: this.guest.report(),
+      host: this.host.report(),
+      chardevs: this.devices.map((d) => d.report()),
+      filters: this.chain.list().map((f) => this.filterReport(f)),
+    };
+  }
+
+  /** Idempotent. */
+  close(): void {
+    clearInterval(this.ticker);
+    for (const rewriter of this.rewriters) rewriter.close();
+    for (const device of this.devices) device.stream.close();
+    this.guest.close();
+    this.host.close();
+  }
+
+  /** A rewriter whose kept state says that the failover has been: what was switched off then is off, unless the operator says otherwise. */
+  private stayFailedOver(): void {
+    if (!this.rewriters.some(({ engine }) => engine.failedOver)) return;
+    const unsaid = this.config.filters.filter(({ on }) => on === undefined).map(({ id }) => id);
+    this.switchOff(this.chain.list().filter(({ id }) => unsaid.includes(id)));
+  }
+
+  private switchOff(filters: readonly Filter[]): void {
+    for (const { id, type } of filters) if (type !== 'rewriter') this.chain.setStatus(id, false);
+  }
+
+  private pauseGuest(paused: boolean): void {
+    this.guest.pause(paused);
+    for (const device of this.guestDevices) device.stream.pause(paused);
+  }
+
+  private drainGuest(): void {
+    this.guest.drain();
+    for (const device of this.guestDevices) device.stream.drain(DRAIN_BYTES);
+  }
+
+  private filterReport(f: Filter): Record<string, unknown> {
+    return { id: f.id, type: f.type, queue: f.queue, status: this.chain.isOn(f.id) ? 'on' : 'off', ...f.report() };
+  }
+
+  private rewriter(): void {
+    if (this.rewriters.length === 0) throw new OperatorError('EFILTER', 'this netdev has no rewriter');
+  }
+
+  private port(
+    name: string,
+    spec: PortSpec,
+    onFrame: (buf: Buffer, off: number, len: number, vnet: number) => void,
+  ): Port {
+    const { batch, log, config } = this;
+    if (spec.kind === 'none') return new NoPort();
+    if (spec.kind === 'tap') return new TapPort(spec.name, tapHeaderBytes(config.vnetHeaderBytes), onFrame, batch, log);
+    return new SocketPort(name, spec.endpoint, config.vnetHeaderBytes, onFrame, batch, log, this.openStream);
+  }
+
+  private filter(options: FilterOptions): Filter {
+    switch (options.type) {
+      case 'mirror':
+        return new MirrorFilter(options.id, options.queue, this.output(options, ''));
+      case 'redirector':
+        return this.redirector(options);
+      case 'rewriter': {
+        const filter = new RewriterFilter(options.id, options.queue, this.engine(options), this.batch, (buf, off, len, vnet) =>
+          this.guest.send(buf, off, len, vnet),
+        );
+        this.rewriters.push(filter);
+        return filter;
+      }
+    }
+  }
+
+  private redirector(options: FilterOptions): RedirectorFilter {
+    const { id, indev, outdev } = options;
+    const out = outdev === undefined ? undefined : this.output(options, 'OUT ');
+    const filter = new RedirectorFilter(id, options.queue, out, options.failOpen);
+    if (indev !== undefined) {
+      const { chain, batch, log } = this;
+      const inject = (buf: Buffer, off: number, len: number, vnetBytes: number): void => {
+        if (len <= vnetBytes) {
+          filter.runts++;
+          return;
+        }
+        filter.injected++;
+        chain.inject(filter, buf, off, len, vnetBytes);
+      };
+      const input = new FrameInput(indev, options.vnetHdrSupport, inject, batch, log);
+      filter.input = input.counters;
+      const device = this.device(indev, 'IN ');
+      const stream = device.claim(id, input);
+      if (this.config.guest.kind === 'none' && options.queue !== 'tx') this.guestDevices.push(device);
+      input.disconnect = (why) => stream.disconnect(why);
+    }
+    return filter;
+  }
+
+  private output({ id, outdev, vnetHdrSupport }: FilterOptions, which: string): FrameOutput {
+    const stream = this.device(outdev!, which).claim(id);
+    const format = vnetHdrSupport ? { vnetWord: true } : { vnetWord: false, vnetBytes: 0 };
+    return new FrameOutput(stream, format, this.batch.flushes);
+  }
+
+  private device(id: string, which: string): Device {
+    const device = this.devices.find((d) => d.id === id);
+    if (device === undefined)
+      throw new OperatorError('EDEVICE', `${which}Device '${id}' not found`, 'describe it with --chardev');
+    return device;
+  }
+
+  private engine({ id, state, maxFlows }: FilterOptions): SecondaryEngine {
+    const bytes = OffsetTable.bytesFor(maxFlows);
+    const seed = randomBytes(8);
+    const engine = new SecondaryEngine({
+      mode: 'always',
+      offsets: state === undefined ? new ArrayBuffer(bytes) : mapFile(state, bytes),
+      seed: [seed.readUInt32LE(0), seed.readUInt32LE(4)],
+      nowMs: this.batch.nowMs,
+    });
+    const { origin, flows, failedOver, damagedRecords } = engine.status();
+    if (state !== undefined)
+      this.log.info({ filter: id, state, origin, flows, failedOver, damagedRecords }, 'offsets loaded');
+    return engine;
+  }
+}
+
+function tapHeaderBytes(bytes: number): 0 | 10 | 12 {
+  if (bytes === 0 || bytes === 10 || bytes === 12) return bytes;
+  throw new OperatorError('EPORT', `a tap has no virtio-net header of ${bytes} bytes`, 'it is one of 0, 10, 12');
+}

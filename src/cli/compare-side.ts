@@ -1,7 +1,7 @@
 // One of the two captures of `colo compare`: its IP packets, and a count of what was passed over and why.
 
-import { readCapture } from '../io/pcap';
-import { LINK_ARP, LINK_NAMES, LINK_UNKNOWN, networkOffset, senderOf } from '../io/pcap-link';
+import { LINK_ARP, LINK_NAMES, LINK_UNKNOWN, networkOffset, senderOf } from '../io/pcap/link';
+import { readCapture } from '../io/pcap/pcap';
 import { isInfrastructure } from '../packet/infrastructure';
 import { hasExtensionHeaders, viewWhole } from '../packet/ip-canon';
 import { PARSE_EXTENSION, PARSE_IP_LENGTH, PARSE_NAMES, PARSE_OK, PARSE_TRANSPORT, parseIp } from '../packet/parse';

@@ -1,6 +1,6 @@
 // What the client's link to the primary node has carried, by a capture of the client's own.
 
-import { readCapture } from '../../../src/io/pcap';
+import { readCapture } from '../../../src/io/pcap/pcap';
 import { PN_IP } from '../lab';
 import type { Pair } from './pair';
 import { until } from './wait';

@@ -2,7 +2,7 @@
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { encodePcap, type PacketToWrite } from '../../../src/io/pcap';
+import { encodePcap, type PacketToWrite } from '../../../src/io/pcap/pcap';
 import { buildTcp, MSS_WSCALE_SACK_TS, type TcpFields } from '../../lib/build-packet';
 
 export const GUEST = [10, 0, 0, 1];

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { type CompareOptions, type Comparison, compareCaptures } from '../../../src/cli/compare';
 import { comparisonText } from '../../../src/cli/compare-text';
 import type { OperatorError } from '../../../src/core/errors';
-import type { PacketToWrite } from '../../../src/io/pcap';
+import type { PacketToWrite } from '../../../src/io/pcap/pcap';
 import { buildTcp, buildUdp, MSS_WSCALE_SACK_TS, type TcpFields } from '../../lib/build-packet';
 import { capture, inPieces, served, write } from './compare-captures';
 

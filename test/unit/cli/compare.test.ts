@@ -5,7 +5,7 @@ import { Command } from 'commander';
 import fc from 'fast-check';
 import { addCompareCommand, type CompareOptions, type Comparison, compareCaptures } from '../../../src/cli/compare';
 import { OperatorError } from '../../../src/core/errors';
-import { encodePcap } from '../../../src/io/pcap';
+import { encodePcap } from '../../../src/io/pcap/pcap';
 import { buildEchoReply, buildIp, buildTcp, buildUdp } from '../../lib/build-packet';
 import { neighbourAdvertisement } from '../../lib/build-upkeep';
 import { fragmentOf, pieces } from '../../lib/fragments';

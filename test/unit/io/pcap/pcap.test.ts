@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { OperatorError } from '../../../src/core/errors';
-import { encodePcap, MAX_BLOCK_BYTES, readCapture } from '../../../src/io/pcap';
+import { OperatorError } from '../../../../src/core/errors';
+import { encodePcap, MAX_BLOCK_BYTES, readCapture } from '../../../../src/io/pcap/pcap';
 import { block, type Order, option, pcapng } from './pcapng-writer';
 
 let dir: string;

@@ -1,10 +1,10 @@
 // Capture files, read packet by packet: the classic format here (draft-ietf-opsawg-pcap: both byte orders, micro- and
 // nanoseconds), pcapng in its own file. The writer makes classic files, little-endian with nanoseconds.
 
-import { type CapturedPacket, CaptureSource } from './pcap-source';
 import { PCAPNG_SECTION_HEADER, readPcapng } from './pcapng';
+import { type CapturedPacket, CaptureSource } from './source';
 
-export { type CapturedPacket, MAX_BLOCK_BYTES } from './pcap-source';
+export { type CapturedPacket, MAX_BLOCK_BYTES } from './source';
 
 const MAGIC_MICROSECONDS = 0xa1b2c3d4;
 const MAGIC_NANOSECONDS = 0xa1b23c4d;

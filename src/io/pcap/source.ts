@@ -2,7 +2,7 @@
 // the byte offset at which something else was expected.
 
 import { closeSync, openSync, readSync } from 'node:fs';
-import { OperatorError } from '../core/errors';
+import { OperatorError } from '../../core/errors';
 
 /** No record or block is larger: the largest snapshot length in use is 256 KiB, options and resolved names need some more. */
 export const MAX_BLOCK_BYTES = 16 << 20;

@@ -1,7 +1,7 @@
 // pcapng (draft-ietf-opsawg-pcapng): sections of either byte order, several interfaces with their own link types and clocks,
 // enhanced, simple and obsolete packet blocks. Every other block is passed over.
 
-import type { CapturedPacket, CaptureSource } from './pcap-source';
+import type { CapturedPacket, CaptureSource } from './source';
 
 /** Block types. The section header's reads the same in both byte orders. */
 export const PCAPNG_SECTION_HEADER = 0x0a0d0d0a; // SHB

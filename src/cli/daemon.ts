@@ -6,8 +6,8 @@ import { addConfigOptions, type Config, loadConfig, type Role } from '../daemon/
 import { Daemon } from '../daemon/daemon';
 import { createLogger } from '../daemon/log';
 import { watchRuleNotices } from '../io/rule-notices';
-import { appliedNodes, missingByNode, restoreRules } from '../io/rules';
 import { CAP_NET_ADMIN, CAP_NET_RAW, dropCapabilities } from '../native';
+import { appliedNodes, missingByNode, restoreRules } from '../rules';
 import { untilSignal } from './signals';
 
 const DESCRIPTIONS: Record<Role, string> = {

@@ -3,7 +3,7 @@
 import { type Command, Option } from 'commander';
 import { OperatorError } from '../core/errors';
 import { addConfigOptions, type Config, loadConfig, type Role } from '../daemon/config';
-import { checkRules, missingRules } from '../io/rules';
+import { checkRules, missingRules } from '../rules';
 import { answer, type Check, type Question, unanswered } from './doctor-check';
 import { dropNamespace, kernelQuestions, makeNamespace, type ProbeNamespace, sweepNamespaces } from './doctor-kernel';
 import { machineQuestions, mayProbe } from './doctor-machine';

@@ -2,7 +2,7 @@
 
 import { type Command, Option } from 'commander';
 import { addConfigOptions, type Config, loadConfig, type Role } from '../daemon/config';
-import { applyRules, planOf, type RulesReport, removeRules, showLines, undoLines } from '../io/rules';
+import { applyRules, planOf, type RulesReport, removeRules, showLines, undoLines } from '../rules';
 import { printJson } from './output';
 
 type Flags = Record<string, unknown> & { role?: Role; json?: boolean };

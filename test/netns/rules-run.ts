@@ -2,7 +2,7 @@
 // many one after the other on standard input.
 import { createInterface } from 'node:readline';
 import { checkConfig } from '../../src/daemon/config';
-import { applyRules, planOf, removeRules, showLines, undoLines } from '../../src/io/rules';
+import { applyRules, planOf, removeRules, showLines, undoLines } from '../../src/rules';
 
 export interface Job {
   config: unknown;

@@ -22,9 +22,10 @@ const ALLOWED: Record<string, readonly string[]> = {
   qemu: ['core', 'io', 'chardev'],
   'qemu/compare': ['core', 'packet', 'conntrack', 'compare', 'pmycolo', 'io', 'native', 'chardev', 'qemu'],
   'qemu/netdev': ['core', 'packet', 'conntrack', 'seccolo', 'io', 'chardev', 'qemu'],
+  rules: ['io', 'core'],
   sim: PURE,
   daemon: [...PURE, 'native', 'io'],
-  cli: [...PURE, 'native', 'io', 'daemon', 'chardev', 'qemu', 'qemu/compare', 'qemu/netdev', 'sim'],
+  cli: [...PURE, 'native', 'io', 'rules', 'daemon', 'chardev', 'qemu', 'qemu/compare', 'qemu/netdev', 'sim'],
 };
 
 /** The room of a path below src: the table's, of two names or of one. */

@@ -4,8 +4,8 @@
 import { closeSync, openSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { OperatorError } from '../../core/errors';
-import { makeStateDir } from '../state-dir';
+import { OperatorError } from '../core/errors';
+import { makeStateDir } from '../io/state-dir';
 
 export type Change =
   | { kind: 'sysctl'; path: string; was: string; set: string }

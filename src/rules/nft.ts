@@ -1,6 +1,6 @@
 // What iptables cannot say, in nft(8)'s words. Tables of our own, so that making and removing them is one transaction each.
 
-import { CommandError, run } from '../exec';
+import { CommandError, run } from '../io/exec';
 import { commentOf, FORWARD_ZONE, mirrorTable } from './marks';
 import type { NodePlan, RuleNode } from './plan';
 

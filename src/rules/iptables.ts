@@ -1,6 +1,6 @@
 // iptables rules of a node: found by their comment, put in and taken out by iptables-restore, one transaction for each table.
 
-import { run } from '../exec';
+import { run } from '../io/exec';
 import type { IptablesRule } from './plan';
 
 export type Family = 'ip' | 'ip6';

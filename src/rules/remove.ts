@@ -1,8 +1,8 @@
 // Takes the rules away: what carries our marks goes, what was changed for them becomes as it was.
 
-import { CommandError, run } from '../exec';
-import { links, portsOf } from '../link';
-import { readSysctl, sysctlName, writeSysctl } from '../sysctl';
+import { CommandError, run } from '../io/exec';
+import { links, portsOf } from '../io/link';
+import { readSysctl, sysctlName, writeSysctl } from '../io/sysctl';
 import type { RulesReport } from './apply';
 import { replaceRules, usesNfTables } from './iptables';
 import { type Change, Journal } from './journal';

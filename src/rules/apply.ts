@@ -1,9 +1,9 @@
 // Makes the plan so. What is so already is left alone; what is changed is noted first, so that remove can restore it.
 
-import { OperatorError } from '../../core/errors';
-import { CommandError, run } from '../exec';
-import { type Link, links } from '../link';
-import { readSysctl, sysctlName, writeSysctl } from '../sysctl';
+import { OperatorError } from '../core/errors';
+import { CommandError, run } from '../io/exec';
+import { type Link, links } from '../io/link';
+import { readSysctl, sysctlName, writeSysctl } from '../io/sysctl';
 import { checkPlan } from './check';
 import { BRIDGE_TYPE, enslaveCommands, isForwardPort, NF_CALL, quietPath } from './commands';
 import { replaceRules, usesNfTables } from './iptables';

@@ -1,8 +1,8 @@
 // What of the plan is not so at the moment. A protected node without its rules looks well: nothing reaches the daemon.
 
-import { run } from '../exec';
-import { links } from '../link';
-import { readSysctl, sysctlName } from '../sysctl';
+import { run } from '../io/exec';
+import { links } from '../io/link';
+import { readSysctl, sysctlName } from '../io/sysctl';
 import { FAMILIES, programOf, savedRules, TABLES } from './iptables';
 import { mirrorState } from './mirror';
 import { nftInPlace } from './nft';

@@ -1,7 +1,7 @@
 // The plan as commands that a person could type, on a host where nothing of it is there yet; and those that undo it.
 
-import { shellLine } from '../exec';
-import { sysctlName } from '../sysctl';
+import { shellLine } from '../io/exec';
+import { sysctlName } from '../io/sysctl';
 import { FAMILIES, programOf } from './iptables';
 import { cookieOf, MIRROR_PREF } from './marks';
 import { mirrorWords } from './mirror';

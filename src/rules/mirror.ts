@@ -1,6 +1,6 @@
 // The copy of everything that goes to the PVM: a tc filter on the tap's egress (tc-u32(8), tc-mirred(8)), or nft's dup there.
 
-import { CommandError, run } from '../exec';
+import { CommandError, run } from '../io/exec';
 import { commentOf, cookieOf, MIRROR_PREF, mirrorTable } from './marks';
 
 /** Words after `tc filter add`. Not `protocol ip` thrice: ARP and what is to come are copied alike. */

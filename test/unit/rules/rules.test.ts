@@ -1,10 +1,10 @@
 // The parts of the rules that need no kernel: the plan as commands, and what iptables-restore is given.
 import fc from 'fast-check';
 import { run, shellLine } from '../../../src/io/exec';
-import { planOf, type RuleConfig, type RuleNode, showLines, undoLines } from '../../../src/io/rules';
-import { programOf, restoreBatch, savedRules } from '../../../src/io/rules/iptables';
-import { cookieOf, FORWARD_ZONE } from '../../../src/io/rules/marks';
 import { sysctlName } from '../../../src/io/sysctl';
+import { planOf, type RuleConfig, type RuleNode, showLines, undoLines } from '../../../src/rules';
+import { programOf, restoreBatch, savedRules } from '../../../src/rules/iptables';
+import { cookieOf, FORWARD_ZONE } from '../../../src/rules/marks';
 
 const NODE: RuleNode = {
   index: 1,

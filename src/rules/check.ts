@@ -1,8 +1,8 @@
 // Looks before the leap: what would go wrong, all of it at once, in words; and what is worth a warning.
 
-import { OperatorError } from '../../core/errors';
-import { CommandError, run } from '../exec';
-import { addressesOf, type Link, links } from '../link';
+import { OperatorError } from '../core/errors';
+import { CommandError, run } from '../io/exec';
+import { addressesOf, type Link, links } from '../io/link';
 import { FAMILIES, programOf } from './iptables';
 import { mirrorState, nftMirrorBatch } from './mirror';
 import { type NodePlan, type Plan, planOf, type RuleConfig, type RuleNode } from './plan';

@@ -1,8 +1,8 @@
 // `colo primary` and `colo secondary`: the daemons in the foreground, as service managers want them.
 
 import type { Command } from 'commander';
+import { addConfigOptions, type Config, loadConfig, type Role } from '../config/config';
 import { OperatorError } from '../core/errors';
-import { addConfigOptions, type Config, loadConfig, type Role } from '../daemon/config';
 import { Daemon } from '../daemon/daemon';
 import { createLogger } from '../daemon/log';
 import { watchRuleNotices } from '../io/rule-notices';

@@ -1,8 +1,8 @@
 // `colo doctor`: what this machine has and lacks, and what to do. Exit status 0: all that is needed is there; 1: something is missing.
 
 import { type Command, Option } from 'commander';
+import { addConfigOptions, type Config, loadConfig, type Role } from '../config/config';
 import { OperatorError } from '../core/errors';
-import { addConfigOptions, type Config, loadConfig, type Role } from '../daemon/config';
 import { checkRules, missingRules } from '../rules';
 import { answer, type Check, type Question, unanswered } from './doctor-check';
 import { dropNamespace, kernelQuestions, makeNamespace, type ProbeNamespace, sweepNamespaces } from './doctor-kernel';

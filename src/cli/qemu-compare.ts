@@ -2,10 +2,10 @@
 
 import type { Server } from 'node:http';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { complaints } from '../config/errors';
+import { type ConfigSource, readConfigFile } from '../config/file';
 import { OperatorError } from '../core/errors';
 import { nowMs } from '../daemon/clock';
-import { complaints } from '../daemon/config-errors';
-import { type ConfigSource, readConfigFile } from '../daemon/config-file';
 import { createLogger } from '../daemon/log';
 import { createRegistry, type NodeMetrics, serveMetrics } from '../daemon/metrics';
 import { WARM_UP_MS } from '../pmycolo/warm-up';

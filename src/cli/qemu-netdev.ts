@@ -2,10 +2,10 @@
 // same with one filter.
 
 import { type Command, Option } from 'commander';
+import { complaints } from '../config/errors';
+import { readConfigFile } from '../config/file';
 import { OperatorError } from '../core/errors';
 import type { Log } from '../core/log';
-import { complaints } from '../daemon/config-errors';
-import { readConfigFile } from '../daemon/config-file';
 import { createLogger } from '../daemon/log';
 import type { Endpoint } from '../io/stream/chardev';
 import { ColoWatch } from '../qemu/colo-watch';

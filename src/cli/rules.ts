@@ -1,7 +1,7 @@
 // `colo rules`: what the kernel has to do for a node, shown, applied, removed.
 
 import { type Command, Option } from 'commander';
-import { addConfigOptions, type Config, loadConfig, type Role } from '../daemon/config';
+import { addConfigOptions, type Config, loadConfig, type Role } from '../config/config';
 import { applyRules, planOf, type RulesReport, removeRules, showLines, undoLines } from '../rules';
 import { printJson } from './output';
 

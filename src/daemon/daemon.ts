@@ -4,6 +4,8 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import type { Server } from 'node:http';
+import type { BypassRuleText } from '../config/bypass-rule';
+import { BypassRules } from '../config/bypass-rule';
 import { OperatorError } from '../core/errors';
 import { watchConntrack } from '../io/conntrack-events';
 import { NetlinkCarrier, portHolder } from '../io/control-netlink';
@@ -15,8 +17,6 @@ import type { ActionResult, ControlActions, ControllerLoss, InitContext } from '
 import { ControlChannel } from '../nfnetlink-colo/control';
 import { WARM_UP_MS, warmUpPrimary } from '../pmycolo/warm-up';
 import { warmUpSecondary } from '../seccolo/warm-up';
-import type { BypassRuleText } from './bypass-rule';
-import { BypassRules } from './bypass-rule';
 import { nowMs } from './clock';
 import type { Logger } from './log';
 import { createRegistry, type NodeMetrics, serveMetrics } from './metrics';

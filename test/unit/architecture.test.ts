@@ -23,9 +23,10 @@ const ALLOWED: Record<string, readonly string[]> = {
   'qemu/compare': ['core', 'packet', 'conntrack', 'compare', 'pmycolo', 'io', 'native', 'chardev', 'qemu'],
   'qemu/netdev': ['core', 'packet', 'conntrack', 'seccolo', 'io', 'chardev', 'qemu'],
   rules: ['io', 'core'],
+  config: ['core', 'packet', 'pmycolo'],
   sim: PURE,
-  daemon: [...PURE, 'native', 'io'],
-  cli: [...PURE, 'native', 'io', 'rules', 'daemon', 'chardev', 'qemu', 'qemu/compare', 'qemu/netdev', 'sim'],
+  daemon: [...PURE, 'native', 'io', 'config'],
+  cli: [...PURE, 'native', 'io', 'rules', 'config', 'daemon', 'chardev', 'qemu', 'qemu/compare', 'qemu/netdev', 'sim'],
 };
 
 /** The room of a path below src: the table's, of two names or of one. */

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { readConfigFile } from '../../../../src/daemon/config-file';
+import { readConfigFile } from '../../../../src/config/file';
 import { netdevFromFile, netdevFromFlags, netdevSchema, parseDevice, parsePort } from '../../../../src/qemu/netdev/netdev-config';
 
 const unix = (path: string, over = {}) => ({

@@ -2,7 +2,7 @@
 
 import { type Command, Option } from 'commander';
 import { OperatorError } from '../core/errors';
-import type { Path } from './config-errors';
+import type { Path } from './errors';
 
 interface Flag {
   /** Without the dashes. */

@@ -1,25 +1,19 @@
 // The configuration, from a file, from flags, or from both: read, checked, completed. Errors say which key and what is allowed.
 
 import { OperatorError } from '../core/errors';
-import { type BypassRuleText, toBypassRule } from './bypass-rule';
-import { type Complaint, complaints, type Path, pathText } from './config-errors';
-import { type ConfigSource, readConfigFile } from './config-file';
-import { type FlagValues, flagOf, withFlags } from './config-flags';
-import { type ConfigText, configSchema, DEFAULTS, type NodeText, nodeDefaults } from './config-schema';
-import type { NodeSettings } from './node-config';
+import { toBypassRule } from './bypass-rule';
+import { type Complaint, complaints, type Path, pathText } from './errors';
+import { type ConfigSource, readConfigFile } from './file';
+import { type FlagValues, flagOf, withFlags } from './flags';
+import { type ConfigText, configSchema, DEFAULTS, type NodeText, nodeDefaults } from './schema';
 
-export { addConfigOptions } from './config-flags';
-export { DEFAULTS } from './config-schema';
+export { addConfigOptions } from './flags';
+export { DEFAULTS } from './schema';
 
 export type Role = 'primary' | 'secondary';
 
-/** One virtual machine: what the daemon needs, and what the rules need beside it. */
-export interface NodeConfig extends NodeSettings {
-  bypassRules: readonly BypassRuleText[];
-  queueBypass: boolean;
-  outerPort: string | undefined;
-  otherProtocols: 'drop' | 'pass';
-}
+/** One virtual machine: what the daemon needs (`NodeSettings`), and what the rules need beside it. */
+export type NodeConfig = ReturnType<typeof completedNode>;
 
 export interface Config {
   role: Role;
@@ -115,39 +109,29 @@ function completed(text: ConfigText): Config {
   };
 }
 
-function completedNode(node: NodeText, k: number, text: ConfigText): NodeConfig {
+/** A key that needs no completing goes through as the schema has it. */
+function completedNode(node: NodeText, k: number, text: ConfigText) {
+  const { queues, bypass, limits: ownLimits, ...plain } = node;
   const defaults = nodeDefaults(k);
   const { keptConnections, queueLength, receiveBufferBytes, ...limits } = {
     ...DEFAULTS.limits,
     ...text.limits,
-    ...node.limits,
+    ...ownLimits,
   };
   return {
-    index: node.index,
+    ...plain,
     name: node.name ?? `vm${node.index}`,
-    guestPort: node.guestPort,
-    forwardPort: node.forwardPort,
-    outerBridge: node.outerBridge,
     outerPort: node.outerPort,
     forwardBridge: node.forwardBridge ?? defaults.forwardBridge,
-    guestQueue: node.queues.guest ?? defaults.guestQueue,
-    forwardQueue: node.queues.forward ?? defaults.forwardQueue,
-    guestUdpQueue: node.queues.guestUdp ?? defaults.guestUdpQueue,
-    forwardUdpQueue: node.queues.forwardUdp ?? defaults.forwardUdpQueue,
-    queueBypass: node.queueBypass,
-    otherProtocols: node.otherProtocols,
+    guestQueue: queues.guest ?? defaults.guestQueue,
+    forwardQueue: queues.forward ?? defaults.forwardQueue,
+    guestUdpQueue: queues.guestUdp ?? defaults.guestUdpQueue,
+    forwardUdpQueue: queues.forwardUdp ?? defaults.forwardUdpQueue,
     keptConnections,
     queueLength,
     receiveBufferBytes,
-    compareTimeoutMs: node.compareTimeoutMs,
-    maxCompareTimeoutMs: node.maxCompareTimeoutMs,
-    forwardSettleMs: node.forwardSettleMs,
-    minCheckpointIntervalMs: node.minCheckpointIntervalMs,
-    onControllerLoss: node.onControllerLoss,
-    moveTapOnFailover: node.moveTapOnFailover,
-    announceOnFailover: node.announceOnFailover,
-    bypassRules: node.bypass,
-    bypass: node.bypass.map(toBypassRule),
+    bypassRules: bypass,
+    bypass: bypass.map(toBypassRule),
     limits,
     stateDir: text.stateDir,
   };

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { type Document, isMap, isNode, LineCounter, parseDocument } from 'yaml';
 import { OperatorError } from '../core/errors';
-import type { Path } from './config-errors';
+import type { Path } from './errors';
 
 export interface ConfigSource {
   value: unknown;

@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import fc from 'fast-check';
+import { addConfigOptions, checkConfig, loadConfig } from '../../../src/config/config';
+import { nearest } from '../../../src/config/errors';
+import { parseConfig } from '../../../src/config/file';
+import { DEFAULTS } from '../../../src/config/schema';
 import { OperatorError } from '../../../src/core/errors';
-import { addConfigOptions, checkConfig, loadConfig } from '../../../src/daemon/config';
-import { nearest } from '../../../src/daemon/config-errors';
-import { parseConfig } from '../../../src/daemon/config-file';
-import { DEFAULTS } from '../../../src/daemon/config-schema';
 
 const MINIMAL = { role: 'primary', nodes: [{ index: 1, guestPort: 'tap0', forwardPort: 'fwd0' }] };
 

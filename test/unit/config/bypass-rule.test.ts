@@ -1,4 +1,4 @@
-import { BypassRules, parseBypassRule } from '../../../src/daemon/bypass-rule';
+import { BypassRules, parseBypassRule } from '../../../src/config/bypass-rule';
 import { OperatorError } from '../../../src/core/errors';
 
 test('a rule as people write it', () => {

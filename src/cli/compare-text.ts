@@ -1,6 +1,6 @@
 // A comparison of two captures for people: the differences, both sides' bytes side by side, and a summary.
 
-import type { Comparison, FoundDifference, SideSummary } from './compare-captures';
+import type { Comparison, FoundDifference, SideSummary } from '../replay/captures';
 
 const ROW_BYTES = 8;
 const HEX_COLUMNS = ROW_BYTES * 3 - 1;

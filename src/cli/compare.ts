@@ -1,11 +1,9 @@
 // `colo compare`: did the two guests send the same? Out of two captures, after the fact and without privileges.
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { compareCaptures, DEFAULT_MAX_DIFFERENCES } from './compare-captures';
+import { compareCaptures, DEFAULT_MAX_DIFFERENCES } from '../replay/captures';
 import { comparisonText } from './compare-text';
 import { printJson } from './output';
-
-export { type CompareOptions, type Comparison, compareCaptures } from './compare-captures';
 
 interface Flags {
   guest: string[];

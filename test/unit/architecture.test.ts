@@ -24,9 +24,10 @@ const ALLOWED: Record<string, readonly string[]> = {
   'qemu/netdev': ['core', 'packet', 'conntrack', 'seccolo', 'io', 'chardev', 'qemu'],
   rules: ['io', 'core'],
   config: ['core', 'packet', 'pmycolo'],
+  replay: ['core', 'packet', 'conntrack', 'compare', 'pmycolo', 'io'],
   sim: PURE,
   daemon: [...PURE, 'native', 'io', 'config'],
-  cli: [...PURE, 'native', 'io', 'rules', 'config', 'daemon', 'chardev', 'qemu', 'qemu/compare', 'qemu/netdev', 'sim'],
+  cli: [...PURE, 'native', 'io', 'rules', 'config', 'replay', 'daemon', 'chardev', 'qemu', 'qemu/compare', 'qemu/netdev', 'sim'],
 };
 
 /** The room of a path below src: the table's, of two names or of one. */

@@ -5,7 +5,7 @@ import { statSync } from 'node:fs';
 import { OperatorError } from '../core/errors';
 import { parseAddress } from '../packet/address';
 import { formatTuple } from '../packet/format';
-import { type Finding, FlowComparison, MAX_AHEAD_BYTES } from './compare-flow';
+import { type Finding, FlowComparison, MAX_AHEAD_BYTES } from './flow';
 import {
   type AddressKey,
   addressKey,
@@ -17,8 +17,8 @@ import {
   type Side,
   type SidePacket,
   Skipped,
-} from './compare-side';
-import { S_BYTES, S_FIRST_SEQ, S_PACKETS, S_STATE, S_SYNS, Survey } from './compare-survey';
+} from './side';
+import { S_BYTES, S_FIRST_SEQ, S_PACKETS, S_STATE, S_SYNS, Survey } from './survey';
 
 export interface CompareOptions {
   /** Addresses of the guest; without them those that send in both captures. */

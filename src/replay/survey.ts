@@ -16,7 +16,7 @@ import {
   type Side,
   type SidePacket,
   Skipped,
-} from './compare-side';
+} from './side';
 
 /** Words of a flow, for the primary; the secondary's follow each. */
 export const S_PACKETS = FLOW_USER;

@@ -4,12 +4,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { type CompareOptions, type Comparison, compareCaptures } from '../../../src/cli/compare';
 import { comparisonText } from '../../../src/cli/compare-text';
 import type { OperatorError } from '../../../src/core/errors';
 import type { PacketToWrite } from '../../../src/io/pcap/pcap';
+import { type CompareOptions, type Comparison, compareCaptures } from '../../../src/replay/captures';
 import { buildTcp, buildUdp, MSS_WSCALE_SACK_TS, type TcpFields } from '../../lib/build-packet';
-import { capture, inPieces, served, write } from './compare-captures';
+import { capture, inPieces, served, write } from './conversations';
 
 let dir: string;
 beforeAll(() => {

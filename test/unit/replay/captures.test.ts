@@ -3,13 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import fc from 'fast-check';
-import { addCompareCommand, type CompareOptions, type Comparison, compareCaptures } from '../../../src/cli/compare';
+import { addCompareCommand } from '../../../src/cli/compare';
 import { OperatorError } from '../../../src/core/errors';
 import { encodePcap } from '../../../src/io/pcap/pcap';
+import { type CompareOptions, type Comparison, compareCaptures } from '../../../src/replay/captures';
 import { buildEchoReply, buildIp, buildTcp, buildUdp } from '../../lib/build-packet';
 import { neighbourAdvertisement } from '../../lib/build-upkeep';
 import { fragmentOf, pieces } from '../../lib/fragments';
-import { asked, CLIENT, capture, GUEST, inPieces, served, write } from './compare-captures';
+import { asked, CLIENT, capture, GUEST, inPieces, served, write } from './conversations';
 
 let dir: string;
 beforeAll(() => {

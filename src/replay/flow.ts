@@ -8,8 +8,8 @@ import { formatSynOptions } from '../compare/tcp-syn';
 import {
   X_BASE,
   X_FLAGS,
-  X_ODD,
   X_HELD_HEAD,
+  X_ODD,
   X_PRIMARY_FIN,
   X_PRIMARY_HEAD,
   X_PRIMARY_ISN,
@@ -33,10 +33,10 @@ import { seqDiff } from '../core/seq32';
 import { hasExtensionHeaders, viewWhole } from '../packet/ip-canon';
 import { parseIp } from '../packet/parse';
 import { IPPROTO_TCP, PacketView, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
-import { PrimaryEngine } from '../pmycolo/engine';
 import { C_PRIMARY_MALFORMED, C_SECONDARY_MALFORMED, C_SECONDARY_UNMATCHED } from '../pmycolo/counters';
+import { PrimaryEngine } from '../pmycolo/engine';
 import { H_END, H_FLAGS, H_FLOW_NEXT, H_RECORD, H_SEQ, HF_TCP_FLAGS } from '../pmycolo/holds';
-import { count, PRIMARY, SECONDARY, type Side } from './compare-side';
+import { count, PRIMARY, SECONDARY, type Side } from './side';
 
 /** Bytes kept of each side of a difference. */
 export const SHOWN_BYTES = 64;

@@ -3,10 +3,10 @@
 import { type Command, Option } from 'commander';
 import { addConfigOptions, type Config, loadConfig, type Role } from '../config/config';
 import { OperatorError } from '../core/errors';
+import { answer, type Check, type Question, unanswered } from '../doctor/check';
+import { dropNamespace, kernelQuestions, makeNamespace, type ProbeNamespace, sweepNamespaces } from '../doctor/kernel';
+import { machineQuestions, mayProbe } from '../doctor/machine';
 import { checkRules, missingRules } from '../rules';
-import { answer, type Check, type Question, unanswered } from './doctor-check';
-import { dropNamespace, kernelQuestions, makeNamespace, type ProbeNamespace, sweepNamespaces } from './doctor-kernel';
-import { machineQuestions, mayProbe } from './doctor-machine';
 import { printJson, printTable } from './output';
 
 const EXIT_MISSING = 1;

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Check } from '../../src/cli/doctor-check';
+import type { Check } from '../../src/doctor/check';
 import { Lab } from './lab';
 import { requires } from './requires';
 

@@ -25,9 +25,10 @@ const ALLOWED: Record<string, readonly string[]> = {
   rules: ['io', 'core'],
   config: ['core', 'packet', 'pmycolo'],
   replay: ['core', 'packet', 'conntrack', 'compare', 'pmycolo', 'io'],
+  doctor: ['core', 'packet', 'native', 'io'],
   sim: PURE,
   daemon: [...PURE, 'native', 'io', 'config'],
-  cli: [...PURE, 'native', 'io', 'rules', 'config', 'replay', 'daemon', 'chardev', 'qemu', 'qemu/compare', 'qemu/netdev', 'sim'],
+  cli: [...PURE, 'native', 'io', 'rules', 'config', 'replay', 'doctor', 'daemon', 'chardev', 'qemu', 'qemu/compare', 'qemu/netdev', 'sim'],
 };
 
 /** The room of a path below src: the table's, of two names or of one. */

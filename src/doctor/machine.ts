@@ -6,7 +6,7 @@ import { run } from '../io/exec';
 import { readSysctl } from '../io/sysctl';
 import { CAP_NET_ADMIN, CAP_NET_RAW, readCapabilities } from '../native';
 import { addon } from '../native/addon';
-import type { Question } from './doctor-check';
+import type { Question } from './check';
 
 /** As package.json's `engines` says. */
 const NODE_MAJOR = 20;

@@ -4,8 +4,8 @@ import { constants } from 'node:os';
 import { OperatorError } from '../core/errors';
 import { run } from '../io/exec';
 import { NfQueue } from '../io/nfqueue';
-import type { Question } from './doctor-check';
-import { tripOfFragments } from './doctor-trip';
+import type { Question } from './check';
+import { tripOfFragments } from './trip';
 
 /** Two ends of a cable, one of them the only port of a bridge. */
 export interface ProbeNamespace {

@@ -2,11 +2,11 @@
 // type, code and all the rest but the checksum; every other protocol everything behind the IP header. Packets of a flow are
 // compared in order.
 
-import { X_SECONDARY_HEAD, X_SECONDARY_TAIL } from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
 import { read16 } from '../core/big-endian';
 import { equalBytes, firstDifference } from '../core/bytes';
 import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_UDP, type PacketView } from '../packet/view';
+import { X_SECONDARY_HEAD, X_SECONDARY_TAIL } from './flow-words';
 import { CheckpointCause, DIVERGED, type Difference, EQUAL, EXHAUSTED, type Outcome, WAIT } from './outcome';
 import { LOG_PENDING, LOG_SECONDARY, type PacketLog, R_AT, R_BYTES, R_COPY, R_NEXT, R_SEQ } from './packet-log';
 

@@ -6,6 +6,15 @@
 //          |  verified       |  PVM's, pending    |
 //  --------+-----------------+--------------------+------->  (or the SVM's, when it is ahead)
 
+import type { FlowTable } from '../conntrack/flow-table';
+import { equalBytes, firstDifference } from '../core/bytes';
+import {
+  BELOW_BASE_LIMIT,
+  HISTORY_SEARCH_LIMIT,
+  MAX_POSITION_SPAN,
+  REPEAT_SEARCH_LIMIT,
+} from '../core/limits';
+import { seqAdd, seqDiff } from '../core/seq32';
 import {
   X_BASE,
   X_FLAGS,
@@ -24,16 +33,7 @@ import {
   XF_DISORDER,
   XF_LEFT,
   XF_MIDSTREAM,
-} from '../conntrack/colo-extension';
-import type { FlowTable } from '../conntrack/flow-table';
-import { equalBytes, firstDifference } from '../core/bytes';
-import {
-  BELOW_BASE_LIMIT,
-  HISTORY_SEARCH_LIMIT,
-  MAX_POSITION_SPAN,
-  REPEAT_SEARCH_LIMIT,
-} from '../core/limits';
-import { seqAdd, seqDiff } from '../core/seq32';
+} from './flow-words';
 import { CheckpointCause, DIVERGED, type Difference, EQUAL, EXHAUSTED, type Outcome, WAIT } from './outcome';
 import {
   LOG_PENDING,

@@ -2,6 +2,10 @@
 // the two numberings), and compares where the streams end (FIN) or break (RST). Not compared: IP header, checksums,
 // timestamps, window, PSH and ECN, and the acknowledgement, which the release lowers to what both sides have given.
 
+import type { FlowTable } from '../conntrack/flow-table';
+import { MAX_POSITION_SPAN, MAX_SEGMENT_AHEAD } from '../core/limits';
+import { seqAdd, seqDiff } from '../core/seq32';
+import { type PacketView, TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, TCP_URG } from '../packet/view';
 import {
   LAST_KNOWN,
   X_BASE,
@@ -64,11 +68,7 @@ import {
   XO_PRIMARY_URGENT,
   XO_SECONDARY_OFFER,
   XO_SECONDARY_URGENT,
-} from '../conntrack/colo-extension';
-import type { FlowTable } from '../conntrack/flow-table';
-import { MAX_POSITION_SPAN, MAX_SEGMENT_AHEAD } from '../core/limits';
-import { seqAdd, seqDiff } from '../core/seq32';
-import { type PacketView, TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, TCP_URG } from '../packet/view';
+} from './flow-words';
 import { CheckpointCause, DIVERGED, type Difference, EQUAL, type Outcome, WAIT } from './outcome';
 import type { StreamComparator } from './stream';
 import { sameSynOffer, synHasAck, synWindowScale } from './tcp-syn';

@@ -4,6 +4,10 @@
 //
 // A side that marks again before the other has given its mark is a difference, too: telnet and its like mark seldom.
 
+import type { FlowTable } from '../conntrack/flow-table';
+import { read16 } from '../core/big-endian';
+import { seqAdd, seqDiff } from '../core/seq32';
+import { type PacketView, TCP_URG } from '../packet/view';
 import {
   X_FLAGS,
   X_ODD,
@@ -15,11 +19,7 @@ import {
   XF_ODD,
   XO_PRIMARY_URGENT,
   XO_SECONDARY_URGENT,
-} from '../conntrack/colo-extension';
-import type { FlowTable } from '../conntrack/flow-table';
-import { read16 } from '../core/big-endian';
-import { seqAdd, seqDiff } from '../core/seq32';
-import { type PacketView, TCP_URG } from '../packet/view';
+} from './flow-words';
 import { CheckpointCause, DIVERGED, type Difference, EQUAL, type Outcome } from './outcome';
 import type { StreamComparator } from './stream';
 

@@ -1,10 +1,10 @@
 // What the parts of the primary's engine share: tables, log, holds, counters, and the way out.
 
+import { PRIMARY_RECORD_WORDS, W_MARK, X_ACKS_HEAD, X_AHEAD, X_EPOCH, X_HELD_HEAD } from '../compare/flow-words';
 import { type CheckpointCause, Difference } from '../compare/outcome';
 import { LOG_HELD, PacketLog } from '../compare/packet-log';
 import { StreamComparator } from '../compare/stream';
 import { TcpComparator } from '../compare/tcp';
-import { PRIMARY_RECORD_WORDS, W_MARK, X_ACKS_HEAD, X_AHEAD, X_EPOCH, X_HELD_HEAD } from '../conntrack/colo-extension';
 import { FLOW_DEADLINE, FLOW_META, FlowTable } from '../conntrack/flow-table';
 import { TcpTracker } from '../conntrack/tcp-track';
 import type { EngineLimits } from '../core/limits';

@@ -1,9 +1,9 @@
 // UDP, ICMP, every other protocol, and frames that are no IP packets: packets of a flow are compared one by one, in order.
 
 import { comparedFrom, DatagramComparator } from '../compare/datagram';
+import { X_EPOCH, X_FLAGS, X_HELD_HEAD, X_SECONDARY_HEAD, X_SECONDARY_TAIL } from '../compare/flow-words';
 import { DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';
 import { R_COPY, R_COPY_BYTES } from '../compare/packet-log';
-import { X_EPOCH, X_FLAGS, X_HELD_HEAD, X_SECONDARY_HEAD, X_SECONDARY_TAIL } from '../conntrack/colo-extension';
 import type { PacketView } from '../packet/view';
 import type { PrimaryContext } from './context';
 import { C_COMPARED, C_PRIMARY_FLOWS_FULL, C_SECONDARY_FLOWS_FULL, C_SECONDARY_LOG_FULL } from './counters';

@@ -1,6 +1,6 @@
 // What differed, in words and hex, for the log: never more than a line's worth of the guests' data.
 
-import { X_FLAGS, X_PRIMARY_ISN, XF_PRIMARY_ISN } from '../conntrack/colo-extension';
+import { X_FLAGS, X_PRIMARY_ISN, XF_PRIMARY_ISN } from '../compare/flow-words';
 import { FLOW_GUEST, FLOW_META, FLOW_PEER, FLOW_PORTS, metaFamily } from '../conntrack/flow-table';
 import { formatAddress, formatMac } from '../packet/address';
 import { FAMILY_LINK } from '../packet/view';

@@ -2,7 +2,7 @@
 // part when it stopped, and sends the rest as the first when it goes on. So does the SVM then; but what it had sent of its own before
 // bears another identification, so its datagram never gets whole, and nothing tells of that. Such a one asks soon.
 
-import { X_HELD_HEAD } from '../conntrack/colo-extension';
+import { X_HELD_HEAD } from '../compare/flow-words';
 import { DIVIDED_GRACE_MS, LARGEST_UNDIVIDED_BYTES } from '../core/limits';
 import type { PacketView } from '../packet/view';
 import type { PrimaryContext } from './context';

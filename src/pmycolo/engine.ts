@@ -9,8 +9,6 @@
 //
 // The request itself goes out when the PVM has run for a while since the last checkpoint (request-pace); the pause begins at once.
 
-import { CHECKPOINT_CAUSES, CheckpointCause, DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';
-import { R_COPY, R_COPY_BYTES } from '../compare/packet-log';
 import {
   X_FLAGS,
   X_ODD,
@@ -23,7 +21,9 @@ import {
   XF_SECONDARY_RST,
   XF_SECONDARY_SYN,
   XO_SECONDARY_OFFER,
-} from '../conntrack/colo-extension';
+} from '../compare/flow-words';
+import { CHECKPOINT_CAUSES, CheckpointCause, DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';
+import { R_COPY, R_COPY_BYTES } from '../compare/packet-log';
 import { FLOW_META } from '../conntrack/flow-table';
 import { read32 } from '../core/big-endian';
 import { ANSWER_GRACE_MS, DEFAULT_LIMITS, type EngineLimits } from '../core/limits';
@@ -591,7 +591,7 @@ export class PrimaryEngine {
     return this.x.flows.size;
   }
 
-  /** For reports: the flow table and its colo extension. */
+  /** For reports: the flow table and its words. */
   get context(): PrimaryContext {
     return this.x;
   }

@@ -2,7 +2,7 @@
 // an open connection in goes last; a flow in which a packet is held stays. The work is bounded: a hand goes round the table, and the best of
 // the few flows that it passes by is taken (of equals the one that has been idle longest).
 
-import { X_ACKS_HEAD, X_FLAGS, X_HELD_HEAD, XF_AHEAD, XF_HALF_OPEN } from '../conntrack/colo-extension';
+import { X_ACKS_HEAD, X_FLAGS, X_HELD_HEAD, XF_AHEAD, XF_HALF_OPEN } from '../compare/flow-words';
 import { FLOW_DEADLINE, FLOW_META } from '../conntrack/flow-table';
 import { EVICTION_SCAN_LIMIT } from '../core/limits';
 import { seqDiff } from '../core/seq32';

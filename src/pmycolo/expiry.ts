@@ -13,7 +13,7 @@ import {
   XF_PRIMARY_SYN,
   XF_SECONDARY_RST,
   XF_SECONDARY_SYN,
-} from '../conntrack/colo-extension';
+} from '../compare/flow-words';
 import { FLOW_DEADLINE, FLOW_META } from '../conntrack/flow-table';
 import { idleTimeoutMs, TCP_TIMEOUTS } from '../conntrack/timeouts';
 import { IPPROTO_TCP, TCP_ACK } from '../packet/view';

@@ -10,7 +10,7 @@ import {
   W_SINCE,
   X_FLAGS,
   XF_AHEAD,
-} from '../conntrack/colo-extension';
+} from '../compare/flow-words';
 import { FLOW_META, FLOW_PEER, FLOW_PORTS, type FlowTable } from '../conntrack/flow-table';
 import { invariant } from '../core/errors';
 import { IPPROTO_TCP, IPPROTO_UDP } from '../packet/view';

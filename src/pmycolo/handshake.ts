@@ -1,7 +1,7 @@
 // When a connection counts as open: its peer has answered the guests' SYN or SYN/ACK. Until then it may be anybody's who can write a
 // packet, and what is kept of it gives way to what is kept of others.
 
-import { X_FLAGS, X_PRIMARY_SYN_ACK, XF_HALF_OPEN } from '../conntrack/colo-extension';
+import { X_FLAGS, X_PRIMARY_SYN_ACK, XF_HALF_OPEN } from '../compare/flow-words';
 import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST } from '../packet/view';
 import type { PrimaryContext } from './context';
 

@@ -2,9 +2,9 @@
 // table the rest. Every held packet is in one list by order of arrival (for checkpoints and timeouts) and in one of two
 // lists of its flow: packets with content, and pure acknowledgements, which may overtake held content.
 
+import { X_ACKS_HEAD, X_HELD_HEAD } from '../compare/flow-words';
 import { LOG_HELD, type PacketLog, R_HOLD } from '../compare/packet-log';
 import { REFUSAL } from '../compare/tcp';
-import { X_ACKS_HEAD, X_HELD_HEAD } from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
 import type { PacketView } from '../packet/view';
 

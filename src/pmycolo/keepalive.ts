@@ -2,8 +2,8 @@
 // guest has said, once more, and not necessarily with its value. The peer either has that byte, and looks at the number only,
 // or it takes this one for it: so the probe leaves with the right one.
 
+import { X_LAST_BYTE } from '../compare/flow-words';
 import { R_COPY } from '../compare/packet-log';
-import { X_LAST_BYTE } from '../conntrack/colo-extension';
 import type { FlowTable } from '../conntrack/flow-table';
 import { checksumAdjustBytes } from '../packet/checksum';
 import { type PacketView, TCP_SYN } from '../packet/view';

@@ -20,7 +20,7 @@ import {
   XF_SECONDARY_FIN,
   XF_SECONDARY_RST,
   XF_SECONDARY_SYN,
-} from '../conntrack/colo-extension';
+} from '../compare/flow-words';
 import { read32 } from '../core/big-endian';
 import { seqAdd } from '../core/seq32';
 import { hasExtensionHeaders, isPlainIp } from '../packet/ip-canon';

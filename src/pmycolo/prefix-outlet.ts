@@ -9,7 +9,6 @@
 // At the end of a batch, so that what arrives in one piece leaves in one piece; and only where the SVM seems to wait: it has said PSH (RFC
 // 9293 section 3.9.1.2: the end of a write, nothing more is queued), or was silent for a moment. So bulk transfers are not copied.
 
-import { R_COPY, R_COPY_BYTES } from '../compare/packet-log';
 import {
   X_FLAGS,
   X_HELD_HEAD,
@@ -19,7 +18,8 @@ import {
   XF_MATCHED,
   XF_PREFIX_NOTED,
   XF_SECONDARY_PUSHED,
-} from '../conntrack/colo-extension';
+} from '../compare/flow-words';
+import { R_COPY, R_COPY_BYTES } from '../compare/packet-log';
 import { read16, read32, write16, write32 } from '../core/big-endian';
 import { copyBytes } from '../core/bytes';
 import { MAX_PREFIX_FLOWS, MAX_PROBE_SOURCE_BYTES, PREFIX_AT_ONCE_BYTES, PREFIX_PACKET_BYTES, PREFIX_PATIENCE_MS } from '../core/limits';

@@ -5,7 +5,7 @@
 // reaches both VMs. Without it a connection could stand still: when the SVM has missed the peer's last acknowledgement, it
 // repeats what the peer has, the PVM repeats what the SVM has not said yet, and the peer, hearing nothing, says nothing.
 
-import { X_BASE, X_VERIFIED } from '../conntrack/colo-extension';
+import { X_BASE, X_VERIFIED } from '../compare/flow-words';
 import { write16 } from '../core/big-endian';
 import { seqDiff } from '../core/seq32';
 import { checksumAdjust16, transportChecksum } from '../packet/checksum';

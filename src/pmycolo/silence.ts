@@ -7,7 +7,6 @@
 //             Where nothing has come of the other guest at all, for any flow, it is its host that has stopped: all flows stall at once,
 //             and at least SILENT_MS are awaited; four times longer in each epoch that follows a checkpoint which it gave no sign after
 
-import { CheckpointCause } from '../compare/outcome';
 import {
   W_LIST,
   X_ACKS_HEAD,
@@ -20,7 +19,8 @@ import {
   X_VERIFIED,
   X_WAIT,
   XF_AHEAD,
-} from '../conntrack/colo-extension';
+} from '../compare/flow-words';
+import { CheckpointCause } from '../compare/outcome';
 import { FLOW_META, type FlowTable } from '../conntrack/flow-table';
 import { IPPROTO_TCP } from '../packet/view';
 import { FlowWaits } from './flow-waits';

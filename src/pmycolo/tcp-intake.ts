@@ -1,9 +1,5 @@
 // TCP packets of both sides on their way into the comparison, and the release of what became verified.
 
-import { CheckpointCause, DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';
-import { R_BYTES, R_COPY, R_COPY_BYTES } from '../compare/packet-log';
-import { hasPeersNumber, REFUSAL } from '../compare/tcp';
-import { formatSynOptions, packSynOptions } from '../compare/tcp-syn';
 import {
   X_ACKS_HEAD,
   X_ACKS_TAIL,
@@ -20,7 +16,11 @@ import {
   XF_PRIMARY_SYN,
   XF_SECONDARY_PUSHED,
   XF_UNKNOWN,
-} from '../conntrack/colo-extension';
+} from '../compare/flow-words';
+import { CheckpointCause, DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';
+import { R_BYTES, R_COPY, R_COPY_BYTES } from '../compare/packet-log';
+import { hasPeersNumber, REFUSAL } from '../compare/tcp';
+import { formatSynOptions, packSynOptions } from '../compare/tcp-syn';
 import { FLOW_DEADLINE } from '../conntrack/flow-table';
 import { TCP_TIMEOUTS } from '../conntrack/timeouts';
 import { read16, read32 } from '../core/big-endian';

@@ -16,7 +16,7 @@ import {
   XF_SCALE_SHIFT,
   XF_SECONDARY_ACK,
   XF_TSVAL,
-} from '../conntrack/colo-extension';
+} from '../compare/flow-words';
 import type { FlowTable } from '../conntrack/flow-table';
 import { read32, write32 } from '../core/big-endian';
 import { seqAdd, seqDiff, seqMax } from '../core/seq32';

@@ -2,9 +2,6 @@
 // from its consequences, and only a running pair has checkpoints.
 
 import { comparedFrom } from '../compare/datagram';
-import { CheckpointCause as Cause, type CheckpointCause, DIVERGED } from '../compare/outcome';
-import { R_AT, R_BYTES, R_COPY, R_COPY_BYTES, R_SEQ } from '../compare/packet-log';
-import { formatSynOptions } from '../compare/tcp-syn';
 import {
   X_BASE,
   X_FLAGS,
@@ -27,7 +24,10 @@ import {
   XF_SECONDARY_RST,
   XF_SECONDARY_SYN,
   XO_SECONDARY_OFFER,
-} from '../conntrack/colo-extension';
+} from '../compare/flow-words';
+import { CheckpointCause as Cause, type CheckpointCause, DIVERGED } from '../compare/outcome';
+import { R_AT, R_BYTES, R_COPY, R_COPY_BYTES, R_SEQ } from '../compare/packet-log';
+import { formatSynOptions } from '../compare/tcp-syn';
 import { FLOW_META } from '../conntrack/flow-table';
 import { seqDiff } from '../core/seq32';
 import { hasExtensionHeaders, viewWhole } from '../packet/ip-canon';

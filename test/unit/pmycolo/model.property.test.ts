@@ -2,6 +2,7 @@
 // RST whether the SVM gave it in the present epoch, a checkpoint covers it, or the operator let it out.
 
 import fc from 'fast-check';
+import { X_EPOCH, X_PRIMARY_HEAD, X_SECONDARY_HEAD } from '../../../src/compare/flow-words';
 import {
   LOG_HELD,
   LOG_PENDING,
@@ -13,7 +14,6 @@ import {
   R_ID,
   R_NEXT,
 } from '../../../src/compare/packet-log';
-import { X_EPOCH, X_PRIMARY_HEAD, X_SECONDARY_HEAD } from '../../../src/conntrack/colo-extension';
 import { FLOW_META } from '../../../src/conntrack/flow-table';
 import { PREFIX_PATIENCE_MS } from '../../../src/core/limits';
 import { H_RECORD } from '../../../src/pmycolo/holds';

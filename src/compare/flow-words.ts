@@ -1,8 +1,8 @@
-// The colo extension of a flow on the primary (nf_conn_colo_tcp.p of the original): what the comparison and the release
+// Words of a flow on the primary (nf_conn_colo_tcp.p of the original): what the comparison and the release
 // have to remember, as words of the flow's record behind those of the flow table. Positions are 32-bit sequence numbers
 // in the PVM's numbering. "Verified" means: both sides produced it, or a completed checkpoint covers it.
 
-import { FLOW_USER } from './flow-table';
+import { FLOW_USER } from '../conntrack/flow-table';
 
 export const X_FLAGS = FLOW_USER;
 /** Epoch to which the words below belong (low 32 bits); an older one is aligned on the first touch after the checkpoint. */

@@ -1,4 +1,4 @@
-import * as extension from '../../../src/conntrack/colo-extension';
+import * as extension from '../../../src/compare/flow-words';
 import { FLOW_USER } from '../../../src/conntrack/flow-table';
 
 const named = (prefix: string): [string, number][] => Object.entries(extension).filter(([name]) => name.startsWith(prefix));

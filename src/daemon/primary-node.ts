@@ -182,7 +182,7 @@ export class PrimaryNode {
       this.resets.length = 0;
     }
     this.engine.tick(nowMs());
-    if (this.dropping && this.engine.isPaused) this.engine.dropAll();
+    if (this.dropping && this.engine.awaitsCheckpoint) this.engine.dropAll();
     this.forward.flush();
     this.endBatch(nowMs());
   }
@@ -206,7 +206,7 @@ export class PrimaryNode {
     if (this.loss.pending) return 'controller-lost';
     if (!this.engine.isProtected) return 'unprotected';
     if (this.rulesMissing.length > 0) return 'rules-missing';
-    return this.engine.isPaused ? 'waiting-for-checkpoint' : 'comparing';
+    return this.engine.awaitsCheckpoint ? 'waiting-for-checkpoint' : 'comparing';
   }
 
   status(): Record<string, unknown> {

@@ -1,11 +1,14 @@
 // PMYCOLO, the primary's engine: takes the packets of both VMs, compares them, lets the PVM's go when the SVM has said the
 // same, and asks for a checkpoint when it has not. It does no I/O: packets and times come in, verdicts go out.
 //
-//                    a divergence, a timeout, an exhausted bound
+//                    a divergence, what cannot be compared, an exhausted bound
 //      +-----------+ ------------------------------------------> +--------+
 //      | comparing |                                             | paused |  everything is held, nothing compared
 //      +-----------+ <------------------------------------------ +--------+
 //                    DO_CHECKPOINT: the PVM's is released in order, the SVM's purged, all counters aligned
+//
+// One guest's silence, and an address that the SVM has lost, ask for a checkpoint without a pause: nothing is known to differ, and what
+// proves equal before the checkpoint leaves as ever. So a guest that was only slow costs no more than its slowness where nobody answers.
 //
 // The request itself goes out when the PVM has run for a while since the last checkpoint (request-pace); the pause begins at once.
 
@@ -135,6 +138,8 @@ export class PrimaryEngine {
   private protectedNow = true;
   private paused = false;
   private requested = false;
+  /** What is requested was asked for because a guest is silent. */
+  private silent = false;
   /** The cause of a request that waits until the pace allows it. */
   private delayed: CheckpointCause | undefined;
   private readonly pace: RequestPace;
@@ -441,6 +446,7 @@ export class PrimaryEngine {
     const { opensMs } = this.pace;
     if (this.delayed !== undefined) return this.paused ? opensMs : Math.min(opensMs, this.x.prefixes.deadlineMs);
     if (this.paused) return Number.POSITIVE_INFINITY;
+    if (this.silent) return this.x.prefixes.deadlineMs;
     return Math.min(Math.max(this.silence.wakeMs, opensMs), this.x.prefixes.deadlineMs);
   }
 
@@ -493,6 +499,11 @@ export class PrimaryEngine {
   /** True from a request that pauses the comparison until DO_CHECKPOINT. */
   get isPaused(): boolean {
     return this.paused;
+  }
+
+  /** True until DO_CHECKPOINT from a request on without which something of the PVM's stays held. */
+  get awaitsCheckpoint(): boolean {
+    return this.paused || this.silent;
   }
 
   /**
@@ -558,14 +569,13 @@ export class PrimaryEngine {
     if (this.questions.tick(nowMs)) this.secondaryAddressRequest();
     if (!this.protectedNow || this.paused) return;
     this.answers.tick(nowMs);
-    if (nowMs < this.pace.opensMs) return;
-    if (this.divided.overdue(nowMs)) {
-      this.request(CheckpointCause.TIMEOUT_PRIMARY_HELD, true);
-      return;
-    }
-    const cause = this.silence.check(nowMs);
+    if (this.silent || nowMs < this.pace.opensMs) return;
+    const overdue = this.divided.overdue(nowMs);
+    const cause = overdue ? CheckpointCause.TIMEOUT_PRIMARY_HELD : this.silence.check(nowMs);
     this.counters.values[C_CLASSES_EVICTED] = this.silence.learned?.evicted ?? 0;
-    if (cause !== undefined) this.request(cause, true);
+    if (cause === undefined) return;
+    this.silent = true;
+    this.request(cause, false);
   }
 
   /** Of the last request for silence: how long nothing had moved, in ms. */
@@ -747,6 +757,7 @@ export class PrimaryEngine {
     this.divided.newEpoch();
     this.paused = false;
     this.requested = false;
+    this.silent = false;
     this.delayed = undefined;
     this.questions.clear();
   }

@@ -61,8 +61,8 @@ requires(
     expect(await pair.counters()).toMatchObject({ primary_unprotected: 0, divergences: 0 });
   });
 
-  // Known to stand still now and then on a quiet machine, before the kill: one of eight slow downloads. To be found and mended.
-  test.skip('downloads go on when the primary dies, and new connections are served', async () => {
+  // A guest that is slow now and then makes the comparison ask for a checkpoint, which nobody answers here.
+  test('downloads go on when the primary dies, and new connections are served', async () => {
     // From each of the client's addresses: with untranslated timestamps about half of them would hang.
     const downloads = CLIENT_IPS.map((ip) => pair.download('/big', `big-${ip}`, ...SLOWLY, '--interface', ip));
     await until('downloads under way', () => downloads.every((one) => bytesOf(one) > 1 << 20));

@@ -45,7 +45,8 @@ export class Daemon implements ControlActions {
   private readonly control: ControlChannel;
   private readonly netlink: NetlinkCarrier;
   private readonly unix: SeqpacketCarrier;
-  private readonly conntrack: ReturnType<typeof watchConntrack>;
+  /** The primary's alone: SN sees both directions of each connection. */
+  private readonly conntrack: ReturnType<typeof watchConntrack> | undefined;
   private readonly rulesWatch: RulesWatch;
   private metricsServer: Server | undefined;
   private timer: RegularTimer | undefined;
@@ -70,17 +71,17 @@ export class Daemon implements ControlActions {
           : new SecondaryNode(node, nodeLog),
       );
     }
-    this.conntrack = watchConntrack({
-      onDestroy: (key) => {
-        for (const node of this.nodes.values()) node.engine.conntrackDestroyed(key);
-      },
-      onEstablished: (key) => {
-        for (const node of this.nodes.values()) if (node instanceof PrimaryNode) node.engine.conntrackEstablished(key, nowMs());
-      },
-      onReset: (key) => {
-        for (const node of this.nodes.values()) if (node instanceof PrimaryNode) node.conntrackReset(key);
-      },
-    });
+    const primaries = [...this.nodes.values()].filter((node) => node instanceof PrimaryNode);
+    if (settings.role === 'primary') {
+      this.conntrack = watchConntrack({
+        onEstablished: (key) => {
+          for (const node of primaries) node.engine.conntrackEstablished(key, nowMs());
+        },
+        onReset: (key) => {
+          for (const node of primaries) node.conntrackReset(key);
+        },
+      });
+    }
     this.netlink = new NetlinkCarrier({
       portId: settings.control.netlinkPort,
       onFailure: (error) => this.netlinkLost(error),
@@ -142,7 +143,7 @@ export class Daemon implements ControlActions {
     this.timer?.close();
     this.rulesWatch.close();
     this.saveControl();
-    this.conntrack.close();
+    this.conntrack?.close();
     this.netlink.close();
     this.unix.close();
     this.metricsServer?.close();
@@ -261,7 +262,7 @@ export class Daemon implements ControlActions {
       return {
         rssBytes: process.memoryUsage.rss(),
         connectionsRefused: this.unix.refused,
-        conntrackOverruns: this.conntrack.lost,
+        conntrackOverruns: this.conntrack?.lost ?? 0,
         rulesLost: this.rulesWatch.losses,
         rulesRestored: this.rulesWatch.restored,
       };

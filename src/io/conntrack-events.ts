@@ -1,34 +1,31 @@
-// The kernel's word on the end of connections (ctnetlink, linux/netfilter/nfnetlink_conntrack.h): flows whose end the guest's
-// packets do not show, such as a reset by the peer, are ended by it. Not on the packet path; events that are lost cost nothing but memory for a while,
-// since every flow has a timeout of its own.
+// The kernel's word on connections (ctnetlink, linux/netfilter/nfnetlink_conntrack.h): what the guest's packets do not show, that a peer
+// has answered or reset. Not on the packet path; events that are lost cost little, since every flow has a timeout of its own. Not asked
+// for is the end of an entry: a SYN that begins the next connection of a tuple ends the last one's, and is told of when the next is under way.
 
-import { ConntrackDecoder, ConntrackEvent, type ConntrackTuple, TCP_CONNTRACK_CLOSE, TCP_CONNTRACK_ESTABLISHED } from '../netlink/ctnetlink';
+import { ConntrackDecoder, type ConntrackTuple, TCP_CONNTRACK_CLOSE, TCP_CONNTRACK_ESTABLISHED } from '../netlink/ctnetlink';
 import { MessageReader } from '../netlink/message';
 import { NETLINK_NETFILTER, NetlinkSocket } from './netlink-socket';
 
 const NFNLGRP_CONNTRACK_UPDATE = 2; // NFNLGRP_CONNTRACK_UPDATE
-const NFNLGRP_CONNTRACK_DESTROY = 3; // NFNLGRP_CONNTRACK_DESTROY
 const RECEIVE_BUFFER_BYTES = 8 << 20;
 /** Ten words as in a flow record: guest and peer addresses, ports, family and protocol. */
 const KEY_WORDS = 10;
 
 export interface ConntrackWatcher {
-  /** An entry of the default zone was destroyed. `key` is valid during the call only. */
-  onDestroy(key: Uint32Array): void;
-  /** The handshake of a TCP connection of the default zone has ended. */
+  /** The handshake of a TCP connection of the default zone has ended. `key` is valid during the call only. */
   onEstablished(key: Uint32Array): void;
   /** A TCP connection of the default zone was reset by either end. */
   onReset(key: Uint32Array): void;
 }
 
-/** Tells of connections that are open or ended, each twice: once for either way of seeing who the guest is. Throws OperatorError. */
+/** Tells of connections that are open or reset, each twice: once for either way of seeing who the guest is. Throws OperatorError. */
 export function watchConntrack(watcher: ConntrackWatcher): { readonly lost: number; close(): void } {
   const reader = new MessageReader(new Uint8Array(0), 0, 0, 'conntrack event');
   const decoder = new ConntrackDecoder();
   const key = new Uint32Array(KEY_WORDS);
   let lost = 0;
   const socket = new NetlinkSocket(
-    { protocol: NETLINK_NETFILTER, groups: [NFNLGRP_CONNTRACK_UPDATE, NFNLGRP_CONNTRACK_DESTROY], receiveBufferBytes: RECEIVE_BUFFER_BYTES },
+    { protocol: NETLINK_NETFILTER, groups: [NFNLGRP_CONNTRACK_UPDATE], receiveBufferBytes: RECEIVE_BUFFER_BYTES },
     {
       onMessage: (buf, sender) => {
         if (sender.portId !== 0) return;
@@ -36,13 +33,11 @@ export function watchConntrack(watcher: ConntrackWatcher): { readonly lost: numb
         while (reader.next()) {
           // Other zones are the forward link's: the SVM's packets, not the connection.
           if (!decoder.read(buf, reader) || decoder.zone !== 0 || decoder.original.zone !== 0) continue;
-          const destroyed = decoder.event === ConntrackEvent.DESTROY;
           const reset = decoder.tcpState === TCP_CONNTRACK_CLOSE;
-          if (!destroyed && !reset && decoder.tcpState !== TCP_CONNTRACK_ESTABLISHED) continue;
+          if (!reset && decoder.tcpState !== TCP_CONNTRACK_ESTABLISHED) continue;
           for (const guestIsDestination of [false, true]) {
             load(key, decoder.original, guestIsDestination);
-            if (destroyed) watcher.onDestroy(key);
-            else if (reset) watcher.onReset(key);
+            if (reset) watcher.onReset(key);
             else watcher.onEstablished(key);
           }
         }

@@ -535,12 +535,7 @@ export class PrimaryEngine {
     if (this.protectedNow) this.request(CheckpointCause.EXHAUSTED, true);
   }
 
-  /** The kernel's conntrack has ended the flow with this key (FLOW_KEY_WORDS words). */
-  conntrackDestroyed(key: Uint32Array): void {
-    this.expiry.destroyed(key);
-  }
-
-  /** The kernel's conntrack saw this TCP connection's handshake end. */
+  /** The kernel's conntrack saw the handshake of the TCP connection with this key (FLOW_KEY_WORDS words) end. */
   conntrackEstablished(key: Uint32Array, nowMs: number): void {
     if (this.protectedNow) this.expiry.established(key, nowMs);
   }

@@ -1,4 +1,4 @@
-// Birth and death of flows: idle timeouts by the timer wheel, the end of a connection, and the kernel's conntrack events.
+// Birth and death of flows: idle timeouts by the timer wheel, and what the kernel's conntrack tells of a connection's beginning and reset.
 
 import {
   X_ACKS_HEAD,
@@ -7,6 +7,7 @@ import {
   X_HELD_HEAD,
   X_PRIMARY_RST,
   X_SECONDARY_RST,
+  XF_AHEAD,
   XF_HALF_OPEN,
   XF_MATCHED,
   XF_PRIMARY_RST,
@@ -24,7 +25,7 @@ import type { Silence } from './silence';
 
 /** Flows looked at in one call, so that a tick stays short. */
 const MAX_VISITS = 4096;
-/** A flow with held packets is kept and looked at again so much later. */
+/** A flow in which one guest waits for the other is kept and looked at again so much later. */
 const BUSY_RETRY_MS = 10_000;
 
 export class Expiry {
@@ -45,17 +46,6 @@ export class Expiry {
   tick(nowMs: number): void {
     this.nowMs = nowMs;
     this.x.wheel.expire(nowMs, this.onExpire, MAX_VISITS);
-  }
-
-  /**
-   * The kernel's conntrack has ended this flow (ctnetlink DESTROY). A TCP connection that we saw no end of is kept: the kernel
-   * also forgets for lack of room, and a forgotten delta would stall the connection until the next checkpoint.
-   */
-  destroyed(key: Uint32Array): boolean {
-    const flow = this.x.flows.findKey(key);
-    if (flow < 0) return false;
-    if ((key[FLOW_META]! & 0xff) === IPPROTO_TCP && !this.hasEnded(flow)) return false;
-    return this.expire(flow);
   }
 
   /**
@@ -134,14 +124,16 @@ export class Expiry {
     return true;
   }
 
-  private expire(flow: number): boolean {
-    if (!this.remove(flow)) return false;
-    this.x.counters.values[C_FLOWS_EXPIRED]!++;
-    return true;
+  /** The SVM has begun what the PVM will say, such as the tuple's next connection: forgotten, it would have to be said again. */
+  private isAhead(flow: number): boolean {
+    return (this.x.flows.words[flow + X_FLAGS]! & XF_AHEAD) !== 0 && !this.x.isStale(flow);
   }
 
   private readonly onExpire = (flow: number): boolean => {
-    if (this.expire(flow)) return true;
+    if (!this.isAhead(flow) && this.remove(flow)) {
+      this.x.counters.values[C_FLOWS_EXPIRED]!++;
+      return true;
+    }
     this.x.flows.words[flow + FLOW_DEADLINE] = this.nowMs + BUSY_RETRY_MS;
     return false;
   };

@@ -34,8 +34,6 @@ export const SECONDARY_COUNTER_NAMES = [
   /** Flows that gave way to new ones. */
   'flows_evicted',
   'flows_expired',
-  /** Flows forgotten because the kernel's conntrack did. */
-  'flows_destroyed',
   /** FINs and RSTs of the peer outside the guest's window: passed on, not believed. */
   'stray_ends',
   /** Timestamp echoes on segments outside the guest's window: not noted. */
@@ -90,7 +88,6 @@ export const C_MPTCP_REMOVED = at('mptcp_removed');
 export const C_FLOW_TABLE_FULL = at('flow_table_full');
 export const C_FLOWS_EVICTED = at('flows_evicted');
 export const C_FLOWS_EXPIRED = at('flows_expired');
-export const C_FLOWS_DESTROYED = at('flows_destroyed');
 export const C_STRAY_ENDS = at('stray_ends');
 export const C_STRAY_ECHOES = at('stray_echoes');
 export const C_REFUSALS = at('refusals');

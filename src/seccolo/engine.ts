@@ -295,11 +295,6 @@ export class SecondaryEngine {
     this.flows.expire(nowMs);
   }
 
-  /** The kernel's conntrack destroyed an entry. `key` is as in a flow record (FLOW_KEY_WORDS words, the guest first). */
-  conntrackDestroyed(key: Uint32Array): void {
-    this.flows.destroyed(key);
-  }
-
   /**
    * A SYN of a handshake begun before the failover. If the peer has answered the PVM's, it takes the SVM's for a stray: it says
    * so, in the PVM's numbers, to which the guest would reply with a reset; or, where the two ISNs lie close together, it ends the

@@ -9,7 +9,6 @@ import { TimerWheel } from '../core/timer-wheel';
 import type { PacketView } from '../packet/view';
 import {
   C_FLOW_TABLE_FULL,
-  C_FLOWS_DESTROYED,
   C_FLOWS_EVICTED,
   C_FLOWS_EXPIRED,
   type SecondaryCounters,
@@ -231,19 +230,6 @@ export class SecondaryFlows {
     words[base + S_OFF] = off;
     words[base + S_TS_OFF] = tsOff;
     return phase === Phase.Learned ? extra : -1;
-  }
-
-  /**
-   * The kernel's conntrack has forgotten the connection. One that we saw no end of is kept: conntrack also forgets the old connection
-   * of a tuple when a SYN begins the next, and tells of it when the next is under way here.
-   */
-  destroyed(key: Uint32Array): void {
-    const base = this.findKey(key);
-    if (base < 0) return;
-    const tracked = this.tracker.phase(base);
-    if (tracked === 'established' || tracked === 'new') return;
-    this.counters.values[C_FLOWS_DESTROYED]!++;
-    this.remove(base);
   }
 
   expire(nowMs: number): void {

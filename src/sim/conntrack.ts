@@ -1,59 +1,9 @@
-// The kernel's conntrack on a host, as far as the engines depend on it: it sees both directions, so it knows that a
-// connection has ended where an engine that sees one does not, and says so some time after (ctnetlink DESTROY).
+// The kernel's conntrack on the primary's host, as far as the engine depends on it: what it names a connection by when it tells of a
+// reset that the peer sent.
 
 import { FLOW_KEY_WORDS } from '../conntrack/flow-table';
 import type { SimPacket } from './packet';
 import { CLIENT_HOST, GUEST_HOST, ipHeaderBytes, PROTO_TCP } from './wire';
-
-/** Time from a connection's end to its entry's; the kernel's own values are 10 s to 120 s. */
-const LINGER_US = 10_000_000;
-
-interface Entry {
-  readonly key: Uint32Array;
-  readonly family: 4 | 6;
-  readonly guestPort: number;
-  readonly peerPort: number;
-  lastUs: number;
-}
-
-export class SimConntrack {
-  private readonly entries = new Map<string, Entry>();
-
-  /** A TCP packet that the guest sent passes the host. */
-  guestPacket(packet: SimPacket, nowUs: number): void {
-    if (packet.protocol !== PROTO_TCP) return;
-    const l4 = ipHeaderBytes(packet.family);
-    const ports = packet.buf.readUInt32BE(l4);
-    const name = `${packet.family}:${ports}`;
-    const known = this.entries.get(name);
-    if (known) {
-      known.lastUs = nowUs;
-      return;
-    }
-    const guestPort = ports >>> 16;
-    const peerPort = ports & 0xffff;
-    this.entries.set(name, {
-      key: flowKey(packet.family, ports),
-      family: packet.family,
-      guestPort,
-      peerPort,
-      lastUs: nowUs,
-    });
-  }
-
-  /** Ends the entries of connections that the peer does not have open any more; tells each key. */
-  sweep(
-    nowUs: number,
-    isOpen: (family: 4 | 6, guestPort: number, peerPort: number) => boolean,
-    ended: (key: Uint32Array) => void,
-  ): void {
-    for (const [name, e] of this.entries) {
-      if (nowUs - e.lastUs < LINGER_US || isOpen(e.family, e.guestPort, e.peerPort)) continue;
-      this.entries.delete(name);
-      ended(e.key);
-    }
-  }
-}
 
 /** Key of the connection to which a packet of the client belongs. */
 export function keyOfPeerPacket(packet: SimPacket): Uint32Array {

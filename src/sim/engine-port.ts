@@ -13,7 +13,6 @@ export interface PrimaryPort {
   forgetPair(): void;
   /** An ARP request of either guest. */
   addressQuestion(primary: boolean, target: number, nowMs: number): void;
-  conntrackDestroyed(key: Uint32Array): void;
   conntrackReset(key: Uint32Array, nowMs: number): void;
   endBatch(nowMs: number): void;
   tick(nowMs: number): void;
@@ -43,7 +42,6 @@ export interface SecondaryPort {
   decide(missed: boolean): void;
   /** After the failover: what the peers of living connections are told, an IP packet each. */
   reminders(): Buffer[];
-  conntrackDestroyed(key: Uint32Array): void;
   tick(nowMs: number): void;
   report(): Record<string, number>;
 }

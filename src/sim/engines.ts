@@ -65,9 +65,6 @@ class RealPrimary implements PrimaryPort {
     this.engine.forgetPair();
   }
 
-  conntrackDestroyed(key: Uint32Array): void {
-    this.engine.conntrackDestroyed(key);
-  }
 
   conntrackReset(key: Uint32Array, nowMs: number): void {
     this.engine.conntrackReset(key, nowMs);
@@ -155,9 +152,6 @@ class RealSecondary implements SecondaryPort {
     return out;
   }
 
-  conntrackDestroyed(key: Uint32Array): void {
-    this.engine.conntrackDestroyed(key);
-  }
 
   tick(nowMs: number): void {
     this.engine.tick(nowMs);

@@ -50,9 +50,6 @@ class Primary implements PrimaryPort {
   addressQuestion(primary: boolean, target: number, nowMs: number): void {
     this.inner.addressQuestion(primary, target, nowMs);
   }
-  conntrackDestroyed(key: Uint32Array): void {
-    this.inner.conntrackDestroyed(key);
-  }
   conntrackReset(key: Uint32Array, nowMs: number): void {
     this.inner.conntrackReset(key, nowMs);
   }
@@ -104,9 +101,6 @@ class Secondary implements SecondaryPort {
   }
   reminders(): Buffer[] {
     return this.inner.reminders();
-  }
-  conntrackDestroyed(key: Uint32Array): void {
-    this.inner.conntrackDestroyed(key);
   }
   tick(nowMs: number): void {
     this.inner.tick(nowMs);

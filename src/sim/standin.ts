@@ -71,7 +71,6 @@ class HoldEverything implements PrimaryPort {
     this.pace.forget();
   }
 
-  conntrackDestroyed(): void {}
 
   conntrackReset(): void {}
 
@@ -128,7 +127,6 @@ class PassEverything implements SecondaryPort {
   reminders(): Buffer[] {
     return [];
   }
-  conntrackDestroyed(): void {}
   tick(): void {}
   report(): Record<string, number> {
     return {};

@@ -10,7 +10,7 @@ import { serve } from './app/server';
 import { CheckpointCause } from '../compare/outcome';
 import { Ledger } from './check/ledger';
 import { Clients } from './clients';
-import { keyOfPeerPacket, SimConntrack } from './conntrack';
+import { keyOfPeerPacket } from './conntrack';
 import { Controller } from './controller';
 import type { EngineMakers } from './engine-port';
 import { Faults } from './faults';
@@ -38,7 +38,6 @@ const HOLD_LIMIT_US = 15_000_000;
  * seen, and learns of a newer one from the answer to such a segment.
  */
 const MAX_OLD_SEGMENTS = 8;
-const SWEEP_US = 1_000_000;
 /** The engines' clock drops fractions of a ms. */
 const ROUNDING_US = 1000;
 const MAX_EVENTS = 3_000_000;
@@ -79,8 +78,6 @@ export class World {
   isProtected: boolean;
   /** When the last DO_CHECKPOINT reached this primary's daemon; -1: none did. */
   private checkpointUs = -1;
-  private readonly primaryConntrack = new SimConntrack();
-  private readonly secondaryConntrack = new SimConntrack();
 
   constructor(
     readonly scenario: Scenario,
@@ -186,7 +183,6 @@ export class World {
     }
     this.clients.begin();
     this.faults.begin();
-    this.after(SWEEP_US, () => this.sweepConntrack());
     this.scheduler.at(s.calmUs, () => {
       for (const link of [this.clientUp, this.clientDown, this.forwardOut, this.forwardBack]) link.calm();
     });
@@ -211,17 +207,7 @@ export class World {
   private sentByGuest(packet: SimPacket, enqueue: () => void): void {
     this.note(Note.SENT, packet.origin, packet.buf.length, () => this.tell(packet));
     if (this.side === 'primary') this.ledger.sent(packet);
-    const conntrack = packet.origin === Origin.PVM ? this.primaryConntrack : this.secondaryConntrack;
-    conntrack.guestPacket(packet, this.nowUs);
     enqueue();
-  }
-
-  private sweepConntrack(): void {
-    const isOpen = (family: 4 | 6, guestPort: number, peerPort: number): boolean =>
-      this.client.hasOpen(family, peerPort, guestPort);
-    this.primaryConntrack.sweep(this.nowUs, isOpen, (key) => this.pn.engine?.conntrackDestroyed(key));
-    this.secondaryConntrack.sweep(this.nowUs, isOpen, (key) => this.sn.engine?.conntrackDestroyed(key));
-    this.after(SWEEP_US, () => this.sweepConntrack());
   }
 
   private released(packet: SimPacket, out: Buffer): void {

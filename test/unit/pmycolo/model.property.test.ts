@@ -42,7 +42,7 @@ interface Command {
     | 'tick'
     | 'udpP'
     | 'udpS'
-    | 'gone'
+    | 'long'
     | 'odd'
     | 'follow';
   flow: number;
@@ -63,7 +63,7 @@ const command: fc.Arbitrary<Command> = fc.record({
       weight: 1,
       arbitrary: fc.constantFrom<Command['kind']>('pOpen', 'sOpen', 'checkpoint', 'releaseAll', 'dropAll', 'tick'),
     },
-    { weight: 1, arbitrary: fc.constantFrom<Command['kind']>('checkpoint', 'anew', 'gone', 'odd') },
+    { weight: 1, arbitrary: fc.constantFrom<Command['kind']>('checkpoint', 'anew', 'long', 'odd') },
   ),
   flow: fc.constantFrom(0, 0, 0, 1, 1, 2),
   at: fc.integer({ min: 0, max: SPAN - 60 }),
@@ -238,29 +238,16 @@ class Model {
         h.now += c.ack;
         h.engine.tick(h.now);
         break;
-      case 'gone': {
-        const flows = h.engine.flowCount;
-        h.engine.conntrackDestroyed(
-          Uint32Array.of(
-            0x0a000001,
-            0,
-            0,
-            0,
-            0x0a000002,
-            0,
-            0,
-            0,
-            (((100 + c.flow) << 16) | 40000) >>> 0,
-            (4 << 8) | 6,
-          ),
-        );
-        // What was let out of a connection that the kernel knows as ended is forgotten with it.
-        if (h.engine.flowCount < flows) f.leftAck = -1;
-        h.engine.conntrackDestroyed(
-          Uint32Array.of(0x0a000001, 0, 0, 0, 0x0a000002, 0, 0, 0, ((53 << 16) | 40000) >>> 0, (4 << 8) | 17),
-        );
+      case 'long':
+        h.now += 40 * c.ack;
+        h.engine.tick(h.now);
+        // What was let out of a connection that has been idle for too long is forgotten with it.
+        this.flows.forEach((flow, n) => {
+          const ports = (((100 + n) << 16) | 40000) >>> 0;
+          const key = Uint32Array.of(0x0a000001, 0, 0, 0, 0x0a000002, 0, 0, 0, ports, (4 << 8) | 6);
+          if (h.engine.context.flows.findKey(key) < 0) flow.leftAck = -1;
+        });
         break;
-      }
       case 'odd': {
         const fragment = buildUdp({ payload: 'fragment' });
         fragment[6] = 0x20;

@@ -237,16 +237,6 @@ describe('what an open connection needs is kept', () => {
     expect(b.h.engine.flowCount).toBe(0);
     expect(b.isKnown(PORT)).toBe(true);
   });
-  test('and although it destroys its entry then', () => {
-    const b = new Bench();
-    b.open(PORT);
-    b.h.engine.conntrackReset(b.key(PORT), b.h.now);
-    b.h.engine.conntrackDestroyed(b.key(PORT));
-    b.pass(30);
-    b.h.engine.conntrackDestroyed(b.key(PORT));
-    b.restart();
-    expect(b.isKnown(PORT)).toBe(true);
-  });
   test('with a guest that goes on after such a reset as before: before ended ones', () => {
     const b = new Bench();
     b.open(PORT);

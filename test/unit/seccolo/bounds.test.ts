@@ -1,6 +1,5 @@
-import { FLOW_KEY_WORDS } from '../../../src/conntrack/flow-table';
 import { SecondaryVerdict } from '../../../src/seccolo/engine';
-import { Bench, GUEST, PEER } from './bench';
+import { Bench } from './bench';
 
 const { Accept } = SecondaryVerdict;
 
@@ -95,23 +94,7 @@ describe('forgetting', () => {
     expect(lives(t, 0)).toBe(true);
   });
 
-  const key = (n: number) => {
-    const k = new Uint32Array(FLOW_KEY_WORDS);
-    k.set([GUEST, 0, 0, 0, PEER, 0, 0, 0, (80 << 16) | (1000 + n), (4 << 8) | 6]);
-    return k;
-  };
-
-  test('the kernel’s DESTROY takes what has ended, and nothing else', () => {
-    const t = new Bench('always', 4);
-    open(t, 0);
-    open(t, 1);
-    finish(t, 1);
-    t.guest({ dport: 1002, seq: 5, ack: 6 });
-    for (let n = 0; n < 4; n++) t.engine.conntrackDestroyed(key(n));
-    expect([t.engine.status().flows, t.count.flows_destroyed, lives(t, 0)]).toEqual([2, 1, true]);
-  });
-
-  test('the DESTROY of a tuple’s old connection, told when the next is in its handshake, takes nothing of that', () => {
+  test('the next connection of a tuple is known by its own handshake', () => {
     const t = new Bench('always', 4);
     open(t, 0);
     t.guest({ dport: 1000, flags: 'FA', seq: 1, ack: 1 });
@@ -119,7 +102,6 @@ describe('forgetting', () => {
     t.guest({ dport: 1000, seq: 2, ack: 2 });
     t.peer({ sport: 1000, flags: 'S', seq: 70_000 });
     t.guest({ dport: 1000, flags: 'SA', seq: 90_000, ack: 70_001, window: 500 });
-    t.engine.conntrackDestroyed(key(0));
     expect(t.peer({ sport: 1000, seq: 70_001, ack: 50_001 }).ack).toBe(90_001);
   });
 

@@ -7,8 +7,9 @@ import { readConfigFile } from '../config/file';
 import { OperatorError } from '../core/errors';
 import type { Log } from '../core/log';
 import { createLogger } from '../daemon/log';
+import { byteStream } from '../io/stream/byte-stream';
 import type { Endpoint } from '../io/stream/chardev';
-import { ColoWatch } from '../qemu/colo-watch';
+import { systemClock } from '../io/system-clock';
 import { ControlServer } from '../qemu/netdev/control-server';
 import type { FilterType } from '../qemu/netdev/filter-options';
 import { Netdev } from '../qemu/netdev/netdev';
@@ -19,6 +20,7 @@ import {
   netdevFromFlags,
   netdevSchema,
 } from '../qemu/netdev/netdev-config';
+import { ColoWatch } from '../qmp/colo-watch';
 import { keepWhatIsNeeded } from './qemu-capabilities';
 import { untilSignal } from './signals';
 
@@ -187,7 +189,7 @@ async function run(config: NetdevConfig, logLevel: string): Promise<void> {
 function watchSecondary(qmp: Endpoint, netdev: Netdev, log: Log): ColoWatch {
   return new ColoWatch(
     'secondary',
-    qmp,
+    byteStream(qmp),
     {
       onStopped: () => netdev.holdGuest(),
       onCheckpoint: () => netdev.checkpointNow(),
@@ -195,5 +197,6 @@ function watchSecondary(qmp: Endpoint, netdev: Netdev, log: Log): ColoWatch {
       onRunning: () => netdev.resumeGuest(),
     },
     log,
+    systemClock,
   );
 }

@@ -114,3 +114,10 @@ export const ADDRESS_QUESTIONS = 256;
  */
 export const TIME_CLASSES = 1024;
 export const TIME_CLASSES_PER_SET = 4;
+
+/** A longer message of QEMU's ends the connection; the longest that is asked for here has some kilobytes. */
+export const MAX_QMP_MESSAGE_BYTES = 256 << 10;
+
+/** Commands without an answer. While eight wait for its main loop QEMU reads nothing, not even what is out of band (tried with 7.2). */
+export const MAX_QMP_IN_BAND = 7;
+export const MAX_QMP_OUT_OF_BAND = 8;

@@ -3,10 +3,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import { byteStream } from '../../src/io/stream/byte-stream';
 import { parseEndpoint } from '../../src/io/stream/chardev';
 import type { CompareSettings } from '../../src/qemu/compare/compare-device';
 import { EpochGate } from '../../src/qemu/compare/epoch-gate';
-import { QmpClient } from '../../src/qemu/qmp';
+import { QmpClient } from '../../src/qmp/client';
 import { buildFrame } from '../lib/build-frame';
 import { buildUdp } from '../lib/build-packet';
 import { until } from '../lib/chardev-peer';
@@ -22,7 +23,7 @@ afterEach(() => qmp.close());
 /** In COLO, and past the checkpoint that is asked for at first, as others may have been missed. */
 async function start(settings: Partial<CompareSettings> = {}): Promise<CompareInstance> {
   qmp = new FakeQmp(`${instances.dir}/qmp`);
-  qmp.colo = { mode: 'primary', 'last-mode': 'none', reason: 'none' };
+  qmp.is('primary');
   const c = await instances.start({
     expiredScanCycleMs: 600_000,
     ...settings,
@@ -63,12 +64,12 @@ test('a difference asks QEMU for a checkpoint; what is held leaves when the gues
   c.p.write(udp('a'), udp('b'));
   c.s.write(udp('x'));
   await until(() => qmp.set.length === 2, 'a request');
-  expect(qmp.set[1]).toEqual({ 'x-checkpoint-delay': 777 });
+  expect(qmp.set[1]).toEqual({ 'x-checkpoint-delay': 20_000 });
   await until(() => c.n.texts().includes('DO_CHECKPOINT'), 'a request on notify_dev');
   await stop(c);
   await awhile();
   expect([c.held, c.o.frames()]).toEqual([2, []]);
-  qmp.colo = undefined;
+  qmp.stall();
   qmp.event('RESUME');
   await awhile();
   expect([c.held, c.o.frames()]).toEqual([2, []]);
@@ -147,7 +148,7 @@ test('what was in the sockets at STOP is of before, and what is late of the seco
 
 test('an operator’s stop while there is no COLO releases nothing, and what differed is asked for again', async () => {
   const c = await start({ expiredScanCycleMs: 20 });
-  qmp.colo = { mode: 'none', 'last-mode': 'none', reason: 'none' };
+  qmp.is('none');
   c.p.write(udp('a'));
   await until(() => c.held === 1, 'a held frame');
   await checkpoint(c);
@@ -164,7 +165,7 @@ test('a failover releases what is held and lets everything pass, until COLO begi
   const c = await start();
   c.p.write(udp('a'), udp('b'));
   await until(() => c.held === 2, 'two held frames');
-  qmp.colo = { mode: 'none', 'last-mode': 'primary', reason: 'request' };
+  qmp.is('none', 'primary');
   await checkpoint(c);
   expect(await c.left(2)).toEqual([udp('a'), udp('b')]);
   expect(c.is('protected')).toBe(false);
@@ -182,7 +183,7 @@ test('a failover releases what is held and lets everything pass, until COLO begi
   qmp.event('RESUME');
   await awhile();
   expect([c.is('stopped'), c.is('protected'), c.count('divergences')]).toEqual([false, false, 0]);
-  qmp.colo = { mode: 'primary', 'last-mode': 'primary', reason: 'none' };
+  qmp.is('primary', 'primary');
   qmp.event('RESUME');
   await until(() => c.is('protected'), 'protection');
   expect(c.said('COLO HAS BEGUN ANEW')).toBe(true);
@@ -231,7 +232,7 @@ test('primary_in is read only when neither outdev is behind nor the guest stands
 test('the program takes --qmp', async () => {
   const { dir } = instances;
   qmp = new FakeQmp(`${dir}/qmp`);
-  qmp.colo = { mode: 'primary', 'last-mode': 'none', reason: 'none' };
+  qmp.is('primary');
   const sockets = ['primary_in', 'secondary_in', 'outdev'].flatMap((name) => [
     `--${name}`,
     `unix:${dir}/${name},server`,
@@ -240,7 +241,7 @@ test('the program takes --qmp', async () => {
   await until(() => qmp.set.length === 1 || child.exitCode !== null, 'a request');
   child.kill('SIGTERM');
   await once(child, 'exit');
-  expect([child.exitCode, qmp.set]).toEqual([0, [{ 'x-checkpoint-delay': 777 }]]);
+  expect([child.exitCode, qmp.set]).toEqual([0, [{ 'x-checkpoint-delay': 20_000 }]]);
 });
 
 requires('qemu', 'addon')('a real QEMU without COLO', () => {
@@ -260,7 +261,7 @@ requires('qemu', 'addon')('a real QEMU without COLO', () => {
       c.s.write(udp('x'));
       await until(() => c.count('qmp_requests') >= 3, 'requests');
       const operator = new QmpClient(
-        parseEndpoint(`unix:${dir}/other`),
+        byteStream(parseEndpoint(`unix:${dir}/other`)),
         { onReady: () => {}, onEvent: () => {}, onClose: () => {} },
         { info: () => {}, warn: () => {}, error: () => {} },
       );

@@ -371,11 +371,11 @@ describe('the rewriter', () => {
 
   test('--qmp: a checkpoint falls exactly between what the guest said before STOP and after RESUME', async () => {
     const qmp = new FakeQmp(net.path('qmp'));
+    qmp.is('secondary');
     try {
       await net.start(['rewriter', ...ports(), '--qmp', net.at('qmp')]);
-      await qmp.greeted();
-      await qmp.status('secondary');
-      qmp.colo = undefined;
+      await until('QMP', () => qmp.asked.includes('query-colo-status'));
+      qmp.stall();
       const t = await talk();
       await t.open();
       const before = t.host.frames.length;
@@ -410,7 +410,7 @@ describe('the rewriter', () => {
       await t.svm({ dport: 40001, flags: 'SA', seq: SVM, ack: 101, window: 60000 });
       await t.peer({ sport: 40001, seq: 101, ack: PVM + 1 });
       await t.svm({ dport: 40001, seq: SVM + 1, ack: 101 });
-      qmp.colo = { mode: 'none', 'last-mode': 'secondary', reason: 'request' };
+      qmp.is('none', 'secondary');
       qmp.event('STOP');
       qmp.event('RESUME');
       await until('failover', async () => (await net.filter('rewriter0')).failedOver === true);

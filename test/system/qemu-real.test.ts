@@ -5,9 +5,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { byteStream } from '../../src/io/stream/byte-stream';
 import { parseEndpoint } from '../../src/io/stream/chardev';
-import { PrimaryWatch } from '../../src/qemu/checkpoint-request';
-import { QmpClient } from '../../src/qemu/qmp';
+import { systemClock } from '../../src/io/system-clock';
+import { PrimaryWatch } from '../../src/qmp/checkpoint-request';
+import { QmpClient } from '../../src/qmp/client';
 import { requires } from '../netns/requires';
 import { until } from '../netns/support/wait';
 import { FramePeer } from './support/frame-peer';
@@ -146,7 +148,7 @@ requires('qemu', 'addon')('QMP of a real QEMU', () => {
     start();
     const said: string[] = [];
     const client = new QmpClient(
-      parseEndpoint(`unix:${path},reconnect=0.1`),
+      byteStream(parseEndpoint(`unix:${path},reconnect=0.1`)),
       { onReady: () => said.push('ready'), onEvent: (name) => said.push(name), onClose: () => said.push('closed') },
       log,
     );
@@ -178,7 +180,7 @@ requires('qemu', 'addon')('QMP of a real QEMU', () => {
     const said: string[] = [];
     const watch = new PrimaryWatch(
       'primary',
-      parseEndpoint(`unix:${path},reconnect=0.1`),
+      byteStream(parseEndpoint(`unix:${path},reconnect=0.1`)),
       {
         onStopped: () => said.push('stopped'),
         onCheckpoint: () => said.push('checkpoint'),
@@ -186,9 +188,10 @@ requires('qemu', 'addon')('QMP of a real QEMU', () => {
         onRunning: () => said.push('running'),
       },
       log,
+      systemClock,
     );
     const other = new QmpClient(
-      parseEndpoint(`unix:${path},reconnect=0.1`),
+      byteStream(parseEndpoint(`unix:${path},reconnect=0.1`)),
       { onReady: () => {}, onEvent: () => {}, onClose: () => {} },
       log,
     );

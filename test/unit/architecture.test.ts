@@ -5,7 +5,7 @@ import { join, relative } from 'node:path';
 
 const SRC = join(__dirname, '../../src');
 
-const PURE = ['core', 'packet', 'netlink', 'conntrack', 'compare', 'pmycolo', 'seccolo', 'nfnetlink-colo'];
+const PURE = ['core', 'packet', 'netlink', 'conntrack', 'compare', 'pmycolo', 'seccolo', 'nfnetlink-colo', 'qmp'];
 const ALLOWED: Record<string, readonly string[]> = {
   core: [],
   packet: ['core'],
@@ -15,20 +15,20 @@ const ALLOWED: Record<string, readonly string[]> = {
   pmycolo: ['core', 'packet', 'conntrack', 'compare'],
   seccolo: ['core', 'packet', 'conntrack'],
   'nfnetlink-colo': ['core', 'netlink'],
+  qmp: ['core'],
   native: ['core'],
   // The control channel's carriers are adapters: they know whom they carry for.
   io: ['native', 'netlink', 'packet', 'core', 'nfnetlink-colo'],
   chardev: ['core', 'packet', 'io'],
-  qemu: ['core', 'io', 'chardev'],
-  'qemu/compare': ['core', 'packet', 'conntrack', 'compare', 'pmycolo', 'io', 'native', 'chardev', 'qemu'],
-  'qemu/netdev': ['core', 'packet', 'conntrack', 'seccolo', 'io', 'chardev', 'qemu'],
+  'qemu/compare': ['core', 'packet', 'conntrack', 'compare', 'pmycolo', 'io', 'native', 'chardev', 'qmp'],
+  'qemu/netdev': ['core', 'packet', 'conntrack', 'seccolo', 'io', 'chardev', 'qmp'],
   rules: ['io', 'core'],
   config: ['core', 'packet', 'pmycolo'],
   replay: ['core', 'packet', 'conntrack', 'compare', 'pmycolo', 'io'],
   doctor: ['core', 'packet', 'native', 'io'],
   sim: PURE,
   daemon: [...PURE, 'native', 'io', 'config'],
-  cli: [...PURE, 'native', 'io', 'rules', 'config', 'replay', 'doctor', 'daemon', 'chardev', 'qemu', 'qemu/compare', 'qemu/netdev', 'sim'],
+  cli: [...PURE, 'native', 'io', 'rules', 'config', 'replay', 'doctor', 'daemon', 'chardev', 'qemu/compare', 'qemu/netdev', 'sim'],
 };
 
 /** The room of a path below src: the table's, of two names or of one. */

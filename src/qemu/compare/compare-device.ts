@@ -17,9 +17,11 @@ import { CheckpointCause, isSilence } from '../../compare/outcome';
 import { DEFAULT_LIMITS, type EngineLimits } from '../../core/limits';
 import type { Log } from '../../core/log';
 import { DeadlineTimer, RegularTimer } from '../../io/deadline-timer';
+import { byteStream } from '../../io/stream/byte-stream';
 import type { Endpoint } from '../../io/stream/chardev';
+import { systemClock } from '../../io/system-clock';
 import type { CompareTimeout } from '../../pmycolo/silence';
-import { PrimaryWatch } from '../checkpoint-request';
+import { PrimaryWatch } from '../../qmp/checkpoint-request';
 import { FrameComparison } from './compare';
 import {
   C_BACKLOGS,
@@ -186,7 +188,7 @@ export class CompareDevice {
       unprotect: () => this.unprotect(),
       protect: () => this.protect(),
     });
-    if (settings.qmp !== undefined) this.watch = new PrimaryWatch('primary', settings.qmp, this.gate, log);
+    if (settings.qmp !== undefined) this.watch = new PrimaryWatch('primary', byteStream(settings.qmp), this.gate, log, systemClock);
     if (settings.notifyDev === undefined) return;
     this.notifyDev = this.socket('notify_dev', settings.notifyDev, C_NOTIFY_BAD, {
       source: this.reader(

@@ -6,7 +6,7 @@
 //   here                          read both empty       read nothing      release what is held, then read again
 //                                        + LATE_MS: what has still come of the secondary is dropped
 
-import type { WatchHandler } from '../colo-watch';
+import type { WatchHandler } from '../../qmp/colo-watch';
 
 /**
  * Frames of the secondary may still be on the way between the hosts when the primary's STOP is heard, though it stopped before. They
@@ -50,14 +50,14 @@ export class EpochGate implements WatchHandler {
     this.late = setTimeout(() => this.gated.dropSecondary(), LATE_MS);
   }
 
-  /** Without a STOP before it nobody knows what of that which is held is from before: another checkpoint tells. */
-  onCheckpoint(afterStop: boolean): void {
+  /** Where it is not known what of the held frames it covers, another one is asked for. */
+  onCheckpoint(exact: boolean): void {
     this.close();
     if (this.alone) {
       this.alone = false;
       this.gated.protect();
     }
-    if (afterStop) this.gated.release();
+    if (exact) this.gated.release();
     else this.gated.askForCheckpoint();
   }
 

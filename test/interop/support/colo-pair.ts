@@ -3,8 +3,9 @@
 
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
+import { byteStream } from '../../../src/io/stream/byte-stream';
 import { parseEndpoint } from '../../../src/io/stream/chardev';
-import { QmpClient } from '../../../src/qemu/qmp';
+import { QmpClient } from '../../../src/qmp/client';
 import { ROOT } from '../../lib/root';
 import type { Lab, LabProcess } from '../../netns/lab';
 import { until } from '../../netns/support/wait';
@@ -109,7 +110,7 @@ export class ColoPair {
   private async operator(name: string): Promise<QmpClient> {
     const nothing = () => {};
     const client = new QmpClient(
-      parseEndpoint(`unix:${join(this.lab.dir, name)},reconnect=0.1`),
+      byteStream(parseEndpoint(`unix:${join(this.lab.dir, name)},reconnect=0.1`)),
       { onReady: nothing, onEvent: nothing, onClose: nothing },
       { info: nothing, warn: nothing, error: nothing },
     );

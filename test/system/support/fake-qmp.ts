@@ -1,51 +1,62 @@
-// A QMP server that says what the test says, for what an installed QEMU does only with a guest in COLO.
+// The false QEMU behind a socket, for what an installed QEMU does only with a guest in COLO.
 
 import { createServer, type Server, type Socket } from 'node:net';
+import { type ColoMode, FakeQemu } from '../../../src/sim/fake-qemu';
 import { until } from '../../netns/support/wait';
 
-interface Request {
-  execute: string;
-  arguments?: Record<string, unknown>;
-  id: number;
-}
-
 export class FakeQmp {
-  /** What query-colo-status answers; undefined: no answer yet. */
-  colo: Record<string, unknown> | undefined;
-  /** Commands in the order in which they came, and what was set. */
-  readonly asked: string[] = [];
-  readonly set: Record<string, unknown>[] = [];
-  private socket: Socket | undefined;
-  private readonly unanswered: number[] = [];
+  private readonly qemu = new FakeQemu();
   private readonly server: Server;
+  private socket: Socket | undefined;
 
   constructor(path: string) {
+    const stream = this.qemu.connect({
+      onOpen: () => {},
+      onData: (buf, from, to) => {
+        this.socket!.write(Buffer.from(buf.subarray(from, to)));
+        return to - from;
+      },
+      onClose: () => this.socket!.destroy(),
+    });
+    this.qemu.onWork = () => this.qemu.settle();
     this.server = createServer((socket) => {
       this.socket = socket;
       socket.on('error', () => {});
-      socket.write('{"QMP": {"version": {}, "capabilities": []}}\r\n');
-      let rest = '';
-      socket.setEncoding('utf8').on('data', (piece) => {
-        const lines = (rest + String(piece)).split('\n');
-        rest = lines.pop()!;
-        for (const line of lines) this.request(JSON.parse(line) as Request);
-      });
+      socket.on('close', () => this.qemu.hangUp());
+      socket.setEncoding('utf8').on('data', (text) => stream.send(String(text)));
+      this.qemu.accept();
     }).listen(path);
   }
 
-  async greeted(): Promise<void> {
-    await until('negotiation', () => this.asked.includes('query-colo-status'));
+  /** Commands in the order in which they were executed, and what was set. */
+  get asked(): readonly string[] {
+    return this.qemu.executed;
+  }
+
+  get set(): readonly Record<string, unknown>[] {
+    return this.qemu.set;
+  }
+
+  /** The main loop stands still: nothing in band is answered. */
+  stall(): void {
+    this.qemu.stuck = true;
+  }
+
+  /** What it is in COLO from now on, or was. Questions are answered. */
+  is(mode: ColoMode, last: ColoMode = 'none'): void {
+    this.qemu.colo = { mode, 'last-mode': last, reason: 'none' };
+    this.qemu.stuck = false;
+    this.qemu.settle();
   }
 
   event(name: string, data: Record<string, unknown> = {}): void {
-    this.write({ event: name, data });
+    this.qemu.event(name, data);
   }
 
-  /** Answers the status that was asked for, and from now on at once. */
-  async status(mode: string, last = 'none'): Promise<void> {
-    await until('question', () => this.unanswered.length > 0);
-    this.colo = { mode, 'last-mode': last, reason: 'none' };
-    for (const id of this.unanswered.splice(0)) this.write({ return: this.colo, id });
+  /** As is(), of what it was asked before. */
+  async status(mode: ColoMode, last: ColoMode = 'none'): Promise<void> {
+    await until('question', () => this.qemu.isAsked('query-colo-status'));
+    this.is(mode, last);
   }
 
   /** The connection ends; the next one is served. */
@@ -56,21 +67,5 @@ export class FakeQmp {
   close(): void {
     this.server.close();
     this.socket?.destroy();
-  }
-
-  private request({ execute, arguments: given, id }: Request): void {
-    this.asked.push(execute);
-    if (execute === 'migrate-set-parameters') this.set.push(given!);
-    if (execute === 'query-migrate-parameters') {
-      this.write({ return: { 'x-checkpoint-delay': 777 }, id });
-      return;
-    }
-    if (execute !== 'query-colo-status') this.write({ return: {}, id });
-    else if (this.colo === undefined) this.unanswered.push(id);
-    else this.write({ return: this.colo, id });
-  }
-
-  private write(message: unknown): void {
-    this.socket!.write(`${JSON.stringify(message)}\r\n`);
   }
 }

@@ -3,6 +3,8 @@
 
 import { ColoWatch } from './colo-watch';
 
+const DELAY = 'x-checkpoint-delay';
+
 /** The watch of a primary, with requests. */
 export class PrimaryWatch extends ColoWatch {
   requests = 0;
@@ -19,16 +21,21 @@ export class PrimaryWatch extends ColoWatch {
     if (this.asking) return true;
     this.asking = true;
     this.requests++;
-    this.ask()
-      .catch((error: Error) => this.log.error({ error: error.message }, 'QEMU refuses a checkpoint'))
-      .finally(() => {
-        this.asking = false;
-      });
+    this.ask();
     return true;
   }
 
-  private async ask(): Promise<void> {
-    const parameters = (await this.qmp.execute('query-migrate-parameters')) as Record<string, unknown>;
-    await this.qmp.execute('migrate-set-parameters', { 'x-checkpoint-delay': parameters['x-checkpoint-delay'] });
+  private ask(): void {
+    this.qmp.ask({ execute: 'query-migrate-parameters' }, (error, value) => {
+      if (error !== undefined) return this.asked(error);
+      const delay = (value as Record<string, unknown> | null)?.[DELAY];
+      if (typeof delay !== 'number') return this.asked(new Error(`it has no ${DELAY}`));
+      this.qmp.ask({ execute: 'migrate-set-parameters', arguments: { [DELAY]: delay } }, (refused) => this.asked(refused));
+    });
+  }
+
+  private asked(error: Error | undefined): void {
+    this.asking = false;
+    if (error !== undefined) this.log.error({ error: error.message }, 'QEMU refuses a checkpoint');
   }
 }

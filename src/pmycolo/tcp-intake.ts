@@ -175,7 +175,12 @@ export class TcpIntake {
       if (outcome === DIVERGED) return this.holdDiverged(id, flow, v, buf, hold, nowMs);
     }
     const end = seqAdd(v.seq, v.payloadBytes);
-    if (outcome === EQUAL && x.tcp.isVerified(flow, v.seq, end, v.flags) && x.release.contentMayLeave(flow, v.flags)) {
+    if (
+      outcome === EQUAL &&
+      x.tcp.isVerified(flow, v.seq, end, v.flags) &&
+      x.release.contentMayLeave(flow, v.flags) &&
+      x.release.endMayLeave(flow, v.flags, v.ack)
+    ) {
       if (v.payloadBytes > 0) x.tcp.noteLeft(flow, end, buf[v.end - 1]!);
       this.leave(id, flow, buf, v.start, v.limit - v.start, v.l4, hold);
       // What this packet brought (a FIN, an end) may have been all that others waited for.
@@ -202,7 +207,7 @@ export class TcpIntake {
       const stored = x.stream.storePrimary(flow, record, buf, v.start - v.head);
       if (stored !== WAIT) return stored;
       this.releaseReady(flow, nowMs);
-    }
+    } else x.prefixes.note(flow, -1, nowMs);
     return WAIT;
   }
 
@@ -306,7 +311,11 @@ export class TcpIntake {
       const h = x.holds.index(slot);
       const next = hw[h + H_FLOW_NEXT]!;
       const flags = hw[h + H_FLAGS]! & HF_TCP_FLAGS;
-      if (x.tcp.isVerified(flow, hw[h + H_SEQ]!, hw[h + H_END]!, flags) && x.release.contentMayLeave(flow, flags)) {
+      if (
+        x.tcp.isVerified(flow, hw[h + H_SEQ]!, hw[h + H_END]!, flags) &&
+        x.release.contentMayLeave(flow, flags) &&
+        ((flags & TCP_FIN) === 0 || x.release.endMayLeave(flow, flags, this.ackAt(this.headerOf(slot))))
+      ) {
         const seq = hw[h + H_SEQ]!;
         const end = hw[h + H_END]!;
         if (

@@ -22,7 +22,7 @@ import { read32, write32 } from '../core/big-endian';
 import { seqAdd, seqDiff, seqMax } from '../core/seq32';
 import { checksumAdjust16, checksumAdjust32, checksumAdjust32At } from '../packet/checksum';
 import { timestampOffset } from '../packet/tcp-options';
-import { TCP_ACK, TCP_SYN } from '../packet/view';
+import { TCP_ACK, TCP_FIN, TCP_SYN } from '../packet/view';
 import { C_ACK_LOWERED, C_ECHO_RAISED, C_TIMESTAMP_RAISED, C_WINDOW_LOWERED, type PrimaryCounters } from './counters';
 
 const TCP_ACK_OFFSET = 8;
@@ -92,6 +92,14 @@ export class TcpRelease {
   /** A packet with content can leave once it is known what the SVM acknowledges. */
   contentMayLeave(flow: number, tcpFlags: number): boolean {
     return (tcpFlags & TCP_ACK) === 0 || (this.flows.words[flow + X_FLAGS]! & XF_GRANTED) === XF_GRANTED;
+  }
+
+  /**
+   * A FIN leaves with its whole acknowledgement: nothing that the guest says of itself would bring the rest later. The peer would send
+   * its own end again, and where one guest has forgotten the connection by then and the other has not, they answer differently.
+   */
+  endMayLeave(flow: number, tcpFlags: number, ack: number): boolean {
+    return (tcpFlags & (TCP_FIN | TCP_ACK)) !== (TCP_FIN | TCP_ACK) || !this.lowersAck(flow, ack);
   }
 
   /**

@@ -59,6 +59,26 @@ describe('a FIN', () => {
     s(0, { payload: 'good', flags: 'FA' });
     expect(h.requests).toEqual(['fin']);
   });
+  test.each(['', 'goodby'])('leaves when the SVM has acknowledged as much, so that its peer hears all of it: %p', (payload) => {
+    const { h, p, s } = pair();
+    s(0, { payload, flags: 'FA' });
+    const fin = p(0, { payload, flags: 'FA', ack: 6 });
+    expect(h.state(fin)).toBe('held');
+    s(payload.length + 1, { ack: 6 });
+    expect([h.left(fin)!.readUInt32BE(28), h.copies, h.requests]).toEqual([6, [], []]);
+    // The one that comes after the SVM's acknowledgement does not wait.
+    expect(h.state(p(payload.length, { flags: 'FA', ack: 6 }))).toBe('accept');
+  });
+  test('is held back alone: what stands before it leaves', () => {
+    const { h, p, s } = pair();
+    s(0, { payload: 'goodby', flags: 'FA' });
+    const fin = p(0, { payload: 'goodby', flags: 'FA', ack: 6 });
+    h.engine.endBatch(h.now);
+    const said = h.copies.map(({ bytes }) => bytes.toString('latin1', 40)).join('');
+    expect([said, h.copies.some(({ bytes }) => (bytes[33]! & 1) !== 0)]).toEqual(['goodby', false]);
+    s(7, { ack: 6 });
+    expect([h.left(fin)!.readUInt32BE(28), h.left(fin)!.length]).toEqual([6, 40]);
+  });
   test('is not covered by a checkpoint before which the PVM had not ended', () => {
     const { h, p } = pair();
     p(0, { payload: 'goodby' });

@@ -2,6 +2,7 @@
 // `-netdev stream`, a tap, or nothing. A full or absent port drops and counts, as a network card does.
 
 import type { Log } from '../core/log';
+import { watchPlace } from '../io/port-notices';
 import { type Endpoint, formatEndpoint } from '../io/stream/chardev';
 import { Tap } from '../io/tap';
 import type { Batch } from './batch';
@@ -20,6 +21,8 @@ export interface Port {
   pause(paused: boolean): void;
   /** Reads what has arrived by now, paused or not. */
   drain(): void;
+  /** `onPlace`: from now on frames get to where they did not before. Throws OperatorError. */
+  watchPlace(onPlace: () => void): { close(): void };
   report(): Record<string, unknown>;
   close(): void;
 }
@@ -33,6 +36,7 @@ export class SocketPort implements Port {
   private readonly stream: ReturnType<StreamFactory>;
   /** Frames with nothing behind the virtio-net header. */
   private runts = 0;
+  private onPlace: (() => void) | undefined;
 
   /** `vnetBytes`: size of the virtio-net header of every frame on this port, 0 for none. */
   constructor(
@@ -51,7 +55,10 @@ export class SocketPort implements Port {
     this.input = new FrameInput(name, false, handler, batch, log);
     const where = { port: name, endpoint: formatEndpoint(endpoint) };
     this.stream = open(endpoint, {
-      onOpen: () => log.info(where, 'connected'),
+      onOpen: () => {
+        log.info(where, 'connected');
+        this.onPlace?.();
+      },
       onData: (buf, from, to) => this.input.onData(buf, from, to),
       onClose: (why) => log.warn({ ...where, why }, 'disconnected'),
     });
@@ -73,6 +80,15 @@ export class SocketPort implements Port {
 
   drain(): void {
     this.stream.drain(DRAIN_BYTES);
+  }
+
+  watchPlace(onPlace: () => void): { close(): void } {
+    this.onPlace = onPlace;
+    return {
+      close: () => {
+        this.onPlace = undefined;
+      },
+    };
   }
 
   report(): Record<string, unknown> {
@@ -148,6 +164,10 @@ export class TapPort implements Port {
     this.tap?.drain();
   }
 
+  watchPlace(onPlace: () => void): { close(): void } {
+    return watchPlace(this.name, onPlace);
+  }
+
   report(): Record<string, unknown> {
     const { droppedGone, droppedOffload } = this;
     const connected = this.tap !== undefined && !this.tap.closed;
@@ -172,6 +192,10 @@ export class NoPort implements Port {
   pause(): void {}
 
   drain(): void {}
+
+  watchPlace(): { close(): void } {
+    return { close: () => {} };
+  }
 
   report(): Record<string, unknown> {
     return { kind: 'none', dropped: this.dropped };

@@ -60,8 +60,8 @@ async function follow(
   if (settings.moveTapOnFailover) {
     await decided;
     try {
-      const connections = await remindPeers(engine, outerBridge);
-      log.info({ connections }, "the connections' peers are told what the guest has acknowledged");
+      const frames = await remindPeers(engine, outerBridge);
+      log.info({ frames }, "the connections' peers are told what the guest has acknowledged");
     } catch (error) {
       log.error({ error: String(error) }, 'the peers were not told anything: their connections go on after a retransmission timeout');
     }

@@ -5,26 +5,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PacketSocket } from '../io/packet-socket';
 import type { SecondaryEngine } from '../seccolo/engine';
-import { MAX_ACK_FRAME_BYTES } from '../seccolo/frame-head';
+import { REMIND_PAUSE_MS, remindSome } from '../seccolo/remind-some';
 
-/** Connections per millisecond: 128 short frames, a tenth of what a gigabit carries. */
-const PER_TURN = 64;
-
-/** Resolves with the number of connections. Rejects with OperatorError when the bridge takes no frames. */
+/** Resolves with the number of frames. Rejects with OperatorError when the bridge takes no frames. */
 export async function remindPeers(engine: SecondaryEngine, bridge: string): Promise<number> {
-  const frame = new Uint8Array(MAX_ACK_FRAME_BYTES);
-  let connections = 0;
+  let frames = 0;
   const socket = new PacketSocket({ interface: bridge }, { onFrame: () => {} });
+  const send = (frame: Uint8Array): void => {
+    if (socket.send(frame)) frames++;
+  };
   try {
-    for (let base = engine.nextToRemind(-1); base >= 0; base = engine.nextToRemind(base)) {
-      for (const which of [0, 1] as const) {
-        const bytes = engine.writeReminder(base, which, frame, 0);
-        if (bytes > 0) socket.send(frame.subarray(0, bytes));
-      }
-      if (++connections % PER_TURN === 0) await sleep(1);
-    }
+    for (let base = remindSome(engine, -1, send); base >= 0; base = remindSome(engine, base, send)) await sleep(REMIND_PAUSE_MS);
   } finally {
     socket.close();
   }
-  return connections;
+  return frames;
 }

@@ -96,7 +96,7 @@ export class SecondaryEngine {
   readonly counters = new SecondaryCounters();
   readonly mode: SecondaryMode;
   /** To be set before a packet is handed in: whose frame it came in. */
-  readonly link: LinkSource = { macHigh: 0, macLow: 0 };
+  readonly link: LinkSource = { macHigh: 0, macLow: 0, outerTag: 0, innerTag: 0 };
   private readonly offsets: OffsetTable;
   private readonly flows: SecondaryFlows;
   private readonly learner: Learner;

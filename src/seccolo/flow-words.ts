@@ -33,6 +33,8 @@ export const S_GUEST_MAC = FLOW_USER + 13;
 export const S_PEER_ACK = FLOW_USER + 15;
 /** MAC address that the peer's frames came from, likewise. */
 export const S_PEER_MAC = FLOW_USER + 16;
+/** VLAN tags of the guest's frames, outermost first: TPID << 16 | TCI, 0 = none. Two words. */
+export const S_TAGS = FLOW_USER + 18;
 
 /** Words of a secondary flow record: three cache lines. */
 export const SECONDARY_RECORD_WORDS = 48;

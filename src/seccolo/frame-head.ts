@@ -4,30 +4,44 @@ import { FLOW_META, metaFamily } from '../conntrack/flow-table';
 import { write16, write32 } from '../core/big-endian';
 import { ETH_ALEN, ETH_HLEN, ETH_P_IP, ETH_P_IPV6 } from '../packet/ethernet';
 import { MAX_BARE_ACK_BYTES } from './bare-ack';
-import { S_GUEST_MAC, S_PEER_MAC } from './flow-words';
+import { S_GUEST_MAC, S_PEER_MAC, S_TAGS } from './flow-words';
+
+/** More tags than these are not kept. */
+export const MAX_KEPT_TAGS = 2;
+const TAG_BYTES = 4;
 
 /** A bare acknowledgement as a whole frame. */
-export const MAX_ACK_FRAME_BYTES = ETH_HLEN + MAX_BARE_ACK_BYTES;
+export const MAX_ACK_FRAME_BYTES = ETH_HLEN + MAX_KEPT_TAGS * TAG_BYTES + MAX_BARE_ACK_BYTES;
 
-/** Who sent the packet at hand, by its Ethernet header: the first four bytes and the last two. Zero: not known. */
+/** The Ethernet header of the packet at hand, as far as it is known. */
 export interface LinkSource {
+  /** Who sent it: the first four bytes and the last two; both zero: not known. */
   macHigh: number;
   macLow: number;
+  /** VLAN tags, outermost first: TPID << 16 | TCI, 0 = none. */
+  outerTag: number;
+  innerTag: number;
 }
 
 /**
- * Writes the header of a frame from one end of the flow to the other; returns its bytes, 0 where an address is not known, or the flow is
- * in a VLAN, whose tags nobody has kept.
+ * Writes the header of a frame from one end of the flow to the other, with the tags that the guest's own frames bear; returns its bytes, 0
+ * where an address is not known, or the flow is in a VLAN and its tags are not known.
  */
 export function writeFrameHead(words: Uint32Array, base: number, fromGuest: boolean, out: Uint8Array, off: number): number {
   const source = base + (fromGuest ? S_GUEST_MAC : S_PEER_MAC);
   const destination = base + (fromGuest ? S_PEER_MAC : S_GUEST_MAC);
-  if (words[base + FLOW_META]! >>> 16 !== 0) return 0;
+  const tags = base + S_TAGS;
+  if (words[base + FLOW_META]! >>> 16 !== 0 && words[tags] === 0) return 0;
   if ((words[source]! | words[source + 1]!) === 0 || (words[destination]! | words[destination + 1]!) === 0) return 0;
   write32(out, off, words[destination]!);
   write16(out, off + 4, words[destination + 1]!);
   write32(out, off + ETH_ALEN, words[source]!);
   write16(out, off + ETH_ALEN + 4, words[source + 1]!);
-  write16(out, off + 2 * ETH_ALEN, metaFamily(words[base + FLOW_META]!) === 6 ? ETH_P_IPV6 : ETH_P_IP);
-  return ETH_HLEN;
+  let at = off + 2 * ETH_ALEN;
+  for (let tag = tags; tag < tags + MAX_KEPT_TAGS && words[tag] !== 0; tag++) {
+    write32(out, at, words[tag]!);
+    at += TAG_BYTES;
+  }
+  write16(out, at, metaFamily(words[base + FLOW_META]!) === 6 ? ETH_P_IPV6 : ETH_P_IP);
+  return at + 2 - off;
 }

@@ -23,6 +23,7 @@ import {
   S_PEER_ACK,
   S_PEER_MAC,
   S_STATE,
+  S_TAGS,
   S_TS_ECR,
   S_TS_OFF,
   S_TS_VAL,
@@ -71,6 +72,8 @@ export class Reminders {
     words[base + S_STATE] = state | SF_SAID | SF_ACKED;
     words[base + S_GUEST_MAC] = link.macHigh;
     words[base + S_GUEST_MAC + 1] = link.macLow;
+    words[base + S_TAGS] = link.outerTag;
+    words[base + S_TAGS + 1] = link.innerTag;
   }
 
   /** An acknowledgement of the peer inside the guest's window, as it came: in the peer's numbers. */

@@ -1,8 +1,9 @@
 // Two network namespaces, whose stacks reach each other only through two netdevs: each has a tap as its host port, and the
 // two guest ports are one socket. So what one filters as tx the other filters as rx, with real TCP in between.
 
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { capabilitiesOf } from '../lib/capabilities';
 import { NetdevProcess } from '../system/support/netdev-process';
@@ -98,6 +99,42 @@ requires(
   test('and with virtio-net headers on both taps', async () => {
     await start(['--filter', 'rewriter,id=rew0'], '12');
     expect(await download()).toBe(true);
+  });
+
+  test('after a failover a client hears of its connection when the tap joins its network, without saying anything before', async () => {
+    await start(['--filter', 'rewriter,id=rew0']);
+    for (const side of ['a', 'b'] as const) await inside(side, 'sysctl', '-qw', 'net.ipv6.conf.all.disable_ipv6=1');
+    const talk = (side: 'a' | 'b', ...words: string[]) =>
+      spawn('ip', ['netns', 'exec', NAMES[side], 'busybox', 'nc', ...words], { stdio: ['pipe', 'pipe', 'ignore'] });
+    const server = talk('b', '-l', '-p', '90');
+    await until('server', async () => (await inside('b', 'ss', '-Hltn', 'sport', '=', ':90')).stdout.length > 0);
+    const client = talk('a', IP.b, '90');
+    const ended = [server, client].map((one) => new Promise((resolve) => one.once('exit', resolve)));
+    try {
+      client.stdin.write('a line\n');
+      await once(server.stdout, 'data');
+      server.stdin.write('another\n');
+      await once(client.stdout, 'data');
+      const rewriter = async () => (await a.query()).filters[0]! as Record<string, number>;
+      await until('acknowledged', async () => (await inside('a', 'ss', '-Hti', 'dport', '=', ':90')).stdout.includes('bytes_acked:8'));
+      ip('-n', NAMES.a, 'link', 'set', 'tap0', 'down');
+      expect(await a.ctl('failover')).toMatchObject({ status: 0 });
+      await until('nobody to hear it', async () => (await a.query()).host.droppedDown! >= 2);
+      const before = (await rewriter()).peer_packets!;
+      const lines = [
+        ...['link add br0 type bridge', 'address del 10.99.0.1/24 dev tap0', 'address add 10.99.0.1/24 dev br0'],
+        ...['link set br0 up', 'link set tap0 master br0 up'],
+      ];
+      execFileSync('ip', ['-n', NAMES.a, '-batch', '-'], { input: `${lines.join('\n')}\n` });
+      // Its answer to the question.
+      await until('answer', async () => (await rewriter()).peer_packets! > before);
+      expect((await rewriter()).reminders).toBeGreaterThanOrEqual(4);
+      client.stdin.write('and on\n');
+      expect(String((await once(server.stdout, 'data'))[0])).toBe('and on\n');
+    } finally {
+      for (const one of [server, client]) one.kill();
+      await Promise.all(ended);
+    }
   });
 
   test('a tap that is deleted is told, and the process lives on', async () => {

@@ -6,20 +6,21 @@
 // differs from the primary's, which asks for a checkpoint. Frames of the guest that cannot be understood as the IP packet they
 // claim to be are dropped (`guest_malformed`); frames for the guest and all that is not IP pass.
 
+import type { Batch } from '../../chardev/batch';
 import { isPartial } from '../../chardev/vnet-offload';
 import { NO_ZONE, Zones } from '../../chardev/zones';
 import { read16, read32 } from '../../core/big-endian';
-import { ETH_P_IP, ETH_P_IPV6, FRAME_OK, FrameView, parseFrame } from '../../packet/ethernet';
+import { ETH_ALEN, ETH_P_IP, ETH_P_IPV6, FRAME_OK, FrameView, parseFrame } from '../../packet/ethernet';
 import { askGuest } from '../../seccolo/ask-guest';
 import type { SecondaryEngine } from '../../seccolo/engine';
 import { SecondaryVerdict } from '../../seccolo/engine';
+import { MAX_KEPT_TAGS } from '../../seccolo/frame-head';
 import { Direction, type Filter, type Queue, Verdict } from './filter-chain';
 
-/** The time of the present batch. */
-export interface BatchClock {
-  readonly nowMs: number;
-}
+/** The batch in which a frame is handed in: its time. What comes of timers is a batch of its own. */
+export type RewriterBatch = Pick<Batch, 'nowMs' | 'begin' | 'end'>;
 
+const TAG_BYTES = 4;
 /** Frames that wait for a decision of the engine; more are dropped, and repeated by their senders. */
 const MAX_WAITING = 256;
 const ASK_MS = 20;
@@ -37,7 +38,7 @@ export class RewriterFilter implements Filter {
     readonly id: string,
     readonly queue: Queue,
     readonly engine: SecondaryEngine,
-    private readonly clock: BatchClock,
+    private readonly batch: RewriterBatch,
     /** Brings a frame to the guest past all filters; `vnetBytes` of it are a virtio-net header. */
     private readonly toGuest: (buf: Buffer, off: number, len: number, vnetBytes: number) => void,
   ) {}
@@ -51,14 +52,18 @@ export class RewriterFilter implements Filter {
     const { engine } = this;
     if (times === ASK_TIMES) engine.decide(missed);
     if (!engine.undecided) {
+      this.batch.begin();
       this.settle();
+      this.batch.end();
       return;
     }
+    this.batch.begin();
     const next = askGuest(engine, behind, (frame) => {
       const bytes = Buffer.alloc(vnetBytes + frame.length);
       bytes.set(frame, vnetBytes);
       this.toGuest(bytes, 0, bytes.length, vnetBytes);
     });
+    this.batch.end();
     this.timer = setTimeout(() => this.decide(vnetBytes, missed, next, times + 1), ASK_MS);
   }
 
@@ -74,9 +79,13 @@ export class RewriterFilter implements Filter {
     if (zone === NO_ZONE) return Verdict.Pass;
     const bytes = off + len - view.network;
     const partial = isPartial(buf, off, vnetBytes);
-    const { nowMs } = this.clock;
+    const { nowMs } = this.batch;
     engine.link.macHigh = read32(buf, view.source);
     engine.link.macLow = read16(buf, view.source + 4);
+    const { tags } = view;
+    const kept = tags <= MAX_KEPT_TAGS;
+    engine.link.outerTag = kept && tags > 0 ? read32(buf, view.source + ETH_ALEN) : 0;
+    engine.link.innerTag = kept && tags > 1 ? read32(buf, view.source + ETH_ALEN + TAG_BYTES) : 0;
     const verdict =
       direction === Direction.Tx
         ? engine.fromPeer(buf, view.network, bytes, partial, nowMs, zone)

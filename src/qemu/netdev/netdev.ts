@@ -17,6 +17,7 @@ import type { FilterOptions } from './filter-options';
 import { RedirectorFilter } from './filter-redirector';
 import { RewriterFilter } from './filter-rewriter';
 import type { NetdevConfig } from './netdev-config';
+import { PeerReminders } from './peer-reminders';
 
 export interface NetdevParts {
   openStream?: StreamFactory;
@@ -35,6 +36,7 @@ export class Netdev {
   /** Without a guest port the guest's frames come by these. */
   private readonly guestDevices: Device[] = [];
   private readonly rewriters: RewriterFilter[] = [];
+  private readonly reminders: PeerReminders;
   private readonly openStream: StreamFactory;
   private ticker: NodeJS.Timeout | undefined;
   /** The guest stands still, and no checkpoint has been said of it since. */
@@ -57,6 +59,8 @@ export class Netdev {
     for (const { id, endpoint } of config.devices) this.devices.push(new Device(id, endpoint, log, this.openStream));
     for (const options of config.filters) this.chain.add(this.filter(options), options.place, options.on ?? true);
     this.stayFailedOver();
+    const engines = this.rewriters.map(({ engine }) => engine);
+    this.reminders = new PeerReminders(engines, this.host, config.vnetHeaderBytes, this.batch, log);
   }
 
   /** Listens and dials; servers first, as some may be there for the clients. Throws OperatorError, and then nothing stays open. */
@@ -121,6 +125,7 @@ export class Netdev {
       { netdev: this.config.id },
       'FAILOVER: connections keep their offsets, all filters but the rewriter are off',
     );
+    this.reminders.begin();
     return true;
   }
 
@@ -149,6 +154,7 @@ export class Netdev {
   /** Idempotent. */
   close(): void {
     clearInterval(this.ticker);
+    this.reminders.close();
     for (const rewriter of this.rewriters) rewriter.close();
     for (const device of this.devices) device.stream.close();
     this.guest.close();

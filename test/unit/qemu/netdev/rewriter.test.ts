@@ -17,7 +17,7 @@ interface Wrap {
 
 /** A chain with one rewriter between two ports; segments go in as frames, and come out as what they hold. */
 class Bench {
-  readonly clock = { nowMs: 1_000_000 };
+  readonly clock = { nowMs: 1_000_000, begin: () => {}, end: () => {} };
   readonly engine: SecondaryEngine;
   out: Buffer | undefined;
 

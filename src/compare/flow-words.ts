@@ -153,3 +153,9 @@ export const XO_SECONDARY_OFFER = 1 << 1;
 /** X_*_URGENT means something. */
 export const XO_PRIMARY_URGENT = 1 << 2;
 export const XO_SECONDARY_URGENT = 1 << 3;
+
+/** What seldom is, all of it, in the flow at `flow` of words w. */
+export function setOdd(w: Uint32Array, flow: number, odd: number): void {
+  w[flow + X_ODD] = odd;
+  w[flow + X_FLAGS] = odd === 0 ? w[flow + X_FLAGS]! & ~XF_ODD : w[flow + X_FLAGS]! | XF_ODD;
+}

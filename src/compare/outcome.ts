@@ -1,5 +1,8 @@
 // The outcome that all comparators share, and where the last difference was found.
 
+import { firstDifference } from '../core/bytes';
+import { seqAdd } from '../core/seq32';
+
 /** Everything was compared equal. */
 export const EQUAL = 0;
 /** Something has to wait for the other side. */
@@ -65,9 +68,27 @@ export class Difference {
     this.secondaryBytes = 0;
   }
 
+  /** The first of n bytes in which the two differ, as there is one; position is that of the first of all. */
+  show(
+    cause: CheckpointCause,
+    flow: number,
+    position: number,
+    primary: Buffer,
+    primaryOffset: number,
+    secondary: Buffer,
+    secondaryOffset: number,
+    n: number,
+  ): void {
+    const i = firstDifference(primary, primaryOffset, secondary, secondaryOffset, n);
+    this.set(cause, flow, seqAdd(position, i));
+    this.setPrimary(primary, primaryOffset + i, n - i);
+    this.setSecondary(secondary, secondaryOffset + i, n - i);
+  }
+
   /** Copies what is shown of the buffers, for who asks later. Once a divergence. */
   keep(): void {
-    this.primary = this.primary && Buffer.from(this.primary.subarray(this.primaryOffset, this.primaryOffset + KEPT_BYTES));
+    this.primary =
+      this.primary && Buffer.from(this.primary.subarray(this.primaryOffset, this.primaryOffset + KEPT_BYTES));
     this.secondary =
       this.secondary && Buffer.from(this.secondary.subarray(this.secondaryOffset, this.secondaryOffset + KEPT_BYTES));
     this.primaryOffset = 0;

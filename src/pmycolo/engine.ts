@@ -731,8 +731,8 @@ export class PrimaryEngine {
       if ((flows.words[flow + X_FLAGS]! & XF_BASED) === 0) continue;
       if (released) stream.coverPrimary(flow, flows.words[flow + X_PRIMARY_NEXT]!);
       else {
-        stream.dropPrimaryList(flow);
-        stream.retract(flow);
+        stream.dropPrimaryPending(flow);
+        stream.range.retract(flow);
       }
     }
   }

@@ -89,7 +89,7 @@ export class Expiry {
       this.x.dropHeld(flow);
       this.silence.remove(flow);
       stream.dropPending(flow);
-      stream.retract(flow);
+      stream.range.retract(flow);
     }
     // Looked at soon, unless the guest speaks again. The connection lives until then.
     if (((w[flow + FLOW_DEADLINE]! - nowMs) | 0) > TCP_TIMEOUTS.closedMs) {
@@ -111,7 +111,7 @@ export class Expiry {
       w[flow + X_EPOCH] = this.x.epoch;
     } else {
       this.silence.remove(flow);
-      stream.dropLists(flow);
+      stream.dropAll(flow);
     }
     // A connection that has not ended for certain may go on after a long silence, and be known by its numbers still.
     if ((w[flow + FLOW_META]! & 0xff) === IPPROTO_TCP && this.hasEnded(flow)) {

@@ -165,14 +165,14 @@ export class PrefixOutlet {
     const { flows, holds, release, stream, tcp } = this.x;
     const w = flows.words;
     const slot = w[flow + X_HELD_HEAD]!;
-    if (slot === 0 || (w[flow + X_FLAGS]! & XF_MATCHED) === 0 || tcp.offersDiffer(flow)) return 0;
+    if (slot === 0 || (w[flow + X_FLAGS]! & XF_MATCHED) === 0 || tcp.syns.offersDiffer(flow)) return 0;
     const h = holds.index(slot);
     const flags = holds.words[h + H_FLAGS]!;
     if ((flags & CUTTABLE) !== CUTTABLE || (flags & NEVER_CUT) !== 0 || !release.contentMayLeave(flow, flags)) return 0;
     const from = this.unsentFrom(flow, h);
     const to = this.verifiedTo(flow, h);
     const bytes = seqDiff(to, from);
-    return bytes > 0 && stream.isVerified(flow, from, to) ? bytes : 0;
+    return bytes > 0 && stream.range.holds(flow, from, to) ? bytes : 0;
   }
 
   private verifiedTo(flow: number, h: number): number {

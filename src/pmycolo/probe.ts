@@ -52,7 +52,7 @@ export function leaveAsProbe(x: PrimaryContext, id: number, flow: number, v: Pac
 /** Bytes at the packet's beginning that are verified, short of all of them. */
 function saidBySecondary(x: PrimaryContext, flow: number, v: PacketView): number {
   const w = x.flows.words;
-  if (seqDiff(v.seq, w[flow + X_BASE]!) < 0 || x.tcp.offersDiffer(flow)) return 0;
+  if (seqDiff(v.seq, w[flow + X_BASE]!) < 0 || x.tcp.syns.offersDiffer(flow)) return 0;
   const said = seqDiff(w[flow + X_VERIFIED]!, v.seq);
   return said > 0 && said < v.payloadBytes ? said : 0;
 }

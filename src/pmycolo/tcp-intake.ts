@@ -19,6 +19,7 @@ import {
 } from '../compare/flow-words';
 import { CheckpointCause, DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';
 import { R_BYTES, R_COPY, R_COPY_BYTES } from '../compare/packet-log';
+import { DIFFERS } from '../compare/stream';
 import { hasPeersNumber, REFUSAL } from '../compare/tcp';
 import { formatSynOptions, packSynOptions } from '../compare/tcp-syn';
 import { FLOW_DEADLINE } from '../conntrack/flow-table';
@@ -155,7 +156,8 @@ export class TcpIntake {
       }
       return this.keep(id, flow, v, buf, hold | HF_ACK_ONLY, nowMs) === 0 ? EXHAUSTED : WAIT;
     }
-    let outcome: Outcome = EQUAL;
+    /** Bytes at its end that the SVM has not said. */
+    let rest = 0;
     const matched = (x.flows.words[flow + X_FLAGS]! & XF_MATCHED) !== 0;
     // Where a reset stands, its peer may have had a say in: a stream that is not known yet does not begin there.
     const placed = (v.flags & TCP_RST) === 0 || (x.flows.words[flow + X_FLAGS]! & XF_BASED) !== 0;
@@ -171,12 +173,12 @@ export class TcpIntake {
       }
     } else if (v.payloadBytes > 0 && matched) {
       x.counters.values[C_COMPARED]!++;
-      outcome = x.stream.primary(flow, v.seq, buf, v.payload, v.payloadBytes);
-      if (outcome === DIVERGED) return this.holdDiverged(id, flow, v, buf, hold, nowMs);
+      rest = x.stream.primary(flow, v.seq, buf, v.payload, v.payloadBytes);
+      if (rest === DIFFERS) return this.holdDiverged(id, flow, v, buf, hold, nowMs);
     }
     const end = seqAdd(v.seq, v.payloadBytes);
     if (
-      outcome === EQUAL &&
+      rest === 0 &&
       x.tcp.isVerified(flow, v.seq, end, v.flags) &&
       x.release.contentMayLeave(flow, v.flags) &&
       x.release.endMayLeave(flow, v.flags, v.ack)
@@ -188,13 +190,13 @@ export class TcpIntake {
       return EQUAL;
     }
     if (
-      outcome === WAIT &&
+      rest > 0 &&
       (hold & HF_SIGNED) === 0 &&
       this.isBehindHeld(flow, v.seq) &&
       (v.flags & (TCP_FIN | TCP_RST | TCP_ACK)) === TCP_ACK &&
       v.end - v.start <= MAX_PROBE_SOURCE_BYTES &&
       x.release.contentMayLeave(flow, v.flags) &&
-      x.stream.repeatsPending(flow, buf)
+      x.stream.repeatsPending(flow, seqAdd(end, -rest), buf, v.end - rest, rest)
     ) {
       leaveAsProbe(x, id, flow, v, buf);
       // Its beginning may have filled a gap that others waited behind.
@@ -203,8 +205,8 @@ export class TcpIntake {
     }
     const record = this.keep(id, flow, v, buf, hold, nowMs);
     if (record === 0) return EXHAUSTED;
-    if (outcome === WAIT) {
-      const stored = x.stream.storePrimary(flow, record, buf, v.start - v.head);
+    if (rest > 0) {
+      const stored = x.stream.storePrimary(flow, record, v.start - v.head, seqAdd(end, -rest), buf, v.end - rest, rest);
       if (stored !== WAIT) return stored;
       this.releaseReady(flow, nowMs);
     } else x.prefixes.note(flow, -1, nowMs);
@@ -389,36 +391,36 @@ export class TcpIntake {
   ): Outcome {
     const x = this.x;
     const packed = packSynOptions(this.synOptions(v), (v.flags & TCP_ACK) !== 0);
-    if (x.tcp.primaryReopens(flow, v.seq)) {
+    if (x.tcp.syns.primaryReopens(flow, v.seq)) {
       // The guest has begun a new connection: what it had said in the old one will never be asked for again.
       x.counters.values[C_PRIMARY_REOPENED]!++;
       x.dropHeld(flow);
       x.tcp.resetPrimary(flow);
     }
     const wasMatched = (x.flows.words[flow + X_FLAGS]! & XF_MATCHED) !== 0;
-    const outcome = x.tcp.primarySyn(flow, v, packed);
+    const outcome = x.tcp.syns.primarySyn(flow, v, packed);
     if (!comparing) return this.keep(id, flow, v, buf, hold, nowMs) === 0 ? EXHAUSTED : WAIT;
     if (outcome === DIVERGED) return this.holdDiverged(id, flow, v, buf, hold, nowMs);
     if (outcome === EQUAL) {
       if (!wasMatched) x.deltas.store(v, x.flows.words[flow + X_DELTA]!);
-      let content: Outcome = wasMatched ? EQUAL : this.storeHeld(flow);
-      if (content === DIVERGED || content === EXHAUSTED) {
+      const stored = wasMatched ? EQUAL : this.storeHeld(flow);
+      if (stored === DIVERGED || stored === EXHAUSTED) {
         this.keep(id, flow, v, buf, hold, nowMs);
-        return content;
+        return stored;
       }
-      content = EQUAL;
-      if (v.payloadBytes > 0) {
-        content = x.stream.primary(flow, seqAdd(v.seq, 1), buf, v.payload, v.payloadBytes);
-        if (content === DIVERGED) return this.holdDiverged(id, flow, v, buf, hold, nowMs);
-      }
-      if (content === EQUAL && x.release.contentMayLeave(flow, v.flags)) {
+      const first = seqAdd(v.seq, 1);
+      const rest = v.payloadBytes > 0 ? x.stream.primary(flow, first, buf, v.payload, v.payloadBytes) : 0;
+      if (rest === DIFFERS) return this.holdDiverged(id, flow, v, buf, hold, nowMs);
+      if (rest === 0 && x.release.contentMayLeave(flow, v.flags)) {
         this.leave(id, flow, buf, v.start, v.limit - v.start, v.l4, hold);
         if (x.flows.words[flow + X_HELD_HEAD] !== 0) this.releaseReady(flow, nowMs);
         return EQUAL;
       }
       const record = this.keep(id, flow, v, buf, hold, nowMs);
       if (record === 0) return EXHAUSTED;
-      return content === WAIT ? x.stream.storePrimary(flow, record, buf, v.start - v.head) : WAIT;
+      if (rest === 0) return WAIT;
+      const from = seqAdd(first, v.payloadBytes - rest);
+      return x.stream.storePrimary(flow, record, v.start - v.head, from, buf, v.end - rest, rest);
     }
     return this.keep(id, flow, v, buf, hold, nowMs) === 0 ? EXHAUSTED : WAIT;
   }
@@ -436,7 +438,7 @@ export class TcpIntake {
       return EQUAL;
     }
     const packed = packSynOptions(this.options, (v.flags & TCP_ACK) !== 0);
-    if (x.tcp.secondaryReopens(flow, v.seq)) {
+    if (x.tcp.syns.secondaryReopens(flow, v.seq)) {
       x.counters.values[C_SECONDARY_REOPENED]!++;
       x.tcp.resetSecondary(flow);
     }
@@ -449,7 +451,7 @@ export class TcpIntake {
       x.counters.values[C_SECONDARY_LOG_FULL]!++;
       return EXHAUSTED;
     }
-    const outcome = x.tcp.secondarySyn(flow, v, packed);
+    const outcome = x.tcp.syns.secondarySyn(flow, v, packed);
     if (outcome === DIVERGED) return outcome;
     if (outcome !== EQUAL) return EQUAL;
     if (!wasMatched) {
@@ -493,9 +495,11 @@ export class TcpIntake {
       const packet = Buffer.from(x.log.data.subarray(from, from + x.log.words[r + R_COPY_BYTES]!));
       const l4 = hw[h + H_L4]!;
       const at = l4 + ((packet[l4 + 12]! >>> 4) << 2);
-      let outcome = x.stream.primary(flow, seqAdd(hw[h + H_SEQ]!, syn), packet, at, bytes);
-      if (outcome === WAIT) outcome = x.stream.storePrimary(flow, record, packet, 0);
-      if (outcome === DIVERGED || outcome === EXHAUSTED) return outcome;
+      const rest = x.stream.primary(flow, seqAdd(hw[h + H_SEQ]!, syn), packet, at, bytes);
+      if (rest === DIFFERS) return DIVERGED;
+      if (rest === 0) continue;
+      const stored = x.stream.storePrimary(flow, record, 0, seqAdd(hw[h + H_END]!, -rest), packet, at + bytes - rest, rest);
+      if (stored !== WAIT) return stored;
     }
     return WAIT;
   }
@@ -518,7 +522,7 @@ export class TcpIntake {
   private startPaused(flow: number, v: PacketView): void {
     const w = this.x.flows.words;
     if ((w[flow + X_FLAGS]! & XF_BASED) !== 0 || v.payloadBytes === 0 || (v.flags & TCP_RST) !== 0) return;
-    this.x.stream.startMidstream(flow, v.seq);
+    this.x.stream.range.startMidstream(flow, v.seq);
   }
 
   private flowOf(v: PacketView, nowMs: number): number {

@@ -1,7 +1,8 @@
 import * as extension from '../../../src/compare/flow-words';
 import { FLOW_USER } from '../../../src/conntrack/flow-table';
 
-const named = (prefix: string): [string, number][] => Object.entries(extension).filter(([name]) => name.startsWith(prefix));
+const named = (prefix: string): [string, number][] =>
+  Object.entries(extension).filter((e): e is [string, number] => e[0].startsWith(prefix) && typeof e[1] === 'number');
 const LIST_WORDS = named('W_').length;
 
 test('no two words of a flow are one, and all have room', () => {

@@ -59,7 +59,7 @@ export class StreamComparator {
         if (w[flow + f.X_VERIFIED] === verified) break;
         continue;
       }
-      const other = this.lists.secondaryAt(flow, verified);
+      const other = w[flow + f.X_SECONDARY_HEAD] === 0 ? 0 : this.lists.secondaryAt(flow, verified);
       if (other === 0) break;
       const r = this.log.recordIndex(other);
       const lw = this.log.words;
@@ -79,7 +79,10 @@ export class StreamComparator {
       off += n;
       bytes -= n;
     }
-    if (bytes !== 0) return this.checkIsland(flow, seq, buf, off, bytes) ? bytes : DIFFERS;
+    if (bytes !== 0) {
+      const even = w[flow + f.X_ISLAND] === w[flow + f.X_ISLAND_END];
+      return even || this.checkIsland(flow, seq, buf, off, bytes) ? bytes : DIFFERS;
+    }
     // Closing a gap may have brought two waiting heads together.
     return w[flow + f.X_PRIMARY_HEAD] !== 0 && this.advance(flow) === DIVERGED ? DIFFERS : 0;
   }
@@ -108,14 +111,14 @@ export class StreamComparator {
       const outcome = lists.insert(flow, OF_PRIMARY, seq, buf, off, bytes, id, packetOffset);
       if (outcome !== WAIT) return outcome;
     }
-    return this.advance(flow);
+    return this.flows.words[flow + f.X_SECONDARY_HEAD] !== 0 ? this.advance(flow) : WAIT;
   }
 
   /** Payload of an SVM segment, already in the PVM's numbers. Never EQUAL: WAIT means that nothing contradicts it. */
   secondary(flow: number, seq: number, buf: Buffer, off: number, bytes: number): Outcome {
     const w = this.flows.words;
     // Such a segment matches nothing, and a list that spans half the sequence space has no order.
-    if (this.lists.isFar(flow, OF_SECONDARY, seq)) return WAIT;
+    if (w[flow + f.X_SECONDARY_HEAD] !== 0 && this.lists.isFar(flow, OF_SECONDARY, seq)) return WAIT;
     // A single one is a keepalive's (RFC 9293 section 3.8.4: it may be garbage).
     const isByte = bytes === 1;
     if ((w[flow + f.X_FLAGS]! & f.XF_BASED) !== 0) {
@@ -135,7 +138,8 @@ export class StreamComparator {
           } else if (!isByte && this.secondaryContradictsItself(flow, seq, buf, off, n)) return DIVERGED;
         } else {
           const other = w[flow + f.X_PRIMARY_HEAD]!;
-          if (other === 0 || this.lists.secondaryAt(flow, verified) !== 0) break;
+          if (other === 0) break;
+          if (w[flow + f.X_SECONDARY_HEAD] !== 0 && this.lists.secondaryAt(flow, verified) !== 0) break;
           const r = this.log.recordIndex(other);
           const lw = this.log.words;
           const skip = seqDiff(verified, lw[r + R_SEQ]!);
@@ -332,7 +336,6 @@ export class StreamComparator {
     const w = this.flows.words;
     const island = w[flow + f.X_ISLAND]!;
     const islandEnd = w[flow + f.X_ISLAND_END]!;
-    if (island === islandEnd) return true;
     const before = Math.max(0, seqDiff(island, seq));
     const n = Math.min(bytes, seqDiff(islandEnd, seq)) - before;
     if (n <= 0) return true;

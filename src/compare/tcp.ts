@@ -215,7 +215,7 @@ export class TcpComparator {
     }
     w[flow + f.X_FLAGS] = flags | f.XF_SECONDARY_ACK;
     const end = seqAdd(v.seq, v.payloadBytes);
-    this.stream.range.primarySays(flow, flags, v.seq, end);
+    this.stream.range.primaryGoesOn(flow, end);
     this.noteLeft(flow, end, v.buf[v.end - 1]!);
   }
 

@@ -122,6 +122,11 @@ export class VerifiedRange {
     } else w[flow + f.X_PRIMARY_NEXT] = end;
   }
 
+  /** It says what simply follows, up to `end`. */
+  primaryGoesOn(flow: number, end: number): void {
+    this.flows.words[flow + f.X_PRIMARY_NEXT] = end;
+  }
+
   /** What the PVM has said beyond the verified range counts as never said. */
   retract(flow: number): void {
     const w = this.flows.words;

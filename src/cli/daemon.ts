@@ -61,7 +61,7 @@ async function run(config: Config, reload: () => Config): Promise<void> {
   });
   await ended;
   await daemon.close();
-  log.info({}, 'ended');
+  log.info('ended');
 }
 
 export function addPrimaryCommand(program: Command): void {

@@ -1,16 +1,42 @@
 // What commands print: JSON for programs, tables for people.
 
+import Table from 'cli-table3';
+
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
 }
 
-const BETWEEN_COLUMNS = '  ';
+const NO_LINES = {
+  top: '',
+  'top-mid': '',
+  'top-left': '',
+  'top-right': '',
+  bottom: '',
+  'bottom-mid': '',
+  'bottom-left': '',
+  'bottom-right': '',
+  left: '',
+  'left-mid': '',
+  mid: '',
+  'mid-mid': '',
+  right: '',
+  'right-mid': '',
+  middle: '  ',
+};
 
 /** Columns without lines, so that the rows can be cut and grepped. */
 export function tableText(headers: readonly string[], rows: readonly (readonly string[])[]): string {
-  const all = [headers.map((header) => header.toUpperCase()), ...rows].map((row) => row.map((cell) => cell.replace(/\s*\n\s*/g, ' ')));
-  const widths = headers.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
-  return all.map((row) => row.map((cell, i) => cell.padEnd(widths[i]!)).join(BETWEEN_COLUMNS).trimEnd()).join('\n');
+  const table = new Table({
+    head: headers.map((header) => header.toUpperCase()),
+    chars: NO_LINES,
+    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
+  });
+  for (const row of rows) table.push([...row]);
+  return table
+    .toString()
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .join('\n');
 }
 
 export function printTable(headers: readonly string[], rows: readonly (readonly string[])[]): void {

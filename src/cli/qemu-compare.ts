@@ -2,12 +2,12 @@
 
 import type { Server } from 'node:http';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { complaints } from '../config/errors';
 import { type ConfigSource, readConfigFile } from '../config/file';
 import { OperatorError } from '../core/errors';
-import { LOG_LEVELS, type LogLevel } from '../core/log';
 import { nowMs } from '../daemon/clock';
 import { createLogger } from '../daemon/log';
-import { type NodeMetrics, serveMetrics } from '../daemon/metrics';
+import { createRegistry, type NodeMetrics, serveMetrics } from '../daemon/metrics';
 import { WARM_UP_MS } from '../pmycolo/warm-up';
 import { COMPARE_DEFAULTS, compareFileSchema, compareSettings } from '../qemu/compare/compare-config';
 import { CompareDevice, type CompareSettings } from '../qemu/compare/compare-device';
@@ -21,6 +21,7 @@ const EXIT_SOFTWARE = 70;
 
 const ENDPOINTS = ['primary_in', 'secondary_in', 'outdev', 'notify_dev', 'qmp'] as const;
 const NUMBERS = ['compare_timeout', 'max_compare_timeout', 'min_checkpoint_interval', 'expired_scan_cycle', 'max_queue_size'] as const;
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 
 const DESCRIPTIONS: Record<string, string> = {
   primary_in: "the primary guest's frames (from its filter-redirector)",
@@ -111,9 +112,9 @@ function checked(flags: Flags) {
   }
   const source: ConfigSource =
     file === undefined ? { value: { compare: [given] }, place: () => '' } : readConfigFile(file);
-  const parsed = compareFileSchema.parse(source.value);
-  if (parsed.complaints === undefined) return parsed.value;
-  const lines = parsed.complaints.map(({ path, text }) => {
+  const parsed = compareFileSchema.safeParse(source.value);
+  if (parsed.success) return parsed.data;
+  const lines = complaints(compareFileSchema, parsed.error.issues, source.value).map(({ path, text }) => {
     if (file === undefined) return `--${String(path.at(-1))}${text.slice(text.indexOf(' '))}`;
     return `${source.place(path)}: ${text}`;
   });
@@ -132,7 +133,7 @@ function propertiesOf(flags: Flags): Record<string, unknown> {
 }
 
 async function run(settings: readonly CompareSettings[], flags: Flags): Promise<void> {
-  const log = createLogger(flags.logLevel as LogLevel);
+  const log = createLogger(String(flags.logLevel));
   process.on('uncaughtException', (error) => {
     log.fatal({ error: error.stack ?? String(error) }, 'internal error: ending, what was held is lost');
     process.exit(EXIT_SOFTWARE);
@@ -143,7 +144,7 @@ async function run(settings: readonly CompareSettings[], flags: Flags): Promise<
   let metrics: Server | undefined;
   try {
     for (const device of devices) await device.open();
-    if (typeof flags.metricsPort === 'number') metrics = await serveMetrics(flags.metricsPort, () => metricsOf(devices));
+    if (typeof flags.metricsPort === 'number') metrics = await serveMetrics(flags.metricsPort, registry(devices));
     const ended = untilSignal(log);
     log.info({ instances: devices.length, pid: process.pid }, 'ready');
     await ended;
@@ -159,16 +160,18 @@ async function run(settings: readonly CompareSettings[], flags: Flags): Promise<
   log.info({}, 'ended');
 }
 
-function metricsOf(devices: readonly CompareDevice[]): NodeMetrics[] {
-  return devices.map((device) => {
-    const { counters } = device.comparison.engine;
-    return {
-      labels: { node: device.settings.id, role: 'compare' },
-      counters: device.counts(),
-      requests: counters.requestsByCause(),
-      gauges: device.gauges(),
-      holdBuckets: counters.holdBuckets,
-      holdMsSum: counters.holdMsSum,
-    };
-  });
+function registry(devices: readonly CompareDevice[]) {
+  return createRegistry((): NodeMetrics[] =>
+    devices.map((device) => {
+      const { counters } = device.comparison.engine;
+      return {
+        labels: { node: device.settings.id, role: 'compare' },
+        counters: device.counts(),
+        requests: counters.requestsByCause(),
+        gauges: device.gauges(),
+        holdBuckets: counters.holdBuckets,
+        holdMsSum: counters.holdMsSum,
+      };
+    }),
+  );
 }

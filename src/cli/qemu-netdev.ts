@@ -2,9 +2,10 @@
 // same with one filter.
 
 import { type Command, Option } from 'commander';
+import { complaints } from '../config/errors';
 import { readConfigFile } from '../config/file';
 import { OperatorError } from '../core/errors';
-import type { Log, LogLevel } from '../core/log';
+import type { Log } from '../core/log';
 import { createLogger } from '../daemon/log';
 import { byteStream } from '../io/stream/byte-stream';
 import type { Endpoint } from '../io/stream/chardev';
@@ -36,7 +37,7 @@ Filters, with QEMU's names and defaults:
 Each takes queue=tx|rx|all, position=head|tail|id=ID, insert=before|behind, status=on|off; the first two vnet_hdr_support=on|off.
 SIGTERM, SIGINT  end`;
 
-type Flags = Partial<NetdevFlags> & { logLevel: LogLevel };
+type Flags = Partial<NetdevFlags> & { logLevel: string };
 
 export function addQemuNetdevCommands(group: Command): void {
   const netdev = group
@@ -144,13 +145,15 @@ function fromFile(path: string, flags: Flags): NetdevConfig {
     throw new OperatorError('EUSAGE', '--chardev, --filter and --config: say it in the file');
   }
   const source = readConfigFile(path);
-  const parsed = netdevSchema.parse(source.value);
-  if (parsed.complaints === undefined) return netdevFromFile(parsed.value);
-  const lines = parsed.complaints.map((c) => `${source.place(c.path)}: ${c.text}`);
+  const parsed = netdevSchema.safeParse(source.value);
+  if (parsed.success) return netdevFromFile(parsed.data);
+  const lines = complaints(netdevSchema, parsed.error.issues, source.value).map(
+    (c) => `${source.place(c.path)}: ${c.text}`,
+  );
   throw new OperatorError('ECONFIG', lines.join('\n'), 'see docs/examples/netdev.yaml');
 }
 
-async function run(config: NetdevConfig, logLevel: LogLevel): Promise<void> {
+async function run(config: NetdevConfig, logLevel: string): Promise<void> {
   const { guest, host, devices, qmp } = config;
   keepWhatIsNeeded({
     tap: guest.kind === 'tap' || host.kind === 'tap',

@@ -1,10 +1,9 @@
 // Bypass rules as people write them (configuration, `colo ctl bypass`) and as the engine wants them.
 
+import { z } from 'zod';
 import { OperatorError } from '../core/errors';
 import { parsePrefix } from '../packet/address';
 import { type BypassRule, MAX_BYPASS_RULES } from '../pmycolo/bypass';
-import { pathText } from './errors';
-import { either, type Meaning, object, oneOf, text, whole } from './shape';
 
 const PROTOCOLS: Record<string, number> = { icmp: 1, igmp: 2, tcp: 6, udp: 17, gre: 47, esp: 50, icmpv6: 58, sctp: 132 };
 
@@ -21,41 +20,54 @@ function isRange(text: string): boolean {
   return first <= last && last <= 65535;
 }
 
-const ports = either(
-  whole(0, 65535),
-  text(PORTS_ERROR, /^\d{1,5}(-\d{1,5})?$/),
-  PORTS_ERROR,
-).where((range) => isRange(String(range)), 'must be a range of ports from low to high, at most 65535');
-
-export const bypassRuleSchema = object({
-  protocol: either(oneOf(Object.keys(PROTOCOLS)), whole(0, 255), PROTOCOL_ERROR).optional(),
-  /** Address or prefix, such as 10.0.0.0/8 or 2001:db8::/32. */
-  prefix: text('must be a text')
-    .where((prefix) => parsePrefix(prefix) !== undefined, 'must be an address or prefix such as 10.0.0.0/8 or 2001:db8::/32')
-    .optional(),
-  /** One port, or a range such as "8000-8080". */
-  ports: ports.optional(),
-  /** Whose address and port are meant. */
-  end: oneOf(['guest', 'peer', 'either']).default('either'),
-})
-  .where((r) => r.protocol !== undefined || r.prefix !== undefined || r.ports !== undefined, 'needs a protocol, a prefix or ports')
-  .where(
-    (r) => r.ports === undefined || r.protocol === undefined || ['tcp', 'udp', 6, 17].includes(r.protocol),
-    'must be left out: only tcp and udp have ports here',
-    'ports',
+export const bypassRuleSchema = z
+  .strictObject({
+    protocol: z
+      .union(
+        [
+          z.enum(Object.keys(PROTOCOLS) as [string, ...string[]]),
+          z.number().int(PROTOCOL_ERROR).min(0, PROTOCOL_ERROR).max(255, PROTOCOL_ERROR),
+        ],
+        { error: PROTOCOL_ERROR },
+      )
+      .optional(),
+    /** Address or prefix, such as 10.0.0.0/8 or 2001:db8::/32. */
+    prefix: z
+      .string()
+      .refine((text) => parsePrefix(text) !== undefined, 'must be an address or prefix such as 10.0.0.0/8 or 2001:db8::/32')
+      .optional(),
+    /** One port, or a range such as "8000-8080". */
+    ports: z
+      .union(
+        [
+          z.number().int(PORTS_ERROR).min(0, PORTS_ERROR).max(65535, PORTS_ERROR),
+          z
+            .string()
+            .regex(/^\d{1,5}(-\d{1,5})?$/, PORTS_ERROR)
+            .refine(isRange, 'must be a range of ports from low to high, at most 65535'),
+        ],
+        { error: PORTS_ERROR },
+      )
+      .optional(),
+    /** Whose address and port are meant. */
+    end: z.enum(['guest', 'peer', 'either']).default('either'),
+  })
+  .refine((r) => r.protocol !== undefined || r.prefix !== undefined || r.ports !== undefined, 'needs a protocol, a prefix or ports')
+  .refine(
+    ({ ports, protocol }) => ports === undefined || protocol === undefined || ['tcp', 'udp', 6, 17].includes(protocol),
+    { path: ['ports'], error: 'must be left out: only tcp and udp have ports here' },
   );
 
-export type BypassRuleText = Meaning<typeof bypassRuleSchema>;
+export type BypassRuleText = z.infer<typeof bypassRuleSchema>;
 
 /** Checked rule for the engine. Throws OperatorError. */
 export function parseBypassRule(value: unknown): { text: BypassRuleText; rule: BypassRule } {
-  const parsed = bypassRuleSchema.parse(value);
-  if (parsed.complaints !== undefined) {
-    const { path, text } = parsed.complaints[0]!;
-    const what = text.slice(pathText(path).length + 1);
-    throw new OperatorError('EBYPASS', `bypass rule: ${path.join('.') || 'rule'}: ${what}`, 'see docs/OPERATIONS.md, "Bypass rules"');
+  const parsed = bypassRuleSchema.safeParse(value);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!;
+    throw new OperatorError('EBYPASS', `bypass rule: ${issue.path.join('.') || 'rule'}: ${issue.message}`, 'see docs/OPERATIONS.md, "Bypass rules"');
   }
-  return { text: parsed.value, rule: toBypassRule(parsed.value) };
+  return { text: parsed.data, rule: toBypassRule(parsed.data) };
 }
 
 export function toBypassRule(text: BypassRuleText): BypassRule {

@@ -1,9 +1,8 @@
 // The configuration, from a file, from flags, or from both: read, checked, completed. Errors say which key and what is allowed.
 
 import { OperatorError } from '../core/errors';
-import type { LogLevel } from '../core/log';
 import { toBypassRule } from './bypass-rule';
-import { type Complaint, type Path, pathText } from './errors';
+import { type Complaint, complaints, type Path, pathText } from './errors';
 import { type ConfigSource, readConfigFile } from './file';
 import { type FlagValues, flagOf, withFlags } from './flags';
 import { type ConfigText, configSchema, DEFAULTS, type NodeText, nodeDefaults } from './schema';
@@ -22,7 +21,7 @@ export interface Config {
   control: { netlinkPort: number; unixPath: string; allowUids: readonly number[] };
   stateDir: string;
   metricsPort: number | undefined;
-  logLevel: LogLevel;
+  logLevel: string;
   iptables: string;
   nftables: boolean;
   restoreRules: boolean;
@@ -63,9 +62,9 @@ export function checkConfig(
   source: Pick<ConfigSource, 'place'> = { place: () => '' },
   byFlags = false,
 ): Config {
-  const parsed = configSchema.parse(value);
-  if (parsed.complaints !== undefined) refuse(parsed.complaints, source, byFlags);
-  const config = completed(parsed.value);
+  const parsed = configSchema.safeParse(value);
+  if (!parsed.success) refuse(complaints(configSchema, parsed.error.issues, value), source, byFlags);
+  const config = completed(parsed.data);
   const conflicts = [...crossChecks(config), ...clashes(config)];
   if (conflicts.length > 0) refuse(conflicts, source, byFlags);
   return config;

@@ -1,9 +1,8 @@
 // What a configuration may say: every key, what is allowed for it, and its default. docs/examples shows it in use.
 
+import { z } from 'zod';
 import { DEFAULT_KEPT_CONNECTIONS, DEFAULT_LIMITS } from '../core/limits';
-import { LOG_LEVELS } from '../core/log';
 import { bypassRuleSchema } from './bypass-rule';
-import { byteSize, either, flag, list, type Meaning, object, oneOf, text, whole } from './shape';
 
 /** The one table of defaults. Queues and the forward bridge depend on a node's place in the list: see `nodeDefaults`. */
 export const DEFAULTS = {
@@ -53,33 +52,67 @@ export function nodeDefaults(k: number): NodeDefaults {
   };
 }
 
+function whole(min: number, max: number) {
+  const error = `must be a whole number from ${min} to ${max}`;
+  return z.number({ error }).int(error).min(min, error).max(max, error);
+}
+
+const UNITS: Record<string, number> = { '': 1, k: 1 << 10, m: 1 << 20, g: 1 << 30 };
+
+/** A number of bytes, or the same with a unit: 33554432, 32M, 32MiB. */
+function byteSize(min: number, max: number) {
+  return z.preprocess(
+    (value) => {
+      const parts = typeof value === 'string' ? /^(\d+) *([kmg]?)(i?b)?$/i.exec(value) : null;
+      return parts ? Number(parts[1]) * UNITS[parts[2]!.toLowerCase()]! : value;
+    },
+    whole(min, max),
+  );
+}
+
+function oneOf<const T extends readonly string[]>(allowed: T) {
+  return z.enum(allowed, { error: `must be one of ${allowed.join(', ')}` });
+}
+
+function orAuto(number: z.ZodNumber, error: string) {
+  return z.union([z.literal('auto'), number], { error });
+}
+
+const flag = z.boolean({ error: 'must be true or false' });
+
 /** Names that the kernel gives to directories beside the interfaces' own. */
 const RESERVED_NAMES = new Set(['all', 'default', 'lo']);
 const DEVICE_ERROR = 'must be the name of a network interface (at most 15 letters, digits, ".", "_" or "-")';
 
 /** The kernel's rules for names are laxer; what else it allows has a meaning to iptables ("+") or to ip ("@", "%"). */
-const device = text(DEVICE_ERROR, /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$/).where((name) => !RESERVED_NAMES.has(name), DEVICE_ERROR);
+const device = z
+  .string({ error: DEVICE_ERROR })
+  .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$/, DEVICE_ERROR)
+  .refine((name) => !RESERVED_NAMES.has(name), DEVICE_ERROR);
 
-const absolutePath = text('must be an absolute path', /^\/[^\0]*$/);
+const absolutePath = z.string({ error: 'must be an absolute path' }).regex(/^\/[^\0]*$/, 'must be an absolute path');
 
-export const limitsSchema = object({
+export const limitsSchema = z.strictObject({
   maxFlows: whole(16, 1 << 22).optional(),
   maxHeldPackets: whole(16, 1 << 20).optional(),
   maxHeldBytes: byteSize(1 << 20, 1 << 30).optional(),
   logBytes: byteSize(2 << 20, 2 ** 31 - 1).optional(),
   logRecords: whole(1 << 8, 1 << 22)
-    .where((n) => (n & (n - 1)) === 0, 'must be a power of two')
+    .refine((n) => (n & (n - 1)) === 0, 'must be a power of two')
     .optional(),
   keptConnections: whole(16, 1 << 22).optional(),
   queueLength: whole(16, 1 << 20).optional(),
   receiveBufferBytes: byteSize(1 << 18, 2 ** 31 - 1).optional(),
 });
 
-export const nodeSchema = object({
+export const nodeSchema = z.strictObject({
   /** The controller's identity: a small number for libxl, the hypervisor's pid for others. */
   index: whole(0, 0xffffffff),
   /** For logs, tables and metrics. Default vm<index>. */
-  name: text('must be a name', /^[\w.-]{1,64}$/, 'must be at most 64 letters, digits, ".", "_" or "-"').optional(),
+  name: z
+    .string({ error: 'must be a name' })
+    .regex(/^[\w.-]{1,64}$/, 'must be at most 64 letters, digits, ".", "_" or "-"')
+    .optional(),
   guestPort: device,
   forwardPort: device,
   outerBridge: device.default(DEFAULTS.outerBridge),
@@ -87,18 +120,20 @@ export const nodeSchema = object({
   outerPort: device.optional(),
   forwardBridge: device.optional(),
   /** The last two are UDP's, and the primary's alone. */
-  queues: object({
-    guest: whole(0, 65535).optional(),
-    forward: whole(0, 65535).optional(),
-    guestUdp: whole(0, 65535).optional(),
-    forwardUdp: whole(0, 65535).optional(),
-  }).default({}),
+  queues: z
+    .strictObject({
+      guest: whole(0, 65535).optional(),
+      forward: whole(0, 65535).optional(),
+      guestUdp: whole(0, 65535).optional(),
+      forwardUdp: whole(0, 65535).optional(),
+    })
+    .default({}),
   /** Let the guest's packets pass unverified while no daemon listens. */
   queueBypass: flag.default(DEFAULTS.queueBypass),
   /** Frames of the PVM that are neither IP nor ARP cannot be compared: 802.1ad, PPPoE, MPLS, FCoE, IPX and the like. */
   otherProtocols: oneOf(['drop', 'pass']).default(DEFAULTS.otherProtocols),
   /** How long one guest may be silent; `auto`: as long as is far beyond what it usually takes, at most maxCompareTimeoutMs. */
-  compareTimeoutMs: either(oneOf(['auto']), whole(10, 600_000), 'must be auto or a whole number from 10 to 600000').default(
+  compareTimeoutMs: orAuto(whole(10, 600_000), 'must be auto or a whole number from 10 to 600000').default(
     DEFAULTS.compareTimeoutMs,
   ),
   maxCompareTimeoutMs: whole(20, 600_000).default(DEFAULTS.maxCompareTimeoutMs),
@@ -108,35 +143,34 @@ export const nodeSchema = object({
   onControllerLoss: oneOf(['release', 'hold', 'drop']).default(DEFAULTS.onControllerLoss),
   moveTapOnFailover: flag.default(DEFAULTS.moveTapOnFailover),
   announceOnFailover: flag.default(DEFAULTS.announceOnFailover),
-  bypass: list(bypassRuleSchema, 'must be a list of rules', [0, 256, 'must have at most 256 rules']).default([]),
+  bypass: z
+    .array(bypassRuleSchema, { error: 'must be a list of rules' })
+    .max(256, 'must have at most 256 rules')
+    .default([]),
   limits: limitsSchema.default({}),
 });
 
-export const controlSchema = object({
+export const controlSchema = z.strictObject({
   /** Port id on NETLINK_USERSOCK. */
   netlinkPort: whole(1, 0x7fffffff).default(DEFAULTS.netlinkPort),
   /** Default <stateDir>/primary.sock or <stateDir>/secondary.sock. */
-  unixPath: absolutePath
-    .where((path) => Buffer.byteLength(path) <= 107, 'must be at most 107 bytes, the kernel has no room for more')
-    .optional(),
+  unixPath: absolutePath.max(107, 'must be at most 107 bytes, the kernel has no room for more').optional(),
   /** Who may speak, beside root. */
-  allowUids: list(whole(0, 0xfffffffe), 'must be a list of user ids').default([]),
+  allowUids: z.array(whole(0, 0xfffffffe), { error: 'must be a list of user ids' }).default([]),
 });
 
-export const configSchema = object({
+export const configSchema = z.strictObject({
   role: oneOf(['primary', 'secondary']),
-  nodes: list(
-    nodeSchema,
-    'must be a list with one entry per virtual machine',
-    [1, Number.POSITIVE_INFINITY, 'must name at least one virtual machine'],
-    [0, 64, 'must name at most 64 virtual machines'],
-  ),
-  control: controlSchema.default({}),
+  nodes: z
+    .array(nodeSchema, { error: 'must be a list with one entry per virtual machine' })
+    .min(1, 'must name at least one virtual machine')
+    .max(64, 'must name at most 64 virtual machines'),
+  control: controlSchema.default({ netlinkPort: DEFAULTS.netlinkPort, allowUids: [] }),
   /** Where offsets and sockets live: it must survive the daemon, and need not survive the host. */
   stateDir: absolutePath.default(DEFAULTS.stateDir),
   /** Loopback port of the Prometheus metrics; none when left out. */
   metricsPort: whole(1, 65535).optional(),
-  logLevel: oneOf(LOG_LEVELS).default(DEFAULTS.logLevel),
+  logLevel: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default(DEFAULTS.logLevel),
   /** Which of the installed iptables programs `colo rules` uses; its IPv6 brother follows. */
   iptables: oneOf(['iptables', 'iptables-nft', 'iptables-legacy']).default(DEFAULTS.iptables),
   /** False: do without nft. Fragments of the two guests may get mixed up then, and otherProtocols must be `pass`. */
@@ -147,5 +181,5 @@ export const configSchema = object({
   limits: limitsSchema.default({}),
 });
 
-export type ConfigText = Meaning<typeof configSchema>;
+export type ConfigText = z.output<typeof configSchema>;
 export type NodeText = ConfigText['nodes'][number];

@@ -19,7 +19,7 @@ import { WARM_UP_MS, warmUpPrimary } from '../pmycolo/warm-up';
 import { warmUpSecondary } from '../seccolo/warm-up';
 import { nowMs } from './clock';
 import type { Logger } from './log';
-import { type NodeMetrics, serveMetrics } from './metrics';
+import { createRegistry, type NodeMetrics, serveMetrics } from './metrics';
 import type { NodeSettings } from './node-config';
 import { PrimaryNode } from './primary-node';
 import { type HostRules, RulesWatch } from './rules-watch';
@@ -85,7 +85,7 @@ export class Daemon implements ControlActions {
     this.netlink = new NetlinkCarrier({
       portId: settings.control.netlinkPort,
       onFailure: (error) => this.netlinkLost(error),
-      onRecovery: () => this.log.warn({}, 'controllers can be heard over netlink again'),
+      onRecovery: () => this.log.warn('controllers can be heard over netlink again'),
     });
     this.unix = new SeqpacketCarrier({
       path: settings.control.unixPath,
@@ -127,7 +127,7 @@ export class Daemon implements ControlActions {
     this.timer = new RegularTimer(TICK_MS, () => this.tick());
     this.rulesWatch.start();
     if (this.settings.metricsPort !== undefined) {
-      this.metricsServer = await serveMetrics(this.settings.metricsPort, () => this.nodeMetrics());
+      this.metricsServer = await serveMetrics(this.settings.metricsPort, createRegistry(() => this.nodeMetrics()));
     }
     this.log.info({ role: this.settings.role, nodes: this.settings.nodes.length, pid: process.pid }, 'ready');
   }
@@ -157,7 +157,7 @@ export class Daemon implements ControlActions {
       this.bypass.set(index, new BypassRules(texts));
       this.applyBypass(index);
     }
-    this.log.info({}, 'bypass rules read again');
+    this.log.info('bypass rules read again');
   }
 
   init(index: number, mode: ColoMode, context: InitContext): ActionResult {

@@ -159,7 +159,7 @@ export class SecondaryNode {
         this.engine.failover(nowMs());
         this.networkWaits = true;
         this.guest.setCopyRange(NFQ_MAX_COPY);
-        this.log.warn({}, 'the controller is gone: connections keep their offsets, new ones get none');
+        this.log.warn('the controller is gone: connections keep their offsets, new ones get none');
       });
     }, PORT_WATCH_MS);
     this.loss = loss;

@@ -46,7 +46,7 @@ export class Undecided {
   /** Asks until it is known, if nobody does yet; resolves then, mostly at once. */
   begin(): Promise<void> {
     if (this.asked === undefined && this.engine.undecided) {
-      this.log.warn({}, 'whether the last checkpoint came about the guest has to show first: it is asked');
+      this.log.warn('whether the last checkpoint came about the guest has to show first: it is asked');
       this.asked = new Promise((resolve) => {
         this.ended = resolve;
       });
@@ -75,7 +75,7 @@ export class Undecided {
   private ask(behind: number, times: number): void {
     let next = -1;
     if (times === ASK_TIMES) {
-      this.log.error({}, 'the guest does not answer: the last checkpoint is believed to have come about');
+      this.log.error('the guest does not answer: the last checkpoint is believed to have come about');
       this.engine.decide(false);
     } else {
       next = this.send(behind);

@@ -1,6 +1,6 @@
 // What an operator says about comparisons, by options or in a file: QEMU's properties by QEMU's names, defaults and rules.
 
-import { either, list, type Meaning, object, oneOf, onOff, text, whole } from '../../config/shape';
+import { z } from 'zod';
 import { OperatorError } from '../../core/errors';
 import { type Endpoint, formatEndpoint, parseEndpoint } from '../../io/stream/chardev';
 import type { CompareSettings } from './compare-device';
@@ -22,19 +22,24 @@ function positiveError(property: string, most: number, or = ''): string {
 }
 
 function positive(property: string, most: number) {
-  return whole(1, most, positiveError(property, most));
+  const error = positiveError(property, most);
+  return z.number({ error }).int(error).min(1, error).max(most, error);
 }
 
 /** A property that QEMU does not have. */
-function notNegative(property: string, most: number) {
-  return whole(0, most, `must be a whole number from 0 to ${most} (${property})`);
+function whole(property: string, most: number) {
+  const error = `must be a whole number from 0 to ${most} (${property})`;
+  return z.number({ error }).int(error).min(0, error).max(most, error);
 }
 
-const endpoint = text('must be an endpoint such as unix:PATH,server or tcp:HOST:PORT,reconnect=1');
-const NAME_ERROR = 'must be a letter and at most 63 letters, digits, ".", "_" or "-"';
+const endpoint = z.string({ error: 'must be an endpoint such as unix:PATH,server or tcp:HOST:PORT,reconnect=1' });
+const onOff = z.union([z.enum(['on', 'off']), z.boolean()], { error: 'must be on or off' });
 
-const compareSchema = object({
-  id: text('must be a name', /^[A-Za-z][\w.-]{0,63}$/, NAME_ERROR).default(COMPARE_DEFAULTS.id),
+const compareSchema = z.strictObject({
+  id: z
+    .string({ error: 'must be a name' })
+    .regex(/^[A-Za-z][\w.-]{0,63}$/, 'must be a letter and at most 63 letters, digits, ".", "_" or "-"')
+    .default(COMPARE_DEFAULTS.id),
   primary_in: endpoint,
   secondary_in: endpoint,
   outdev: endpoint,
@@ -42,15 +47,13 @@ const compareSchema = object({
   /** Ours: the primary QEMU's QMP. */
   qmp: endpoint.optional(),
   /** `auto` is ours. */
-  compare_timeout: either(
-    oneOf(['auto']),
-    positive('compare_timeout', MAX_MS),
-    positiveError('compare_timeout', MAX_MS, 'auto or '),
-  ).default(COMPARE_DEFAULTS.compare_timeout),
+  compare_timeout: z
+    .union([z.literal('auto'), positive('compare_timeout', MAX_MS)], { error: positiveError('compare_timeout', MAX_MS, 'auto or ') })
+    .default(COMPARE_DEFAULTS.compare_timeout),
   /** Ours: the most that `auto` may come to. */
   max_compare_timeout: positive('max_compare_timeout', MAX_MS).default(COMPARE_DEFAULTS.max_compare_timeout),
   /** Ours: how long the primary runs at least between two checkpoints, in ms. */
-  min_checkpoint_interval: notNegative('min_checkpoint_interval', 60_000).default(COMPARE_DEFAULTS.min_checkpoint_interval),
+  min_checkpoint_interval: whole('min_checkpoint_interval', 60_000).default(COMPARE_DEFAULTS.min_checkpoint_interval),
   expired_scan_cycle: positive('expired_scan_cycle', MAX_MS).default(COMPARE_DEFAULTS.expired_scan_cycle),
   /** QEMU: packets held of one connection. Here of all together, 16 times as many; see CompareOptions.maxQueueSize. */
   max_queue_size: positive('max_queue_size', 1 << 20).default(COMPARE_DEFAULTS.max_queue_size),
@@ -58,18 +61,13 @@ const compareSchema = object({
 });
 
 /** A file may hold what other commands read, too. */
-export const compareFileSchema = object(
-  {
-    compare: list(
-      compareSchema,
-      'must be a list with one entry per comparison',
-      [1, Number.POSITIVE_INFINITY, 'must name at least one comparison'],
-      [0, 64, 'must name at most 64 comparisons'],
-    ),
-  },
-  true,
-);
-export type CompareFile = Meaning<typeof compareFileSchema>;
+export const compareFileSchema = z.looseObject({
+  compare: z
+    .array(compareSchema, { error: 'must be a list with one entry per comparison' })
+    .min(1, 'must name at least one comparison')
+    .max(64, 'must name at most 64 comparisons'),
+});
+export type CompareFile = z.output<typeof compareFileSchema>;
 
 /** Throws OperatorError: an endpoint that is none, or one that is named twice. */
 export function compareSettings(file: CompareFile): CompareSettings[] {

@@ -1,8 +1,8 @@
 // What an operator says about a netdev, from options or from a file: ports, character devices, filters.
 
+import { z } from 'zod';
 import type { PortSpec } from '../../chardev/port';
 import { VNET_HEADER_BYTES } from '../../chardev/vnet-header';
-import { list, type Meaning, number, object, oneOf, onOff, record, text } from '../../config/shape';
 import { OperatorError } from '../../core/errors';
 import { type Endpoint, parseEndpoint } from '../../io/stream/chardev';
 import { type FilterOptions, parseFilter, type RawFilter, readFilter } from './filter-options';
@@ -29,37 +29,41 @@ export interface NetdevConfig {
 
 export const DEFAULT_ID = 'hn0';
 
-const word = text('must be a text');
+const word = z.string({ error: 'must be a text' });
+const onOff = z.union([z.enum(['on', 'off']), z.boolean()], { error: 'must be on or off' });
 
 /** A file's keys; the filters' are QEMU's names. */
-export const netdevSchema = object({
+export const netdevSchema = z.strictObject({
   id: word.optional(),
   guest: word,
   host: word,
-  vnetHeaderBytes: oneOf(VNET_HEADER_BYTES).default(0),
+  vnetHeaderBytes: z
+    .literal([...VNET_HEADER_BYTES], { error: `must be one of ${VNET_HEADER_BYTES.join(', ')}` })
+    .default(0),
   control: word.optional(),
   qmp: word.optional(),
-  chardevs: record(word).default({}),
-  filters: list(
-    object({
-      type: word,
-      id: word,
-      netdev: word.optional(),
-      queue: word.optional(),
-      position: word.optional(),
-      insert: word.optional(),
-      status: onOff.optional(),
-      indev: word.optional(),
-      outdev: word.optional(),
-      vnet_hdr_support: onOff.optional(),
-      fail_open: onOff.optional(),
-      state: word.optional(),
-      max_flows: number('must be a number').optional(),
-    }),
-    'must be a list',
-  ).default([]),
+  chardevs: z.record(z.string(), word).default({}),
+  filters: z
+    .array(
+      z.strictObject({
+        type: word,
+        id: word,
+        netdev: word.optional(),
+        queue: word.optional(),
+        position: word.optional(),
+        insert: word.optional(),
+        status: onOff.optional(),
+        indev: word.optional(),
+        outdev: word.optional(),
+        vnet_hdr_support: onOff.optional(),
+        fail_open: onOff.optional(),
+        state: word.optional(),
+        max_flows: z.number({ error: 'must be a number' }).optional(),
+      }),
+    )
+    .default([]),
 });
-export type NetdevFile = Meaning<typeof netdevSchema>;
+export type NetdevFile = z.infer<typeof netdevSchema>;
 
 /** Throws OperatorError. */
 export function netdevFromFile(file: NetdevFile): NetdevConfig {

@@ -69,7 +69,7 @@ test('a complaint tells which option it is about', () => {
 
 test('the example of the documents is right', () => {
   const file = netdevSchema.parse(readConfigFile(join(__dirname, '../../../../docs/examples/netdev.yaml')).value);
-  const config = netdevFromFile(file.value!);
+  const config = netdevFromFile(file);
   expect(config.filters.map(({ id, queue, indev, outdev }) => [id, queue, indev ?? outdev])).toEqual([
     ['f1', 'tx', 'red0'],
     ['f2', 'rx', 'red1'],

@@ -72,6 +72,7 @@ requires(
     pair.lab.moveSecondaryTap();
     expect(Math.max(...before)).toBeLessThan(bigFile().length);
     await Promise.all(downloads.map(whole));
+    expect(await pair.reminders()).toBeGreaterThan(0);
     const after = pair.download('/who', 'who');
     expect(await after.curl.ended()).toBe(0);
     expect(readFileSync(after.file, 'latin1')).toBe('SVM\n');

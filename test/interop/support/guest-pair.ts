@@ -110,6 +110,12 @@ export class GuestPair {
     return (await this.lab.exec('sn', PROGRAM, ['qemu', 'ctl', this.controlPath, ...words])).stdout;
   }
 
+  /** Frames by which the secondary's netdev has told peers where their connections stand. */
+  async reminders(): Promise<number> {
+    const { filters } = JSON.parse(await this.control('query')) as { filters: { type: string; reminders?: number }[] };
+    return filters.find(({ type }) => type === 'rewriter')!.reminders!;
+  }
+
   download(path: string, name: string, ...curlOptions: string[]): Download {
     const file = join(this.lab.dir, name);
     const args = ['-sS', '--no-buffer', ...curlOptions, '-o', file, `http://${GUEST_IP}${path}`];

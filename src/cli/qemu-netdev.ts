@@ -6,10 +6,12 @@ import { complaints } from '../config/errors';
 import { readConfigFile } from '../config/file';
 import { OperatorError } from '../core/errors';
 import type { Log } from '../core/log';
+import { nowMs } from '../daemon/clock';
 import { createLogger } from '../daemon/log';
 import { byteStream } from '../io/stream/byte-stream';
 import type { Endpoint } from '../io/stream/chardev';
 import { systemClock } from '../io/system-clock';
+import { WARM_UP_MS } from '../pmycolo/warm-up';
 import { ControlServer } from '../qemu/netdev/control-server';
 import type { FilterType } from '../qemu/netdev/filter-options';
 import { Netdev } from '../qemu/netdev/netdev';
@@ -20,6 +22,7 @@ import {
   netdevFromFlags,
   netdevSchema,
 } from '../qemu/netdev/netdev-config';
+import { warmUpNetdev } from '../qemu/netdev/warm-up';
 import { ColoWatch } from '../qmp/colo-watch';
 import { keepWhatIsNeeded } from './qemu-capabilities';
 import { untilSignal } from './signals';
@@ -166,6 +169,8 @@ async function run(config: NetdevConfig, logLevel: string): Promise<void> {
   });
   const netdev = new Netdev(config, log);
   const control = config.control === undefined ? undefined : new ControlServer(config.control, netdev);
+  // What has failed over has a guest that waits already: it is served first.
+  if (!netdev.failedOver) warmUpNetdev(nowMs, WARM_UP_MS);
   const watch = config.qmp === undefined ? undefined : watchSecondary(config.qmp, netdev, log);
   try {
     await control?.open();

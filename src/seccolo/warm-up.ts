@@ -7,10 +7,12 @@ import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_SYN } from '../packet/view';
 import { SecondaryEngine } from './engine';
 
 /** Tuples, used one after the other. */
-const FLOWS = 1024;
+export const FLOWS = 1024;
 const ROW = 32;
 const SEGMENT_BYTES = 1400;
-const CHECKPOINT_EVERY = 64;
+/** More than a packet of them. */
+export const MADE_UP_BYTES = 2048;
+export const CHECKPOINT_EVERY = 64;
 /** What the PVM's numbers are beyond the SVM's. */
 const DELTA = 1_000_000;
 
@@ -26,12 +28,20 @@ export function warmUpSecondary(clock: () => number, budgetMs: number): Record<s
         nowMs: 0,
       }),
   );
-  const packet = Buffer.alloc(2048);
+  const packet = Buffer.alloc(MADE_UP_BYTES);
   const until = clock() + budgetMs;
   let rounds = 0;
   do {
     for (const engine of engines) {
-      connection(engine, packet, rounds);
+      madeUpConnection(
+        {
+          fromPeer: (buf, off, len) => void engine.fromPeer(buf, off, len, false, rounds),
+          fromGuest: (buf, off, len) => void engine.fromGuest(buf, off, len, false, rounds),
+        },
+        packet,
+        0,
+        rounds,
+      );
       engine.tick(rounds);
       if (rounds % CHECKPOINT_EVERY === CHECKPOINT_EVERY - 1) engine.checkpoint(rounds);
     }
@@ -40,20 +50,28 @@ export function warmUpSecondary(clock: () => number, budgetMs: number): Record<s
   return engines.map((engine) => engine.counters.snapshot());
 }
 
-/** From its beginning to its end, with data of both sides. */
-function connection(engine: SecondaryEngine, packet: Buffer, round: number): void {
+/** Takes IP packets: buf[off, off + len), the receiver's during the call. */
+export interface MadeUpWay {
+  fromPeer(buf: Buffer, off: number, len: number): void;
+  fromGuest(buf: Buffer, off: number, len: number): void;
+}
+
+/**
+ * The connection of a round from its beginning to its end, with data of both sides. `packet`: room for each of its packets, from `off` on:
+ * MADE_UP_BYTES of them.
+ */
+export function madeUpConnection(way: MadeUpWay, packet: Buffer, off: number, round: number): void {
   const flow = round % FLOWS;
-  const nowMs = round;
   let peerSeq = 1000;
   let guestSeq = (round << 18) >>> 0;
   const fromPeer = (flags: number, payloadBytes: number, ack: number): void => {
-    const len = putSegment(packet, 0, { flow, byPeer: true, seq: peerSeq, ack, flags, payloadBytes });
-    engine.fromPeer(packet, 0, len, false, nowMs);
+    const len = putSegment(packet, off, { flow, byPeer: true, seq: peerSeq, ack, flags, payloadBytes });
+    way.fromPeer(packet, off, len);
     peerSeq += payloadBytes;
   };
   const fromGuest = (flags: number, payloadBytes: number): void => {
-    const len = putSegment(packet, 0, { flow, seq: guestSeq, ack: peerSeq, flags, payloadBytes });
-    engine.fromGuest(packet, 0, len, false, nowMs);
+    const len = putSegment(packet, off, { flow, seq: guestSeq, ack: peerSeq, flags, payloadBytes });
+    way.fromGuest(packet, off, len);
     guestSeq += payloadBytes;
   };
   fromPeer(TCP_SYN, 0, 0);

@@ -129,6 +129,11 @@ export class Netdev {
     return true;
   }
 
+  /** By this process, or by an earlier one that kept its state. */
+  get failedOver(): boolean {
+    return this.rewriters.some(({ engine }) => engine.failedOver);
+  }
+
   /** The guest stands still: what it has said is read, and nothing more until resumeGuest(). */
   holdGuest(): void {
     this.held = true;
@@ -163,7 +168,7 @@ export class Netdev {
 
   /** A rewriter whose kept state says that the failover has been: what was switched off then is off, unless the operator says otherwise. */
   private stayFailedOver(): void {
-    if (!this.rewriters.some(({ engine }) => engine.failedOver)) return;
+    if (!this.failedOver) return;
     const unsaid = this.config.filters.filter(({ on }) => on === undefined).map(({ id }) => id);
     this.switchOff(this.chain.list().filter(({ id }) => unsaid.includes(id)));
   }

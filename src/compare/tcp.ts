@@ -239,6 +239,16 @@ export class TcpComparator {
     );
   }
 
+  /** May a segment of the peer with this number be what the PVM waits for next? Where it has acknowledged nothing yet, any may. */
+  isInPrimaryWindow(flow: number, seq: number): boolean {
+    const w = this.flows.words;
+    const flags = w[flow + f.X_FLAGS]!;
+    if ((flags & f.XF_PRIMARY_ACK) === 0) return true;
+    const scale = (flags & f.XF_SCALE) !== 0 ? (flags >>> f.XF_SCALE_SHIFT) & 15 : 0;
+    const ahead = seqDiff(seq, w[flow + f.X_PRIMARY_ACK]!);
+    return ahead >= 0 && ahead <= w[flow + f.X_PRIMARY_WINDOW]! << scale;
+  }
+
   /** May a PVM packet with this content leave, as far as content goes? `end` is behind its payload. */
   isVerified(flow: number, seq: number, end: number, tcpFlags: number): boolean {
     const w = this.flows.words;

@@ -33,6 +33,9 @@ export const DEFAULT_KEPT_CONNECTIONS = 1 << 16;
  */
 export const HALF_OPEN_PART = 1 / 4;
 
+/** Half-open connections of which it is asked whether they are open after all, before one is forgotten: a question is two system calls. */
+export const MAX_HALF_OPEN_QUESTIONS = 8;
+
 /** A PVM packet may span this much of the log: a GSO packet is at most 64 KiB with its headers. */
 export const MAX_PACKET_BYTES = 0xffff;
 

@@ -7,7 +7,6 @@ import type { Server } from 'node:http';
 import type { BypassRuleText } from '../config/bypass-rule';
 import { BypassRules } from '../config/bypass-rule';
 import { OperatorError } from '../core/errors';
-import { watchConntrack } from '../io/conntrack-events';
 import { NetlinkCarrier, portHolder } from '../io/control-netlink';
 import { SeqpacketCarrier } from '../io/control-seqpacket';
 import { RegularTimer } from '../io/deadline-timer';
@@ -45,8 +44,6 @@ export class Daemon implements ControlActions {
   private readonly control: ControlChannel;
   private readonly netlink: NetlinkCarrier;
   private readonly unix: SeqpacketCarrier;
-  /** The primary's alone: SN sees both directions of each connection. */
-  private readonly conntrack: ReturnType<typeof watchConntrack> | undefined;
   private readonly rulesWatch: RulesWatch;
   private metricsServer: Server | undefined;
   private timer: RegularTimer | undefined;
@@ -70,17 +67,6 @@ export class Daemon implements ControlActions {
           ? new PrimaryNode(node, nodeLog, () => this.control.notify(node.index))
           : new SecondaryNode(node, nodeLog),
       );
-    }
-    const primaries = [...this.nodes.values()].filter((node) => node instanceof PrimaryNode);
-    if (settings.role === 'primary') {
-      this.conntrack = watchConntrack({
-        onEstablished: (key) => {
-          for (const node of primaries) node.engine.conntrackEstablished(key, nowMs());
-        },
-        onReset: (key) => {
-          for (const node of primaries) node.conntrackReset(key);
-        },
-      });
     }
     this.netlink = new NetlinkCarrier({
       portId: settings.control.netlinkPort,
@@ -143,7 +129,6 @@ export class Daemon implements ControlActions {
     this.timer?.close();
     this.rulesWatch.close();
     this.saveControl();
-    this.conntrack?.close();
     this.netlink.close();
     this.unix.close();
     this.metricsServer?.close();
@@ -262,7 +247,6 @@ export class Daemon implements ControlActions {
       return {
         rssBytes: process.memoryUsage.rss(),
         connectionsRefused: this.unix.refused,
-        conntrackOverruns: this.conntrack?.lost ?? 0,
         rulesLost: this.rulesWatch.losses,
         rulesRestored: this.rulesWatch.restored,
       };

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { type CheckpointCause, isSilence } from '../compare/outcome';
 import { OffsetTable } from '../conntrack/offset-table';
+import { Conntrack } from '../io/conntrack';
 import { DeadlineTimer } from '../io/deadline-timer';
 import { mapFile } from '../io/map-file';
 import {
@@ -27,6 +28,7 @@ import { ControllerLoss, LossDecision } from './controller-loss';
 import type { Logger } from './log';
 import type { NodeMetrics } from './metrics';
 import type { NodeSettings } from './node-config';
+import { watchPeerResets } from './peer-resets';
 import { portState } from './port-state';
 import { PrefixSender } from './prefix-sender';
 import { queueCounters, queueGauges } from './queue-options';
@@ -46,7 +48,9 @@ export class PrimaryNode {
   private readonly loss: ControllerLoss;
   private readonly deadline = new DeadlineTimer(nowMs, () => this.tick());
   private readonly deltas: StoredDeltas;
-  private readonly resets: Uint32Array[] = [];
+  private readonly conntrack = new Conntrack();
+  private readonly resetWatch: { close(): void };
+  private readonly resets: { key: Uint32Array; seq: number }[] = [];
   /** Resets beyond MAX_RESETS. */
   private resetsLost = 0;
   /** Connections of this epoch may be numbered in a way that is not known any more. */
@@ -73,7 +77,7 @@ export class PrimaryNode {
     this.loss = new ControllerLoss(settings.onControllerLoss);
     const bytes = randomBytes(8);
     const seed = [bytes.readUInt32LE(0), bytes.readUInt32LE(4)] as const;
-    this.deltas = new StoredDeltas(table, seed);
+    this.deltas = new StoredDeltas(table, seed, (key) => this.conntrack.hasAnswered(key));
     this.numbersLost = !this.deltas.whole;
     this.engine = new PrimaryEngine(
       {
@@ -109,6 +113,7 @@ export class PrimaryNode {
       watchArp(settings.forwardPort, "the SVM's", (arp, vlan) => this.onArp(false, arp, vlan), this.log),
       watchArp(settings.guestPort, "the PVM's", (arp, vlan) => this.onArp(true, arp, vlan), this.log, true),
     ];
+    this.resetWatch = watchPeerResets(settings.guestPort, (key, seq) => this.onPeerReset(key, seq), this.log);
     this.prefixes = new PrefixSender(settings.guestPort, settings.outerBridge, seed, this.log);
   }
 
@@ -163,10 +168,10 @@ export class PrimaryNode {
     this.engine.setBypass(rules);
   }
 
-  /** Conntrack sees a packet before the queue does, so what the guest sent before has to be read first: at the next tick. */
-  conntrackReset(key: Uint32Array): void {
+  /** What the guest sent before it heard of that has to be read first: at the next tick. */
+  private onPeerReset(key: Uint32Array, seq: number): void {
     if (!this.engine.isProtected) return;
-    if (this.resets.length < MAX_RESETS) this.resets.push(key.slice());
+    if (this.resets.length < MAX_RESETS) this.resets.push({ key: key.slice(), seq });
     else this.resetsLost++;
   }
 
@@ -178,7 +183,7 @@ export class PrimaryNode {
   tick(): void {
     if (this.resets.length > 0) {
       this.guest.drain();
-      for (const key of this.resets) this.engine.conntrackReset(key, nowMs());
+      for (const { key, seq } of this.resets) this.engine.peerReset(key, seq, nowMs());
       this.resets.length = 0;
     }
     this.engine.tick(nowMs());
@@ -199,6 +204,8 @@ export class PrimaryNode {
     this.forward.close();
     for (const watch of this.arp) watch.close();
     this.prefixes.close();
+    this.resetWatch.close();
+    this.conntrack.close();
   }
 
   get state(): string {
@@ -235,7 +242,7 @@ export class PrimaryNode {
       counters: {
         ...this.engine.counters.snapshot(),
         deltas_lost: this.deltas.lost,
-        conntrack_resets_lost: this.resetsLost,
+        peer_resets_lost: this.resetsLost,
         ...this.prefixes.counters,
         link_heads_forgotten: this.prefixes.forgotten,
         ...queueCounters({ guest: this.guest.parts, forward: this.forward.parts }),

@@ -1,5 +1,7 @@
 // Which frames a packet socket wakes the process for, as classic BPF (linux/filter.h): the kernel leaves out the rest.
 
+import { TCP_RST, TCP_SYN } from '../packet/view';
+
 const LDH_ABS = 0x28; // BPF_LD | BPF_H | BPF_ABS
 const LDB_ABS = 0x30; // BPF_LD | BPF_B | BPF_ABS
 const JEQ = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
@@ -57,8 +59,18 @@ export function neighbourFilter(): Uint8Array {
   ]);
 }
 
-/** TCP SYNs and SYN/ACKs, with at most the VLAN tag that the kernel has taken off; over IPv6 without extension headers. */
+/** TCP SYNs and SYN/ACKs. */
 export function synFilter(): Uint8Array {
+  return tcpFilter(TCP_SYN);
+}
+
+/** TCP RSTs. */
+export function rstFilter(): Uint8Array {
+  return tcpFilter(TCP_RST);
+}
+
+/** TCP with one of these flags, with at most the VLAN tag that the kernel has taken off; over IPv6 without extension headers. */
+function tcpFilter(flags: number): Uint8Array {
   return program([
     /*  0 */ [LDH_ABS, 0, 0, PROTOCOL],
     /*  1 */ [JEQ, 0, 7, 0x0800], // not IPv4: 9
@@ -68,12 +80,12 @@ export function synFilter(): Uint8Array {
     /*  5 */ [JSET, 9, 0, 0x1fff],
     /*  6 */ [LDX_MSH, 0, 0, 14],
     /*  7 */ [LDB_IND, 0, 0, 14 + 13], // TCP's flags
-    /*  8 */ [JSET, 5, 6, 0x02],
+    /*  8 */ [JSET, 5, 6, flags],
     /*  9 */ [JEQ, 0, 5, 0x86dd],
     /* 10 */ [LDB_ABS, 0, 0, 14 + 6], // IPv6's next header
     /* 11 */ [JEQ, 0, 3, 6],
     /* 12 */ [LDB_ABS, 0, 0, 14 + 40 + 13],
-    /* 13 */ [JSET, 0, 1, 0x02],
+    /* 13 */ [JSET, 0, 1, flags],
     /* 14 */ [RET, 0, 0, WHOLE],
     /* 15 */ [RET, 0, 0, 0],
   ]);

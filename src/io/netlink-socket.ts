@@ -74,6 +74,16 @@ export class NetlinkSocket {
     throw systemError(n, `sending ${buf.length} bytes to netlink port ${portId}`);
   }
 
+  /**
+   * Asks the kernel a question that it answers with one message, before send() returns. undefined: it has not answered, or with an error.
+   * The answer is valid until the next question. Not for a socket that other messages come to.
+   */
+  ask(buf: Uint8Array): Buffer | undefined {
+    if (!this.send(buf, 0)) return undefined;
+    const n = this.descriptor.native.netlinkReceive(this.descriptor.fd, this.buffer, this.sender);
+    return n > 0 && !wasTruncated(this.sender) ? this.buffer.subarray(0, n) : undefined;
+  }
+
   /** Whether any process has this port id bound, in this socket's protocol and namespace (/proc/net/netlink). */
   portBound(portId: number): boolean {
     const native = this.descriptor.native;

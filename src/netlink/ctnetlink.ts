@@ -3,7 +3,7 @@
 
 import { AttributeReader } from './attributes';
 import type { MessageBuilder } from './builder';
-import { readU32 } from './byte-order';
+import { readU32, writeU32 } from './byte-order';
 import { Errno } from './errno';
 import { NetlinkError } from './error';
 import type { MessageReader } from './message';
@@ -50,12 +50,13 @@ export const TupleProtoAttribute = {
   ICMPV6_CODE: 9, // CTA_PROTO_ICMPV6_CODE
 } as const;
 
+const AF_INET = 2; // AF_INET
+const AF_INET6 = 10; // AF_INET6
 const PROTOINFO_TCP = 1; // CTA_PROTOINFO_TCP
 const PROTOINFO_TCP_STATE = 1; // CTA_PROTOINFO_TCP_STATE
-/** Both ends have answered each other. */
+/** Both ends have answered each other; what follows, up to TIME_WAIT, is the end of such a connection. */
 export const TCP_CONNTRACK_ESTABLISHED = 3; // TCP_CONNTRACK_ESTABLISHED
-/** The connection was reset. */
-export const TCP_CONNTRACK_CLOSE = 8; // TCP_CONNTRACK_CLOSE
+export const TCP_CONNTRACK_TIME_WAIT = 7; // TCP_CONNTRACK_TIME_WAIT
 
 export const ConntrackStatus = {
   SEEN_REPLY: 2, // IPS_SEEN_REPLY
@@ -219,6 +220,34 @@ export class ConntrackDecoder {
     this.error = new NetlinkError('decode conntrack event', Errno.EINVAL, what, offset);
     return false;
   }
+}
+
+/** Asks for the entry of the default zone that this direction belongs to, which may be its reply; the answer looks like an event. */
+export function buildConntrackGet(b: MessageBuilder, t: ConntrackTuple, seq: number): MessageBuilder {
+  const family = t.family === 4 ? AF_INET : AF_INET6;
+  b.begin(nfnlType(Subsystem.CTNETLINK, ConntrackMessage.GET), MessageFlag.REQUEST, seq, 0).nfgenmsg(family, NFNETLINK_V0, 0);
+  const tuple = b.beginNest(ConntrackAttribute.TUPLE_ORIG);
+  const ip = b.beginNest(TupleAttribute.IP);
+  if (t.family === 4) {
+    b.u32(TupleIpAttribute.V4_SRC, t.src0, false).u32(TupleIpAttribute.V4_DST, t.dst0, false);
+  } else {
+    b.bytes(TupleIpAttribute.V6_SRC, networkOrder(t.src0, t.src1, t.src2, t.src3));
+    b.bytes(TupleIpAttribute.V6_DST, networkOrder(t.dst0, t.dst1, t.dst2, t.dst3));
+  }
+  b.endNest(ip);
+  const proto = b.beginNest(TupleAttribute.PROTO);
+  b.u8(TupleProtoAttribute.NUM, t.protocol)
+    .u16(TupleProtoAttribute.SRC_PORT, t.srcPort, false)
+    .u16(TupleProtoAttribute.DST_PORT, t.dstPort, false);
+  return b.endNest(proto).endNest(tuple).end();
+}
+
+function networkOrder(...words: readonly number[]): Uint8Array {
+  const out = new Uint8Array(4 * words.length);
+  words.forEach((word, i) => {
+    writeU32(out, 4 * i, word, false);
+  });
+  return out;
 }
 
 /** Asks for all entries of a family (AF_INET 2, AF_INET6 10, 0 for both); the answers look like events. */

@@ -3,11 +3,12 @@
 //
 // The table is bounded, so it may have to forget. What then is not in it may be a connection from before the last checkpoint, which
 // both guests number alike, or one that was forgotten: that is not known, and nothing of it is comparable. Nobody can make it forget a
-// connection whose peer has answered both guests: half-open ones have a part of their own, and those that have ended go first.
+// connection whose peer has answered both guests: half-open ones have a part of their own, and those that have ended go first. Whether the
+// peer of one has answered is asked when it would have to go, if the guest has said nothing since that shows it.
 
 import { FLOW_KEY_WORDS, FLOW_USER, FlowTable } from '../conntrack/flow-table';
 import { type OffsetTable, Rank } from '../conntrack/offset-table';
-import { HALF_OPEN_PART } from '../core/limits';
+import { HALF_OPEN_PART, MAX_HALF_OPEN_QUESTIONS } from '../core/limits';
 import type { PacketView } from '../packet/view';
 import { type DeltaTable, NUMBERS_UNKNOWN } from './context';
 
@@ -32,6 +33,8 @@ export class StoredDeltas implements DeltaTable {
   constructor(
     readonly table: OffsetTable,
     seed: readonly [number, number] = [0, 0],
+    /** Has the peer of the connection with this key (FLOW_KEY_WORDS words) answered? */
+    private readonly hasAnswered: (key: Uint32Array) => boolean = () => false,
   ) {
     this.mostHalfOpen = Math.max(1, Math.floor(table.capacity * HALF_OPEN_PART));
     this.whole = table.origin === 'resumed' && table.damaged === 0 && this.complete;
@@ -70,7 +73,7 @@ export class StoredDeltas implements DeltaTable {
       }
       index.words[at + I_SLOT] = table.insert(index.words, at, Rank.Embryonic, 0, delta, 0, 0) + 1;
     }
-    if (table.countOf(Rank.Embryonic) > this.mostHalfOpen) this.forget(table.oldest(Rank.Embryonic));
+    if (table.countOf(Rank.Embryonic) > this.mostHalfOpen) this.forget(this.oldestHalfOpen());
   }
 
   completed(words: Uint32Array, base: number): void {
@@ -126,7 +129,22 @@ export class StoredDeltas implements DeltaTable {
       if (slot >= 0 && !table.isCurrent(slot)) return slot;
     }
     const ended = table.oldest(Rank.Finished);
-    return ended >= 0 ? ended : table.oldest(Rank.Embryonic);
+    return ended >= 0 ? ended : this.oldestHalfOpen();
+  }
+
+  /** -1: there is none, or as many as were looked at are open after all, which they are called from now on. */
+  private oldestHalfOpen(): number {
+    const { table, key } = this;
+    for (let n = 0; n < MAX_HALF_OPEN_QUESTIONS; n++) {
+      const slot = table.oldest(Rank.Embryonic);
+      if (slot < 0 || !table.isCurrent(slot)) return slot;
+      table.copyKey(slot, key);
+      if (!this.hasAnswered(key)) return slot;
+      table.write(slot, F_COMPLETED, table.off(slot), 0, 0);
+      table.setRank(slot, Rank.Live);
+      if (table.countOf(Rank.Embryonic) <= this.mostHalfOpen && this.index.size < table.capacity) break;
+    }
+    return -1;
   }
 
   private forget(slot: number): void {

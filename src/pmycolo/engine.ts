@@ -535,14 +535,12 @@ export class PrimaryEngine {
     if (this.protectedNow) this.request(CheckpointCause.EXHAUSTED, true);
   }
 
-  /** The kernel's conntrack saw the handshake of the TCP connection with this key (FLOW_KEY_WORDS words) end. */
-  conntrackEstablished(key: Uint32Array, nowMs: number): void {
-    if (this.protectedNow) this.expiry.established(key, nowMs);
-  }
-
-  /** The kernel's conntrack saw a reset of this connection. To be called when all that the PVM had sent before was handed in. */
-  conntrackReset(key: Uint32Array, nowMs: number): void {
-    if (this.protectedNow) this.expiry.resetByPeer(key, nowMs);
+  /**
+   * The PVM was sent a RST with this sequence number in the connection with this key (FLOW_KEY_WORDS words). To be called when all that the
+   * PVM had sent before was handed in.
+   */
+  peerReset(key: Uint32Array, seq: number, nowMs: number): void {
+    if (this.protectedNow) this.expiry.resetByPeer(key, seq, nowMs);
   }
 
   setBypass(rules: readonly BypassRule[]): void {

@@ -1,4 +1,4 @@
-// Birth and death of flows: idle timeouts by the timer wheel, and what the kernel's conntrack tells of a connection's beginning and reset.
+// Birth and death of flows: idle timeouts by the timer wheel, and the peers' resets.
 
 import {
   X_ACKS_HEAD,
@@ -17,10 +17,9 @@ import {
 } from '../compare/flow-words';
 import { FLOW_DEADLINE, FLOW_META } from '../conntrack/flow-table';
 import { idleTimeoutMs, TCP_TIMEOUTS } from '../conntrack/timeouts';
-import { IPPROTO_TCP, TCP_ACK } from '../packet/view';
+import { IPPROTO_TCP } from '../packet/view';
 import type { PrimaryContext } from './context';
 import { C_FLOWS_EXPIRED, C_RESET_BY_PEER } from './counters';
-import { complete } from './handshake';
 import type { Silence } from './silence';
 
 /** Flows looked at in one call, so that a tick stays short. */
@@ -48,17 +47,6 @@ export class Expiry {
     this.x.wheel.expire(nowMs, this.onExpire, MAX_VISITS);
   }
 
-  /**
-   * The kernel's conntrack has seen the peer answer: the connection is open, however long the guest is silent now. What the guest says
-   * would tell as much, but it need not say anything.
-   */
-  established(key: Uint32Array, nowMs: number): void {
-    const flow = this.x.flows.findKey(key);
-    if (flow < 0 || this.x.tracker.phase(flow) !== 'new') return;
-    if (!this.x.isStale(flow)) complete(this.x, flow);
-    this.x.tracker.packet(flow, true, TCP_ACK, 0, nowMs);
-  }
-
   /** Have both guests reset it? */
   private wasReset(flow: number): boolean {
     const w = this.x.flows.words;
@@ -72,15 +60,15 @@ export class Expiry {
   }
 
   /**
-   * The peer has reset this connection (the kernel's conntrack says so; the packet itself goes past us): what is held of it is
-   * wanted by nobody, and the two sides need not say the same any more. Conntrack believes more resets than a guest does, which wants one
+   * The peer has reset this connection: what is held of it is wanted by nobody, and the two sides need not say the same any more. A reset
+   * from outside of the window is a stranger's, or of the tuple's last connection. We believe more resets than a guest does, which wants one
    * at the very edge of its window (RFC 5961): if it goes on, it repeats what was dropped, and its numbers are still known. A reset of the
    * guest's own is a packet that is held and compared.
    */
-  resetByPeer(key: Uint32Array, nowMs: number): void {
-    const { flows, stream } = this.x;
+  resetByPeer(key: Uint32Array, seq: number, nowMs: number): void {
+    const { flows, stream, tcp } = this.x;
     const flow = flows.findKey(key);
-    if (flow < 0) return;
+    if (flow < 0 || !tcp.isInPrimaryWindow(flow, seq)) return;
     const w = flows.words;
     if ((w[flow + X_FLAGS]! & (XF_PRIMARY_RST | XF_SECONDARY_RST | XF_PRIMARY_SYN | XF_SECONDARY_SYN)) !== 0) return;
     if (!this.x.isStale(flow)) {

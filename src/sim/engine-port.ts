@@ -13,7 +13,7 @@ export interface PrimaryPort {
   forgetPair(): void;
   /** An ARP request of either guest. */
   addressQuestion(primary: boolean, target: number, nowMs: number): void;
-  conntrackReset(key: Uint32Array, nowMs: number): void;
+  peerReset(key: Uint32Array, seq: number, nowMs: number): void;
   endBatch(nowMs: number): void;
   tick(nowMs: number): void;
   /** When tick() and endBatch() want to be called beside its regular times; Infinity: at no time. */

@@ -66,8 +66,8 @@ class RealPrimary implements PrimaryPort {
   }
 
 
-  conntrackReset(key: Uint32Array, nowMs: number): void {
-    this.engine.conntrackReset(key, nowMs);
+  peerReset(key: Uint32Array, seq: number, nowMs: number): void {
+    this.engine.peerReset(key, seq, nowMs);
   }
 
   addressQuestion(primary: boolean, target: number, nowMs: number): void {

@@ -50,8 +50,8 @@ class Primary implements PrimaryPort {
   addressQuestion(primary: boolean, target: number, nowMs: number): void {
     this.inner.addressQuestion(primary, target, nowMs);
   }
-  conntrackReset(key: Uint32Array, nowMs: number): void {
-    this.inner.conntrackReset(key, nowMs);
+  peerReset(key: Uint32Array, seq: number, nowMs: number): void {
+    this.inner.peerReset(key, seq, nowMs);
   }
   endBatch(nowMs: number): void {
     this.inner.endBatch(nowMs);

@@ -185,11 +185,11 @@ export class PrimaryNode extends DaemonNode<PrimaryPort> {
     this.expectNoneHeld('drop');
   }
 
-  /** The kernel's conntrack saw the peer reset a connection: after all that the PVM had sent before. */
-  conntrackReset(key: Uint32Array): void {
+  /** The peer has reset a connection: after all that the PVM had sent before. */
+  peerReset(key: Uint32Array, seq: number): void {
     if (!this.engine) return;
     this.guestQueue.drain();
-    this.engine.conntrackReset(key, this.nowMs);
+    this.engine.peerReset(key, seq, this.nowMs);
   }
 
   /** How long the oldest held packet has waited: nothing may wait for ever. */

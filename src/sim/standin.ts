@@ -72,7 +72,7 @@ class HoldEverything implements PrimaryPort {
   }
 
 
-  conntrackReset(): void {}
+  peerReset(): void {}
 
   addressQuestion(): void {}
 

@@ -10,7 +10,7 @@ import { serve } from './app/server';
 import { CheckpointCause } from '../compare/outcome';
 import { Ledger } from './check/ledger';
 import { Clients } from './clients';
-import { keyOfPeerPacket } from './conntrack';
+import { keyOfPeerPacket, seqOf } from './peer-packet';
 import { Controller } from './controller';
 import type { EngineMakers } from './engine-port';
 import { Faults } from './faults';
@@ -201,7 +201,8 @@ export class World {
 
   private peerResets(packet: SimPacket): void {
     const key = keyOfPeerPacket(packet);
-    this.after(this.prng.below(this.scenario.tickMs * 1000), () => this.pn.conntrackReset(key));
+    const seq = seqOf(packet);
+    this.after(this.prng.below(this.scenario.tickMs * 1000), () => this.pn.peerReset(key, seq));
   }
 
   private sentByGuest(packet: SimPacket, enqueue: () => void): void {

@@ -1,10 +1,12 @@
 // What operators and controllers do, and what happens when they go: rules at run time, strangers, lost controllers, signals.
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { flowMeta } from '../../src/conntrack/flow-table';
+import { Conntrack } from '../../src/io/conntrack';
 import { PacketSocket } from '../../src/io/packet-socket';
 import { gratuitousArpFrame } from '../../src/packet/arp';
 import { unsolicitedNaFrame } from '../../src/packet/neighbour';
-import { GUEST_IP, GUEST_IP6, GUEST_MAC, type LabProcess } from './lab';
+import { CLIENT_IP, CLIENT_IP6, GUEST_IP, GUEST_IP6, GUEST_MAC, type LabProcess } from './lab';
 import { requires } from './requires';
 import type { Transfer } from './support/client';
 import { GUEST_PORT, Pair, SECRETS } from './support/pair';
@@ -14,6 +16,11 @@ import { Wire } from './support/wire';
 jest.setTimeout(180_000);
 
 const ROOT = process.env.COLO_ROOT ?? join(__dirname, '..', '..');
+/** Four words as in a flow record. The IPv6 addresses here are fd77::N. */
+const addressWords = (text: string): number[] =>
+  text.includes(':')
+    ? [0xfd770000, 0, 0, Number.parseInt(text.split('::')[1]!, 16)]
+    : [text.split('.').reduce((sum, part) => sum * 256 + Number(part), 0), 0, 0, 0];
 const NOBODY = '65534';
 const BYPASS = { protocol: 'tcp', ports: GUEST_PORT, end: 'guest' };
 
@@ -57,7 +64,7 @@ requires('netns', 'nfqueue')('control', () => {
       divergences: 0,
       primary_unprotected: pair.unprotectedBefore,
       deltas_lost: 0,
-      conntrack_resets_lost: 0,
+      peer_resets_lost: 0,
       guest_queue_malformed: 0,
       forward_queue_verdict_errors: 0,
     });
@@ -275,7 +282,7 @@ requires('netns', 'nfqueue')('control', () => {
   });
 
   test.each([GUEST_IP, GUEST_IP6])(
-    "the kernel's word on the reset of a connection to %s reaches the primary",
+    'a reset of a connection to %s by its peer reaches the primary',
     async (host) => {
       await start();
       const script = `
@@ -287,6 +294,32 @@ requires('netns', 'nfqueue')('control', () => {
       expect((await pair.stats('primary')).gauges.held_packets).toBe(0);
     },
   );
+
+  test.each([
+    [CLIENT_IP, GUEST_IP, flowMeta(0, 4, 6)],
+    [CLIENT_IP6, GUEST_IP6, flowMeta(0, 6, 6)],
+  ])('the primary can ask whether the peer %s has answered %s, of which the guest has said nothing', async (from, to, meta) => {
+    await start();
+    const script = `
+      const socket = require('node:net').connect({ port: ${GUEST_PORT}, host: '${to}', localPort: 40001 }, () => console.log('open'));
+      setTimeout(() => {}, 60_000);
+      process.once('SIGUSR2', () => { socket.resetAndDestroy(); console.log('reset'); });`;
+    const conntrack = new Conntrack(pair.lab.ns.pn);
+    try {
+      const key = (peerPort: number) =>
+        Uint32Array.of(...addressWords(to), ...addressWords(from), ((GUEST_PORT << 16) | peerPort) >>> 0, meta);
+      const client = pair.lab.spawn('client', process.execPath, ['-e', script]);
+      await client.waitFor(/open/);
+      expect([conntrack.hasAnswered(key(40001)), conntrack.hasAnswered(key(40002))]).toEqual([true, false]);
+      // Over and over: no answer is taken for another's.
+      for (let i = 0; i < 1000; i++) expect(conntrack.hasAnswered(key(40001 + (i & 1)))).toBe((i & 1) === 0);
+      client.child.kill('SIGUSR2');
+      await client.waitFor(/reset/);
+      await until('reset', () => !conntrack.hasAnswered(key(40001)));
+    } finally {
+      conntrack.close();
+    }
+  });
 
   test('SIGTERM ends the daemon and lets nothing out', async () => {
     await start();

@@ -1,5 +1,5 @@
 // The filters run in the kernel; here in an interpreter of what they use of classic BPF.
-import { synFilter } from '../../../src/io/frame-filter';
+import { rstFilter, synFilter } from '../../../src/io/frame-filter';
 import { buildFrame } from '../../lib/build-frame';
 import { buildTcp, buildUdp } from '../../lib/build-packet';
 
@@ -53,4 +53,13 @@ test.each([
 test('the filter for SYNs: a second tag, and ARP', () => {
   expect(accepts(synFilter(), buildFrame(buildTcp({ flags: 'S' }), { vlans: [5] }))).toBe(false);
   expect(accepts(synFilter(), buildFrame(Buffer.alloc(60, 0xff), { type: 0x0806 }))).toBe(false);
+});
+
+test.each([
+  ['RST', buildTcp({ flags: 'R' }), true],
+  ['RST over IPv6', buildTcp({ family: 6, flags: 'RA' }), true],
+  ['SYN/ACK', buildTcp({ flags: 'SA' }), false],
+  ['ACK over IPv6', buildTcp({ family: 6, flags: 'FPA' }), false],
+])('the filter for RSTs: %s', (_name, packet, wanted) => {
+  expect(accepts(rstFilter(), buildFrame(packet))).toBe(wanted);
 });

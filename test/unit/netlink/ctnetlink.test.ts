@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { MessageBuilder } from '../../../src/netlink/builder';
 import { HOST_LITTLE_ENDIAN } from '../../../src/netlink/byte-order';
-import { buildConntrackDump, ConntrackDecoder, ConntrackEvent } from '../../../src/netlink/ctnetlink';
+import { buildConntrackDump, buildConntrackGet, ConntrackDecoder, ConntrackEvent } from '../../../src/netlink/ctnetlink';
 import { MessageReader } from '../../../src/netlink/message';
 
 const captured = HOST_LITTLE_ENDIAN ? test : test.skip;
@@ -146,4 +146,18 @@ test('other messages are not events', () => {
 captured('a request for all entries', () => {
   const bytes = buildConntrackDump(new MessageBuilder(Buffer.alloc(64, 0xa5)), 2, 5).finish();
   expect(Buffer.from(bytes).toString('hex')).toBe('1400000001010103050000000000000002000000');
+});
+
+captured.each([
+  ['IPv4', TCP4_NEW],
+  ['IPv6', TCP6_NEW],
+])('a question about one connection over %s names it as the kernel does', (_family, hex) => {
+  const builder = new MessageBuilder(Buffer.alloc(128));
+  const question = Buffer.from(buildConntrackGet(builder, decode(hex).original, 77).finish());
+  const reader = new MessageReader(question);
+  expect(reader.next()).toBe(true);
+  expect([reader.type, reader.flags, reader.seq, reader.end]).toEqual([0x101, 1, 77, question.length]);
+  const tuple = question.subarray(20).toString('hex');
+  expect(hex.slice(40, 40 + tuple.length)).toBe(tuple);
+  expect(question[16]).toBe(Buffer.from(hex, 'hex')[16]);
 });

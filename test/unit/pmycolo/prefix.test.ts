@@ -366,7 +366,7 @@ test.each(['the same tuple', 'another tuple in its record'])('copies of a connec
   both(80, 1000, 900, 900_000);
   const { flows } = h.engine.context;
   const another = where !== 'the same tuple';
-  if (another) h.engine.conntrackReset(flows.words.slice(0, FLOW_KEY_WORDS), h.now);
+  if (another) h.engine.peerReset(flows.words.slice(0, FLOW_KEY_WORDS), 5, h.now);
   both(another ? 81 : 80, 70_000, 40, 50);
   h.now += PREFIX_PATIENCE_MS;
   h.engine.endBatch(h.now);

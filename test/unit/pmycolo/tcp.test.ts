@@ -448,33 +448,44 @@ describe('life of a flow', () => {
   });
 });
 
-describe("the kernel's conntrack", () => {
+describe("a peer's reset", () => {
   const key = (sport: number): Uint32Array =>
     Uint32Array.of(0x0a000001, 0, 0, 0, 0x0a000002, 0, 0, 0, ((sport << 16) | 40000) >>> 0, (4 << 8) | 6);
-  test('tells of a reset by the peer: what is held is dropped, and no checkpoint is asked for', () => {
+  test('has what is held dropped, and asks for no checkpoint', () => {
     const t = new Pair().open();
     const id = t.p(0, { payload: 'nobody wants this any more' });
-    t.h.engine.conntrackReset(key(80), t.h.now);
+    t.h.engine.peerReset(key(80), CLIENT + 1, t.h.now);
     expect(t.h.state(id)).toBe('drop');
     t.h.engine.tick(t.h.now + 3000);
     expect(t.h.requests).toEqual([]);
     for (let s = 4; s < 30; s++) t.h.engine.tick(t.h.now + s * 1000);
     expect(t.h.engine.flowCount).toBe(0);
   });
-  test('a reset that the guest does not believe costs a repetition, nothing more', () => {
+  test('that the guest does not believe costs a repetition, nothing more', () => {
     const t = new Pair().open();
     t.p(0, { payload: 'hello' });
     t.s(2, { payload: 'llo' });
-    t.h.engine.conntrackReset(key(80), t.h.now);
+    t.h.engine.peerReset(key(80), CLIENT + 1, t.h.now);
     const again = t.p(0, { payload: 'hello' });
     t.s(0, { payload: 'hello' });
     expect(t.h.state(again)).toBe('accept');
     expect(t.h.requests).toEqual([]);
   });
-  test("the guest's own reset is compared, whatever conntrack says", () => {
+  test.each([
+    ['of the last connection', CLIENT],
+    ['of a stranger who does not know the window', CLIENT + 1 + 70_000],
+  ])('%s drops nothing', (_whose, seq) => {
+    const t = new Pair().open();
+    const id = t.p(0, { payload: 'hello', window: 500 });
+    t.h.engine.peerReset(key(80), seq, t.h.now);
+    expect(t.h.state(id)).toBe('held');
+    t.h.engine.peerReset(key(80), CLIENT + 1 + 500, t.h.now);
+    expect(t.h.state(id)).toBe('drop');
+  });
+  test("the guest's own is compared, whatever the peer has sent", () => {
     const t = new Pair().open();
     const id = t.p(0, { flags: 'R' });
-    t.h.engine.conntrackReset(key(80), t.h.now);
+    t.h.engine.peerReset(key(80), CLIENT + 1, t.h.now);
     expect(t.h.state(id)).toBe('held');
     t.s(0, { flags: 'R' });
     expect(t.h.state(id)).toBe('rewrite');

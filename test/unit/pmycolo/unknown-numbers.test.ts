@@ -15,16 +15,19 @@ const HALF_OPEN = 4;
 
 class Bench {
   readonly words: Uint32Array;
+  /** Peers' ports of connections that conntrack has seen the peer answer in. */
+  readonly answered = new Set<number>();
+  private readonly hasAnswered = (key: Uint32Array): boolean => this.answered.has(key[8]! & 0xffff);
   h: PrimaryHarness;
   deltas: StoredDeltas;
   constructor(capacity = CAPACITY) {
     this.words = new Uint32Array(OffsetTable.bytesFor(capacity) / 4);
-    this.deltas = new StoredDeltas(new OffsetTable(this.words));
+    this.deltas = new StoredDeltas(new OffsetTable(this.words), [0, 0], this.hasAnswered);
     this.h = new PrimaryHarness({ deltas: this.deltas });
     this.h.engine.forgetPair();
   }
   restart(): void {
-    this.deltas = new StoredDeltas(new OffsetTable(this.words));
+    this.deltas = new StoredDeltas(new OffsetTable(this.words), [0, 0], this.hasAnswered);
     this.h = new PrimaryHarness({ deltas: this.deltas });
   }
   syns(dport: number): void {
@@ -215,11 +218,21 @@ describe('what an open connection needs is kept', () => {
   test('or of which the guest has said nothing yet, but conntrack knows', () => {
     const b = new Bench();
     b.syns(PORT);
-    b.h.engine.conntrackEstablished(b.key(PORT), b.h.now);
+    b.answered.add(PORT);
     b.flood(1000);
     b.pass(100);
     b.restart();
     expect(b.isKnown(PORT)).toBe(true);
+  });
+  test('as far as there is room, and no more is asked then than may be', () => {
+    const b = new Bench();
+    for (let n = 0; n < CAPACITY; n++) b.answered.add(n);
+    for (let n = 0; n < CAPACITY; n++) b.syns(n);
+    b.flood(1000);
+    b.restart();
+    expect(b.deltas.table.size).toBe(CAPACITY);
+    expect(b.isKnown(0)).toBe(true);
+    expect(b.isKnown(CAPACITY - HALF_OPEN - 1)).toBe(true);
   });
   test('but not for the answer to a stray segment', () => {
     const b = new Bench();
@@ -229,10 +242,10 @@ describe('what an open connection needs is kept', () => {
     b.restart();
     expect(b.isKnown(PORT)).toBe(false);
   });
-  test('although conntrack has seen a reset that the guest did not believe', () => {
+  test('although there was a reset that the guest did not believe', () => {
     const b = new Bench();
     b.open(PORT);
-    b.h.engine.conntrackReset(b.key(PORT), b.h.now);
+    b.h.engine.peerReset(b.key(PORT), PEER_ISN + 1, b.h.now);
     b.pass(30);
     expect(b.h.engine.flowCount).toBe(0);
     expect(b.isKnown(PORT)).toBe(true);
@@ -240,11 +253,11 @@ describe('what an open connection needs is kept', () => {
   test('with a guest that goes on after such a reset as before: before ended ones', () => {
     const b = new Bench();
     b.open(PORT);
-    b.h.engine.conntrackReset(b.key(PORT), b.h.now);
+    b.h.engine.peerReset(b.key(PORT), PEER_ISN + 1, b.h.now);
     b.p(PORT, 0);
     for (let i = 0; i < 100; i++) {
       b.open(i + 1);
-      b.h.engine.conntrackReset(b.key(i + 1), b.h.now);
+      b.h.engine.peerReset(b.key(i + 1), PEER_ISN + 1, b.h.now);
     }
     b.restart();
     expect(b.isKnown(PORT)).toBe(true);

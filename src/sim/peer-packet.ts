@@ -1,5 +1,4 @@
-// The kernel's conntrack on the primary's host, as far as the engine depends on it: what it names a connection by when it tells of a
-// reset that the peer sent.
+// What the primary's node reads of a packet that passes it on its way to the guest.
 
 import { FLOW_KEY_WORDS } from '../conntrack/flow-table';
 import type { SimPacket } from './packet';
@@ -10,6 +9,11 @@ export function keyOfPeerPacket(packet: SimPacket): Uint32Array {
   const l4 = ipHeaderBytes(packet.family);
   const ports = ((packet.buf.readUInt16BE(l4 + 2) << 16) | packet.buf.readUInt16BE(l4)) >>> 0;
   return flowKey(packet.family, ports);
+}
+
+/** Sequence number of a TCP packet. */
+export function seqOf(packet: SimPacket): number {
+  return packet.buf.readUInt32BE(ipHeaderBytes(packet.family) + 4);
 }
 
 /** As in a flow table's record: the guest's address, the peer's, ports, family and protocol. */

@@ -14,6 +14,8 @@ export class Descriptor {
   private handle: Handle | undefined;
   private watched = READABLE;
   private timer: NodeJS.Timeout | undefined;
+  private onReadable: () => void;
+  private onWritable: (() => void) | undefined;
 
   /**
    * Takes over `fd`. `onReadable` and `onWritable` come from the event loop; at first it watches for readable only. What goes
@@ -26,9 +28,11 @@ export class Descriptor {
     onWritable?: () => void,
     deadly = false,
   ) {
+    this.onReadable = onReadable;
+    this.onWritable = onWritable;
     const onReady = (events: number) => {
-      if (events & WRITABLE && this.handle !== undefined) onWritable?.();
-      if (events & READABLE && this.handle !== undefined) onReadable();
+      if (events & WRITABLE && this.handle !== undefined) this.onWritable?.();
+      if (events & READABLE && this.handle !== undefined) this.onReadable();
     };
     const handle = this.native.pollStart(fd, onReady, deadly ? 1 : 0);
     if (typeof handle === 'number') {
@@ -40,6 +44,12 @@ export class Descriptor {
 
   get closed(): boolean {
     return this.handle === undefined;
+  }
+
+  /** To another owner: what the event loop has to say is for these from now on. What it watches for stays as it is. */
+  handOver(onReadable: () => void, onWritable?: () => void): void {
+    this.onReadable = onReadable;
+    this.onWritable = onWritable;
   }
 
   /** Asks for onWritable, or no longer. */

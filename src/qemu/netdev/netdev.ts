@@ -17,6 +17,7 @@ import type { FilterOptions } from './filter-options';
 import { RedirectorFilter } from './filter-redirector';
 import { RewriterFilter } from './filter-rewriter';
 import type { NetdevConfig } from './netdev-config';
+import { Neighbours } from './neighbours';
 import { PeerReminders } from './peer-reminders';
 
 export interface NetdevParts {
@@ -37,6 +38,7 @@ export class Netdev {
   private readonly guestDevices: Device[] = [];
   private readonly rewriters: RewriterFilter[] = [];
   private readonly reminders: PeerReminders;
+  private readonly neighbours = new Neighbours();
   private readonly openStream: StreamFactory;
   private ticker: NodeJS.Timeout | undefined;
   /** The guest stands still, and no checkpoint has been said of it since. */
@@ -54,7 +56,7 @@ export class Netdev {
       (buf, off, len, vnetBytes) => this.guest.send(buf, off, len, vnetBytes),
       (buf, off, len, vnetBytes) => this.host.send(buf, off, len, vnetBytes),
     );
-    this.guest = this.port('guest', config.guest, (buf, off, len, vnet) => this.chain.fromGuest(buf, off, len, vnet));
+    this.guest = this.port('guest', config.guest, (buf, off, len, vnet) => this.fromGuest(buf, off, len, vnet));
     this.host = this.port('host', config.host, (buf, off, len, vnet) => this.chain.fromHost(buf, off, len, vnet));
     for (const { id, endpoint } of config.devices) this.devices.push(new Device(id, endpoint, log, this.openStream));
     for (const options of config.filters) this.chain.add(this.filter(options), options.place, options.on ?? true);
@@ -102,6 +104,7 @@ export class Netdev {
   checkpointNow(): void {
     this.batch.begin();
     this.held = false;
+    this.neighbours.checkpoint();
     for (const { engine } of this.rewriters) engine.checkpoint(this.batch.nowMs);
   }
 
@@ -153,6 +156,7 @@ export class Netdev {
       host: this.host.report(),
       chardevs: this.devices.map((d) => d.report()),
       filters: this.chain.list().map((f) => this.filterReport(f)),
+      neighbours: this.neighbours.report(),
     };
   }
 
@@ -175,6 +179,17 @@ export class Netdev {
 
   private switchOff(filters: readonly Filter[]): void {
     for (const { id, type } of filters) if (type !== 'rewriter') this.chain.setStatus(id, false);
+  }
+
+  /** A secondary's netdev before a failover: its guest reaches no network. */
+  private get protects(): boolean {
+    return this.rewriters.length > 0 && !this.failedOver;
+  }
+
+  private fromGuest(buf: Buffer, off: number, len: number, vnetBytes: number): void {
+    const answer = this.protects ? this.neighbours.question(buf, off, len, vnetBytes, this.batch.nowMs) : undefined;
+    if (answer === undefined) this.chain.fromGuest(buf, off, len, vnetBytes);
+    else this.guest.send(answer, 0, answer.length, vnetBytes);
   }
 
   private pauseGuest(paused: boolean): void {
@@ -234,6 +249,7 @@ export class Netdev {
           return;
         }
         filter.injected++;
+        if (options.queue === 'tx' && this.protects) this.neighbours.heard(buf, off, len, vnetBytes, batch.nowMs);
         chain.inject(filter, buf, off, len, vnetBytes);
       };
       const input = new FrameInput(indev, options.vnetHdrSupport, inject, batch, log);

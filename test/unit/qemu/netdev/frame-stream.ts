@@ -9,7 +9,15 @@ export class FrameStream {
   readonly flushed: Buffer[][] = [];
   private committed = 0;
 
-  constructor(private readonly events: ChardevEvents) {}
+  /** `vnetBytes`: with vnet_hdr_support, every frame has a header of so many bytes, which a word before it says. */
+  constructor(
+    private readonly events: ChardevEvents,
+    private readonly vnetBytes?: number,
+  ) {}
+
+  private get wordBytes(): number {
+    return this.vnetBytes === undefined ? 4 : 8;
+  }
 
   get asChardev(): Chardev {
     return this as unknown as Chardev;
@@ -35,8 +43,8 @@ export class FrameStream {
   flush(): void {
     const group: Buffer[] = [];
     for (let at = 0; at < this.committed; ) {
-      const end = at + 4 + this.out.readUInt32BE(at);
-      group.push(Buffer.from(this.out.subarray(at + 4, end)));
+      const end = at + this.wordBytes + this.out.readUInt32BE(at);
+      group.push(Buffer.from(this.out.subarray(at + this.wordBytes, end)));
       at = end;
     }
     this.committed = 0;
@@ -56,9 +64,10 @@ export class FrameStream {
   }
 
   says(frame: Buffer): void {
-    const bytes = Buffer.alloc(4 + frame.length);
+    const bytes = Buffer.alloc(this.wordBytes + frame.length);
     bytes.writeUInt32BE(frame.length);
-    frame.copy(bytes, 4);
+    if (this.vnetBytes !== undefined) bytes.writeUInt32BE(this.vnetBytes, 4);
+    frame.copy(bytes, this.wordBytes);
     expect(this.events.onData(bytes, 0, bytes.length)).toBe(bytes.length);
   }
 }

@@ -1,0 +1,60 @@
+// Answers what the SVM asks for on its link with what came to the PVM (seccolo/neighbour-answers). What the PVM is answered reaches the SVM,
+// too, by the primary's mirror; what the SVM alone asks for reaches nobody, and its question would cost a checkpoint. One that
+// is answered goes no further: the comparison takes those that it sees for lost addresses.
+
+import { ETH_P_ARP, ETH_P_IPV6, FRAME_OK, FrameView, parseFrame } from '../../packet/ethernet';
+import { IPPROTO_ICMPV6 } from '../../packet/view';
+import { GuestAddresses } from '../../seccolo/guest-addresses';
+import { NeighbourAnswers } from '../../seccolo/neighbour-answers';
+
+const IPV6_BYTES = 40;
+const IPV6_NEXT_HEADER = 6;
+/** Router solicitation to redirect: neighbour discovery (RFC 4861). */
+const FIRST_ND_TYPE = 133;
+const LAST_ND_TYPE = 137;
+
+export class Neighbours {
+  private readonly addresses = new GuestAddresses();
+  private readonly answers = new NeighbourAnswers((family, address) => this.addresses.has(family, address));
+  private readonly view = new FrameView();
+
+  /** A frame of the primary's mirror: it has passed to the PVM. The first `vnetBytes` are a virtio-net header. */
+  heard(buf: Buffer, off: number, len: number, vnetBytes: number, nowMs: number): void {
+    if (!this.concerns(buf, off + vnetBytes, len - vnetBytes)) return;
+    const frame = buf.subarray(off + vnetBytes, off + len);
+    this.addresses.note(frame, frame.length, 0, false);
+    // What the SVM waits for it is given by this very frame.
+    this.answers.heard(frame, frame.length, 0, nowMs);
+  }
+
+  /** A frame of the SVM. Returns the frame, with a virtio-net header as long, that answers it; then it is to go no further. */
+  question(buf: Buffer, off: number, len: number, vnetBytes: number, nowMs: number): Buffer | undefined {
+    if (!this.concerns(buf, off + vnetBytes, len - vnetBytes)) return undefined;
+    const frame = buf.subarray(off + vnetBytes, off + len);
+    this.addresses.note(frame, frame.length, 0, true);
+    const answer = this.answers.question(frame, frame.length, 0, nowMs);
+    if (answer === undefined) return undefined;
+    const out = Buffer.alloc(vnetBytes + answer.length);
+    out.set(answer, vnetBytes);
+    return out;
+  }
+
+  /** The SVM has become a copy of the PVM. */
+  checkpoint(): void {
+    this.answers.checkpoint();
+  }
+
+  report(): Record<string, unknown> {
+    return { questions: this.answers.asked, answers: this.answers.answered };
+  }
+
+  /** ARP and neighbour discovery alone, so that nothing is made for all other frames. */
+  private concerns(buf: Buffer, off: number, len: number): boolean {
+    const { view } = this;
+    if (parseFrame(view, buf, off, len) !== FRAME_OK) return false;
+    if (view.type !== ETH_P_IPV6) return view.type === ETH_P_ARP;
+    const icmp = view.network + IPV6_BYTES;
+    if (icmp >= off + len || buf[view.network + IPV6_NEXT_HEADER] !== IPPROTO_ICMPV6) return false;
+    return buf[icmp]! >= FIRST_ND_TYPE && buf[icmp]! <= LAST_ND_TYPE;
+  }
+}

@@ -3,34 +3,34 @@
 
 import { Command, CommanderError } from 'commander';
 import { OperatorError } from '../core/errors';
-import { addCompareCommand } from './compare';
-import { addCtlCommand, addStatusCommand } from './ctl';
-import { addPrimaryCommand, addSecondaryCommand } from './daemon';
-import { addDoctorCommand } from './doctor';
-import { addQemuCommands } from './qemu';
-import { addRulesCommand } from './rules';
-import { addSimulateCommand } from './simulate';
+import { addCommands, type Commands } from './lazy';
 import { VERSION } from './version';
+
+/** Each loads further what it needs when it runs. */
+const COMMANDS: Commands = {
+  primary: (to) => (require('./daemon') as typeof import('./daemon')).addPrimaryCommand(to),
+  secondary: (to) => (require('./daemon') as typeof import('./daemon')).addSecondaryCommand(to),
+  rules: (to) => (require('./rules') as typeof import('./rules')).addRulesCommand(to),
+  ctl: (to) => (require('./ctl') as typeof import('./ctl')).addCtlCommand(to),
+  status: (to) => (require('./ctl') as typeof import('./ctl')).addStatusCommand(to),
+  doctor: (to) => (require('./doctor') as typeof import('./doctor')).addDoctorCommand(to),
+  compare: (to) => (require('./compare') as typeof import('./compare')).addCompareCommand(to),
+  qemu: (to) => (require('./qemu') as typeof import('./qemu')).addQemuCommands(to, process.argv[3]),
+  simulate: (to) => (require('./simulate') as typeof import('./simulate')).addSimulateCommand(to),
+};
+const WITHOUT_COMMAND: ReadonlySet<string> = new Set(['--version', '-V']);
 
 const EXIT_TROUBLE = 2;
 /** A fault in the program itself (sysexits.h, EX_SOFTWARE). */
 const EXIT_SOFTWARE = 70;
 
-function program(): Command {
+function program(first: string | undefined): Command {
   const colo = new Command('colo')
     .description('COLO proxy: compares, holds, releases and translates the packets of a pair of virtual machines')
     .version(VERSION)
     .showSuggestionAfterError()
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'colo: ')) });
-  addPrimaryCommand(colo);
-  addSecondaryCommand(colo);
-  addRulesCommand(colo);
-  addCtlCommand(colo);
-  addStatusCommand(colo);
-  addDoctorCommand(colo);
-  addCompareCommand(colo);
-  addQemuCommands(colo);
-  addSimulateCommand(colo);
+  if (first === undefined || !WITHOUT_COMMAND.has(first)) addCommands(colo, COMMANDS, first);
   throwInsteadOfExit(colo);
   return colo;
 }
@@ -47,7 +47,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit();
 });
 
-program()
+program(process.argv[2])
   .parseAsync()
   .catch((error: unknown) => {
     if (error instanceof CommanderError) {

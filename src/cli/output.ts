@@ -1,7 +1,5 @@
 // What commands print: JSON for programs, tables for people.
 
-import Table from 'cli-table3';
-
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
 }
@@ -26,6 +24,8 @@ const NO_LINES = {
 
 /** Columns without lines, so that the rows can be cut and grepped. */
 export function tableText(headers: readonly string[], rows: readonly (readonly string[])[]): string {
+  // Loaded with the first table: what prints JSON does without.
+  const Table = require('cli-table3') as typeof import('cli-table3');
   const table = new Table({
     head: headers.map((header) => header.toUpperCase()),
     chars: NO_LINES,

@@ -1,27 +1,16 @@
 // `colo qemu compare`: colo-compare outside QEMU, by QEMU's option names. One instance by options, several by a file.
 
-import type { Server } from 'node:http';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { complaints } from '../config/errors';
 import { type ConfigSource, readConfigFile } from '../config/file';
 import { OperatorError } from '../core/errors';
-import { nowMs } from '../daemon/clock';
-import { createLogger } from '../daemon/log';
-import { createRegistry, type NodeMetrics, serveMetrics } from '../daemon/metrics';
-import { WARM_UP_MS } from '../pmycolo/warm-up';
 import { COMPARE_DEFAULTS, compareFileSchema, compareSettings } from '../qemu/compare/compare-config';
-import { CompareDevice, type CompareSettings } from '../qemu/compare/compare-device';
-import { warmUpFrames } from '../qemu/compare/warm-up';
 import { printJson } from './output';
 import { keepWhatIsNeeded } from './qemu-capabilities';
-import { untilSignal } from './signals';
-
-/** A fault in the program itself (sysexits.h, EX_SOFTWARE). */
-const EXIT_SOFTWARE = 70;
 
 const ENDPOINTS = ['primary_in', 'secondary_in', 'outdev', 'notify_dev', 'qmp'] as const;
-const NUMBERS = ['compare_timeout', 'max_compare_timeout', 'min_checkpoint_interval', 'expired_scan_cycle', 'max_queue_size'] as const;
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
+const NUMBERS = ['compare_timeout', 'max_compare_timeout', 'min_checkpoint_interval', 'expired_scan_cycle', 'max_queue_size'] as const;
 
 const DESCRIPTIONS: Record<string, string> = {
   primary_in: "the primary guest's frames (from its filter-redirector)",
@@ -69,12 +58,15 @@ export function addQemuCompareCommand(group: Command): void {
     .option('--json', 'print the counters as JSON when ending')
     .action(async (flags: Flags) => {
       const settings = compareSettings(checked(flags));
+      const metricsPort = typeof flags.metricsPort === 'number' ? flags.metricsPort : undefined;
       keepWhatIsNeeded({
         tap: false,
         endpoints: settings.flatMap((s) => [s.primaryIn, s.secondaryIn, s.outdev, s.notifyDev, s.qmp]),
-        metricsPort: typeof flags.metricsPort === 'number' ? flags.metricsPort : undefined,
+        metricsPort,
       });
-      await run(settings, flags);
+      const { runCompare } = require('../daemon/run-compare') as typeof import('../daemon/run-compare');
+      const counters = await runCompare(settings, String(flags.logLevel), metricsPort);
+      if (flags.json === true) printJson(counters);
     });
 }
 
@@ -130,48 +122,4 @@ function propertiesOf(flags: Flags): Record<string, unknown> {
     if (value !== undefined) out[name] = value;
   }
   return out;
-}
-
-async function run(settings: readonly CompareSettings[], flags: Flags): Promise<void> {
-  const log = createLogger(String(flags.logLevel));
-  process.on('uncaughtException', (error) => {
-    log.fatal({ error: error.stack ?? String(error) }, 'internal error: ending, what was held is lost');
-    process.exit(EXIT_SOFTWARE);
-  });
-  // Nothing is connected yet.
-  warmUpFrames(nowMs, WARM_UP_MS);
-  const devices = settings.map((one) => new CompareDevice(one, log.child({ compare: one.id }), nowMs));
-  let metrics: Server | undefined;
-  try {
-    for (const device of devices) await device.open();
-    if (typeof flags.metricsPort === 'number') metrics = await serveMetrics(flags.metricsPort, registry(devices));
-    const ended = untilSignal(log);
-    log.info({ instances: devices.length, pid: process.pid }, 'ready');
-    await ended;
-  } finally {
-    for (const device of devices) device.close();
-    metrics?.close();
-  }
-  if (flags.json === true) {
-    printJson(
-      Object.fromEntries(devices.map((device) => [device.settings.id, { ...device.gauges(), ...device.counts() }])),
-    );
-  }
-  log.info({}, 'ended');
-}
-
-function registry(devices: readonly CompareDevice[]) {
-  return createRegistry((): NodeMetrics[] =>
-    devices.map((device) => {
-      const { counters } = device.comparison.engine;
-      return {
-        labels: { node: device.settings.id, role: 'compare' },
-        counters: device.counts(),
-        requests: counters.requestsByCause(),
-        gauges: device.gauges(),
-        holdBuckets: counters.holdBuckets,
-        holdMsSum: counters.holdMsSum,
-      };
-    }),
-  );
 }

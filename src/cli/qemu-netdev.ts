@@ -5,16 +5,7 @@ import { type Command, Option } from 'commander';
 import { complaints } from '../config/errors';
 import { readConfigFile } from '../config/file';
 import { OperatorError } from '../core/errors';
-import type { Log } from '../core/log';
-import { nowMs } from '../daemon/clock';
-import { createLogger } from '../daemon/log';
-import { byteStream } from '../io/stream/byte-stream';
-import type { Endpoint } from '../io/stream/chardev';
-import { systemClock } from '../io/system-clock';
-import { WARM_UP_MS } from '../pmycolo/warm-up';
-import { ControlServer } from '../qemu/netdev/control-server';
 import type { FilterType } from '../qemu/netdev/filter-options';
-import { Netdev } from '../qemu/netdev/netdev';
 import {
   type NetdevConfig,
   type NetdevFlags,
@@ -22,13 +13,7 @@ import {
   netdevFromFlags,
   netdevSchema,
 } from '../qemu/netdev/netdev-config';
-import { warmUpNetdev } from '../qemu/netdev/warm-up';
-import { ColoWatch } from '../qmp/colo-watch';
 import { keepWhatIsNeeded } from './qemu-capabilities';
-import { untilSignal } from './signals';
-
-/** A fault in the program itself (sysexits.h, EX_SOFTWARE). */
-const EXIT_SOFTWARE = 70;
 
 const PORTS = 'ENDPOINT (unix:PATH or tcp:HOST:PORT, then ,server or ,reconnect=SECONDS), tap:NAME or none';
 
@@ -156,52 +141,13 @@ function fromFile(path: string, flags: Flags): NetdevConfig {
   throw new OperatorError('ECONFIG', lines.join('\n'), 'see docs/examples/netdev.yaml');
 }
 
+/** Gives up capabilities, then loads what it needs. */
 async function run(config: NetdevConfig, logLevel: string): Promise<void> {
   const { guest, host, devices, qmp } = config;
   keepWhatIsNeeded({
     tap: guest.kind === 'tap' || host.kind === 'tap',
     endpoints: [guest, host].map((port) => (port.kind === 'socket' ? port.endpoint : undefined)).concat(devices.map(({ endpoint }) => endpoint), qmp),
   });
-  const log = createLogger(logLevel);
-  process.on('uncaughtException', (error) => {
-    log.fatal({ error: error.stack ?? String(error) }, 'internal error: ending, frames on their way are lost');
-    process.exit(EXIT_SOFTWARE);
-  });
-  const netdev = new Netdev(config, log);
-  const control = config.control === undefined ? undefined : new ControlServer(config.control, netdev);
-  // What has failed over has a guest that waits already: it is served first.
-  if (!netdev.failedOver) warmUpNetdev(nowMs, WARM_UP_MS);
-  const watch = config.qmp === undefined ? undefined : watchSecondary(config.qmp, netdev, log);
-  try {
-    await control?.open();
-    await netdev.open();
-    await watch?.open();
-  } catch (error) {
-    watch?.close();
-    control?.close();
-    netdev.close();
-    throw error;
-  }
-  const ended = untilSignal(log);
-  log.info({ netdev: config.id, filters: config.filters.map(({ id }) => id) }, 'ready');
-  await ended;
-  watch?.close();
-  control?.close();
-  netdev.close();
-  log.info({}, 'ended');
-}
-
-function watchSecondary(qmp: Endpoint, netdev: Netdev, log: Log): ColoWatch {
-  return new ColoWatch(
-    'secondary',
-    byteStream(qmp),
-    {
-      onStopped: () => netdev.holdGuest(),
-      onCheckpoint: () => netdev.checkpointNow(),
-      onFailover: () => netdev.failover(),
-      onRunning: () => netdev.resumeGuest(),
-    },
-    log,
-    systemClock,
-  );
+  const { runNetdev } = require('../daemon/run-netdev') as typeof import('../daemon/run-netdev');
+  await runNetdev(config, logLevel);
 }

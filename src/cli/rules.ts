@@ -1,8 +1,9 @@
 // `colo rules`: what the kernel has to do for a node, shown, applied, removed.
 
 import { type Command, Option } from 'commander';
-import { addConfigOptions, type Config, loadConfig, type Role } from '../config/config';
-import { applyRules, planOf, type RulesReport, removeRules, showLines, undoLines } from '../rules';
+import type { Config, Role } from '../config/config';
+import { addConfigOptions } from '../config/flags';
+import type { RulesReport } from '../rules';
 import { printJson } from './output';
 
 type Flags = Record<string, unknown> & { role?: Role; json?: boolean };
@@ -16,7 +17,12 @@ function addOptions(command: Command): Command {
 }
 
 function configOf(flags: Flags): Config {
+  const { loadConfig } = require('../config/config') as typeof import('../config/config');
   return loadConfig(flags, flags.role);
+}
+
+function rules(): typeof import('../rules') {
+  return require('../rules') as typeof import('../rules');
 }
 
 function print(report: RulesReport, nothing: string, flags: Flags): void {
@@ -30,26 +36,27 @@ function print(report: RulesReport, nothing: string, flags: Flags): void {
 }
 
 export function addRulesCommand(program: Command): void {
-  const rules = program
+  const group = program
     .command('rules')
     .description('bridges, mirror, iptables and nft rules of a host: show, apply, remove');
 
-  addOptions(rules.command('show').description('print the commands that a person would type'))
+  addOptions(group.command('show').description('print the commands that a person would type'))
     .option('--undo', 'print those that take them back')
     .action((flags: Flags & { undo?: boolean }) => {
+      const { planOf, showLines, undoLines } = rules();
       const plan = planOf(configOf(flags));
       const lines = flags.undo ? undoLines(plan) : showLines(plan);
       if (flags.json) printJson({ commands: lines.filter((line) => line !== '' && !line.startsWith('#')) });
       else console.log(lines.join('\n'));
     });
 
-  addOptions(rules.command('apply').description('make it so; what is so already is left alone'))
+  addOptions(group.command('apply').description('make it so; what is so already is left alone'))
     .addHelpText('after', '\nFrom then on the guest is heard only while a daemon runs (or with --queue-bypass).')
     .action(async (flags: Flags) => {
-      print(await applyRules(configOf(flags)), 'everything was in place', flags);
+      print(await rules().applyRules(configOf(flags)), 'everything was in place', flags);
     });
 
-  addOptions(rules.command('remove').description('take everything back')).action(async (flags: Flags) => {
-    print(await removeRules(configOf(flags)), 'there was nothing to remove', flags);
+  addOptions(group.command('remove').description('take everything back')).action(async (flags: Flags) => {
+    print(await rules().removeRules(configOf(flags)), 'there was nothing to remove', flags);
   });
 }

@@ -7,9 +7,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { OperatorError } from '../core/errors';
 import { addCoverage } from '../sim/coverage';
 import type { EngineMakers } from '../sim/engine-port';
-import { REAL_ENGINES } from '../sim/engines';
-import { MUTATIONS } from '../sim/mutations';
-import { explain, runSeeds, type SeedsResult } from '../sim/run';
+import type { SeedsResult } from '../sim/run';
 import { printJson, printTable } from './output';
 
 interface Flags {
@@ -26,13 +24,13 @@ const EXIT_FAILED = 1;
 /** A job's JSON: coverage, and failures with their texts. */
 const MAX_OUTPUT_BYTES = 64 << 20;
 
-const HELP = `
+const help = (): string => `
 Every run builds a client, two guests, their hosts, links that lose and reorder, a controller, and faults, all chosen by
 the seed; and checks, packet by packet, that nothing leaves that the secondary guest has not said too, nor is granted
 that it has not granted; that every packet gets one verdict; and that after a failover every connection goes on and ends.
 
 With --mistake, one of these is planted, to see that it is found:
-${MUTATIONS.map((mutation) => `  ${mutation.name}`).join('\n')}
+${mutations().map((mutation) => `  ${mutation.name}`).join('\n')}
 
 Exit status: 0 every seed held, 1 some did not, 2 trouble.`;
 
@@ -49,23 +47,32 @@ export function addSimulateCommand(program: Command): void {
     .addOption(new Option('--events <which>', "a failing seed's events").choices(['tail', 'full']).default('tail'))
     .option('--mistake <name>', 'plant a mistake')
     .option('--json', 'print JSON')
-    .addHelpText('after', HELP)
+    .addHelpText('after', help)
     .action(async (flags: Flags) => {
       const makers = enginesFor(flags.mistake);
       const jobs = Math.min(flags.jobs, Math.ceil(flags.seeds / 50));
       const outcome =
-        jobs > 1 ? await inProcesses(flags, jobs) : runSeeds(flags.first, flags.seeds, makers, flags.maxFailures);
+        jobs > 1 ? await inProcesses(flags, jobs) : world().runSeeds(flags.first, flags.seeds, makers, flags.maxFailures);
       if (flags.json) printJson(outcome);
       else tell(outcome, flags, makers);
       if (outcome.failures.length > 0) process.exitCode = EXIT_FAILED;
     });
 }
 
+function world(): typeof import('../sim/run') {
+  return require('../sim/run') as typeof import('../sim/run');
+}
+
+function mutations() {
+  return (require('../sim/mutations') as typeof import('../sim/mutations')).MUTATIONS;
+}
+
 function enginesFor(mistake: string | undefined): EngineMakers {
+  const { REAL_ENGINES } = require('../sim/engines') as typeof import('../sim/engines');
   if (mistake === undefined) return REAL_ENGINES;
-  const mutation = MUTATIONS.find((one) => one.name === mistake);
+  const mutation = mutations().find((one) => one.name === mistake);
   if (!mutation) {
-    const names = MUTATIONS.map((one) => `"${one.name}"`).join(', ');
+    const names = mutations().map((one) => `"${one.name}"`).join(', ');
     throw new OperatorError('EUSAGE', `there is no mistake "${mistake}"`, `one of ${names}`);
   }
   return mutation.make(REAL_ENGINES);
@@ -110,7 +117,7 @@ function tell(outcome: SeedsResult, flags: Flags, makers: EngineMakers): void {
     .map(([name, value]) => [name, String(Math.round(value))]);
   printTable(['what happened', 'times'], rows);
   for (const failure of outcome.failures) {
-    process.stdout.write(`\n${explain(failure, makers, flags.events)}\n`);
+    process.stdout.write(`\n${world().explain(failure, makers, flags.events)}\n`);
   }
   const failed = outcome.failures.length;
   process.stdout.write(`\n${outcome.runs} seeds run, ${failed === 0 ? 'every rule held' : `${failed} failed`}\n`);

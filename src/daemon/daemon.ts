@@ -14,11 +14,11 @@ import { ColoMode } from '../netlink/colo-generation2';
 import { Errno } from '../netlink/errno';
 import type { ActionResult, ControlActions, ControllerLoss, InitContext } from '../nfnetlink-colo/actions';
 import { ControlChannel } from '../nfnetlink-colo/control';
-import { WARM_UP_MS, warmUpPrimary } from '../pmycolo/warm-up';
-import { warmUpSecondary } from '../seccolo/warm-up';
+import { PrimaryWarmUp } from '../pmycolo/warm-up';
+import { SecondaryWarmUp } from '../seccolo/warm-up';
 import { nowMs } from './clock';
 import type { Logger } from './log';
-import { createRegistry, type NodeMetrics, serveMetrics } from './metrics';
+import type { NodeMetrics } from './metrics';
 import type { NodeSettings } from './node-config';
 import { PrimaryNode } from './primary-node';
 import { type HostRules, RulesWatch } from './rules-watch';
@@ -35,6 +35,8 @@ export interface DaemonSettings {
 }
 
 const TICK_MS = 50;
+/** A part of it; the rest follows in rounds of less than a millisecond, between what has come. */
+const WARM_UP_BEFORE_READY_MS = 40;
 
 type Node = PrimaryNode | SecondaryNode;
 
@@ -47,6 +49,7 @@ export class Daemon implements ControlActions {
   private readonly rulesWatch: RulesWatch;
   private metricsServer: Server | undefined;
   private timer: RegularTimer | undefined;
+  private closed = false;
   /** The control state on disk is older than ours: there was no room for it, or no right. */
   private unsaved = false;
   private readonly startedAt = Date.now();
@@ -113,19 +116,24 @@ export class Daemon implements ControlActions {
     this.timer = new RegularTimer(TICK_MS, () => this.tick());
     this.rulesWatch.start();
     if (this.settings.metricsPort !== undefined) {
+      const { createRegistry, serveMetrics } = require('./metrics') as typeof import('./metrics');
       this.metricsServer = await serveMetrics(this.settings.metricsPort, createRegistry(() => this.nodeMetrics()));
     }
     this.log.info({ role: this.settings.role, nodes: this.settings.nodes.length, pid: process.pid }, 'ready');
   }
 
-  /** In an engine of its own: the first packets need not wait for the compiler. */
+  /** In an engine of its own: the first packets need not wait for the compiler. The rest of it when nothing else is to be done. */
   private warmUp(): void {
-    if (this.settings.role === 'primary') warmUpPrimary(nowMs, WARM_UP_MS);
-    else warmUpSecondary(nowMs, WARM_UP_MS);
+    const warmUp = this.settings.role === 'primary' ? new PrimaryWarmUp() : new SecondaryWarmUp();
+    const goOn = (): void => {
+      if (!this.closed && warmUp.run(nowMs, 0)) setImmediate(goOn);
+    };
+    if (warmUp.run(nowMs, WARM_UP_BEFORE_READY_MS)) setImmediate(goOn);
   }
 
   /** Ends without letting anything unverified out. */
   async close(): Promise<void> {
+    this.closed = true;
     this.timer?.close();
     this.rulesWatch.close();
     this.saveControl();

@@ -1,10 +1,10 @@
 // Is the guest still there? Its port tells: a tap without its hypervisor has no carrier or is gone.
 
-import { execFile } from 'node:child_process';
 import type { PortState } from './controller-loss';
 
 /** State of a network port of this host. A port that cannot be read counts as gone: what is held must not get out then. */
 export function portState(port: string): Promise<PortState> {
+  const { execFile } = require('node:child_process') as typeof import('node:child_process');
   return new Promise((resolve) => {
     execFile('ip', ['-json', 'link', 'show', 'dev', port], { timeout: 2000 }, (error, stdout) => {
       if (error !== null) {

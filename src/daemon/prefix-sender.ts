@@ -44,7 +44,8 @@ export class PrefixSender {
       log,
       true,
     );
-    void this.open();
+    // It runs a program: the daemon is ready before.
+    setImmediate(() => void this.open());
   }
 
   /** A packet of the guest's, from its IP header on. False: it was not sent. */
@@ -86,7 +87,7 @@ export class PrefixSender {
 
   private async open(): Promise<void> {
     const now = nowMs();
-    if (now - this.triedMs < RETRY_MS) return;
+    if (this.closed || now - this.triedMs < RETRY_MS) return;
     this.triedMs = now;
     try {
       const link = (await links()).get(this.bridge);

@@ -1,6 +1,5 @@
 // Runs the system's programs (ip, tc, iptables, nft). Never through a shell: arguments go over as they are.
 
-import { execFile } from 'node:child_process';
 import { OperatorError } from '../core/errors';
 
 export interface RunOptions {
@@ -39,6 +38,8 @@ const ENVIRONMENT = { ...process.env, LC_ALL: 'C', PATH: `${process.env.PATH ?? 
 
 /** Resolves with standard output. Rejects with CommandError. */
 export function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
+  // Loaded with the first program that is run: a daemon is ready before.
+  const { execFile } = require('node:child_process') as typeof import('node:child_process');
   return new Promise((resolve, reject) => {
     const child = execFile(
       program,

@@ -55,13 +55,18 @@ function mask(names: readonly string[]): bigint {
  * call is lost. Returns when the process has no more than `keep`.
  */
 export function dropCapabilities(keep: readonly string[]): void {
-  const needed = addon().capabilitiesPrepare(mask(keep));
-  if (needed === 0) return;
-  if (needed < 0) {
-    throw systemError(needed, 'giving up capabilities', {
+  const failed = reduceCapabilities(keep);
+  if (failed < 0) {
+    throw systemError(failed, 'giving up capabilities', {
       EPERM: `start the program as root, or with no capabilities but ${keep.join(', ')}`,
     });
   }
+}
+
+/** As dropCapabilities(), for a program that calls that later, too: what cannot be done now is for it to say. 0, or -errno. */
+export function reduceCapabilities(keep: readonly string[]): number {
+  const needed = addon().capabilitiesPrepare(mask(keep));
+  if (needed <= 0) return needed;
   const argv = [process.argv0, ...process.execArgv, ...process.argv.slice(1)];
   throw systemError(addon().processExec(process.execPath, argv), `executing ${process.execPath} again`);
 }

@@ -13,13 +13,14 @@ const SEGMENT_BYTES = 1400;
 /** More than a packet of them. */
 export const MADE_UP_BYTES = 2048;
 export const CHECKPOINT_EVERY = 64;
+/** As pmycolo/warm-up's. */
+const WARM_UP_ROUNDS = 128;
 /** What the PVM's numbers are beyond the SVM's. */
 const DELTA = 1_000_000;
 
-/** Takes `budgetMs` by the clock given, and no connection more than that. Gives the counters of both engines. */
-export function warmUpSecondary(clock: () => number, budgetMs: number): Record<string, number>[] {
-  // Both modes, as after a failover the guest's packets are translated, too.
-  const engines = (['failover', 'always'] as const).map(
+export class SecondaryWarmUp {
+  /** Both modes, as after a failover the guest's packets are translated, too. */
+  private readonly engines = (['failover', 'always'] as const).map(
     (mode) =>
       new SecondaryEngine({
         mode,
@@ -28,26 +29,35 @@ export function warmUpSecondary(clock: () => number, budgetMs: number): Record<s
         nowMs: 0,
       }),
   );
-  const packet = Buffer.alloc(MADE_UP_BYTES);
-  const until = clock() + budgetMs;
-  let rounds = 0;
-  do {
-    for (const engine of engines) {
-      madeUpConnection(
-        {
-          fromPeer: (buf, off, len) => void engine.fromPeer(buf, off, len, false, rounds),
-          fromGuest: (buf, off, len) => void engine.fromGuest(buf, off, len, false, rounds),
-        },
-        packet,
-        0,
-        rounds,
-      );
+  private readonly packet = Buffer.alloc(MADE_UP_BYTES);
+  private rounds = 0;
+
+  /** Connections for so many ms by the clock given, and one at least. False: that was enough. */
+  run(clock: () => number, budgetMs: number): boolean {
+    const until = clock() + budgetMs;
+    do this.round();
+    while (this.rounds < WARM_UP_ROUNDS && clock() < until);
+    return this.rounds < WARM_UP_ROUNDS;
+  }
+
+  /** Of both engines. */
+  counters(): Record<string, number>[] {
+    return this.engines.map((engine) => engine.counters.snapshot());
+  }
+
+  private round(): void {
+    const { rounds } = this;
+    for (const engine of this.engines) {
+      const way = {
+        fromPeer: (buf: Buffer, off: number, len: number) => void engine.fromPeer(buf, off, len, false, rounds),
+        fromGuest: (buf: Buffer, off: number, len: number) => void engine.fromGuest(buf, off, len, false, rounds),
+      };
+      madeUpConnection(way, this.packet, 0, rounds);
       engine.tick(rounds);
       if (rounds % CHECKPOINT_EVERY === CHECKPOINT_EVERY - 1) engine.checkpoint(rounds);
     }
-    rounds++;
-  } while (clock() < until);
-  return engines.map((engine) => engine.counters.snapshot());
+    this.rounds++;
+  }
 }
 
 /** Takes IP packets: buf[off, off + len), the receiver's during the call. */

@@ -34,9 +34,12 @@ async function start(settings: Partial<CompareSettings> = {}): Promise<CompareIn
   return c;
 }
 
+/** A guest goes on long after what has been read was asked about. */
 async function stop(c: CompareInstance): Promise<void> {
+  const asked = (): number => qmp.asked.filter((command) => command === 'query-yank').length;
+  const before = asked();
   qmp.event('STOP');
-  await until(() => c.is('stopped'), 'STOP heard');
+  await until(() => c.is('stopped') && asked() > before, 'STOP heard');
 }
 
 async function resume(c: CompareInstance): Promise<void> {

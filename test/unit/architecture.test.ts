@@ -27,7 +27,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   replay: ['core', 'packet', 'conntrack', 'compare', 'pmycolo', 'io'],
   doctor: ['core', 'packet', 'native', 'io'],
   sim: PURE,
-  daemon: [...PURE, 'native', 'io', 'config'],
+  daemon: [...PURE, 'native', 'io', 'config', 'rules', 'chardev', 'qemu/compare', 'qemu/netdev'],
   cli: [...PURE, 'native', 'io', 'rules', 'config', 'replay', 'doctor', 'daemon', 'chardev', 'qemu/compare', 'qemu/netdev', 'sim'],
 };
 

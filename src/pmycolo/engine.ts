@@ -657,8 +657,12 @@ export class PrimaryEngine {
     if ((w[flow + FLOW_META]! & 0xff) !== IPPROTO_TCP) return this.datagrams.secondaryAhead(flow);
     const flags = w[flow + X_FLAGS]!;
     if ((flags & XF_SECONDARY_SYN) !== 0 || (w[flow + X_ODD]! & XO_SECONDARY_OFFER) !== 0) return true;
-    if ((flags & (XF_PRIMARY_FIN | XF_SECONDARY_FIN)) === XF_SECONDARY_FIN) return true;
-    if ((flags & (XF_PRIMARY_RST | XF_SECONDARY_RST)) === XF_SECONDARY_RST) return true;
+    const ends = flags & (XF_PRIMARY_FIN | XF_SECONDARY_FIN);
+    if (ends === XF_SECONDARY_FIN) return true;
+    // Where both have ended, a reset says that the SVM has forgotten the connection, which the PVM need not have at the same time.
+    if (ends === 0 || ends === XF_PRIMARY_FIN) {
+      if ((flags & (XF_PRIMARY_RST | XF_SECONDARY_RST)) === XF_SECONDARY_RST) return true;
+    }
     return this.x.stream.secondaryAhead(flow);
   }
 

@@ -307,6 +307,7 @@ export class TcpIntake {
     // In a list in stream order nothing behind the first that waits can be verified.
     const disorder = (fw[flow + X_FLAGS]! & XF_DISORDER) !== 0;
     let passed = 0;
+    let left = 0;
     let leftFrom = 0;
     let leftTo = 0;
     for (let slot = fw[flow + X_HELD_HEAD]!; slot !== 0 && passed < RELEASE_SCAN_LIMIT; ) {
@@ -320,16 +321,12 @@ export class TcpIntake {
       ) {
         const seq = hw[h + H_SEQ]!;
         const end = hw[h + H_END]!;
-        if (
-          leftTo !== leftFrom &&
-          seqDiff(seq, leftFrom) >= 0 &&
-          seqDiff(end, leftTo) <= 0 &&
-          this.saysNoMore(flow, slot)
-        ) {
+        if (left !== 0 && seqDiff(seq, leftFrom) >= 0 && seqDiff(end, leftTo) <= 0 && this.saysNoMore(flow, slot, left)) {
           this.dropHeld(slot);
         } else {
-          if (leftTo === leftFrom || seqDiff(seq, leftTo) > 0) leftFrom = seq;
+          if (left === 0 || seqDiff(seq, leftTo) > 0) leftFrom = seq;
           leftTo = end;
+          left |= flags;
           this.leaveHeld(slot, nowMs);
         }
       } else {
@@ -342,10 +339,13 @@ export class TcpIntake {
     else if (disorder) fw[flow + X_FLAGS] = fw[flow + X_FLAGS]! & ~XF_DISORDER;
   }
 
-  /** Of a held packet whose bytes have just left in others: does the peer know what else it says? */
-  private saysNoMore(flow: number, slot: number): boolean {
+  /**
+   * Of a held packet whose bytes have just left in others, which bore the flags `left`: does the peer know what else it says? It would
+   * answer a FIN that comes twice, and a guest that has forgotten the connection by then answers that with a reset.
+   */
+  private saysNoMore(flow: number, slot: number, left: number): boolean {
     const { holds, release } = this.x;
-    const flags = holds.words[holds.index(slot) + H_FLAGS]!;
+    const flags = holds.words[holds.index(slot) + H_FLAGS]! & ~(left & TCP_FIN);
     if ((flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_URG | TCP_ACK)) !== TCP_ACK) return false;
     return release.wasToldAtLeast(flow, this.ackAt(this.headerOf(slot)));
   }

@@ -90,6 +90,36 @@ describe('a FIN', () => {
   });
 });
 
+test.each(['', 'goodby'])('a FIN that the PVM has repeated while it was held leaves once: %p', (payload) => {
+  const { h, p, s } = pair();
+  const first = p(0, { payload, flags: 'FA' });
+  const again = p(payload.length, { flags: 'FA' });
+  const whole = p(0, { payload, flags: 'FA' });
+  s(0, { payload, flags: 'FA' });
+  expect([first, again, whole].map((id) => h.state(id))).toEqual(['accept', 'drop', 'drop']);
+  // One that it repeats later may have been lost.
+  expect(h.state(p(payload.length, { flags: 'FA' }))).toBe('accept');
+});
+test('a repeated FIN that acknowledges more leaves', () => {
+  const { h, p, s } = pair();
+  const first = p(0, { flags: 'FA' });
+  const again = p(0, { flags: 'FA', ack: 6 });
+  s(0, { flags: 'FA', ack: 6 });
+  expect([h.state(first), h.state(again)]).toEqual(['accept', 'accept']);
+});
+test.each([
+  ['asks for a checkpoint', [], ['timeout_primary_silent']],
+  ['of a stream that only the SVM has ended does', [['s', 'FA']], ['timeout_primary_silent']],
+  ['of one that both have ended does not', [['s', 'FA'], ['p', 'FA']], []],
+] as const)('a RST of the SVM that the PVM does not send %s', (_what, before, requests) => {
+  const { h, p, s } = pair();
+  for (const [who, flags] of before) (who === 'p' ? p : s)(0, { flags });
+  s(before.length > 0 ? 1 : 0, { flags: 'R' });
+  h.now += 4000;
+  h.engine.tick(h.now);
+  expect(h.requests).toEqual(requests);
+});
+
 describe('a RST', () => {
   test('is not covered by a checkpoint before which the PVM had not reset', () => {
     const { h, p } = pair();

@@ -21,6 +21,8 @@ export const PRIMARY_COUNTER_NAMES = [
   'left_in_two',
   'prefix_list_full',
   'held_already_left',
+  /** The PVM's first reset behind both ends, of a connection that it has forgotten and the SVM has not. */
+  'late_reset_dropped',
   'ack_lowered',
   'window_lowered',
   'timestamp_raised',
@@ -89,6 +91,7 @@ export const C_PREFIXES_UNSENT = at('prefixes_unsent');
 export const C_LEFT_IN_TWO = at('left_in_two');
 export const C_PREFIX_LIST_FULL = at('prefix_list_full');
 export const C_HELD_ALREADY_LEFT = at('held_already_left');
+export const C_LATE_RESET_DROPPED = at('late_reset_dropped');
 export const C_ACK_LOWERED = at('ack_lowered');
 export const C_WINDOW_LOWERED = at('window_lowered');
 export const C_TIMESTAMP_RAISED = at('timestamp_raised');

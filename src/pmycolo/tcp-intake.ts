@@ -8,13 +8,18 @@ import {
   X_FLAGS,
   X_HELD_HEAD,
   X_HELD_TAIL,
+  X_PRIMARY_FIN,
   X_RELEASED_ACK,
   XF_BASED,
   XF_DISORDER,
   XF_HALF_OPEN,
   XF_MATCHED,
+  XF_PRIMARY_FIN,
+  XF_PRIMARY_RST,
   XF_PRIMARY_SYN,
+  XF_SECONDARY_FIN,
   XF_SECONDARY_PUSHED,
+  XF_SECONDARY_RST,
   XF_UNKNOWN,
 } from '../compare/flow-words';
 import { CheckpointCause, DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';
@@ -37,6 +42,7 @@ import {
   C_FIELDS_CLEARED,
   C_HELD_ALREADY_LEFT,
   C_KEEPALIVE_RESTORED,
+  C_LATE_RESET_DROPPED,
   C_MPTCP_REMOVED,
   C_NUMBERS_UNKNOWN,
   C_OPTIONS_REMOVED,
@@ -95,6 +101,9 @@ function isPureAck(v: PacketView): boolean {
   return v.payloadBytes === 0 && (v.flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)) === TCP_ACK;
 }
 
+const BOTH_ENDS = XF_PRIMARY_FIN | XF_SECONDARY_FIN;
+const ENDS_AND_RESETS = BOTH_ENDS | XF_PRIMARY_RST | XF_SECONDARY_RST;
+
 export class TcpIntake {
   private readonly options = new TcpOptions();
   private readonly canon = new TcpCanon();
@@ -144,6 +153,11 @@ export class TcpIntake {
     }
     const noted = x.tcp.notePrimary(flow, v);
     if (noted === DIVERGED) return this.holdDiverged(id, flow, v, buf, hold, nowMs);
+    if ((flags & ENDS_AND_RESETS) === BOTH_ENDS && this.isOfForgotten(flow, v)) {
+      x.counters.values[C_LATE_RESET_DROPPED]!++;
+      x.drop(id);
+      return EQUAL;
+    }
     if (v.payloadBytes === 0 && (v.flags & (TCP_FIN | TCP_RST | TCP_URG)) === 0) {
       if (x.flows.words[flow + X_ACKS_HEAD] === 0 && x.release.ackMayLeave(flow, v.ack, v.window)) {
         this.leave(id, flow, buf, v.start, v.limit - v.start, v.l4, hold);
@@ -211,6 +225,16 @@ export class TcpIntake {
       this.releaseReady(flow, nowMs);
     } else x.prefixes.note(flow, -1, nowMs);
     return WAIT;
+  }
+
+  /**
+   * Both guests have ended their streams, and the PVM has forgotten the connection: so it answers a segment of a peer that knows all it
+   * said, which the SVM need not have forgotten at the same time. The first such reset is as if lost: a peer that waits for an answer
+   * asks again, and the next is held and compared.
+   */
+  private isOfForgotten(flow: number, v: PacketView): boolean {
+    if ((v.flags & TCP_RST) === 0 || !hasPeersNumber(v.flags) || v.payloadBytes > 0) return false;
+    return v.seq === seqAdd(this.x.flows.words[flow + X_PRIMARY_FIN]!, 1);
   }
 
   /** Does this position lie before the end of what is held last? New data, the rule, never does. */

@@ -120,6 +120,42 @@ test.each([
   expect(h.requests).toEqual(requests);
 });
 
+describe('a RST of the PVM that the SVM does not send', () => {
+  const ended = (who: 'p' | 's' | 'both') => {
+    const t = pair();
+    if (who !== 'p') t.s(0, { flags: 'FA' });
+    if (who !== 's') t.p(0, { flags: 'FA' });
+    return t;
+  };
+  const later = (h: PrimaryHarness): string[] => {
+    h.now += 4000;
+    h.engine.tick(h.now);
+    return h.requests;
+  };
+  test('behind both ends is as if lost, the next is held', () => {
+    const { h, p } = ended('both');
+    expect(h.state(p(1, { flags: 'R' }))).toBe('drop');
+    expect(later(h)).toEqual([]);
+    expect(h.state(p(1, { flags: 'R' }))).toBe('held');
+    expect(later(h)).toEqual(['timeout_secondary_silent']);
+  });
+  test('leaves when the SVM does send it, at the latest in its repetition', () => {
+    const { h, p, s } = ended('both');
+    p(1, { flags: 'R' });
+    s(1, { flags: 'R' });
+    expect(h.state(p(1, { flags: 'R' }))).toBe('rewrite');
+  });
+  test.each<['p' | 's' | 'both', number, TcpFields]>([
+    ['both', 1, { flags: 'RA' }],
+    ['both', 0, { flags: 'R' }],
+    ['both', 1, { flags: 'R', payload: 'why' }],
+    ['p', 1, { flags: 'R' }],
+  ])('is held otherwise: ended by %s, at %i, %p', (who, at, f) => {
+    const { h, p } = ended(who);
+    expect(h.state(p(at, f))).toBe('held');
+  });
+});
+
 describe('a RST', () => {
   test('is not covered by a checkpoint before which the PVM had not reset', () => {
     const { h, p } = pair();

@@ -22,6 +22,8 @@ build/colo.node: $(CORE) $(BINDING) $(HEADERS)
 
 dist:
 	npx --no-install tsc -p tsconfig.json
+	@mkdir -p build
+	$(NODE) scripts/pack.js
 
 setup:
 	scripts/setup.sh
@@ -61,7 +63,7 @@ extras: build
 demo: setup extras
 	node build/bench/demo/demo.js
 
-# make bench [ONLY="nfqueue engine e2e chardev apps"]
+# make bench [ONLY="start nfqueue engine e2e chardev apps"]
 bench: setup extras
 	bench/nfqueue/setup.sh
 	COLO_ROOT=$(CURDIR) node build/bench/bench/run.js $(ONLY)

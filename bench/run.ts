@@ -1,5 +1,5 @@
 // All benchmarks: writes bench/results/latest.json and a table with what must be reached.
-// node build/bench/bench/run.js [nfqueue] [engine] [e2e] [chardev] [apps] [guests]   (default: all but guests)
+// node build/bench/bench/run.js [start] [nfqueue] [engine] [e2e] [chardev] [apps] [guests]   (default: all but guests)
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -12,6 +12,7 @@ import { type E2eResult, runE2eBench } from './e2e';
 import type { EngineResult } from './engine';
 import { type GuestsResult, runGuestsBench } from './guests';
 import { runNfqueueBench } from './nfqueue/run';
+import type { StartResult } from './start';
 
 const ROOT = process.env.COLO_ROOT ?? process.cwd();
 const FILE = join(ROOT, 'bench/results/latest.json');
@@ -19,6 +20,7 @@ const FILE = join(ROOT, 'bench/results/latest.json');
 interface Results {
   machine: string;
   node: string;
+  start?: StartResult;
   nfqueue?: { ours_pps: number; c_pps: number; npm_pps: number };
   engine?: EngineResult;
   e2e?: E2eResult;
@@ -52,6 +54,15 @@ async function main(): Promise<void> {
         stdio: ['ignore', 'pipe', 'inherit'],
       }),
     ) as EngineResult;
+  }
+  if (want('start')) {
+    console.log('start ...');
+    results.start = JSON.parse(
+      execFileSync('unshare', ['-n', process.execPath, join(__dirname, 'start.js')], {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'inherit'],
+      }),
+    ) as StartResult;
   }
   if (want('nfqueue')) {
     console.log('nfqueue ...');
@@ -87,6 +98,7 @@ function print(r: Results): void {
     table.push([what, measured, goal, held ? 'yes' : 'NO']);
   };
   const n = (x: number): string => Math.round(x).toLocaleString('en');
+  if (r.start !== undefined) startRows(r.start, row);
   if (r.nfqueue !== undefined) {
     const { ours_pps, c_pps, npm_pps } = r.nfqueue;
     row(
@@ -156,6 +168,16 @@ function print(r: Results): void {
     row(`guests, checkpoints asked for by an idle pair in ${seconds} s`, n(asked), '0', asked === 0 && seconds >= 60);
   }
   console.log(table.toString());
+}
+
+function startRows(s: StartResult, row: Row): void {
+  for (const [what, ms, ratio, goal] of [
+    ['colo --version', s.version_ms, s['cli.version_ratio'], 2],
+    ['colo ctl status', s.ctl_ms, s['cli.ctl_ratio'], 3],
+    ['daemon until ready', s.ready_ms, s['daemon.ready_ratio'], 5],
+  ] as const) {
+    row(`start, ms: ${what} / node -e 0`, `${ms.toFixed(0)} / ${s.node_ms.toFixed(0)} = ${ratio.toFixed(2)}`, `<= ${goal}`, ratio <= goal);
+  }
 }
 
 type Row = (what: string, measured: string, goal: string, held: boolean) => void;

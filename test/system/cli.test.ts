@@ -1,9 +1,10 @@
 // The program as a person meets it: help, wrong words, exit statuses, machine-readable output.
 
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 
 const ROOT = join(__dirname, '../..');
 const COLO = join(ROOT, 'bin/colo');
@@ -31,6 +32,24 @@ test('every command has help and the help names what it does', async () => {
     const help = await colo(name, '--help');
     expect([name, help.status]).toEqual([name, 0]);
     expect(help.stdout).toContain('Usage:');
+  }
+});
+
+test('the program is loaded out of its pack, and from its files where that is of something else', async () => {
+  const { read } = require(join(ROOT, 'bin/packed.js')) as { read(): unknown };
+  expect(read()).toBeDefined();
+  // The same with a pack that is not there, beside the same files.
+  const other = join(dir, 'unpacked');
+  mkdirSync(join(other, 'bin'), { recursive: true });
+  for (const name of ['colo', 'packed.js']) copyFileSync(join(ROOT, 'bin', name), join(other, 'bin', name));
+  for (const name of ['dist', 'node_modules', 'package.json']) symlinkSync(join(ROOT, name), join(other, name));
+  for (const args of [['--version'], ['--help'], ['rules', 'aply'], ['simulate', '--seeds', '1', '--json']]) {
+    const run = (program: string) => promisify(execFile)(process.execPath, [program, ...args]).catch((error: unknown) => error);
+    const texts = [await run(COLO), await run(join(other, 'bin/colo'))].map((result) => {
+      const { stdout, stderr } = result as { stdout: string; stderr: string };
+      return [stdout, stderr];
+    });
+    expect(texts[1]).toEqual(texts[0]);
   }
 });
 

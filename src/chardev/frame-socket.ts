@@ -1,76 +1,100 @@
-// A character device that brings frames: log lines as its peers come and go, and the end of a connection whose stream makes no sense.
+// A character device that brings frames, whoever uses it: log lines as its peers come and go, and the end of a connection whose stream
+// makes no sense.
 
 import type { Log } from '../core/log';
-import { Chardev, type ChardevOptions, type Endpoint, formatEndpoint } from '../io/stream/chardev';
+import { Chardev, type ChardevEvents, type ChardevOptions, type Endpoint, formatEndpoint } from '../io/stream/chardev';
 import { BAD_FRAME, type FrameSource } from './frame';
 
-export interface FrameSocketEvents {
+export type StreamFactory = (endpoint: Endpoint, events: ChardevEvents, options?: ChardevOptions) => Chardev;
+
+export const openChardev: StreamFactory = (endpoint, events, options) => new Chardev(endpoint, events, options);
+
+/** What the frames are for. */
+export interface FrameUser {
+  /** Takes them. Without one, what the peer says is thrown away. */
+  source?: FrameSource | undefined;
   /** Before and after the frames of one read. */
-  begin(): void;
-  end(): void;
-  onOpen(): void;
-  /** As ChardevEvents has it. */
-  onEnd(): void;
-  /** The peer is gone; `why` was logged. */
-  onClose(): void;
+  turn: { begin(): void; end(): void };
+  onOpen?: (() => void) | undefined;
+  /** See ChardevEvents. */
+  onEnd?: (() => void) | undefined;
+  /** The peer is gone, which was logged. */
+  onClose?: (() => void) | undefined;
   /** A length that cannot be; the connection ends for it. */
-  onBadFrame(): void;
+  onBadFrame?: (() => void) | undefined;
+}
+
+export interface FrameSocketOptions extends ChardevOptions {
+  /** What log lines call it. */
+  kind?: 'device' | 'port';
+  open?: StreamFactory;
 }
 
 export class FrameSocket {
   readonly stream: Chardev;
+  /** Bytes that peers sent while there was nobody to take them. */
+  discardedBytes = 0;
+  private readonly where: Record<string, string>;
+  private user: FrameUser | undefined;
   /** One line for all attempts until somebody is there. */
   private saidUnreachable = false;
 
   constructor(
-    /** QEMU's name of it: `primary_in` */
+    /** QEMU's name of it: `primary_in`; or the id of a -chardev. */
     readonly name: string,
     readonly endpoint: Endpoint,
-    /** Without one, what the peer says is thrown away. */
-    private readonly reader: FrameSource | undefined,
-    private readonly events: FrameSocketEvents,
     private readonly log: Log,
-    options: ChardevOptions = {},
+    { kind = 'device', open = openChardev, ...options }: FrameSocketOptions = {},
   ) {
-    const where = { device: name, endpoint: formatEndpoint(endpoint) };
-    this.stream = new Chardev(
-      endpoint,
-      {
-        onOpen: () => {
-          this.saidUnreachable = false;
-          log.info(where, 'connected');
-          events.onOpen();
-        },
-        onData: (buf, from, to) => this.read(buf, from, to),
-        onEnd: () => events.onEnd(),
-        onClose: (why) => {
-          const forGood = !endpoint.server && endpoint.reconnectMs === 0;
-          log.warn(
-            { ...where, why },
-            forGood ? 'disconnected for good: the endpoint has no reconnect' : 'disconnected',
-          );
-          events.onClose();
-        },
-        onUnreachable: (why) => {
-          if (this.saidUnreachable) return;
-          this.saidUnreachable = true;
-          log.warn({ device: name, why }, 'not reached, trying again');
-        },
-      },
-      options,
-    );
+    this.where = { [kind]: name, endpoint: formatEndpoint(endpoint) };
+    const events: ChardevEvents = {
+      onOpen: () => this.opened(),
+      onData: (buf, from, to) => this.read(buf, from, to),
+      onEnd: () => this.user?.onEnd?.(),
+      onClose: (why) => this.closed(why),
+      onUnreachable: (why) => this.unreachable(why),
+    };
+    this.stream = open(endpoint, events, options);
+  }
+
+  /** From now on. */
+  use(user: FrameUser): void {
+    this.user = user;
+  }
+
+  private opened(): void {
+    this.saidUnreachable = false;
+    this.log.info(this.where, 'connected');
+    this.user?.onOpen?.();
+  }
+
+  private closed(why: string): void {
+    const forGood = !this.endpoint.server && this.endpoint.reconnectMs === 0;
+    const text = forGood ? 'disconnected for good: the endpoint has no reconnect' : 'disconnected';
+    this.log.warn({ ...this.where, why }, text);
+    this.user?.onClose?.();
+  }
+
+  private unreachable(why: string): void {
+    if (this.saidUnreachable) return;
+    this.saidUnreachable = true;
+    this.log.warn({ ...this.where, why }, 'not reached, trying again');
   }
 
   private read(buf: Buffer, from: number, to: number): number {
-    const { events, reader } = this;
-    if (reader === undefined) return to - from;
-    events.begin();
-    const taken = reader.read(buf, from, to);
-    events.end();
+    const { user } = this;
+    if (user?.source === undefined) {
+      this.discardedBytes += to - from;
+      return to - from;
+    }
+    user.turn.begin();
+    const taken = user.source.read(buf, from, to);
+    user.turn.end();
     if (taken !== BAD_FRAME) return taken;
-    events.onBadFrame();
-    this.log.error({ device: this.name, why: reader.fault }, 'the stream makes no sense: the connection is closed');
-    this.stream.disconnect(reader.fault);
+    user.onBadFrame?.();
+    const why = user.source.fault;
+    this.log.error({ ...this.where, why }, 'the stream makes no sense: the connection is closed');
+    this.stream.disconnect(why);
     return to - from;
   }
 }

@@ -3,13 +3,12 @@
 
 import type { Log } from '../core/log';
 import { watchPlace } from '../io/port-notices';
-import { type Endpoint, formatEndpoint } from '../io/stream/chardev';
+import { type Chardev, type Endpoint, formatEndpoint } from '../io/stream/chardev';
 import { Tap } from '../io/tap';
 import type { Batch } from './batch';
-import type { StreamFactory } from './device';
-import { type FrameHandler, MAX_FRAME_BYTES, MAX_VNET_BYTES } from './frame';
-import { FrameInput } from './frame-input';
+import { type FrameHandler, FrameReader, MAX_FRAME_BYTES, MAX_VNET_BYTES } from './frame';
 import { FrameOutput } from './frame-output';
+import { FrameSocket, type StreamFactory } from './frame-socket';
 import { bytesWithHeader, copyWithHeader } from './vnet-header';
 
 export type PortSpec = { kind: 'none' } | { kind: 'tap'; name: string } | { kind: 'socket'; endpoint: Endpoint };
@@ -31,9 +30,10 @@ export interface Port {
 export const DRAIN_BYTES = 8 << 20;
 
 export class SocketPort implements Port {
-  private readonly input: FrameInput;
   private readonly output: FrameOutput;
-  private readonly stream: ReturnType<StreamFactory>;
+  private readonly stream: Chardev;
+  private framesIn = 0;
+  private badFrames = 0;
   /** Frames with nothing behind the virtio-net header. */
   private runts = 0;
   private onPlace: (() => void) | undefined;
@@ -48,21 +48,21 @@ export class SocketPort implements Port {
     log: Log,
     open: StreamFactory,
   ) {
-    const handler: FrameHandler = (buf, off, len) => {
+    const source = new FrameReader(false, (buf, off, len) => {
+      this.framesIn++;
       if (len <= vnetBytes) this.runts++;
       else onFrame(buf, off, len, vnetBytes);
-    };
-    this.input = new FrameInput(name, false, handler, batch, log);
-    const where = { port: name, endpoint: formatEndpoint(endpoint) };
-    this.stream = open(endpoint, {
-      onOpen: () => {
-        log.info(where, 'connected');
-        this.onPlace?.();
-      },
-      onData: (buf, from, to) => this.input.onData(buf, from, to),
-      onClose: (why) => log.warn({ ...where, why }, 'disconnected'),
     });
-    this.input.disconnect = (why) => this.stream.disconnect(why);
+    const socket = new FrameSocket(name, endpoint, log, { kind: 'port', open });
+    socket.use({
+      source,
+      turn: batch,
+      onOpen: () => this.onPlace?.(),
+      onBadFrame: () => {
+        this.badFrames++;
+      },
+    });
+    this.stream = socket.stream;
     this.output = new FrameOutput(this.stream, { vnetWord: false, vnetBytes }, batch.flushes);
   }
 
@@ -96,8 +96,8 @@ export class SocketPort implements Port {
       kind: 'socket',
       endpoint: formatEndpoint(this.endpoint),
       connected: this.stream.connected,
-      framesIn: this.input.counters.frames,
-      badFrames: this.input.counters.badFrames,
+      framesIn: this.framesIn,
+      badFrames: this.badFrames,
       runts: this.runts,
       framesOut: this.output.counters.frames,
       droppedGone: this.output.counters.droppedGone,

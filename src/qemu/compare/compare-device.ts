@@ -298,23 +298,23 @@ export class CompareDevice {
     badCounter: number,
     on: { source?: FrameSource; end?: () => void; onOpen?: () => void; onClose: () => void; sendBytes?: number },
   ): FrameSocket {
-    return new FrameSocket(
-      name,
-      endpoint,
-      on.source,
-      {
+    const socket = new FrameSocket(name, endpoint, this.log, on.sendBytes === undefined ? {} : { sendBytes: on.sendBytes });
+    socket.use({
+      source: on.source,
+      turn: {
         begin: () => {
           this.nowMs = this.clock();
         },
         end: on.end ?? (() => this.flush()),
-        onOpen: on.onOpen ?? (() => {}),
-        onEnd: () => this.pairs.settle(),
-        onClose: on.onClose,
-        onBadFrame: () => this.counters.values[badCounter]!++,
       },
-      this.log,
-      on.sendBytes === undefined ? {} : { sendBytes: on.sendBytes },
-    );
+      onOpen: on.onOpen,
+      onEnd: () => this.pairs.settle(),
+      onClose: on.onClose,
+      onBadFrame: () => {
+        this.counters.values[badCounter]!++;
+      },
+    });
+    return socket;
   }
 
   private turnDone(): void {

@@ -18,8 +18,8 @@ export class RedirectorFilter implements Filter {
   injected = 0;
   /** Those of indev with nothing behind the virtio-net header. */
   runts = 0;
-  /** Of indev's reader. */
-  input: { readonly badFrames: number } = { badFrames: 0 };
+  /** Lengths of indev that cannot be; each has ended its connection. */
+  badFrames = 0;
 
   constructor(
     readonly id: string,
@@ -41,7 +41,7 @@ export class RedirectorFilter implements Filter {
 
   report(): Record<string, unknown> {
     const out = this.out === undefined ? {} : { connected: this.out.connected, ...this.out.counters };
-    const { held, failedOpen, injected, runts } = this;
-    return { ...out, held, failedOpen, injected, runts, badFrames: this.input.badFrames };
+    const { held, failedOpen, injected, runts, badFrames } = this;
+    return { ...out, held, failedOpen, injected, runts, badFrames };
   }
 }

@@ -2,9 +2,10 @@
 
 import { randomBytes } from 'node:crypto';
 import { Batch } from '../../chardev/batch';
-import { Device, openChardev, type StreamFactory } from '../../chardev/device';
-import { FrameInput } from '../../chardev/frame-input';
+import { Device } from '../../chardev/device';
+import { FrameReader } from '../../chardev/frame';
 import { FrameOutput } from '../../chardev/frame-output';
+import { openChardev, type StreamFactory } from '../../chardev/frame-socket';
 import { DRAIN_BYTES, NoPort, type Port, type PortSpec, SocketPort, TapPort } from '../../chardev/port';
 import { OffsetTable } from '../../conntrack/offset-table';
 import { OperatorError } from '../../core/errors';
@@ -16,8 +17,8 @@ import { MirrorFilter } from './filter-mirror';
 import type { FilterOptions } from './filter-options';
 import { RedirectorFilter } from './filter-redirector';
 import { RewriterFilter } from './filter-rewriter';
-import type { NetdevConfig } from './netdev-config';
 import { Neighbours } from './neighbours';
+import type { NetdevConfig } from './netdev-config';
 import { PeerReminders } from './peer-reminders';
 
 export interface NetdevParts {
@@ -228,8 +229,12 @@ export class Netdev {
       case 'redirector':
         return this.redirector(options);
       case 'rewriter': {
-        const filter = new RewriterFilter(options.id, options.queue, this.engine(options), this.batch, (buf, off, len, vnet) =>
-          this.guest.send(buf, off, len, vnet),
+        const filter = new RewriterFilter(
+          options.id,
+          options.queue,
+          this.engine(options),
+          this.batch,
+          (buf, off, len, vnet) => this.guest.send(buf, off, len, vnet),
         );
         this.rewriters.push(filter);
         return filter;
@@ -242,7 +247,7 @@ export class Netdev {
     const out = outdev === undefined ? undefined : this.output(options, 'OUT ');
     const filter = new RedirectorFilter(id, options.queue, out, options.failOpen);
     if (indev !== undefined) {
-      const { chain, batch, log } = this;
+      const { chain, batch } = this;
       const inject = (buf: Buffer, off: number, len: number, vnetBytes: number): void => {
         if (len <= vnetBytes) {
           filter.runts++;
@@ -252,12 +257,15 @@ export class Netdev {
         if (options.queue === 'tx' && this.protects) this.neighbours.heard(buf, off, len, vnetBytes, batch.nowMs);
         chain.inject(filter, buf, off, len, vnetBytes);
       };
-      const input = new FrameInput(indev, options.vnetHdrSupport, inject, batch, log);
-      filter.input = input.counters;
       const device = this.device(indev, 'IN ');
-      const stream = device.claim(id, input);
+      device.claim(id, {
+        source: new FrameReader(options.vnetHdrSupport, inject),
+        turn: batch,
+        onBadFrame: () => {
+          filter.badFrames++;
+        },
+      });
       if (this.config.guest.kind === 'none' && options.queue !== 'tx') this.guestDevices.push(device);
-      input.disconnect = (why) => stream.disconnect(why);
     }
     return filter;
   }

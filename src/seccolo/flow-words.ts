@@ -35,6 +35,8 @@ export const S_PEER_ACK = FLOW_USER + 15;
 export const S_PEER_MAC = FLOW_USER + 16;
 /** VLAN tags of the guest's frames, outermost first: TPID << 16 | TCI, 0 = none. Two words. */
 export const S_TAGS = FLOW_USER + 18;
+/** What S_NEXT was when the guest first spoke in this epoch. Valid with SF_SAID and SF_ACKED. */
+export const S_OLD_NEXT = FLOW_USER + 20;
 
 /** Words of a secondary flow record: three cache lines. */
 export const SECONDARY_RECORD_WORDS = 48;

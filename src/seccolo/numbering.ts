@@ -22,6 +22,7 @@ import {
   Phase,
   S_GUEST_ACK,
   S_NEXT,
+  S_OLD_NEXT,
   S_PEER_ACK,
   S_SLOT,
   S_STATE,
@@ -106,8 +107,9 @@ export class Numbering {
     const inOld = seqDiff((v.seq + old.off) >>> 0, words[base + S_PEER_ACK]!);
     const nearNew = Math.abs(inNew) <= NEAR;
     const nearOld = Math.abs(inOld) <= NEAR;
-    // The very next byte of what it was, and nothing said since: the answer to a question.
-    const next = ((state & SF_SAID) === 0 || old.present) && (state & SF_ACKED) !== 0 && v.seq === words[base + S_NEXT];
+    // The very next byte of what it was: it goes on there, or answers a question.
+    const since = (state & SF_SAID) === 0 || old.present ? S_NEXT : S_OLD_NEXT;
+    const next = (state & SF_ACKED) !== 0 && v.seq === words[base + since];
     if (nearNew && nearOld) {
       if (!failedOver) return;
       const exactlyOld = next || (inOld === 0 && Math.abs(old.off | 0) >= APART);

@@ -19,6 +19,7 @@ import {
   S_GUEST_ACK,
   S_GUEST_MAC,
   S_NEXT,
+  S_OLD_NEXT,
   S_OFF,
   S_PEER_ACK,
   S_PEER_MAC,
@@ -56,6 +57,8 @@ export class Reminders {
     let state = words[base + S_STATE]!;
     const syn = (v.flags & TCP_SYN) !== 0;
     const next = (v.seq + v.payloadBytes + (syn ? 1 : 0) + (v.flags & TCP_FIN)) >>> 0;
+    // A connection that had said nothing before is at its beginning.
+    if ((state & SF_SAID) === 0) words[base + S_OLD_NEXT] = (state & SF_ACKED) !== 0 ? words[base + S_NEXT]! : next;
     if ((state & SF_SAID) === 0 || seqAfter(next, words[base + S_NEXT]!)) words[base + S_NEXT] = next;
     // An older segment's window is no longer true. That of a SYN is not scaled.
     if (v.ack === words[base + S_GUEST_ACK]) {

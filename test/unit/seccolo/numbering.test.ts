@@ -159,6 +159,28 @@ test('a daemon killed in doubt: both numberings are in the memory', () => {
   }
 });
 
+test('guests with close numbers: the answer to the question decides, though the guest has retransmitted something in doubt', () => {
+  for (const off of [9922, 1220, 60_000]) {
+    for (const missed of [true, false]) {
+      const t = bench();
+      const svm = 4_294_930_000;
+      t.guest({ flags: 'SA', seq: svm, ack: 1001, window: 0xffff });
+      t.peer({ seq: 1001, ack: w(svm + off + 1) });
+      t.guest({ seq: w(svm + 1), ack: 1001, data: 'd'.repeat(20_000) });
+      t.peer({ seq: 1001, ack: w(svm + off + 1 + 12_000) });
+      t.engine.checkpoint(t.now);
+      // The copy stands where the primary stood, which the secondary's own stream tells nothing of.
+      const isn = w(svm + (missed ? 0 : off));
+      const end = w(isn + 1 + (missed ? 20_000 : 21_000));
+      t.guest({ seq: w(end - 8000), ack: 1001, data: 'd'.repeat(1000) });
+      t.engine.failover(t.now);
+      t.guest({ seq: end, ack: 1001 });
+      if (!missed && t.engine.undecided) t.engine.decide(false);
+      expect([off, t.engine.undecided, t.count.checkpoints_missed]).toEqual([off, false, missed ? 1 : 0]);
+    }
+  }
+});
+
 test('several connections, any numbers, idle or busy: the first word of the guest decides rightly for all', () => {
   const far = fc.integer({ min: 1 << 22, max: 0xffffffff - (1 << 22) });
   const flow = fc.record({ svm: fc.integer({ min: 0, max: 0xffffffff }), off: far, sent: fc.nat(60_000), lost: fc.nat(20_000), halfOpen: fc.boolean() });

@@ -6,7 +6,7 @@ import { availableParallelism } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { OperatorError } from '../core/errors';
 import { addCoverage } from '../sim/coverage';
-import type { EngineMakers } from '../sim/engine-port';
+import type { Makers } from '../sim/makers';
 import type { SeedsResult } from '../sim/run';
 import { printJson, printTable } from './output';
 
@@ -67,15 +67,15 @@ function mutations() {
   return (require('../sim/mutations') as typeof import('../sim/mutations')).MUTATIONS;
 }
 
-function enginesFor(mistake: string | undefined): EngineMakers {
-  const { REAL_ENGINES } = require('../sim/engines') as typeof import('../sim/engines');
-  if (mistake === undefined) return REAL_ENGINES;
+function enginesFor(mistake: string | undefined): Makers {
+  const { REAL } = require('../sim/makers') as typeof import('../sim/makers');
+  if (mistake === undefined) return REAL;
   const mutation = mutations().find((one) => one.name === mistake);
   if (!mutation) {
     const names = mutations().map((one) => `"${one.name}"`).join(', ');
     throw new OperatorError('EUSAGE', `there is no mistake "${mistake}"`, `one of ${names}`);
   }
-  return mutation.make(REAL_ENGINES);
+  return mutation.make(REAL);
 }
 
 /** The same program again, each with a share of the seeds. */
@@ -111,7 +111,7 @@ function job(args: string[]): Promise<SeedsResult> {
   });
 }
 
-function tell(outcome: SeedsResult, flags: Flags, makers: EngineMakers): void {
+function tell(outcome: SeedsResult, flags: Flags, makers: Makers): void {
   const rows = Object.entries(outcome.coverage)
     .filter(([name]) => name !== 'runs')
     .map(([name, value]) => [name, String(Math.round(value))]);

@@ -20,9 +20,9 @@ import { nowMs } from './clock';
 import type { Logger } from './log';
 import type { NodeMetrics } from './metrics';
 import type { NodeSettings } from './node-config';
-import { PrimaryNode } from './primary-node';
+import { PrimaryHost } from './primary-host';
 import { type HostRules, RulesWatch } from './rules-watch';
-import { SecondaryNode } from './secondary-node';
+import { SecondaryHost } from './secondary-host';
 import { ensureStateDir, statePath } from './state-file';
 
 export interface DaemonSettings {
@@ -38,10 +38,10 @@ const TICK_MS = 50;
 /** A part of it; the rest follows in rounds of less than a millisecond, between what has come. */
 const WARM_UP_BEFORE_READY_MS = 40;
 
-type Node = PrimaryNode | SecondaryNode;
+type Host = PrimaryHost | SecondaryHost;
 
 export class Daemon implements ControlActions {
-  private readonly nodes = new Map<number, Node>();
+  private readonly hosts = new Map<number, Host>();
   private readonly bypass = new Map<number, BypassRules>();
   private readonly control: ControlChannel;
   private readonly netlink: NetlinkCarrier;
@@ -64,11 +64,11 @@ export class Daemon implements ControlActions {
     for (const node of settings.nodes) {
       const nodeLog = log.child({ node: node.name, index: node.index });
       this.bypass.set(node.index, new BypassRules(node.bypassRules));
-      this.nodes.set(
+      this.hosts.set(
         node.index,
         settings.role === 'primary'
-          ? new PrimaryNode(node, nodeLog, () => this.control.notify(node.index))
-          : new SecondaryNode(node, nodeLog),
+          ? new PrimaryHost(node, nodeLog, () => this.control.notify(node.index))
+          : new SecondaryHost(node, nodeLog),
       );
     }
     this.netlink = new NetlinkCarrier({
@@ -140,13 +140,13 @@ export class Daemon implements ControlActions {
     this.netlink.close();
     this.unix.close();
     this.metricsServer?.close();
-    for (const node of this.nodes.values()) await node.close();
+    for (const host of this.hosts.values()) await host.close();
   }
 
   /** New bypass rules from the configuration; those added at run time are gone. */
   reloadBypass(rules: ReadonlyMap<number, readonly BypassRuleText[]>): void {
     for (const [index, texts] of rules) {
-      if (!this.nodes.has(index)) continue;
+      if (!this.hosts.has(index)) continue;
       this.bypass.set(index, new BypassRules(texts));
       this.applyBypass(index);
     }
@@ -154,14 +154,14 @@ export class Daemon implements ControlActions {
   }
 
   init(index: number, mode: ColoMode, context: InitContext): ActionResult {
-    const node = this.nodes.get(index)!;
+    const host = this.hosts.get(index)!;
     const fresh = context.how === 'fresh';
     this.log.info({ index, mode: MODE_NAMES[mode], how: context.how }, 'controller has come');
-    if (node instanceof PrimaryNode) {
-      if (mode === ColoMode.PRIMARY) node.protect(!fresh);
-      else node.unprotect();
+    if (host instanceof PrimaryHost) {
+      if (mode === ColoMode.PRIMARY) host.node.protect(!fresh);
+      else host.node.unprotect();
     } else {
-      node.attach(fresh);
+      host.node.attach(fresh);
     }
     if (mode !== ColoMode.UNPROTECTED) void this.lookForRules();
     return 0;
@@ -179,7 +179,7 @@ export class Daemon implements ControlActions {
   }
 
   private rulesChanged(index: number, missing: readonly string[]): void {
-    const node = this.nodes.get(index)!;
+    const host = this.hosts.get(index)!;
     if (missing.length > 0) {
       this.log.error(
         { index, missing },
@@ -188,56 +188,58 @@ export class Daemon implements ControlActions {
     } else {
       this.log.warn({ index }, 'the rules are in place');
     }
-    node.rulesMissing = missing;
+    host.rulesMissing = missing;
     // What has passed meanwhile nobody has seen.
-    if (missing.length === 0 && node instanceof PrimaryNode) node.unseenPassed();
+    if (missing.length === 0 && host instanceof PrimaryHost) host.node.unseenPassed();
   }
 
   checkpoint(index: number): ActionResult {
-    const node = this.nodes.get(index)!;
-    if (node instanceof SecondaryNode && node.engine.failedOver) return { errno: -Errno.EINVAL, message: 'this node has failed over; `colo ctl reset` begins a new pair' };
-    node.checkpoint();
+    const host = this.hosts.get(index)!;
+    if (host instanceof SecondaryHost && host.engine.failedOver) {
+      return { errno: -Errno.EINVAL, message: 'this node has failed over; `colo ctl reset` begins a new pair' };
+    }
+    host.node.checkpoint();
     return 0;
   }
 
   failover(index: number): ActionResult {
-    const node = this.nodes.get(index)!;
-    if (node instanceof PrimaryNode) return -Errno.EPERM;
-    node.failover();
+    const host = this.hosts.get(index)!;
+    if (host instanceof PrimaryHost) return -Errno.EPERM;
+    host.node.failover();
     return 0;
   }
 
   reset(index: number): ActionResult {
-    this.nodes.get(index)!.forgetPair();
+    this.hosts.get(index)!.node.forgetPair();
     return 0;
   }
 
   failedOver(index: number): boolean {
-    const node = this.nodes.get(index)!;
-    return node instanceof SecondaryNode && node.failedOver;
+    const host = this.hosts.get(index)!;
+    return host instanceof SecondaryHost && host.node.failedOver;
   }
 
   release(index: number): ActionResult {
-    const node = this.nodes.get(index)!;
-    if (node instanceof SecondaryNode) return { errno: -Errno.EOPNOTSUPP, message: 'a secondary holds nothing' };
-    node.release();
+    const host = this.hosts.get(index)!;
+    if (host instanceof SecondaryHost) return { errno: -Errno.EOPNOTSUPP, message: 'a secondary holds nothing' };
+    host.node.release();
     return 0;
   }
 
   controllerLost(index: number, loss: ControllerLoss): void {
     this.log.warn({ index, reason: loss.reason, failedOver: loss.failedOver }, 'controller lost');
-    this.nodes.get(index)!.controllerLost();
+    this.hosts.get(index)!.node.controllerLost();
   }
 
   status(index: number | undefined): Record<string, unknown> {
     if (index !== undefined) {
-      const { settings } = this.nodes.get(index)!;
+      const { settings } = this.hosts.get(index)!;
       return {
         guestPort: settings.guestPort,
         forwardPort: settings.forwardPort,
         bypassRules: this.bypass.get(index)!.list().length,
         rulesMissing: this.rulesWatch.missing(index),
-        ...this.nodes.get(index)!.status(),
+        ...this.hosts.get(index)!.status(),
       };
     }
     return {
@@ -259,7 +261,7 @@ export class Daemon implements ControlActions {
         rulesRestored: this.rulesWatch.restored,
       };
     }
-    const m = this.nodes.get(index)!.metrics();
+    const m = this.hosts.get(index)!.metrics();
     return {
       counters: m.counters,
       requests: m.requests,
@@ -304,18 +306,18 @@ export class Daemon implements ControlActions {
   }
 
   private applyBypass(index: number): void {
-    const node = this.nodes.get(index);
-    if (node instanceof PrimaryNode) node.setBypass(this.bypass.get(index)!.compiled());
+    const host = this.hosts.get(index);
+    if (host instanceof PrimaryHost) host.node.setBypass(this.bypass.get(index)!.compiled());
   }
 
   private tick(): void {
-    for (const node of this.nodes.values()) node.tick();
+    for (const host of this.hosts.values()) host.node.tick();
     if (this.unsaved) this.saveControl();
     this.control.tick(nowMs());
   }
 
   private nodeMetrics(): NodeMetrics[] {
-    return [...this.nodes.values()].map((node) => node.metrics());
+    return [...this.hosts.values()].map((host) => host.metrics());
   }
 
   private netlinkLost(error: OperatorError): void {

@@ -1,10 +1,9 @@
 // What a node (one VM on this host) needs to know, after the configuration was checked.
 
 import type { EngineLimits } from '../core/limits';
+import type { ControllerLossPolicy } from '../node/controller-loss';
 import type { BypassRule } from '../pmycolo/bypass';
 import type { CompareTimeout } from '../pmycolo/silence';
-
-export type ControllerLossPolicy = 'release' | 'hold' | 'drop';
 
 export interface NodeSettings {
   index: number;

@@ -1,6 +1,6 @@
 // Is the guest still there? Its port tells: a tap without its hypervisor has no carrier or is gone.
 
-import type { PortState } from './controller-loss';
+import type { PortState } from '../node/ports';
 
 /** State of a network port of this host. A port that cannot be read counts as gone: what is held must not get out then. */
 export function portState(port: string): Promise<PortState> {

@@ -4,6 +4,8 @@
 
 import { NfQueue } from '../io/nfqueue';
 import { NFQ_D_ID, NFQ_D_WORDS } from '../native/layout';
+import { type PacketQueue, type PacketSink, queuedPacket } from '../node/ports';
+import { handIn } from './kernel-queue';
 import type { NodeSettings } from './node-config';
 import { queueOptions } from './queue-options';
 
@@ -11,31 +13,33 @@ import { queueOptions } from './queue-options';
 const UDP_BIT = 0x80000000;
 const NUMBER_MASK = 0x7fffffff;
 
-export class SplitQueue {
+export class SplitQueue implements PacketQueue {
   /** Everything but UDP, and UDP. */
   readonly parts: readonly [NfQueue, NfQueue];
   /** The kernel's number of the newest packet of each part. */
   private readonly newest = new Uint32Array(2);
 
-  /** `onBatch(part, count)` finds `count` descriptors in the part's table, and packets in its arena. Throws OperatorError. */
-  constructor(settings: NodeSettings, queue: number, udpQueue: number, onBatch: (part: 0 | 1, count: number) => void) {
-    const open = (part: 0 | 1): NfQueue =>
-      new NfQueue({ ...queueOptions(settings, part === 0 ? queue : udpQueue), gso: part === 0 }, (count) => {
-        this.newest[part] = this.parts[part].table[(count - 1) * NFQ_D_WORDS + NFQ_D_ID]!;
-        onBatch(part, count);
-      });
-    const whole = open(0);
+  /** Throws OperatorError. */
+  constructor(settings: NodeSettings, queue: number, udpQueue: number, sink: () => PacketSink) {
+    const whole = this.open(settings, queue, 0, sink);
     try {
-      this.parts = [whole, open(1)];
+      this.parts = [whole, this.open(settings, udpQueue, 1, sink)];
     } catch (error) {
       whole.close();
       throw error;
     }
   }
 
-  /** The engine's name for the packet that the kernel has numbered so. */
-  nameOf(part: 0 | 1, number: number): number {
-    return nameOf(part, number);
+  private open(settings: NodeSettings, queue: number, part: 0 | 1, sink: () => PacketSink): NfQueue {
+    const p = queuedPacket();
+    const name = (number: number): number => nameOf(part, number);
+    const kernel: NfQueue = new NfQueue({ ...queueOptions(settings, queue), gso: part === 0 }, (count) => {
+      this.newest[part] = kernel.table[(count - 1) * NFQ_D_WORDS + NFQ_D_ID]!;
+      handIn(kernel, count, p, sink(), name);
+      sink().endBatch();
+    });
+    p.buf = kernel.arena;
+    return kernel;
   }
 
   accept(name: number): void {

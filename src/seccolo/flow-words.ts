@@ -35,7 +35,7 @@ export const S_PEER_ACK = FLOW_USER + 15;
 export const S_PEER_MAC = FLOW_USER + 16;
 /** VLAN tags of the guest's frames, outermost first: TPID << 16 | TCI, 0 = none. Two words. */
 export const S_TAGS = FLOW_USER + 18;
-/** What S_NEXT was when the guest first spoke in this epoch. Valid with SF_SAID and SF_ACKED. */
+/** What S_NEXT was when the guest first spoke in this epoch. Valid with SF_OLD_NEXT. */
 export const S_OLD_NEXT = FLOW_USER + 20;
 
 /** Words of a secondary flow record: three cache lines. */
@@ -82,4 +82,6 @@ export const SF_PEER_ACK = 1 << 14;
 /** S_GUEST_ACK is about where the guest is, be it of an older epoch. */
 export const SF_ACKED = 1 << 15;
 /** Flags that belong to a connection rather than to an epoch. */
+/** The guest had said something before this epoch: S_OLD_NEXT means something. */
+export const SF_OLD_NEXT = 1 << 16;
 export const SF_LASTING = SF_SCALE | (0xf << SF_SCALE_SHIFT) | SF_FINISHED | SF_TIMED | SF_PEER_ACK | SF_ACKED;

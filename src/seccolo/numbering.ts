@@ -29,6 +29,7 @@ import {
   S_TS_ECR,
   S_TS_VAL,
   SF_ACKED,
+  SF_OLD_NEXT,
   SF_PEER_ACK,
   SF_SAID,
   SF_TIMED,
@@ -108,8 +109,8 @@ export class Numbering {
     const nearNew = Math.abs(inNew) <= NEAR;
     const nearOld = Math.abs(inOld) <= NEAR;
     // The very next byte of what it was: it goes on there, or answers a question.
-    const since = (state & SF_SAID) === 0 || old.present ? S_NEXT : S_OLD_NEXT;
-    const next = (state & SF_ACKED) !== 0 && v.seq === words[base + since];
+    const spoke = (state & SF_SAID) !== 0 && !old.present;
+    const next = (state & (spoke ? SF_OLD_NEXT : SF_ACKED)) !== 0 && v.seq === words[base + (spoke ? S_OLD_NEXT : S_NEXT)];
     if (nearNew && nearOld) {
       if (!failedOver) return;
       const exactlyOld = next || (inOld === 0 && Math.abs(old.off | 0) >= APART);

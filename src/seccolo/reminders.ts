@@ -30,6 +30,7 @@ import {
   S_TS_VAL,
   S_WINDOW,
   SF_ACKED,
+  SF_OLD_NEXT,
   SF_PEER_ACK,
   SF_SAID,
   SF_SCALE,
@@ -57,8 +58,10 @@ export class Reminders {
     let state = words[base + S_STATE]!;
     const syn = (v.flags & TCP_SYN) !== 0;
     const next = (v.seq + v.payloadBytes + (syn ? 1 : 0) + (v.flags & TCP_FIN)) >>> 0;
-    // A connection that had said nothing before is at its beginning.
-    if ((state & SF_SAID) === 0) words[base + S_OLD_NEXT] = (state & SF_ACKED) !== 0 ? words[base + S_NEXT]! : next;
+    if ((state & (SF_SAID | SF_ACKED)) === SF_ACKED) {
+      words[base + S_OLD_NEXT] = words[base + S_NEXT]!;
+      state |= SF_OLD_NEXT;
+    }
     if ((state & SF_SAID) === 0 || seqAfter(next, words[base + S_NEXT]!)) words[base + S_NEXT] = next;
     // An older segment's window is no longer true. That of a SYN is not scaled.
     if (v.ack === words[base + S_GUEST_ACK]) {

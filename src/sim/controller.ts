@@ -26,6 +26,9 @@ export class Controller {
   /** Number of the checkpoint under way; steps of an aborted one find another number. */
   private attempt = 0;
   private wanted = false;
+  /** When the PVM died: SN had not heard of a checkpoint that came about, or had heard of one that did not. */
+  private owed = false;
+  missed = false;
   private lastUs = 0;
   private generation = 0;
   readonly counts = { checkpoints: 0, asked: 0, aborted: 0, failovers: 0, lostMessages: 0 };
@@ -197,17 +200,22 @@ export class Controller {
     });
   }
 
-  /** The PVM is dead: makes the SVM whole again, and lets it take over when the death is noticed. */
-  failover(afterUs: number): void {
-    const w = this.world;
+  /** The PVM is dead, and who controls it with it: no step of a checkpoint follows. */
+  primaryDied(): void {
     this.generation++;
     this.attempt++;
-    const owed = this.checkpointing && this.committed && !this.secondaryTold;
-    const missed = this.checkpointing && !this.committed && this.secondaryTold;
+    this.owed = this.checkpointing && this.committed && !this.secondaryTold;
+    this.missed = this.checkpointing && !this.committed && this.secondaryTold;
     if (this.checkpointing) this.counts.aborted++;
     this.checkpointing = false;
     this.wanted = false;
     this.gone = true;
+  }
+
+  /** After primaryDied(): makes the SVM whole again, and lets it take over when the death is noticed. */
+  failover(afterUs: number): void {
+    const w = this.world;
+    const { owed, missed } = this;
     w.note(
       Note.CONTROL,
       5,
@@ -225,7 +233,7 @@ export class Controller {
       w.after(afterUs, () =>
         this.whenSecondaryListens(() => {
           w.note(Note.CONTROL, 6, 0, () => 'controller: DO_FAILOVER to SN, the tap moves');
-          w.sn.failover();
+          w.sn.node!.failover();
           this.counts.failovers++;
           w.takeOver();
         }),

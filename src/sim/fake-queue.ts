@@ -27,10 +27,13 @@ export class FakeQueue {
     overflow: 0,
     mostHeld: 0,
   };
+  /** How much of a packet that comes is shown to the listener. */
+  showBytes = Number.POSITIVE_INFINITY;
   private readonly held = new Map<number, SimPacket>();
+  private readonly shown = new Map<number, number>();
   private waiting: number[] = [];
   private nextId = 1;
-  private listener: ((id: number, packet: SimPacket) => void) | null = null;
+  private listener: ((id: number, packet: SimPacket, shown: number) => void) | null = null;
   private endBatch = (): void => {};
   private scheduled = false;
 
@@ -58,13 +61,15 @@ export class FakeQueue {
     }
     const id = this.nextId++;
     this.held.set(id, packet);
+    this.shown.set(id, Math.min(packet.buf.length, this.showBytes));
     this.counts.queued++;
     if (this.held.size > this.counts.mostHeld) this.counts.mostHeld = this.held.size;
     this.waiting.push(id);
     this.schedule();
   }
 
-  listen(listener: (id: number, packet: SimPacket) => void, endBatch: () => void = () => {}): void {
+  /** `shown`: bytes of the packet that it gets to see. */
+  listen(listener: (id: number, packet: SimPacket, shown: number) => void, endBatch: () => void = () => {}): void {
     this.listener = listener;
     this.endBatch = endBatch;
   }
@@ -74,6 +79,7 @@ export class FakeQueue {
     this.listener = null;
     this.counts.unheard += this.held.size;
     this.held.clear();
+    this.shown.clear();
     this.waiting = [];
   }
 
@@ -83,7 +89,7 @@ export class FakeQueue {
     this.waiting = [];
     for (const id of batch) {
       if (!this.listener) return;
-      this.listener(id, this.held.get(id)!);
+      this.listener(id, this.held.get(id)!, this.shown.get(id)!);
     }
     if (this.listener && batch.length > 0) this.endBatch();
   }
@@ -99,6 +105,7 @@ export class FakeQueue {
       return null;
     }
     this.held.delete(id);
+    this.shown.delete(id);
     this.counts[verdict]++;
     return packet;
   }

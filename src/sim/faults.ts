@@ -10,6 +10,8 @@ const AGAIN_US = 3_000;
 const AMBUSH_CHANCE = 0.4;
 /** Or so soon after both guests have gone on. */
 const AFTER_RESUME_US = 50_000;
+/** A host whose guest died goes on for so long at most. */
+const DEATH_NOTICED_US = 100_000;
 const LOST_ADDRESS = 0x0a000001;
 const AGED_ADDRESS = 0x0a000002;
 
@@ -98,8 +100,12 @@ export class Faults {
       case 'primary-daemon':
         this.world.pn.kill();
         this.world.forgetPace();
+        if (fault.losesFiles) this.world.pn.replaceFiles(this.world.makers.primaryFiles());
         this.restart(fault.forUs, () => {
-          if (this.world.side === 'primary' && !this.world.pn.engine) this.world.pn.start(this.world.isProtected);
+          if (this.world.side !== 'primary' || this.world.pn.engine) return;
+          this.world.pn.start(this.world.isProtected ? 'resumed' : 'unprotected');
+          // Its controller does not come back to it.
+          if (this.world.controller.gone && this.world.isProtected) this.world.pn.controllerLost();
         });
         break;
       case 'secondary-daemon':
@@ -134,12 +140,16 @@ export class Faults {
 
   private ask(primary: boolean, target: number): void {
     const { pn } = this.world;
-    pn.engine?.addressQuestion(primary, target, pn.nowMs);
+    pn.engine?.addressQuestion(primary, 0, 4, pn.nowMs, target);
   }
 
   /** A fault that would only show the controller's own weakness waits until it shows the proxy's. */
   private mayHappen(fault: Fault): boolean {
     const c = this.world.controller;
+    // A process that begins in doubt has heard no peer, and cannot ask the guest: it believes what the controller has said.
+    if (fault.kind === 'secondary-daemon' && c.missed && !(this.world.side === 'secondary' && this.world.sn.engine?.undecided === false)) {
+      return false;
+    }
     if (this.world.side !== 'primary') return true;
     switch (fault.kind) {
       case 'failover':
@@ -171,10 +181,18 @@ export class Faults {
   private killPrimary(fault: Fault): void {
     this.connectionsAtFailover += this.world.client.open;
     this.world.pvm.kill();
-    if (fault.kind === 'guest-death') {
-      // The daemon lives and sees that the tap is gone: a dead guest's output must not appear.
-      if (this.world.pn.engine) this.world.pn.dropAll();
+    this.world.controller.primaryDied();
+    if (fault.kind === 'failover' || !this.world.pn.engine) {
+      this.hostDies(fault);
+      return;
     }
+    // The hypervisor was the controller. The daemon lives, and its host for a while: what of the guest's is on its way must not appear
+    // when its death was noticed.
+    this.world.pn.controllerLost();
+    this.restart(this.world.prng.below(DEATH_NOTICED_US), () => this.hostDies(fault));
+  }
+
+  private hostDies(fault: Fault): void {
     this.world.pn.kill();
     this.world.side = 'nobody';
     this.world.forwardOut.cut();
@@ -183,13 +201,8 @@ export class Faults {
   }
 
   private loseController(forUs: number): void {
-    const { onLoss } = this.world.scenario.controller;
     this.world.controller.lose();
-    this.restart(Math.floor(forUs / 4), () => {
-      if (!this.world.pn.engine) return;
-      if (onLoss === 'release') this.world.unprotect();
-      else if (onLoss === 'drop') this.world.pn.dropAll();
-    });
+    this.world.pn.controllerLost();
     this.restart(forUs, () => this.world.protect());
   }
 

@@ -1,21 +1,25 @@
-// The two hosts' daemons around the engines: queues in front, an arena that is overwritten after every call (as the real
-// one is reused), restart by kill -9, and files that outlive it.
+// The two hosts' daemons: the nodes that ship, between queues that check them, with an arena that is overwritten after every call (as the
+// real one is reused), restart by kill -9, and files that outlive it.
 
 import { seqDiff } from '../core/seq32';
 import { copyFault, rewriteFault } from './check/rewrite';
-import {
-  ACCEPT,
-  ACCEPT_REWRITTEN,
-  type EngineMakers,
-  type PrimaryFiles,
-  type PrimaryPlan,
-  type PrimaryPort,
-  type SecondaryFiles,
-  type SecondaryPort,
-  WAIT,
-} from './engine-port';
+import { PORT_WATCH_MS, type ControllerLossPolicy } from '../node/controller-loss';
+import { type Clock, type PacketSink, type PortState, type QueuedPacket, queuedPacket } from '../node/ports';
+import type { PrimaryNode } from '../node/primary';
+import { ForwardIntake, GuestIntake } from '../node/primary-intake';
+import type { SecondaryNode } from '../node/secondary';
+import { ETH_HLEN } from '../packet/ethernet';
 import { FakeQueue } from './fake-queue';
 import { complete } from './link';
+import {
+  instead,
+  type Makers,
+  type PrimaryFiles,
+  type PrimaryPlan,
+  type SecondaryFiles,
+  type SimPrimaryEngine,
+  type SimSecondaryEngine,
+} from './makers';
 import { SimPacket } from './packet';
 import type { Prng } from './prng';
 import type { Scheduler } from './scheduler';
@@ -23,28 +27,38 @@ import { checksumHolds, ipHeaderBytes, PROTO_TCP } from './wire';
 
 const ARENA_BYTES = 1 << 17;
 const SCRIBBLE_BYTES = 256;
+/** What SN's queue shows of the SVM's packets before a failover. */
+const HEADER_BYTES = 512;
+/** How long `ip link` takes at most. */
+const PORT_STATE_US = 20_000;
 
 export interface NodeSurroundings {
   readonly scheduler: Scheduler;
   readonly prng: Prng;
-  readonly makers: EngineMakers;
+  readonly makers: Makers;
   readonly queueLimit: number;
   readonly queueLatencyUs: number;
   /** Engine time at virtual time 0, in ms. */
   readonly baseMs: number;
+  /** Of each guest's port, as its host sees it. */
+  portState(guest: 'PVM' | 'SVM'): PortState;
   broken(rule: string, what: string): never;
   note(code: number, x: number, y: number, text: () => string): void;
 }
 
 export const Note = { VERDICT: 1, NOTIFY: 2, DAEMON: 3, CONTROL: 4, SENT: 5, FAULT: 6, CLIENT: 7 } as const;
 
-abstract class DaemonNode<Port extends { report(): Record<string, number> }> {
-  engine: Port | null = null;
+const SILENT = { info: () => {}, warn: () => {}, error: () => {} };
+
+abstract class SimDaemon<Engine extends { readonly counters: { snapshot(): Record<string, number> } }> {
+  engine: Engine | null = null;
   starts = 0;
   /** The engines' counters, of those that were killed. */
   private readonly counted: Record<string, number> = {};
   protected readonly arena = Buffer.alloc(ARENA_BYTES);
-  private tickGeneration = 0;
+  private readonly shown: QueuedPacket = { ...queuedPacket(), macHigh: 1 };
+  /** Of the process: what a killed one had planned never happens. */
+  private generation = 0;
 
   constructor(
     readonly name: string,
@@ -56,51 +70,112 @@ abstract class DaemonNode<Port extends { report(): Record<string, number> }> {
     return this.around.baseMs + Math.floor(this.around.scheduler.nowUs / 1000);
   }
 
-  protected begin(engine: Port): void {
+  /** A clock for the process that starts now. */
+  protected clock(): Clock {
+    const { scheduler } = this.around;
+    const generation = ++this.generation;
+    return {
+      nowMs: () => this.nowMs,
+      after: (ms, task) => {
+        let cancelled = false;
+        scheduler.after(Math.round(ms * 1000), () => {
+          if (!cancelled && generation === this.generation) task();
+        });
+        return {
+          cancel: () => {
+            cancelled = true;
+          },
+        };
+      },
+    };
+  }
+
+  protected begin(engine: Engine, clock: Clock): void {
     this.engine = engine;
     this.starts++;
-    const generation = ++this.tickGeneration;
     const tick = () => {
-      if (generation !== this.tickGeneration || !this.engine) return;
       this.tick();
-      this.around.scheduler.after(this.tickMs * 1000, tick);
+      clock.after(this.tickMs, tick);
     };
-    this.around.scheduler.after(this.tickMs * 1000, tick);
+    clock.after(this.tickMs, tick);
     this.around.note(Note.DAEMON, this.starts, 1, () => `${this.name}: daemon starts`);
   }
 
   /** The counters of all engines that this daemon has had. */
   totals(): Record<string, number> {
     const sum = { ...this.counted };
-    for (const [name, n] of Object.entries(this.engine?.report() ?? {})) sum[name] = (sum[name] ?? 0) + n;
+    for (const [name, n] of Object.entries(this.engine?.counters.snapshot() ?? {})) sum[name] = (sum[name] ?? 0) + n;
     return sum;
   }
 
   protected end(): void {
     Object.assign(this.counted, this.totals());
     this.engine = null;
-    this.tickGeneration++;
+    this.generation++;
     this.around.note(Note.DAEMON, this.starts, 0, () => `${this.name}: daemon killed`);
   }
 
   protected abstract tick(): void;
 
-  /** Puts the packet somewhere in the arena; returns its offset. */
-  protected place(packet: SimPacket): number {
-    const off = this.around.prng.below(64);
-    packet.buf.copy(this.arena, off);
-    return off;
+  protected queue(name: string): FakeQueue {
+    const { around } = this;
+    return new FakeQueue(
+      `${this.name} ${name} queue`,
+      around.queueLimit,
+      around.queueLatencyUs,
+      around.prng,
+      around.scheduler,
+      (rule, what) => around.broken(rule, what),
+    );
   }
 
-  protected scribble(off: number, len: number): void {
+  /** Asks for the state of the guest's port, as a program is run for it. */
+  protected portState(guest: 'PVM' | 'SVM', clock: Clock): (told: (state: PortState) => void) => void {
+    return (told) => {
+      // Mostly at once.
+      const ms = this.around.prng.logRange(10, PORT_STATE_US) / 1000;
+      clock.after(ms, () => told(this.around.portState(guest)));
+    };
+  }
+
+  /** Shows the sink a packet, or `shown` bytes of it, somewhere in the arena; what stood there is gone after the call. */
+  protected show(sink: PacketSink, id: number, packet: SimPacket, shown: number): void {
+    const { arena } = this;
+    const off = this.around.prng.below(64);
+    const n = packet.buf.length;
+    packet.buf.copy(arena, off, 0, shown);
+    this.scribble(off + shown, n - shown);
+    const p = this.shown;
+    p.id = id;
+    p.buf = arena;
+    p.off = off;
+    p.len = shown;
+    p.originalLen = n;
+    p.partialChecksum = packet.partial;
+    p.segmented = packet.segmentBytes !== 0 && packet.dataBytes > packet.segmentBytes;
+    sink.packet(p);
+    this.scribble(off, n);
+  }
+
+  private scribble(off: number, len: number): void {
     this.arena.fill(0xa5, off, off + Math.min(len, SCRIBBLE_BYTES));
     if (len > SCRIBBLE_BYTES) this.arena.fill(0xa5, off + len - 32, off + len);
   }
 }
 
-export class PrimaryNode extends DaemonNode<PrimaryPort> {
+/** How a primary's process finds its node. */
+export type PrimaryStart =
+  /** No controller has come yet. */
+  | 'unprotected'
+  /** The first controller of all comes at once. */
+  | 'fresh'
+  /** An earlier process had a controller. */
+  | 'resumed';
+
+export class SimPrimary extends SimDaemon<SimPrimaryEngine> {
   readonly guestQueue: FakeQueue;
   readonly forwardQueue: FakeQueue;
+  node: PrimaryNode | null = null;
   /** Greatest number of packets, bytes and flows that the engine admitted to. */
   readonly most = { packets: 0, bytes: 0, flows: 0 };
   private given = new Set<number>();
@@ -108,26 +183,29 @@ export class PrimaryNode extends DaemonNode<PrimaryPort> {
   /** Places up to which copies of a held packet's bytes have left. */
   private readonly copied = new Map<number, number>();
   private inCheckpoint = -1;
+  /** When the controller was lost; -1: it is there. */
+  private lostMs = -1;
 
   constructor(
     around: NodeSurroundings,
     tickMs: number,
     private readonly plan: PrimaryPlan,
-    private readonly files: PrimaryFiles,
+    private readonly onLoss: ControllerLossPolicy,
+    private files: PrimaryFiles,
     private readonly release: (packet: SimPacket, out: Buffer) => void,
     private readonly notify: (cause: string) => void,
+    /** All that is held is let out now, unverified. */
+    private readonly letsGo: () => void,
   ) {
     super('PN', around, tickMs);
-    const queue = (name: string) =>
-      new FakeQueue(name, around.queueLimit, around.queueLatencyUs, around.prng, around.scheduler, (rule, what) =>
-        around.broken(rule, what),
-      );
-    this.guestQueue = queue('PN guest queue');
-    this.forwardQueue = queue('PN forward queue');
+    this.guestQueue = this.queue('guest');
+    this.forwardQueue = this.queue('forward');
   }
 
-  start(isProtected: boolean): void {
-    const engine = this.around.makers.primary(this.plan, this.files, {
+  start(how: PrimaryStart): void {
+    const { makers } = this.around;
+    const clock = this.clock();
+    const engine = makers.primary(this.plan, this.files, {
       accept: (id) => this.accept(id),
       acceptRewritten: (id, buf, off, len, partial) => this.acceptRewritten(id, buf, off, len, partial),
       drop: (id) => this.drop(id),
@@ -137,23 +215,48 @@ export class PrimaryNode extends DaemonNode<PrimaryPort> {
         this.notify(cause);
       },
     });
-    engine.setProtected(isProtected);
-    this.begin(engine);
-    const endBatch = () => this.endBatch(engine);
-    this.guestQueue.listen((id, packet) => {
-      const off = this.place(packet);
-      this.given.add(id);
-      engine.primary(id, this.arena, off, packet.buf.length, packet.partial, this.nowMs);
-      this.scribble(off, packet.buf.length);
-      this.watch(engine);
-    }, endBatch);
-    this.forwardQueue.listen((id, packet) => {
-      const off = this.place(packet);
-      engine.secondary(this.arena, off, packet.buf.length, this.nowMs);
-      this.scribble(off, packet.buf.length);
-      this.forwardQueue.settle(id, 'dropped');
-      this.watch(engine);
-    }, endBatch);
+    const flush = (): void => {};
+    const node = makers.primaryNode(
+      instead(engine, {
+        releaseAll: (nowMs: number) => {
+          this.letsGo();
+          engine.releaseAll(nowMs);
+        },
+      }),
+      {
+        clock,
+        guest: { drain: () => this.guestQueue.drain(), flush },
+        forward: { drain: () => this.forwardQueue.drain(), flush },
+        watch: { portState: this.portState('PVM', clock) },
+        log: SILENT,
+        arm: (atMs) => this.arm(atMs, clock),
+      },
+      { guestPort: 'tap0', onControllerLoss: this.onLoss, numbersLost: false },
+    );
+    this.node = node;
+    this.lostMs = -1;
+    this.armedForMs = Number.POSITIVE_INFINITY;
+    this.begin(engine, clock);
+    const fromGuest = new GuestIntake(engine, clock.nowMs, () => node);
+    const fromForward = new ForwardIntake(engine, clock.nowMs, () => node, () => ({
+      drop: (id) => void this.forwardQueue.settle(id, 'dropped'),
+    }));
+    if (how !== 'unprotected') node.protect(how === 'resumed');
+    this.guestQueue.listen(
+      (id, packet, shown) => {
+        this.given.add(id);
+        this.show(fromGuest, id, packet, shown);
+        this.watch(engine);
+      },
+      () => fromGuest.endBatch(),
+    );
+    this.forwardQueue.listen(
+      (id, packet, shown) => {
+        this.show(fromForward, id, packet, shown);
+        this.watch(engine);
+      },
+      () => fromForward.endBatch(),
+    );
   }
 
   kill(): void {
@@ -161,35 +264,38 @@ export class PrimaryNode extends DaemonNode<PrimaryPort> {
     this.guestQueue.abandon();
     this.forwardQueue.abandon();
     this.given.clear();
+    this.node = null;
     this.end();
   }
 
-  /** DO_CHECKPOINT at the end of `epoch`. What the kernel has queued was sent before the guests stopped: it is read first. */
+  /** Nothing is left of the process's files. */
+  replaceFiles(files: PrimaryFiles): void {
+    this.files = files;
+  }
+
+  /** DO_CHECKPOINT at the end of `epoch`. */
   checkpoint(epoch: number): void {
-    this.guestQueue.drain();
-    this.forwardQueue.drain();
     this.inCheckpoint = epoch;
-    this.engine!.checkpoint(this.nowMs);
+    this.node!.checkpoint();
     this.inCheckpoint = -1;
     this.expectNoneHeld('a checkpoint');
   }
 
-  releaseAll(): void {
-    this.guestQueue.drain();
-    this.engine!.releaseAll(this.nowMs);
+  protect(): void {
+    this.node!.protect(false);
+    this.lostMs = -1;
+    this.expectNoneHeld('a new pair');
+  }
+
+  unprotect(): void {
+    this.node!.unprotect();
     this.expectNoneHeld('release');
   }
 
-  dropAll(): void {
-    this.engine!.dropAll(this.nowMs);
-    this.expectNoneHeld('drop');
-  }
-
-  /** The peer has reset a connection: after all that the PVM had sent before. */
-  peerReset(key: Uint32Array, seq: number): void {
-    if (!this.engine) return;
-    this.guestQueue.drain();
-    this.engine.peerReset(key, seq, this.nowMs);
+  controllerLost(): void {
+    if (!this.node) return;
+    this.lostMs = this.nowMs;
+    this.node.controllerLost();
   }
 
   /** How long the oldest held packet has waited: nothing may wait for ever. */
@@ -199,25 +305,26 @@ export class PrimaryNode extends DaemonNode<PrimaryPort> {
   }
 
   protected tick(): void {
-    this.engine!.tick(this.nowMs);
+    this.node!.tick();
     this.watch(this.engine!);
-    this.endBatch(this.engine!);
+    const decided = this.lostMs >= 0 && this.nowMs - this.lostMs > PORT_WATCH_MS + 2 * (PORT_STATE_US / 1000) + 100;
+    if (decided && this.onLoss === 'drop' && this.engine!.awaitsCheckpoint && this.engine!.heldPackets > 0) {
+      this.around.broken('a lost controller', `${this.engine!.heldPackets} packets are held that nobody will release`);
+    }
   }
 
   /** As io/deadline-timer: one timer, looked after once a batch. */
-  private arm(engine: PrimaryPort): void {
-    const at = engine.nextDeadlineMs;
-    if (at >= this.armedForMs) return;
-    this.armedForMs = at;
-    this.around.scheduler.after(Math.max(0, at - this.nowMs) * 1000 + 1000, () => {
-      if (this.armedForMs !== at) return;
+  private arm(atMs: number, clock: Clock): void {
+    if (atMs >= this.armedForMs) return;
+    this.armedForMs = atMs;
+    clock.after(Math.max(0, atMs - this.nowMs) + 1, () => {
+      if (this.armedForMs !== atMs) return;
       this.armedForMs = Number.POSITIVE_INFINITY;
-      if (this.engine === engine) this.tick();
-      else if (this.engine) this.arm(this.engine);
+      this.tick();
     });
   }
 
-  private watch(engine: PrimaryPort): void {
+  private watch(engine: SimPrimaryEngine): void {
     const { limits } = this.plan;
     this.most.packets = Math.max(this.most.packets, engine.heldPackets);
     this.most.bytes = Math.max(this.most.bytes, engine.heldBytes);
@@ -269,11 +376,6 @@ export class PrimaryNode extends DaemonNode<PrimaryPort> {
     this.leave(id, probe, out);
   }
 
-  private endBatch(engine: PrimaryPort): void {
-    engine.endBatch(this.nowMs);
-    this.arm(engine);
-  }
-
   private emit(id: number, buf: Buffer, off: number, len: number): boolean {
     const packet = this.guestQueue.waitingFor(id);
     if (!packet) return this.around.broken('one verdict', `a copy of packet ${id} leaves, which is not held`);
@@ -319,16 +421,10 @@ export class PrimaryNode extends DaemonNode<PrimaryPort> {
   }
 }
 
-/** How often the SVM is asked for its numbers, and how often in all before it is believed what the controller said. */
-const ASK_US = 20_000;
-const ASK_TIMES = 15;
-
-export class SecondaryNode extends DaemonNode<SecondaryPort> {
+export class SimSecondary extends SimDaemon<SimSecondaryEngine> {
   readonly guestQueue: FakeQueue;
   readonly peerQueue: FakeQueue;
-  /** What waits until the SVM has shown its numbers. */
-  private waiting: { id: number; packet: SimPacket }[] = [];
-  private onDecided: (() => void)[] = [];
+  node: SecondaryNode | null = null;
 
   constructor(
     around: NodeSurroundings,
@@ -338,30 +434,68 @@ export class SecondaryNode extends DaemonNode<SecondaryPort> {
     private readonly fromGuest: (packet: SimPacket) => void,
   ) {
     super('SN', around, tickMs);
-    const queue = (name: string) =>
-      new FakeQueue(name, around.queueLimit, around.queueLatencyUs, around.prng, around.scheduler, (rule, what) =>
-        around.broken(rule, what),
-      );
-    this.guestQueue = queue('SN guest queue');
-    this.peerQueue = queue('SN peer queue');
+    this.guestQueue = this.queue('guest');
+    this.peerQueue = this.queue('peer');
   }
 
   start(): void {
-    const engine = this.around.makers.secondary(this.files, this.nowMs);
-    this.begin(engine);
-    this.peerQueue.listen((id, packet) => this.pass(id, packet, this.peerQueue, engine, true));
-    this.guestQueue.listen((id, packet) => {
-      this.pass(id, packet, this.guestQueue, engine, false);
-      this.settle(engine);
+    const { makers, scheduler } = this.around;
+    const clock = this.clock();
+    const engine = makers.secondary(this.files, this.nowMs);
+    const verdicts = (queue: FakeQueue, pass: (packet: SimPacket) => void) => ({
+      accept: (id: number) => this.pass(queue, id, 'accepted', undefined, pass),
+      acceptRewritten: (id: number, buf: Buffer, off: number, len: number) =>
+        this.pass(queue, id, 'rewritten', buf.subarray(off, off + len), pass),
+      drop: (id: number) => {
+        queue.settle(id, 'dropped');
+        this.around.note(Note.VERDICT, id, 2, () => `SN: drops packet ${id} of the ${queue.name}`);
+      },
+      drain: () => queue.drain(),
+      flush: () => {},
     });
-    this.ask(engine, 0);
+    const guest = {
+      ...verdicts(this.guestQueue, this.fromGuest),
+      showWhole: (on: boolean) => {
+        this.guestQueue.showBytes = on ? Number.POSITIVE_INFINITY : HEADER_BYTES;
+      },
+    };
+    const forward = verdicts(this.peerQueue, this.toGuest);
+    const node = makers.secondaryNode(engine, {
+      clock,
+      guest: () => guest,
+      forward: () => forward,
+      watch: { portState: this.portState('SVM', clock) },
+      log: SILENT,
+      toGuest: (ask) =>
+        ask((frame) => {
+          const buf = Buffer.from(frame.subarray(ETH_HLEN));
+          const packet = new SimPacket(buf, buf[0]! >> 4 === 6 ? 6 : 4, PROTO_TCP);
+          packet.madeUs = scheduler.nowUs;
+          this.toGuest(packet);
+        }),
+      checkpointed: () => {},
+      tookOver: () => {},
+      forgotten: () => {},
+    });
+    guest.showWhole(engine.failedOver);
+    this.node = node;
+    this.begin(engine, clock);
+    this.peerQueue.listen(
+      (id, packet, shown) => this.show(node.fromPeers, id, packet, shown),
+      () => node.fromPeers.endBatch(),
+    );
+    this.guestQueue.listen(
+      (id, packet, shown) => this.show(node.fromGuest, id, packet, shown),
+      () => node.fromGuest.endBatch(),
+    );
+    node.begin();
   }
 
   kill(): void {
     if (!this.engine) return;
     this.guestQueue.abandon();
     this.peerQueue.abandon();
-    this.waiting = [];
+    this.node = null;
     this.end();
   }
 
@@ -370,74 +504,28 @@ export class SecondaryNode extends DaemonNode<SecondaryPort> {
     this.files = files;
   }
 
-  checkpoint(): void {
-    this.guestQueue.drain();
-    this.engine!.checkpoint(this.nowMs);
-  }
-
-  failover(): void {
-    this.engine!.failover(this.nowMs);
-    this.ask(this.engine!, 0);
-  }
-
-  /** Calls back when it is known which numbers the SVM lives in: mostly at once. */
-  whenDecided(task: () => void): void {
-    this.onDecided.push(task);
-    if (this.engine) this.settle(this.engine);
-  }
-
-  private ask(engine: SecondaryPort, times: number): void {
-    if (engine !== this.engine) return;
-    if (times === ASK_TIMES) engine.decide(false);
-    this.settle(engine);
-    if (!engine.undecided) return;
-    for (const buf of engine.questions()) {
-      const packet = new SimPacket(buf, buf[0]! >> 4 === 6 ? 6 : 4, PROTO_TCP);
-      packet.madeUs = this.around.scheduler.nowUs;
-      this.toGuest(packet);
-    }
-    this.around.scheduler.after(ASK_US, () => this.ask(engine, times + 1));
-  }
-
-  private settle(engine: SecondaryPort): void {
-    if (engine.undecided) return;
-    for (const task of this.onDecided.splice(0)) task();
-    for (const { id, packet } of this.waiting.splice(0)) this.pass(id, packet, this.peerQueue, engine, true);
-  }
-
   protected tick(): void {
-    this.engine!.tick(this.nowMs);
+    this.node!.tick();
   }
 
-  private pass(id: number, packet: SimPacket, queue: FakeQueue, engine: SecondaryPort, fromPeer: boolean): void {
-    const n = packet.buf.length;
-    const off = this.place(packet);
-    const verdict = fromPeer
-      ? engine.fromPeer(this.arena, off, n, packet.partial, this.nowMs)
-      : engine.fromGuest(this.arena, off, n, packet.partial, this.nowMs);
-    if (verdict === WAIT) {
-      if (!engine.undecided) this.around.broken('one verdict', 'SN: a packet waits for a decision that was made');
-      this.scribble(off, n);
-      this.waiting.push({ id, packet });
-      return;
-    }
+  private pass(
+    queue: FakeQueue,
+    id: number,
+    verdict: 'accepted' | 'rewritten',
+    bytes: Buffer | undefined,
+    pass: (packet: SimPacket) => void,
+  ): void {
+    const packet = queue.settle(id, verdict);
+    if (!packet) return;
     let out = packet;
-    if (verdict === ACCEPT_REWRITTEN) {
-      out = packet.withBytes(Buffer.from(this.arena.subarray(off, off + n)));
+    if (bytes !== undefined) {
+      out = packet.withBytes(Buffer.from(bytes));
       if (!checksumHolds(out.buf, out.family, out.protocol, out.partial)) {
         this.around.broken('faithful rewrite', 'SN: the checksum of a translated packet is wrong');
       }
       // The adapter finishes a partial checksum: a packet with a new payload has lost the kernel's promise to do so.
       if (out.partial) out = complete(out);
     }
-    this.scribble(off, n);
-    if (verdict !== ACCEPT && verdict !== ACCEPT_REWRITTEN) {
-      queue.settle(id, 'dropped');
-      this.around.note(Note.VERDICT, id, verdict, () => `SN: drops packet ${id} ${fromPeer ? 'to' : 'of'} the SVM`);
-      return;
-    }
-    if (!queue.settle(id, verdict === ACCEPT ? 'accepted' : 'rewritten')) return;
-    if (fromPeer) this.toGuest(out);
-    else this.fromGuest(out);
+    pass(out);
   }
 }

@@ -1,7 +1,7 @@
 // Runs seeds. A run is a pure function of its seed and of the engines, so a failing seed is run again to tell what happened.
 
 import { addCoverage, type Coverage, coverageOf } from './coverage';
-import type { EngineMakers } from './engine-port';
+import type { Makers } from './makers';
 import { makeScenario } from './scenario';
 import { Trace, type TraceMode } from './trace';
 import { BrokenRule, World } from './world';
@@ -19,7 +19,7 @@ export interface RunResult {
   lines: readonly string[];
 }
 
-export function runSeed(seed: number, makers: EngineMakers, mode: TraceMode = 'hash'): RunResult {
+export function runSeed(seed: number, makers: Makers, mode: TraceMode = 'hash'): RunResult {
   const trace = new Trace(mode);
   const world = new World(makeScenario(seed), makers, trace);
   let rule = '';
@@ -60,7 +60,7 @@ export interface SeedsResult {
 }
 
 /** Runs seeds [first, first + count), or until maxFailures have failed. */
-export function runSeeds(first: number, count: number, makers: EngineMakers, maxFailures = 10): SeedsResult {
+export function runSeeds(first: number, count: number, makers: Makers, maxFailures = 10): SeedsResult {
   const outcome: SeedsResult = { runs: 0, failures: [], coverage: {} };
   for (let seed = first; seed < first + count && outcome.failures.length < maxFailures; seed++) {
     const { rule, what, hash, coverage } = runSeed(seed, makers);
@@ -72,7 +72,7 @@ export function runSeeds(first: number, count: number, makers: EngineMakers, max
 }
 
 /** The failure as a person wants to read it: what broke, then the events that led to it. */
-export function explain(failure: Failure, makers: EngineMakers, mode: TraceMode = 'tail'): string {
+export function explain(failure: Failure, makers: Makers, mode: TraceMode = 'tail'): string {
   const { seed, rule, what, hash } = failure;
   const again = runSeed(seed, makers, mode);
   const same = again.hash === hash && again.rule === rule;

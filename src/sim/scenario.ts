@@ -4,7 +4,9 @@ import { type Ending, NOBODY_PORT, type SessionPlan, type Step } from './app/cli
 import type { DatagramQuestion } from './app/datagram';
 import { UDP_SERVER_PORT } from './app/datagram';
 import { DIVERGENT_CONTENT, DIVERGENT_LENGTH, DIVERGENT_PORT, Op, type Request, SLOW_READER } from './app/protocol';
-import type { PrimaryPlan } from './engine-port';
+import { ALIKE } from './content';
+import type { ControllerLossPolicy } from '../node/controller-loss';
+import type { PrimaryPlan } from './makers';
 import type { LinkPlan } from './link';
 import type { MachineHabits } from './machine';
 import { Prng } from './prng';
@@ -53,9 +55,9 @@ export interface Fault {
   forUs: number;
   /** It strikes between two steps of a checkpoint, not before atUs. */
   inCheckpoint: boolean;
+  /** A daemon's files are gone with it. */
+  losesFiles: boolean;
 }
-
-export type LossPolicy = 'release' | 'hold' | 'drop';
 
 export interface ControllerPlan {
   /** A checkpoint at least so often; 0: only when asked. */
@@ -74,7 +76,7 @@ export interface ControllerPlan {
   drains: boolean;
   /** A DO_CHECKPOINT that finds no daemon on PN is not repeated. */
   losesMessages: boolean;
-  onLoss: LossPolicy;
+  onLoss: ControllerLossPolicy;
 }
 
 export interface Scenario {
@@ -121,11 +123,15 @@ export function makeScenario(seed: number): Scenario {
   const families: (4 | 6)[] = p.chance(0.6) ? [4] : p.chance(0.5) ? [6] : [4, 6];
   const divergent = p.chance(0.4);
   const sessions = makeSessions(p, families, activeUs, divergent, calls);
-  const faults = makeFaults(p, activeUs, root.fork('aged'));
+  if (root.fork('content').chance(0.25)) sayAlike([...sessions.map(({ plan }) => plan), ...calls.values()]);
+  const faults = makeFaults(p, activeUs, root.fork('aged'), root.fork('files'));
   const drains = p.chance(0.6);
   const forward = makeLink(p, lossy && p.chance(0.7), p.logRange(20, 10_000));
   const early = p.chance(0.4);
   const pace = root.fork('pace');
+  // A host that is busy reads its queues late.
+  const queues = root.fork('queues');
+  const queueLatencyUs = queues.chance(0.3) ? queues.logRange(500, 20_000) : queues.logRange(20, 500);
   return {
     seed,
     baseMs: p.chance(0.3) ? 0x100000000 - p.range(0, 6000) : p.range(1, 1_000_000),
@@ -142,10 +148,10 @@ export function makeScenario(seed: number): Scenario {
       limits: makeLimits(p),
       ...makeTimeouts(p.logRange(300, 3000), pace),
       minCheckpointIntervalMs: pace.pick([0, 50, 100, 100]),
-      forwardSettleMs: drains ? 0 : settleMs(forward),
+      forwardSettleMs: drains ? 0 : settleMs(forward, queueLatencyUs),
     },
     queueLimit: p.pick([1024, 4096]),
-    queueLatencyUs: p.logRange(20, 500),
+    queueLatencyUs,
     tickMs: p.pick([20, 50, 100]),
     controller: {
       periodUs: p.chance(0.6) ? p.logRange(150, 5000) * MS : 0,
@@ -168,14 +174,19 @@ export function makeScenario(seed: number): Scenario {
   };
 }
 
+/** Every message's bytes are alike, and so are those of the next. */
+function sayAlike(plans: readonly SessionPlan[]): void {
+  for (const { steps } of plans) for (const { request } of steps) if (request.op !== Op.CALL) request.seed = ALIKE;
+}
+
 /** Set for half of the runs, learned in the others. */
 function makeTimeouts(mostMs: number, p: Prng) {
   return { compareTimeoutMs: p.chance(0.5) ? ('auto' as const) : mostMs, maxCompareTimeoutMs: mostMs };
 }
 
 /** Longest time that a packet of the SVM may still be on its way: link, queue, and a margin. */
-function settleMs(forward: LinkPlan): number {
-  return Math.ceil((forward.delayUs + forward.jitterUs + forward.reorderUs + 3000) / 1000) + 5;
+function settleMs(forward: LinkPlan, queueLatencyUs: number): number {
+  return Math.ceil((forward.delayUs + forward.jitterUs + forward.reorderUs + 2 * queueLatencyUs + 2000) / 1000) + 5;
 }
 
 function makeImage(p: Prng): TcpImage {
@@ -363,7 +374,7 @@ function makeDatagrams(p: Prng, families: (4 | 6)[], activeUs: number, divergent
   return all;
 }
 
-function makeFaults(p: Prng, activeUs: number, aged: Prng): Fault[] {
+function makeFaults(p: Prng, activeUs: number, aged: Prng, files: Prng): Fault[] {
   const faults: Fault[] = [];
   const add = (kind: FaultKind, forUs: number, earliestUs = 0, from = p) =>
     faults.push({
@@ -371,6 +382,7 @@ function makeFaults(p: Prng, activeUs: number, aged: Prng): Fault[] {
       atUs: from.range(earliestUs, activeUs),
       forUs,
       inCheckpoint: kind !== 'controller-loss' && from.chance(0.25),
+      losesFiles: kind === 'primary-daemon' && files.chance(0.3),
     });
   // The pair may break and be made again before the PVM dies for good.
   let earliestUs = 0;

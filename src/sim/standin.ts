@@ -4,9 +4,13 @@
 import { CheckpointCause } from '../compare/outcome';
 import type { PrimaryActions } from '../pmycolo/engine';
 import { RequestPace } from '../pmycolo/request-pace';
-import { ACCEPT, type EngineMakers, type PrimaryPlan, type PrimaryPort, type SecondaryPort } from './engine-port';
+import { SecondaryVerdict } from '../seccolo/engine';
+import { type Makers, type PrimaryPlan, REAL, type SimPrimaryEngine, type SimSecondaryEngine } from './makers';
 
-class HoldEverything implements PrimaryPort {
+const COUNTS_NOTHING = { snapshot: () => ({}) };
+
+class HoldEverything implements SimPrimaryEngine {
+  readonly counters = COUNTS_NOTHING;
   private held: { id: number; packet: Buffer; sinceMs: number }[] = [];
   private bytes = 0;
   private on = true;
@@ -38,7 +42,27 @@ class HoldEverything implements PrimaryPort {
     this.bytes += len;
   }
 
+  primaryOpaque(id: number): void {
+    this.actions.drop(id);
+  }
+
   secondary(): void {}
+
+  secondaryOpaque(): void {}
+
+  boundExhausted(): void {
+    this.ask(CheckpointCause.EXHAUSTED);
+  }
+
+  setBypass(): void {}
+
+  get isProtected(): boolean {
+    return this.on;
+  }
+
+  get awaitsCheckpoint(): boolean {
+    return this.asked;
+  }
 
   endBatch(): void {}
 
@@ -99,10 +123,6 @@ class HoldEverything implements PrimaryPort {
     return 0;
   }
 
-  report(): Record<string, number> {
-    return {};
-  }
-
   private ask(cause: CheckpointCause): void {
     if (this.asked) return;
     this.asked = true;
@@ -110,30 +130,47 @@ class HoldEverything implements PrimaryPort {
   }
 }
 
-class PassEverything implements SecondaryPort {
-  fromPeer(): number {
-    return ACCEPT;
+class PassEverything implements SimSecondaryEngine {
+  readonly counters = COUNTS_NOTHING;
+  readonly link = { macHigh: 0, macLow: 0, outerTag: 0, innerTag: 0 };
+  readonly living = 0;
+  failedOver = false;
+  fromPeer(): SecondaryVerdict {
+    return SecondaryVerdict.Accept;
   }
-  fromGuest(): number {
-    return ACCEPT;
+  fromGuest(): SecondaryVerdict {
+    return SecondaryVerdict.Accept;
   }
-  checkpoint(): void {}
-  failover(): void {}
+  checkpoint(): boolean {
+    return true;
+  }
+  failover(): boolean {
+    const first = !this.failedOver;
+    this.failedOver = true;
+    return first;
+  }
+  reset(): void {
+    this.failedOver = false;
+  }
   readonly undecided = false;
-  questions(): Buffer[] {
-    return [];
-  }
   decide(): void {}
-  reminders(): Buffer[] {
-    return [];
+  nextToAsk(): number {
+    return -1;
+  }
+  writeQuestion(): number {
+    return 0;
+  }
+  nextToRemind(): number {
+    return -1;
+  }
+  writeReminder(): number {
+    return 0;
   }
   tick(): void {}
-  report(): Record<string, number> {
-    return {};
-  }
 }
 
-export const STANDIN_ENGINES: EngineMakers = {
+export const STANDIN: Makers = {
+  ...REAL,
   primary: (plan, _files, actions) => new HoldEverything(plan, actions),
   secondary: () => new PassEverything(),
   primaryFiles: () => ({ deltas: new ArrayBuffer(0) }),

@@ -12,12 +12,14 @@ import { Ledger } from './check/ledger';
 import { Clients } from './clients';
 import { keyOfPeerPacket, seqOf } from './peer-packet';
 import { Controller } from './controller';
-import type { EngineMakers } from './engine-port';
 import { Faults } from './faults';
+import { ETH_HLEN } from '../packet/ethernet';
 import { SILENT_START_MS } from '../pmycolo/request-pace';
+import { remindSome } from '../seccolo/remind-some';
 import { Link } from './link';
 import { Machine } from './machine';
-import { type NodeSurroundings, Note, PrimaryNode, SecondaryNode } from './nodes';
+import type { Makers } from './makers';
+import { type NodeSurroundings, Note, SimPrimary, SimSecondary } from './nodes';
 import { Origin, SimPacket } from './packet';
 import { Prng } from './prng';
 import { type Scenario, SERVER_PORT } from './scenario';
@@ -61,8 +63,8 @@ export class World {
   readonly client: Machine;
   readonly pvm: Machine;
   readonly svm: Machine;
-  readonly pn: PrimaryNode;
-  readonly sn: SecondaryNode;
+  readonly pn: SimPrimary;
+  readonly sn: SimSecondary;
   readonly clientUp: Link;
   readonly clientDown: Link;
   readonly forwardOut: Link;
@@ -78,10 +80,12 @@ export class World {
   isProtected: boolean;
   /** When the last DO_CHECKPOINT reached this primary's daemon; -1: none did. */
   private checkpointUs = -1;
+  /** It has had a checkpoint since the pair began. */
+  private svmIsCopy = true;
 
   constructor(
     readonly scenario: Scenario,
-    readonly makers: EngineMakers,
+    readonly makers: Makers,
     readonly trace: Trace,
   ) {
     const root = new Prng(scenario.seed);
@@ -101,18 +105,21 @@ export class World {
       queueLimit: s.queueLimit,
       queueLatencyUs: s.queueLatencyUs,
       baseMs: s.baseMs,
+      portState: (guest) => ((guest === 'PVM' ? this.pvm : this.svm).alive ? 'up' : 'gone'),
       broken: (rule, what) => this.broken(rule, what),
       note: (code, x, y, text) => this.note(code, x, y, text),
     };
-    this.pn = new PrimaryNode(
+    this.pn = new SimPrimary(
       around,
       s.tickMs,
       s.primary,
+      s.controller.onLoss,
       makers.primaryFiles(),
       (packet, out) => this.released(packet, out),
       (cause) => this.notified(cause),
+      () => this.letsGo(),
     );
-    this.sn = new SecondaryNode(
+    this.sn = new SimSecondary(
       around,
       s.tickMs,
       makers.secondaryFiles(),
@@ -171,7 +178,7 @@ export class World {
     const s = this.scenario;
     this.pvm.listeners.set(SERVER_PORT, serve);
     this.svm.listeners.set(SERVER_PORT, serve);
-    this.pn.start(s.startsProtected);
+    this.pn.start(s.startsProtected ? 'fresh' : 'unprotected');
     this.sn.start();
     if (s.startsProtected) {
       this.controller.begin();
@@ -202,7 +209,7 @@ export class World {
   private peerResets(packet: SimPacket): void {
     const key = keyOfPeerPacket(packet);
     const seq = seqOf(packet);
-    this.after(this.prng.below(this.scenario.tickMs * 1000), () => this.pn.peerReset(key, seq));
+    this.after(this.prng.below(this.scenario.tickMs * 1000), () => this.pn.node?.peerReset(key, seq));
   }
 
   private sentByGuest(packet: SimPacket, enqueue: () => void): void {
@@ -212,6 +219,7 @@ export class World {
   }
 
   private released(packet: SimPacket, out: Buffer): void {
+    if (this.pn.node?.state === 'guest-dead') this.broken('a dead guest', 'its output leaves after the node has found it dead');
     this.ledger.released(packet, out);
     this.clientDown.send(out === packet.buf ? packet : packet.withBytes(out));
   }
@@ -255,7 +263,7 @@ export class World {
   copyState(): void {
     if (!this.controller.promised) this.ledger.cover();
     this.svm.copyFrom(this.pvm);
-    if (!this.ledger.judging) {
+    if (!this.svmIsCopy) {
       // An SVM that was no copy may have heard of anything.
       this.svm.counts.unsentAcks = 0;
       this.svm.counts.unsentSacks = 0;
@@ -263,6 +271,7 @@ export class World {
     this.pvm.epoch = this.ledger.epoch;
     this.svm.epoch = this.ledger.epoch;
     this.ledger.judging = this.isProtected;
+    this.svmIsCopy = true;
   }
 
   checkpointPrimary(): void {
@@ -275,19 +284,22 @@ export class World {
    * to be emptied with the checkpoint. (An acknowledgement moved by a small old offset could confirm bytes that nobody has.)
    */
   checkpointSecondary(): void {
-    this.sn.checkpoint();
+    this.sn.node!.checkpoint();
     this.svm.loseInbox();
   }
 
-  /** No packet of the SVM is in a queue between it and the comparison. */
+  /** No packet of the SVM is on its way to PN. What has arrived there the node has to read by itself. */
   queuesAreIdle(): boolean {
-    return this.sn.guestQueue.heldPackets === 0 && this.pn.forwardQueue.heldPackets === 0;
+    return this.sn.guestQueue.heldPackets === 0;
   }
 
   takeOver(): void {
     this.side = 'secondary';
-    this.sn.whenDecided(() => {
-      for (const buf of this.sn.engine!.reminders()) this.remind(buf);
+    this.sn.node!.whenDecided(() => {
+      const engine = this.sn.engine;
+      if (engine === null) return;
+      const send = (frame: Uint8Array): void => this.remind(Buffer.from(frame.subarray(ETH_HLEN)));
+      for (let base = remindSome(engine, -1, send); base >= 0; ) base = remindSome(engine, base, send);
     });
   }
 
@@ -306,17 +318,19 @@ export class World {
 
   /** A controller comes (back): the next checkpoint makes the SVM a copy. */
   protect(): void {
-    if (!this.pn.engine) {
+    if (!this.pn.node || !this.sn.node) {
       this.after(10_000, () => this.protect());
       return;
     }
     this.note(Note.CONTROL, 7, 0, () => 'controller: PROXY_INIT');
-    if (!this.isProtected) {
-      this.pn.engine.forgetPair();
-      this.pn.engine.setProtected(true);
-      this.forgetPace();
-    }
+    this.pn.protect();
+    this.sn.node.attach(true);
+    this.forgetPace();
     this.isProtected = true;
+    // From here on what the SVM says counts, though it is no copy yet.
+    this.ledger.newSecondary();
+    this.ledger.judging = true;
+    this.svmIsCopy = false;
     this.controller.begin();
     this.controller.want();
   }
@@ -326,9 +340,17 @@ export class World {
     this.note(Note.CONTROL, 8, 0, () => 'PN: unprotected');
     this.isProtected = false;
     this.ledger.judging = false;
-    if (!this.pn.engine) return;
-    this.pn.releaseAll();
-    this.pn.engine.setProtected(false);
+    if (this.pn.node) this.pn.unprotect();
+  }
+
+  /** The primary's node lets out what it holds. It may do so when it is told, or when its policy says so and the PVM lives. */
+  private letsGo(): void {
+    if (!this.isProtected) return;
+    if (!this.controller.gone || this.scenario.controller.onLoss !== 'release' || !this.pvm.alive) {
+      this.broken('output commit', 'the node releases what it holds, unverified, and nobody has told it to');
+    }
+    this.isProtected = false;
+    this.ledger.judging = false;
   }
 
   // The end.
@@ -339,7 +361,7 @@ export class World {
     if (counts.pawsAcrossFailover > MAX_OLD_SEGMENTS)
       this.broken('time goes forward', "the client dropped a segment of the SVM as older than the PVM's");
     for (const { counts: c } of [this.pvm, this.svm]) {
-      if (this.ledger.judging && c.unsentAcks + c.unsentSacks > 0) {
+      if (this.ledger.judging && this.svmIsCopy && c.unsentAcks + c.unsentSacks > 0) {
         this.broken(
           'right numbers',
           `a guest saw ${c.unsentAcks} ACKs and ${c.unsentSacks} SACK blocks of what it never sent`,

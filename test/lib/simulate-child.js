@@ -18,13 +18,13 @@ require.extensions['.ts'] = (module, path) => {
 };
 
 const sim = join(__dirname, '../../src/sim');
-const { REAL_ENGINES } = require(join(sim, 'engines.ts'));
+const { REAL } = require(join(sim, 'makers.ts'));
 const { MUTATIONS } = require(join(sim, 'mutations.ts'));
 const { explain, runSeeds } = require(join(sim, 'run.ts'));
-const { STANDIN_ENGINES } = require(join(sim, 'standin.ts'));
+const { STANDIN } = require(join(sim, 'standin.ts'));
 
 const ask = JSON.parse(process.argv[2]);
-let makers = ask.engines === 'standin' ? STANDIN_ENGINES : REAL_ENGINES;
+let makers = ask.engines === 'standin' ? STANDIN : REAL;
 if (ask.mistake) makers = MUTATIONS.find((one) => one.name === ask.mistake).make(makers);
 const result = runSeeds(ask.first, ask.count, makers, ask.maxFailures);
 const stories = ask.tell ? result.failures.map((failure) => explain(failure, makers)) : [];

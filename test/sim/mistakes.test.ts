@@ -18,7 +18,7 @@ const EXPECTED: readonly [string, readonly string[], number][] = [
   ['SACK blocks not translated', ['right numbers'], 300],
   ['a checkpoint releases the next epoch', ['output commit', 'ack commit'], 50],
   ['what the SVM said before a checkpoint counts after it', ['output commit', 'ack commit'], 500],
-  ['a dead guest is let speak', ['output commit', 'ack commit'], 300],
+  ['a dead guest is let speak', ['output commit', 'ack commit', 'a dead guest'], 300],
   ['offsets lost with the daemon', ['liveness', 'the client is served', 'time goes forward', 'right numbers'], 500],
   ["a copy keeps its packet's flags", ['faithful rewrite'], 50],
   ['a copy is one byte too long', ['output commit'], 50],
@@ -33,6 +33,9 @@ const EXPECTED: readonly [string, readonly string[], number][] = [
   ['an acknowledgement told that the SVM has not given', ['ack commit'], 50],
   ['a verdict forgotten', ['one verdict'], 50],
   ['a verdict given twice', ['one verdict'], 50],
+  ['queues not read before a checkpoint', ['output commit', 'ack commit', 'right numbers'], 300],
+  ["a dead guest's queue not read before it is dropped", ['a dead guest'], 700],
+  ['without a controller what differs is dropped once', ['a lost controller'], 700],
 ];
 
 test('the table names every mistake', () => {

@@ -1,6 +1,6 @@
 // A run is a function of its seed: it must replay exactly, and a failure must be told.
 
-import { REAL_ENGINES } from '../../src/sim/engines';
+import { REAL } from '../../src/sim/makers';
 import { MUTATIONS } from '../../src/sim/mutations';
 import { explain, runSeed, runSeeds } from '../../src/sim/run';
 import { TRACE_TAIL } from '../../src/sim/trace';
@@ -8,8 +8,8 @@ import { TRACE_TAIL } from '../../src/sim/trace';
 test('the same seed gives the same trace, other seeds others', () => {
   const hashes = new Set<string>();
   for (let seed = 9001; seed <= 9006; seed++) {
-    const once = runSeed(seed, REAL_ENGINES);
-    const twice = runSeed(seed, REAL_ENGINES, 'full');
+    const once = runSeed(seed, REAL);
+    const twice = runSeed(seed, REAL, 'full');
     expect([twice.hash, twice.events, twice.virtualMs]).toEqual([once.hash, once.events, once.virtualMs]);
     expect(twice.coverage).toEqual(once.coverage);
     hashes.add(once.hash);
@@ -18,7 +18,7 @@ test('the same seed gives the same trace, other seeds others', () => {
 });
 
 test('a failing seed replays exactly and tells its events', () => {
-  const wrong = MUTATIONS.find((one) => one.name === 'releases without comparing')!.make(REAL_ENGINES);
+  const wrong = MUTATIONS.find((one) => one.name === 'releases without comparing')!.make(REAL);
   const { failures } = runSeeds(1, 50, wrong, 3);
   expect(failures).toHaveLength(3);
   for (const failure of failures) {
@@ -35,7 +35,7 @@ test('a failing seed replays exactly and tells its events', () => {
 });
 
 test('a run that does not replay is said not to', () => {
-  const { seed, hash } = runSeed(1, REAL_ENGINES);
-  expect(explain({ seed, rule: '', what: '', hash }, REAL_ENGINES)).not.toContain('NOT REPLAYED');
-  expect(explain({ seed, rule: '', what: '', hash: '0' }, REAL_ENGINES)).toContain('NOT REPLAYED');
+  const { seed, hash } = runSeed(1, REAL);
+  expect(explain({ seed, rule: '', what: '', hash }, REAL)).not.toContain('NOT REPLAYED');
+  expect(explain({ seed, rule: '', what: '', hash: '0' }, REAL)).toContain('NOT REPLAYED');
 });

@@ -5,7 +5,7 @@ import { join, relative } from 'node:path';
 
 const SRC = join(__dirname, '../../src');
 
-const PURE = ['core', 'packet', 'netlink', 'conntrack', 'compare', 'pmycolo', 'seccolo', 'nfnetlink-colo', 'qmp'];
+const PURE = ['core', 'packet', 'netlink', 'conntrack', 'compare', 'pmycolo', 'seccolo', 'node', 'nfnetlink-colo', 'qmp'];
 const ALLOWED: Record<string, readonly string[]> = {
   core: [],
   packet: ['core'],
@@ -14,6 +14,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   compare: ['core', 'packet', 'conntrack'],
   pmycolo: ['core', 'packet', 'conntrack', 'compare'],
   seccolo: ['core', 'packet', 'conntrack'],
+  node: ['core', 'packet', 'pmycolo', 'seccolo'],
   'nfnetlink-colo': ['core', 'netlink'],
   qmp: ['core'],
   native: ['core'],

@@ -106,6 +106,20 @@ export class Ledger {
     }
   }
 
+  /** Another SVM takes the place of the old one, whose words count no more. */
+  newSecondary(): void {
+    this.contents.clear();
+    this.resets.clear();
+    for (const flow of this.flows.values()) {
+      flow.low = Math.max(1, flow.coveredEnd);
+      flow.high = flow.low;
+      flow.secondarySyn = false;
+      flow.secondaryFin = -1;
+      flow.secondaryAck = 0;
+      flow.secondaryEdge = 0;
+    }
+  }
+
   /** Judges a packet of the PVM that leaves for the client: `out` are the bytes that leave. */
   released(packet: SimPacket, out: Buffer): void {
     if (!this.judging) return;

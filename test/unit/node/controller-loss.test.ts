@@ -1,4 +1,4 @@
-import { ControllerLoss, LossDecision, PORT_WATCH_MS } from '../../../src/daemon/controller-loss';
+import { ControllerLoss, LossDecision, PORT_WATCH_MS } from '../../../src/node/controller-loss';
 
 test('a living guest: the policy, after the port was watched', () => {
   for (const policy of ['release', 'hold', 'drop'] as const) {

@@ -2,9 +2,10 @@
 // killed closes its control channel and its tap in no particular order, so the port is watched for a moment before anything
 // is let out: a dead guest's held output must never appear, the SVM is about to take over.
 
-import type { ControllerLossPolicy } from './node-config';
+import type { PortState } from './ports';
 
-export type PortState = 'up' | 'down' | 'gone';
+/** What a primary without a controller does with its guest, when that is alive. */
+export type ControllerLossPolicy = 'release' | 'hold' | 'drop';
 
 export const LossDecision = {
   /** Not decided yet: keep holding. */

@@ -1,0 +1,184 @@
+// A primary node in this host's kernel: its queues, its engine, and what is heard and sent beside them.
+
+import { randomBytes } from 'node:crypto';
+import { type CheckpointCause, isSilence } from '../compare/outcome';
+import { OffsetTable } from '../conntrack/offset-table';
+import { Conntrack } from '../io/conntrack';
+import { DeadlineTimer } from '../io/deadline-timer';
+import { mapFile } from '../io/map-file';
+import { PrimaryNode } from '../node/primary';
+import { ForwardIntake, GuestIntake } from '../node/primary-intake';
+import { ARPOP_REPLY, type ArpView, asksForAnother } from '../packet/arp';
+import { StoredDeltas } from '../pmycolo/deltas';
+import { describeDifference } from '../pmycolo/difference-text';
+import { PrimaryEngine } from '../pmycolo/engine';
+import { watchArp } from './address-requests';
+import { clock, nowMs } from './clock';
+import type { Logger } from './log';
+import type { NodeMetrics } from './metrics';
+import type { NodeSettings } from './node-config';
+import { watchPeerResets } from './peer-resets';
+import { portState } from './port-state';
+import { PrefixSender } from './prefix-sender';
+import { queueCounters, queueGauges } from './queue-options';
+import { SplitQueue } from './split-queue';
+import { statePath } from './state-file';
+
+export class PrimaryHost {
+  readonly role = 'primary';
+  readonly node: PrimaryNode;
+  readonly engine: PrimaryEngine;
+  private readonly guest: SplitQueue;
+  private readonly forward: SplitQueue;
+  private readonly arp: readonly { close(): void }[];
+  private readonly prefixes: PrefixSender;
+  private readonly deadline = new DeadlineTimer(nowMs, () => this.node.tick());
+  private readonly deltas: StoredDeltas;
+  private readonly conntrack = new Conntrack();
+  private readonly resetWatch: { close(): void };
+  /** In words; while there is something, the guest's packets may pass unseen. */
+  rulesMissing: readonly string[] = [];
+
+  /** Throws OperatorError. */
+  constructor(
+    readonly settings: NodeSettings,
+    private readonly log: Logger,
+    /** Passes a checkpoint request on to the controller. */
+    private readonly requestCheckpoint: (cause: CheckpointCause) => void,
+  ) {
+    const words = mapFile(
+      statePath(settings.stateDir, 'deltas', settings.index),
+      OffsetTable.bytesFor(settings.keptConnections),
+    );
+    const table = new OffsetTable(new Uint32Array(words.buffer, words.byteOffset, words.byteLength >>> 2));
+    if (table.origin !== 'new' && table.origin !== 'resumed') {
+      this.log.warn({ origin: table.origin }, 'the kept sequence deltas are unusable, starting without them');
+    }
+    const bytes = randomBytes(8);
+    const seed = [bytes.readUInt32LE(0), bytes.readUInt32LE(4)] as const;
+    this.deltas = new StoredDeltas(table, seed, (key) => this.conntrack.hasAnswered(key));
+    this.engine = new PrimaryEngine(
+      {
+        limits: settings.limits,
+        compareTimeoutMs: settings.compareTimeoutMs,
+        maxCompareTimeoutMs: settings.maxCompareTimeoutMs,
+        forwardSettleMs: settings.forwardSettleMs,
+        minCheckpointIntervalMs: settings.minCheckpointIntervalMs,
+        seed,
+        deltas: this.deltas,
+      },
+      {
+        accept: (id) => this.guest.accept(id),
+        acceptRewritten: (id, buf, off, len, partial) => this.guest.acceptRewritten(id, buf, off, len, partial),
+        drop: (id) => this.guest.drop(id),
+        emit: (_id, buf, off, len) => {
+          // What was let out before goes before.
+          this.guest.flush();
+          return this.prefixes.emit(buf, off, len);
+        },
+        requestCheckpoint: (cause) => this.onRequest(cause),
+      },
+    );
+    this.engine.setBypass(settings.bypass);
+    const { guestQueue, guestUdpQueue, forwardQueue, forwardUdpQueue, guestPort } = settings;
+    const fromGuest = new GuestIntake(this.engine, nowMs, () => this.node);
+    const fromForward = new ForwardIntake(this.engine, nowMs, () => this.node, () => this.forward);
+    this.guest = new SplitQueue(settings, guestQueue, guestUdpQueue, () => fromGuest);
+    this.forward = new SplitQueue(settings, forwardQueue, forwardUdpQueue, () => fromForward);
+    this.node = new PrimaryNode(
+      this.engine,
+      {
+        clock,
+        guest: this.guest,
+        forward: this.forward,
+        watch: { portState: (told) => void portState(guestPort).then(told) },
+        log,
+        arm: (atMs) => this.deadline.arm(atMs),
+      },
+      { guestPort, onControllerLoss: settings.onControllerLoss, numbersLost: !this.deltas.whole },
+    );
+    this.arp = [
+      watchArp(settings.forwardPort, "the SVM's", (arp, vlan) => this.onArp(false, arp, vlan), this.log),
+      watchArp(settings.guestPort, "the PVM's", (arp, vlan) => this.onArp(true, arp, vlan), this.log, true),
+    ];
+    this.resetWatch = watchPeerResets(guestPort, (key, seq) => this.node.peerReset(key, seq), this.log);
+    this.prefixes = new PrefixSender(settings.guestPort, settings.outerBridge, seed, this.log);
+  }
+
+  /** Ends without letting anything out: the kernel drops what it holds for a closed queue. */
+  close(): void {
+    this.node.close();
+    this.deadline.close();
+    this.guest.close();
+    this.forward.close();
+    for (const watch of this.arp) watch.close();
+    this.prefixes.close();
+    this.resetWatch.close();
+    this.conntrack.close();
+  }
+
+  get state(): string {
+    const { state } = this.node;
+    const judged = state === 'comparing' || state === 'waiting-for-checkpoint';
+    return judged && this.rulesMissing.length > 0 ? 'rules-missing' : state;
+  }
+
+  status(): Record<string, unknown> {
+    return {
+      state: this.state,
+      protected: this.engine.isProtected && this.rulesMissing.length === 0,
+      heldPackets: this.engine.heldPackets,
+      heldBytes: this.engine.heldBytes,
+      flows: this.engine.flowCount,
+      checkpoints: this.engine.counters.snapshot().checkpoints_done,
+      divergences: this.engine.counters.snapshot().divergences,
+      queues: {
+        guest: queueGauges(this.guest.parts[0]),
+        forward: queueGauges(this.forward.parts[0]),
+        guestUdp: queueGauges(this.guest.parts[1]),
+        forwardUdp: queueGauges(this.forward.parts[1]),
+      },
+    };
+  }
+
+  metrics(): NodeMetrics {
+    const guest = queueGauges(...this.guest.parts);
+    const forward = queueGauges(...this.forward.parts);
+    return {
+      labels: { node: this.settings.name, role: this.role },
+      counters: {
+        ...this.engine.counters.snapshot(),
+        deltas_lost: this.deltas.lost,
+        peer_resets_lost: this.node.resetsLost,
+        ...this.prefixes.counters,
+        link_heads_forgotten: this.prefixes.forgotten,
+        ...queueCounters({ guest: this.guest.parts, forward: this.forward.parts }),
+      },
+      requests: this.engine.counters.requestsByCause(),
+      gauges: {
+        protected: this.engine.isProtected && this.rulesMissing.length === 0 ? 1 : 0,
+        rules_missing: this.rulesMissing.length,
+        held_packets: this.engine.heldPackets,
+        held_bytes: this.engine.heldBytes,
+        flows: this.engine.flowCount,
+        guest_queue_length: guest.queued,
+        guest_queue_drops: guest.dropped,
+        forward_queue_length: forward.queued,
+        forward_queue_drops: forward.dropped,
+      },
+      holdBuckets: this.engine.counters.holdBuckets,
+      holdMsSum: this.engine.counters.holdMsSum,
+    };
+  }
+
+  private onArp(primary: boolean, arp: ArpView, vlan: number): void {
+    if (asksForAnother(arp)) this.engine.addressQuestion(primary, vlan, 4, nowMs(), arp.targetIp);
+    else if (!primary && arp.operation === ARPOP_REPLY) this.engine.addressAnswer(vlan, 4, nowMs(), arp.senderIp);
+  }
+
+  private onRequest(cause: CheckpointCause): void {
+    const why = isSilence(cause) ? { waitedMs: this.engine.waitedMs } : describeDifference(this.engine);
+    this.log.info({ cause, ...why }, 'asking for a checkpoint');
+    this.requestCheckpoint(cause);
+  }
+}

@@ -1,0 +1,150 @@
+// A secondary node in this host's kernel: its queues, its engine, and what is heard and said beside them.
+
+import { randomBytes } from 'node:crypto';
+import { OffsetTable } from '../conntrack/offset-table';
+import { mapFile } from '../io/map-file';
+import { PacketSocket } from '../io/packet-socket';
+import { NFQ_MAX_COPY } from '../native/layout';
+import { SecondaryNode } from '../node/secondary';
+import { SecondaryEngine } from '../seccolo/engine';
+import { GuestAddresses } from '../seccolo/guest-addresses';
+import { clock, nowMs } from './clock';
+import { type Takeover, takeOver } from './failover';
+import { watchGuestClaims } from './guest-claims';
+import { HEADER_BYTES, KernelQueue } from './kernel-queue';
+import type { Logger } from './log';
+import type { NodeMetrics } from './metrics';
+import { AnsweringPort } from './neighbour-answers';
+import type { NodeSettings } from './node-config';
+import { portState } from './port-state';
+import { queueCounters, queueGauges, queueOptions } from './queue-options';
+import { statePath } from './state-file';
+
+export class SecondaryHost {
+  readonly role = 'secondary';
+  readonly node: SecondaryNode;
+  readonly engine: SecondaryEngine;
+  private readonly guest: KernelQueue;
+  private readonly forward: KernelQueue;
+  /** In words; while there is something, packets may pass untranslated. */
+  rulesMissing: readonly string[] = [];
+  private readonly addresses = new GuestAddresses();
+  private readonly claims: { close(): void };
+  private readonly neighbours: AnsweringPort;
+  private takeover: Takeover | undefined;
+
+  /** Throws OperatorError. */
+  constructor(
+    readonly settings: NodeSettings,
+    private readonly log: Logger,
+  ) {
+    const { guestPort } = settings;
+    const seed = randomBytes(8);
+    this.engine = new SecondaryEngine({
+      mode: 'failover',
+      offsets: mapFile(
+        statePath(settings.stateDir, 'offsets', settings.index),
+        OffsetTable.bytesFor(settings.keptConnections),
+      ),
+      seed: [seed.readUInt32LE(0), seed.readUInt32LE(4)],
+      nowMs: nowMs(),
+    });
+    const { origin, flows, damagedRecords, failedOver } = this.engine.status();
+    if (origin !== 'new' && origin !== 'resumed')
+      log.warn({ origin }, 'the kept offsets are unusable, starting without them');
+    else log.info({ origin, flows, damagedRecords, failedOver }, 'offsets loaded');
+    this.node = new SecondaryNode(this.engine, {
+      clock,
+      guest: () => this.guest,
+      forward: () => this.forward,
+      watch: { portState: (told) => void portState(guestPort).then(told) },
+      log,
+      toGuest: (ask) => {
+        const socket = new PacketSocket({ interface: guestPort }, { onFrame: () => {} });
+        try {
+          ask((frame) => socket.send(frame));
+        } finally {
+          socket.close();
+        }
+      },
+      checkpointed: () => this.neighbours.answers.checkpoint(),
+      tookOver: () => this.tookOver(),
+      forgotten: () => {
+        this.takeover?.close();
+        this.addresses.clear();
+        this.neighbours.answers.clear();
+      },
+    });
+    this.guest = new KernelQueue(
+      {
+        ...queueOptions(settings, settings.guestQueue),
+        copyRange: this.engine.failedOver ? NFQ_MAX_COPY : HEADER_BYTES,
+        maxCopyRange: NFQ_MAX_COPY,
+      },
+      () => this.node.fromGuest,
+    );
+    this.forward = new KernelQueue(queueOptions(settings, settings.forwardQueue), () => this.node.fromPeers);
+    this.node.begin();
+    this.claims = watchGuestClaims(guestPort, this.addresses, log);
+    this.neighbours = new AnsweringPort(settings, this.addresses, () => !this.engine.failedOver, log);
+  }
+
+  async close(): Promise<void> {
+    this.node.close();
+    await this.takeover?.settled;
+    this.takeover?.close();
+    this.claims.close();
+    this.neighbours.close();
+    this.guest.close();
+    this.forward.close();
+  }
+
+  get state(): string {
+    const { state } = this.node;
+    return state === 'translating' && this.rulesMissing.length > 0 ? 'rules-missing' : state;
+  }
+
+  status(): Record<string, unknown> {
+    // The node's mode is what its controller has said, not how the engine is used.
+    const { mode: _, ...engine } = this.engine.status();
+    return {
+      state: this.state,
+      addressesClaimed: this.addresses.list().length,
+      addressesLeftOut: this.addresses.overflows,
+      ...engine,
+      queues: { guest: queueGauges(this.guest.kernel), forward: queueGauges(this.forward.kernel) },
+    };
+  }
+
+  metrics(): NodeMetrics {
+    const guest = queueGauges(this.guest.kernel);
+    const forward = queueGauges(this.forward.kernel);
+    return {
+      labels: { node: this.settings.name, role: this.role },
+      counters: {
+        ...this.engine.counters.snapshot(),
+        neighbour_questions: this.neighbours.answers.asked,
+        neighbour_answers: this.neighbours.answers.answered,
+        neighbour_answers_unsent: this.neighbours.unsent,
+        ...queueCounters({ guest: [this.guest.kernel], forward: [this.forward.kernel] }),
+      },
+      requests: {},
+      gauges: {
+        failed_over: this.engine.failedOver ? 1 : 0,
+        rules_missing: this.rulesMissing.length,
+        flows: this.engine.status().flows,
+        addresses_claimed: this.addresses.list().length,
+        guest_queue_length: guest.queued,
+        guest_queue_drops: guest.dropped,
+        forward_queue_length: forward.queued,
+        forward_queue_drops: forward.dropped,
+      },
+    };
+  }
+
+  private tookOver(): void {
+    this.log.warn({ flows: this.engine.status().flows }, 'FAILOVER: the secondary takes over');
+    const decided = new Promise<void>((resolve) => this.node.whenDecided(resolve));
+    this.takeover = takeOver(this.settings, this.engine, decided, this.addresses, this.log);
+  }
+}

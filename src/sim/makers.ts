@@ -1,0 +1,88 @@
+// What a run is made of that can be right or wrong: the engines and nodes that ship, as the daemons wire them. The stand-ins, and the planted
+// mistakes, put others in their place.
+
+import { OffsetTable } from '../conntrack/offset-table';
+import type { IntakeEngine } from '../node/primary-intake';
+import { type PrimaryEngineFace, PrimaryNode, type PrimaryNodeSettings, type PrimaryPorts } from '../node/primary';
+import { type SecondaryEngineFace, SecondaryNode, type SecondaryPorts } from '../node/secondary';
+import { StoredDeltas } from '../pmycolo/deltas';
+import { type PrimaryActions, PrimaryEngine } from '../pmycolo/engine';
+import { SecondaryEngine } from '../seccolo/engine';
+
+/** Connections whose numbers outlive a daemon: a few more than any run has at once. */
+const CAPACITY = 24;
+
+interface Counted {
+  readonly counters: { snapshot(): Record<string, number> };
+}
+
+export type SimPrimaryEngine = PrimaryEngineFace &
+  IntakeEngine &
+  Counted &
+  Pick<PrimaryEngine, 'addressQuestion' | 'heldBytes' | 'flowCount'>;
+
+export type SimSecondaryEngine = SecondaryEngineFace &
+  Counted &
+  Pick<SecondaryEngine, 'nextToRemind' | 'writeReminder'>;
+
+export interface EngineLimitsPlan {
+  maxFlows: number;
+  maxHeldPackets: number;
+  maxHeldBytes: number;
+  logBytes: number;
+  logRecords: number;
+}
+
+export interface PrimaryPlan {
+  limits: EngineLimitsPlan;
+  compareTimeoutMs: number | 'auto';
+  maxCompareTimeoutMs: number;
+  minCheckpointIntervalMs: number;
+  /** 0 when the controller itself lets the forward link run dry. */
+  forwardSettleMs: number;
+}
+
+/** What outlives a daemon: files under /run, as plain memory here. */
+export interface PrimaryFiles {
+  deltas: ArrayBuffer;
+}
+
+export interface SecondaryFiles {
+  offsets: ArrayBuffer;
+}
+
+export interface Makers {
+  primary(plan: PrimaryPlan, files: PrimaryFiles, actions: PrimaryActions): SimPrimaryEngine;
+  secondary(files: SecondaryFiles, nowMs: number): SimSecondaryEngine;
+  primaryNode(engine: PrimaryEngineFace, ports: PrimaryPorts, settings: PrimaryNodeSettings): PrimaryNode;
+  secondaryNode(engine: SecondaryEngineFace, ports: SecondaryPorts): SecondaryNode;
+  primaryFiles(): PrimaryFiles;
+  secondaryFiles(): SecondaryFiles;
+}
+
+export const REAL: Makers = {
+  primary: (plan, files, actions) =>
+    new PrimaryEngine(
+      {
+        ...plan,
+        seed: [0x12345678, 0x9abcdef0],
+        deltas: new StoredDeltas(new OffsetTable(new Uint32Array(files.deltas))),
+      },
+      actions,
+    ),
+  secondary: (files, nowMs) => new SecondaryEngine({ mode: 'failover', offsets: files.offsets, seed: [1, 2], nowMs }),
+  primaryNode: (engine, ports, settings) => new PrimaryNode(engine, ports, settings),
+  secondaryNode: (engine, ports) => new SecondaryNode(engine, ports),
+  primaryFiles: () => ({ deltas: new ArrayBuffer(OffsetTable.bytesFor(CAPACITY)) }),
+  secondaryFiles: () => ({ offsets: new ArrayBuffer(OffsetTable.bytesFor(CAPACITY)) }),
+};
+
+/** `right` with some members of its own; the others are called on `right` itself. */
+export function instead<T extends object>(right: T, own: Partial<Record<keyof T, unknown>>): T {
+  return new Proxy(right, {
+    get(target, name) {
+      const member: unknown = Reflect.get(name in own ? own : target, name, name in own ? own : target);
+      return typeof member === 'function' && !(name in own) ? member.bind(target) : member;
+    },
+  });
+}

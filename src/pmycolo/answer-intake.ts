@@ -4,17 +4,19 @@
 
 import { sameContent } from '../compare/datagram';
 import { CheckpointCause, DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';
-import { R_COPY, R_COPY_BYTES } from '../compare/packet-log';
 import { copyBytes, firstDifference } from '../core/bytes';
 import { MAX_ANSWER_BYTES, MAX_ANSWERS } from '../core/limits';
-import { ANSWER_KEY_WORDS, answerKey } from '../packet/icmp-answer';
+import { ANSWER_KEY_WORDS, answerKey, isIcmpAnswer } from '../packet/icmp-answer';
 import type { PacketView } from '../packet/view';
 import { AnswerList } from './answer-list';
 import type { PrimaryContext } from './context';
 import { C_COMPARED, C_PRIMARY_ANSWERS, C_SECONDARY_ANSWERS } from './counters';
-import { H_END, H_FLAGS, H_ID, H_L4, H_RECORD, H_TIME, HF_ANSWER, HF_DIRTY, HF_HEAD_SHIFT, HF_PARTIAL, holdFlags, NO_FLOW } from './holds';
+import { DatagramIntake } from './datagram-intake';
+import type { Expiry } from './expiry';
+import { FLOWLESS } from './flow-handler';
+import { H_END, H_ID, H_L4, HF_ANSWER, HF_PARTIAL, NO_FLOW } from './holds';
 
-export class AnswerIntake {
+export class AnswerIntake extends DatagramIntake {
   private readonly key = new Uint32Array(ANSWER_KEY_WORDS);
   /** The PVM's, by their slots in the table of holds. */
   private readonly primaries: AnswerList;
@@ -26,12 +28,14 @@ export class AnswerIntake {
   private readonly maxHeldBytes: number;
 
   constructor(
-    private readonly x: PrimaryContext,
+    x: PrimaryContext,
+    expiry: Expiry,
     seed: readonly [number, number],
     maxHeldBytes: number,
     /** How long an answer waits for the other guest's, in ms. */
     private readonly graceMs: number,
   ) {
+    super(x, expiry);
     this.primaries = new AnswerList(MAX_ANSWERS, seed[0], seed[1]);
     this.secondaries = new AnswerList(MAX_ANSWERS, seed[0], seed[1]);
     // The rest of what may be held is for what has to be said.
@@ -39,9 +43,21 @@ export class AnswerIntake {
     this.maxHeldBytes = Math.min(MAX_ANSWER_BYTES, maxHeldBytes >>> 2);
   }
 
-  primary(id: number, v: PacketView, buf: Buffer, partial: boolean, comparing: boolean, nowMs: number): Outcome {
+  override flowOf(v: PacketView, nowMs: number): number {
+    return isIcmpAnswer(v) ? FLOWLESS : super.flowOf(v, nowMs);
+  }
+
+  override primary(
+    id: number,
+    flow: number,
+    v: PacketView,
+    buf: Buffer,
+    hold: number,
+    comparing: boolean,
+    nowMs: number,
+  ): Outcome {
+    if (flow !== FLOWLESS) return super.primary(id, flow, v, buf, hold, comparing, nowMs);
     const { x, key } = this;
-    x.lastFlow = -1;
     answerKey(key, v);
     let outcome: Outcome = WAIT;
     if (comparing) {
@@ -54,7 +70,7 @@ export class AnswerIntake {
         if (its === bytes && sameContent(true, buf, v.l4, this.said!, at, bytes)) {
           secondaries.remove(entry);
           x.counters.values[C_COMPARED]!++;
-          x.leave(id, v, buf, partial);
+          x.leave(id, v, buf, (hold & HF_PARTIAL) !== 0);
           return EQUAL;
         }
         this.differ(buf, v.l4, bytes, this.said!, at, its);
@@ -65,15 +81,15 @@ export class AnswerIntake {
     const bytes = v.limit - from;
     while (this.primaries.count > 0 && this.primaries.bytes + bytes > this.maxHeldBytes) this.dropOldest();
     while (this.primaries.count >= this.maxHeld || this.primaries.full) this.dropOldest();
-    const record = x.hold(id, NO_FLOW, v, buf, 0, v.end - from, HF_ANSWER | holdFlags(v, partial), nowMs);
+    const record = x.hold(id, NO_FLOW, v, buf, 0, v.end - from, HF_ANSWER | hold, nowMs);
     if (record === 0) return outcome === DIVERGED ? DIVERGED : EXHAUSTED;
     this.primaries.add(key, x.holds.newest, bytes, nowMs);
     return outcome;
   }
 
-  secondary(v: PacketView, buf: Buffer, nowMs: number): Outcome {
+  override secondary(flow: number, v: PacketView, buf: Buffer, nowMs: number): Outcome {
+    if (flow !== FLOWLESS) return super.secondary(flow, v, buf, nowMs);
     const { x, key, primaries } = this;
-    x.lastFlow = -1;
     answerKey(key, v);
     const bytes = v.end - v.l4;
     const entry = primaries.find(key);
@@ -81,9 +97,8 @@ export class AnswerIntake {
       const { data } = x.log;
       const hw = x.holds.words;
       const h = x.holds.index(primaries.refs[entry]!);
-      const l4 = hw[h + H_L4]!;
-      const at = x.log.words[x.log.recordIndex(hw[h + H_RECORD]!) + R_COPY]! + l4;
-      const its = hw[h + H_END]! - l4;
+      const at = x.holds.headerAt(h);
+      const its = hw[h + H_END]! - hw[h + H_L4]!;
       if (its !== bytes || !sameContent(true, data, at, buf, v.l4, bytes)) {
         this.differ(data, at, its, buf, v.l4, bytes);
         return DIVERGED;
@@ -116,19 +131,8 @@ export class AnswerIntake {
 
   private release(entry: number, nowMs: number): void {
     const { x } = this;
-    const slot = this.primaries.refs[entry]!;
-    const h = x.holds.index(slot);
-    const hw = x.holds.words;
-    const r = x.log.recordIndex(hw[h + H_RECORD]!);
-    const head = (hw[h + H_FLAGS]! >>> HF_HEAD_SHIFT) & 0xff;
     x.counters.values[C_COMPARED]!++;
-    x.counters.noteHold((nowMs - hw[h + H_TIME]!) | 0);
-    const at = x.log.words[r + R_COPY]! + head;
-    const bytes = x.log.words[r + R_COPY_BYTES]! - head;
-    const flags = hw[h + H_FLAGS]!;
-    if ((flags & HF_DIRTY) === 0) x.accept(hw[h + H_ID]!, x.log.data, at, bytes);
-    else x.acceptRewritten(hw[h + H_ID]!, x.log.data, at, bytes, (flags & HF_PARTIAL) !== 0);
-    x.holds.remove(slot);
+    x.leaveHeld(this.primaries.refs[entry]!, false, nowMs);
     this.primaries.remove(entry);
   }
 

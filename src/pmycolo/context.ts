@@ -1,15 +1,15 @@
 // What the parts of the primary's engine share: tables, log, holds, counters, and the way out.
 
-import { PRIMARY_RECORD_WORDS, W_MARK, X_ACKS_HEAD, X_AHEAD, X_EPOCH, X_HELD_HEAD } from '../compare/flow-words';
+import { PRIMARY_RECORD_WORDS, X_ACKS_HEAD, X_EPOCH, X_HELD_HEAD } from '../compare/flow-words';
 import { type CheckpointCause, Difference } from '../compare/outcome';
 import { LOG_HELD, PacketLog } from '../compare/packet-log';
 import { StreamComparator } from '../compare/stream';
 import { TcpComparator } from '../compare/tcp';
-import { FLOW_DEADLINE, FLOW_META, FlowTable } from '../conntrack/flow-table';
+import { FLOW_DEADLINE, FlowTable } from '../conntrack/flow-table';
 import { TcpTracker } from '../conntrack/tcp-track';
 import type { EngineLimits } from '../core/limits';
 import { TimerWheel } from '../core/timer-wheel';
-import { IPPROTO_TCP, type PacketView } from '../packet/view';
+import type { PacketView } from '../packet/view';
 import {
   C_DROPPED,
   C_HELD_FULL,
@@ -20,7 +20,8 @@ import {
   C_REWRITTEN,
   PrimaryCounters,
 } from './counters';
-import { H_ID, HF_HEAD_SHIFT, Holds, NO_FLOW } from './holds';
+import type { FlowHandlers } from './flow-handler';
+import { H_FLAGS, H_ID, H_TIME, HF_DIRTY, HF_PARTIAL, Holds, NO_FLOW } from './holds';
 import { PrefixOutlet } from './prefix-outlet';
 import { TcpRelease } from './tcp-release';
 
@@ -89,8 +90,8 @@ export class PrimaryContext {
   epoch = 0;
   /** Forgets a flow that is needed less than a new one; false where there is none. */
   makeRoom: () => boolean = () => false;
-  /** Flow of the packet last taken in, or -1. */
-  lastFlow = -1;
+  /** By protocol: set once, by the engine. */
+  handlers!: FlowHandlers;
 
   constructor(
     limits: EngineLimits,
@@ -114,10 +115,7 @@ export class PrimaryContext {
   /** PacketLog's owner: a record moved. */
   onMove(flow: number, oldId: number, newId: number, holdSlot: number): void {
     if (flow !== NO_FLOW) {
-      this.stream.onMove(flow, oldId, newId);
-      const w = this.flows.words;
-      // Where the SVM's oldest datagram is the mark, its move is no progress of the PVM.
-      if ((w[flow + FLOW_META]! & 0xff) !== IPPROTO_TCP && w[flow + X_AHEAD + W_MARK] === oldId) w[flow + X_AHEAD + W_MARK] = newId;
+      this.handlers.ofFlow(flow).onMove(flow, oldId, newId);
     }
     if (holdSlot !== 0) this.holds.onMove(newId, holdSlot);
   }
@@ -156,9 +154,24 @@ export class PrimaryContext {
       return 0;
     }
     const record = this.log.append(flow, buf, from, bytes, LOG_HELD);
-    this.holds.add(id, flow, record, seq, end, flags | (v.head << HF_HEAD_SHIFT), v.l4 - from, nowMs);
+    this.holds.add(id, flow, record, seq, end, flags, v.l4 - from, nowMs);
     this.counters.values[C_HELD_TOTAL]!++;
     return record;
+  }
+
+  /** A held packet leaves as its copy stands; `changed`: its bytes are others than those that came. */
+  leaveHeld(slot: number, changed: boolean, nowMs: number): void {
+    const { holds, log } = this;
+    const h = holds.index(slot);
+    const hw = holds.words;
+    const flags = hw[h + H_FLAGS]!;
+    this.counters.noteHold((nowMs - hw[h + H_TIME]!) | 0);
+    const at = holds.packetAt(h);
+    const bytes = holds.packetBytes(h);
+    if (changed || (flags & HF_DIRTY) !== 0) {
+      this.acceptRewritten(hw[h + H_ID]!, log.data, at, bytes, (flags & HF_PARTIAL) !== 0);
+    } else this.accept(hw[h + H_ID]!, log.data, at, bytes);
+    holds.remove(slot);
   }
 
   /** The packet in the view leaves as it stands in buf. */

@@ -25,12 +25,12 @@ export class DividedDatagram {
   }
 
   /** A UDP datagram of the PVM, which is held or has left. */
-  note(id: number, v: PacketView, held: boolean, nowMs: number): void {
+  note(id: number, flow: number, v: PacketView, held: boolean, nowMs: number): void {
     if (!this.open) return;
     this.open = false;
     if (!held || v.end - v.start <= LARGEST_UNDIVIDED_BYTES) return;
     this.slot = this.x.holds.newest;
-    this.flow = this.x.lastFlow;
+    this.flow = flow;
     this.id = id;
     this.sinceMs = nowMs;
   }

@@ -2,28 +2,14 @@
 // an open connection in goes last; a flow in which a packet is held stays. The work is bounded: a hand goes round the table, and the best of
 // the few flows that it passes by is taken (of equals the one that has been idle longest).
 
-import { X_ACKS_HEAD, X_FLAGS, X_HELD_HEAD, XF_AHEAD, XF_HALF_OPEN } from '../compare/flow-words';
-import { FLOW_DEADLINE, FLOW_META } from '../conntrack/flow-table';
+import { X_ACKS_HEAD, X_FLAGS, X_HELD_HEAD, XF_AHEAD } from '../compare/flow-words';
+import { FLOW_DEADLINE } from '../conntrack/flow-table';
 import { EVICTION_SCAN_LIMIT } from '../core/limits';
 import { seqDiff } from '../core/seq32';
-import { IPPROTO_TCP } from '../packet/view';
 import type { PrimaryContext } from './context';
 import { C_FLOWS_EVICTED } from './counters';
 import type { Expiry } from './expiry';
-
-/** What it costs to forget a flow. */
-const Cost = {
-  /** A row of packets of which none waits: the next makes the same record again. */
-  Nothing: 0,
-  /** A connection that nobody has completed, or that has ended: its next packet begins it anew. */
-  Handshake: 1,
-  /** The SVM has said something that the PVM will say: it would have to say it again. */
-  Ahead: 2,
-  /** An open connection: its numbers are kept, but what it repeats has to be compared anew. */
-  Open: 3,
-  /** A packet of it is held. */
-  Never: 4,
-} as const;
+import { Cost } from './flow-handler';
 
 export class Eviction {
   private hand = -1;
@@ -54,15 +40,11 @@ export class Eviction {
     return true;
   }
 
-  private costOf(flow: number): number {
-    const { flows, tracker } = this.x;
-    const w = flows.words;
+  private costOf(flow: number): Cost {
+    const w = this.x.flows.words;
     if (w[flow + X_HELD_HEAD] !== 0 || w[flow + X_ACKS_HEAD] !== 0) return Cost.Never;
-    const present = !this.x.isStale(flow);
-    const flags = w[flow + X_FLAGS]!;
-    const tcp = (w[flow + FLOW_META]! & 0xff) === IPPROTO_TCP;
-    if (tcp && tracker.phase(flow) === 'established' && (!present || (flags & XF_HALF_OPEN) === 0)) return Cost.Open;
-    if (present && (flags & XF_AHEAD) !== 0) return Cost.Ahead;
-    return tcp ? Cost.Handshake : Cost.Nothing;
+    const own = this.x.handlers.ofFlow(flow).costToForget(flow);
+    const ahead = (w[flow + X_FLAGS]! & XF_AHEAD) !== 0 && !this.x.isStale(flow);
+    return ahead && own < Cost.Ahead ? Cost.Ahead : own;
   }
 }

@@ -5,19 +5,15 @@ import {
   X_EPOCH,
   X_FLAGS,
   X_HELD_HEAD,
-  X_PRIMARY_RST,
-  X_SECONDARY_RST,
   XF_AHEAD,
   XF_HALF_OPEN,
-  XF_MATCHED,
   XF_PRIMARY_RST,
   XF_PRIMARY_SYN,
   XF_SECONDARY_RST,
   XF_SECONDARY_SYN,
 } from '../compare/flow-words';
-import { FLOW_DEADLINE, FLOW_META } from '../conntrack/flow-table';
+import { FLOW_DEADLINE } from '../conntrack/flow-table';
 import { idleTimeoutMs, TCP_TIMEOUTS } from '../conntrack/timeouts';
-import { IPPROTO_TCP } from '../packet/view';
 import type { PrimaryContext } from './context';
 import { C_FLOWS_EXPIRED, C_RESET_BY_PEER } from './counters';
 import type { Silence } from './silence';
@@ -45,18 +41,6 @@ export class Expiry {
   tick(nowMs: number): void {
     this.nowMs = nowMs;
     this.x.wheel.expire(nowMs, this.onExpire, MAX_VISITS);
-  }
-
-  /** Have both guests reset it? */
-  private wasReset(flow: number): boolean {
-    const w = this.x.flows.words;
-    const both = XF_MATCHED | XF_PRIMARY_RST | XF_SECONDARY_RST;
-    return (w[flow + X_FLAGS]! & both) === both && w[flow + X_PRIMARY_RST] === w[flow + X_SECONDARY_RST];
-  }
-
-  private hasEnded(flow: number): boolean {
-    const phase = this.x.tracker.phase(flow);
-    return phase !== 'new' && phase !== 'established';
   }
 
   /**
@@ -89,22 +73,16 @@ export class Expiry {
 
   /** False while a packet of the flow is held. */
   remove(flow: number): boolean {
-    const { flows, stream, wheel, deltas } = this.x;
+    const { flows, stream, wheel } = this.x;
     const w = flows.words;
     if (w[flow + X_HELD_HEAD] !== 0 || w[flow + X_ACKS_HEAD] !== 0) return false;
-    // Also what a checkpoint covers: then its delta is void.
-    const wasReset = this.x.isStale(flow) || this.wasReset(flow);
+    this.x.handlers.ofFlow(flow).forget(flow);
     if (this.x.isStale(flow)) {
       // The log forgot the needs of an older epoch with it, and the list of waiting flows was emptied.
       w[flow + X_EPOCH] = this.x.epoch;
     } else {
       this.silence.remove(flow);
       stream.dropAll(flow);
-    }
-    // A connection that has not ended for certain may go on after a long silence, and be known by its numbers still.
-    if ((w[flow + FLOW_META]! & 0xff) === IPPROTO_TCP && this.hasEnded(flow)) {
-      if (wasReset) deltas.remove(w, flow);
-      else deltas.left(w, flow);
     }
     this.x.prefixes.remove(flow);
     wheel.disarm(flow);

@@ -3,10 +3,11 @@
 // lists of its flow: packets with content, and pure acknowledgements, which may overtake held content.
 
 import { X_ACKS_HEAD, X_HELD_HEAD } from '../compare/flow-words';
-import { LOG_HELD, type PacketLog, R_HOLD } from '../compare/packet-log';
+import { LOG_HELD, type PacketLog, R_COPY, R_COPY_BYTES, R_HOLD } from '../compare/packet-log';
 import { REFUSAL } from '../compare/tcp';
 import type { FlowTable } from '../conntrack/flow-table';
-import type { PacketView } from '../packet/view';
+import { seqAdd, seqDiff } from '../core/seq32';
+import { type PacketView, TCP_SYN } from '../packet/view';
 
 export const H_ID = 0;
 export const H_FLOW = 1;
@@ -41,9 +42,9 @@ export const HF_ANSWER = 1 << 14;
 /** Bytes of the frame's headers before the packet in the copy; the eight bits from here on. */
 export const HF_HEAD_SHIFT = 16;
 
-/** What every held packet says of its bytes: the checksum is partial, they were changed. */
+/** What every held packet says of its bytes: the checksum is partial, they were changed, and how many are its frame's headers. */
 export function holdFlags(v: PacketView, partial: boolean): number {
-  return (partial ? HF_PARTIAL : 0) | (v.changed ? HF_DIRTY : 0);
+  return (partial ? HF_PARTIAL : 0) | (v.changed ? HF_DIRTY : 0) | (v.head << HF_HEAD_SHIFT);
 }
 
 /** No flow: fragments and the like wait for a checkpoint only. */
@@ -89,6 +90,53 @@ export class Holds {
     let slot = this.head;
     while (slot !== 0 && (this.words[this.index(slot) + H_FLAGS]! & HF_ANSWER) !== 0) slot = this.next(slot);
     return slot;
+  }
+
+  // The one reader of a held packet's copy; h is index(slot). It stands in the log's data until the next packet is logged.
+
+  /** Where the copy begins, with the frame's headers. */
+  copyAt(h: number): number {
+    return this.log.words[this.log.recordIndex(this.words[h + H_RECORD]!) + R_COPY]!;
+  }
+
+  /** Of all of the copy. */
+  copyBytes(h: number): number {
+    return this.log.words[this.log.recordIndex(this.words[h + H_RECORD]!) + R_COPY_BYTES]!;
+  }
+
+  /** Of the frame's headers at its beginning. */
+  headBytes(h: number): number {
+    return (this.words[h + H_FLAGS]! >>> HF_HEAD_SHIFT) & 0xff;
+  }
+
+  /** Where the packet itself begins, behind them. */
+  packetAt(h: number): number {
+    return this.copyAt(h) + this.headBytes(h);
+  }
+
+  /** From there to the frame's end. */
+  packetBytes(h: number): number {
+    return this.copyBytes(h) - this.headBytes(h);
+  }
+
+  /** Where the transport header begins. */
+  headerAt(h: number): number {
+    return this.copyAt(h) + this.words[h + H_L4]!;
+  }
+
+  /** TCP: position of the first payload byte. */
+  contentSeq(h: number): number {
+    return seqAdd(this.words[h + H_SEQ]!, (this.words[h + H_FLAGS]! & TCP_SYN) !== 0 ? 1 : 0);
+  }
+
+  /** TCP: bytes of payload. */
+  contentBytes(h: number): number {
+    return seqDiff(this.words[h + H_END]!, this.contentSeq(h));
+  }
+
+  /** TCP: where the payload begins behind the header at l4 (headerAt). */
+  contentAt(l4: number): number {
+    return l4 + ((this.log.data[l4 + 12]! >>> 4) << 2);
   }
 
   /** Notes a held packet whose copy is log record `record` (already marked LOG_HELD). Returns its slot (from 1). */

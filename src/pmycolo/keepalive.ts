@@ -3,12 +3,11 @@
 // or it takes this one for it: so the probe leaves with the right one.
 
 import { X_LAST_BYTE } from '../compare/flow-words';
-import { R_COPY } from '../compare/packet-log';
 import type { FlowTable } from '../conntrack/flow-table';
 import { checksumAdjustBytes } from '../packet/checksum';
-import { type PacketView, TCP_SYN } from '../packet/view';
+import type { PacketView } from '../packet/view';
 import type { PrimaryContext } from './context';
-import { H_END, H_FLAGS, H_FLOW, H_L4, H_RECORD, H_SEQ } from './holds';
+import { H_END, H_FLOW } from './holds';
 
 const TCP_CHECKSUM_OFFSET = 16;
 
@@ -23,15 +22,10 @@ export function restoreLastByte(flows: FlowTable, flow: number, v: PacketView, p
   return true;
 }
 
-/** A held TCP packet leaves now: which byte of its stream is the last to have left? */
-export function noteHeldLeft(x: PrimaryContext, slot: number): void {
+/** A held TCP packet, h in the table of holds, leaves now: which byte of its stream is the last to have left? Its header is at l4 of the log. */
+export function noteHeldLeft(x: PrimaryContext, h: number, l4: number): void {
   const { holds, log } = x;
-  const h = holds.index(slot);
-  const hw = holds.words;
-  const syn = (hw[h + H_FLAGS]! & TCP_SYN) !== 0 ? 1 : 0;
-  const bytes = (hw[h + H_END]! - hw[h + H_SEQ]! - syn) | 0;
+  const bytes = holds.contentBytes(h);
   if (bytes <= 0) return;
-  const l4 = log.words[log.recordIndex(hw[h + H_RECORD]!) + R_COPY]! + hw[h + H_L4]!;
-  const payload = l4 + ((log.data[l4 + 12]! >>> 4) << 2);
-  x.tcp.noteLeft(hw[h + H_FLOW]!, hw[h + H_END]!, log.data[payload + bytes - 1]!);
+  x.tcp.noteLeft(holds.words[h + H_FLOW]!, holds.words[h + H_END]!, log.data[holds.contentAt(l4) + bytes - 1]!);
 }

@@ -19,28 +19,31 @@ import {
   XF_PREFIX_NOTED,
   XF_SECONDARY_PUSHED,
 } from '../compare/flow-words';
-import { R_COPY, R_COPY_BYTES } from '../compare/packet-log';
-import { read16, read32, write16, write32 } from '../core/big-endian';
-import { copyBytes } from '../core/bytes';
-import { MAX_PREFIX_FLOWS, MAX_PROBE_SOURCE_BYTES, PREFIX_AT_ONCE_BYTES, PREFIX_PACKET_BYTES, PREFIX_PATIENCE_MS } from '../core/limits';
+import { read32 } from '../core/big-endian';
+import {
+  MAX_PREFIX_FLOWS,
+  MAX_PROBE_SOURCE_BYTES,
+  PREFIX_AT_ONCE_BYTES,
+  PREFIX_PACKET_BYTES,
+  PREFIX_PATIENCE_MS,
+} from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
-import { ipv4HeaderChecksum, transportChecksum } from '../packet/checksum';
-import { IPPROTO_TCP, PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_URG } from '../packet/view';
+import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_URG } from '../packet/view';
 import type { PrimaryContext } from './context';
 import {
-  C_HELD_ALREADY_LEFT, C_LEFT_IN_TWO,
+  C_HELD_ALREADY_LEFT,
+  C_LEFT_IN_TWO,
   C_PREFIX_BYTES,
   C_PREFIX_LIST_FULL,
   C_PREFIXES_SENT,
   C_PREFIXES_UNSENT,
 } from './counters';
-import { H_END, H_FLAGS, H_ID, H_L4, H_RECORD, H_SEQ, HF_HEAD_SHIFT, HF_SIGNED, HF_TCP } from './holds';
+import { H_END, H_FLAGS, H_ID, H_L4, H_SEQ, HF_HEAD_SHIFT, HF_SIGNED, HF_TCP } from './holds';
+import { SegmentBuilder } from './segment-builder';
 
 /** What has the one flag and none of the others may be cut. */
 const CUTTABLE = HF_TCP | TCP_ACK;
 const NEVER_CUT = TCP_SYN | TCP_RST | TCP_URG | HF_SIGNED;
-const MAX_HEAD_BYTES = 0xff;
-const IPV4_DF = 0x40;
 
 export class PrefixOutlet {
   /** Flows that had something to send when they were noted; the SVM's progress and the time then, and its last echo (-1: none). */
@@ -51,16 +54,9 @@ export class PrefixOutlet {
   private count = 0;
   /** When send() is to be called though nothing more arrives; Infinity: at no time. */
   deadlineMs = Number.POSITIVE_INFINITY;
-  private readonly packet = Buffer.allocUnsafeSlow(
-    MAX_HEAD_BYTES + Math.max(PREFIX_PACKET_BYTES, MAX_PROBE_SOURCE_BYTES),
-  );
-  private readonly view = new PacketView();
+  private readonly cut = new SegmentBuilder();
 
-  constructor(private readonly x: PrimaryContext) {
-    const { view } = this;
-    view.buf = this.packet;
-    view.protocol = IPPROTO_TCP;
-  }
+  constructor(private readonly x: PrimaryContext) {}
 
   /** Something of this flow is held still. `echo` is the TSecr of the SVM's packet that is being looked at, or -1. */
   note(flow: number, echo: number, nowMs: number): void {
@@ -187,31 +183,28 @@ export class PrefixOutlet {
    * it has to leave whole. Its hold is the caller's.
    */
   leaveRest(flow: number, slot: number): boolean {
-    const { x, packet, view } = this;
+    const { x, cut } = this;
     const h = x.holds.index(slot);
     const hw = x.holds.words;
     const flags = hw[h + H_FLAGS]!;
     const from = this.unsentFrom(flow, h);
     if (from === hw[h + H_SEQ] || (flags & CUTTABLE) !== CUTTABLE || (flags & NEVER_CUT) !== 0) return false;
-    const r = x.log.recordIndex(hw[h + H_RECORD]!);
-    if (x.log.words[r + R_COPY_BYTES]! > MAX_PROBE_SOURCE_BYTES) return false;
-    if (this.load(h) < 0) return false;
-    const { l4, start } = view;
+    if (x.holds.copyBytes(h) > MAX_PROBE_SOURCE_BYTES || !this.load(h)) return false;
     const end = hw[h + H_END]!;
     const bytes = seqDiff(end, from);
-    if (bytes === 0 && (flags & TCP_FIN) === 0 && x.release.wasToldAtLeast(flow, read32(packet, l4 + 8))) {
+    if (bytes === 0 && (flags & TCP_FIN) === 0 && x.release.wasToldAtLeast(flow, read32(cut.packet, cut.l4 + 8))) {
       x.counters.values[C_HELD_ALREADY_LEFT]!++;
       x.drop(hw[h + H_ID]!);
       return true;
     }
     if (bytes > 1) this.sendRange(flow, h, from, seqAdd(from, 1), -1, true);
-    const payload = this.load(h);
+    this.load(h);
     const seq = this.unsentFrom(flow, h);
-    const own = packet[l4 + 13]!;
-    this.place(h, payload, seq, seqDiff(end, seq));
-    x.release.lower(flow, packet, l4, own, true);
-    this.finish(seq);
-    x.acceptRewritten(hw[h + H_ID]!, packet, start, view.end - start, false);
+    const own = cut.packet[cut.l4 + 13]!;
+    this.place(h, seq, seqDiff(end, seq));
+    x.release.lower(flow, cut.packet, cut.l4, own, true);
+    cut.finish(seq);
+    x.acceptRewritten(hw[h + H_ID]!, cut.packet, cut.start, cut.end - cut.start, false);
     return true;
   }
 
@@ -221,37 +214,30 @@ export class PrefixOutlet {
    * in two segments. False: it has to leave as it is.
    */
   leaveInTwo(id: number, flow: number, buf: Buffer, off: number, len: number, l4: number, hold: number): boolean {
-    const { x, packet, view } = this;
+    const { x, cut } = this;
     const { release } = x;
     if (x.actions.emit === undefined || (hold & (CUTTABLE | NEVER_CUT | TCP_FIN)) !== CUTTABLE) return false;
     if (len > MAX_PROBE_SOURCE_BYTES || !release.lowersAck(flow, read32(buf, l4 + 8))) return false;
-    view.family = buf[off]! >>> 4 === 4 ? 4 : 6;
-    if (l4 - off !== (view.family === 4 ? 20 : 40)) return false;
-    const data = l4 + ((buf[l4 + 12]! >>> 4) << 2);
-    const bytes = off + (view.family === 4 ? read16(buf, off + 2) : 40 + read16(buf, off + 4)) - data;
-    if (bytes < 2) return false;
     const head = (hold >>> HF_HEAD_SHIFT) & 0xff;
-    const shift = head - off;
+    const copy = off - head;
+    if (!cut.load(buf, copy, head, l4 - copy)) return false;
+    const data = copy + cut.payloadOffset;
+    const bytes = cut.payloadBytes();
+    if (bytes < 2) return false;
     const seq = read32(buf, l4 + 4);
-    view.start = head;
-    view.l4 = l4 + shift;
-    copyBytes(buf, off - head, packet, 0, data + shift + 1);
-    packet[view.l4 + 13] = TCP_ACK;
-    release.lower(flow, packet, view.l4, TCP_ACK, true, false);
-    release.lowerToTold(flow, packet, view.l4);
-    view.end = data + shift + 1;
-    this.finish(seq);
-    if (!x.actions.emit(id, packet, head, view.end - head)) {
+    cut.place(buf, data, 1);
+    this.acknowledge(flow, -1, true);
+    cut.finish(seq);
+    if (!x.actions.emit(id, cut.packet, cut.start, cut.end - cut.start)) {
       x.counters.values[C_PREFIXES_UNSENT]!++;
       return false;
     }
     x.counters.values[C_LEFT_IN_TWO]!++;
-    copyBytes(buf, off - head, packet, 0, data + shift);
-    copyBytes(buf, data + 1, packet, data + shift, bytes - 1);
-    view.end = data + shift + bytes - 1;
-    release.lower(flow, packet, view.l4, hold & 0xff, true);
-    this.finish(seqAdd(seq, 1));
-    x.acceptRewritten(id, packet, head, view.end - head, false);
+    cut.load(buf, copy, head, l4 - copy);
+    cut.place(buf, data + 1, bytes - 1);
+    release.lower(flow, cut.packet, cut.l4, hold & 0xff, true);
+    cut.finish(seqAdd(seq, 1));
+    x.acceptRewritten(id, cut.packet, cut.start, cut.end - cut.start, false);
     return true;
   }
 
@@ -262,7 +248,7 @@ export class PrefixOutlet {
   private sendOf(flow: number, echo: number): void {
     const { x } = this;
     const h = x.holds.index(x.flows.words[flow + X_HELD_HEAD]!);
-    if (this.load(h) < 0) return;
+    if (!this.load(h)) return;
     const from = this.unsentFrom(flow, h);
     const to = this.verifiedTo(flow, h);
     const first = seqAdd(from, 1);
@@ -270,49 +256,23 @@ export class PrefixOutlet {
     this.sendRange(flow, h, first === to ? from : first, to, echo, false);
   }
 
-  /** Puts the headers of a held packet into this.packet. Returns where its payload begins there; -1: it may not be cut. */
-  private load(h: number): number {
-    const { x, packet, view } = this;
-    const hw = x.holds.words;
-    const copy = x.log.words[x.log.recordIndex(hw[h + H_RECORD]!) + R_COPY]!;
-    const head = (hw[h + H_FLAGS]! >>> HF_HEAD_SHIFT) & 0xff;
-    const l4 = hw[h + H_L4]!;
-    const { data } = x.log;
-    view.family = data[copy + head]! >>> 4 === 4 ? 4 : 6;
-    // Options and extension headers may say things of the whole packet.
-    if (l4 - head !== (view.family === 4 ? 20 : 40)) return -1;
-    const payload = l4 + ((data[copy + l4 + 12]! >>> 4) << 2);
-    copyBytes(data, copy, packet, 0, payload);
-    view.start = head;
-    view.l4 = l4;
-    return payload;
-  }
-
-  private room(payload: number): number {
-    return PREFIX_PACKET_BYTES - (payload - this.view.start);
-  }
-
   /** Sends [from, to) of the held packet, and acknowledges what was acknowledged before or all that is granted. False: it could not. */
   private sendRange(flow: number, h: number, from: number, to: number, echo: number, asTold: boolean): boolean {
-    const { x, packet, view } = this;
-    const payload = this.load(h);
-    const { start, l4 } = view;
+    const { x, cut } = this;
+    this.load(h);
     const w = x.flows.words;
     const c = x.counters.values;
-    packet[l4 + 13] = TCP_ACK;
-    x.release.lower(flow, packet, l4, TCP_ACK, true, false);
-    if (asTold) x.release.lowerToTold(flow, packet, l4);
-    if (echo >= 0) x.release.raiseEcho(packet, l4, echo, true);
+    this.acknowledge(flow, echo, asTold);
     for (let seq = from; seq !== to; ) {
-      const bytes = Math.min(this.room(payload), seqDiff(to, seq));
-      this.place(h, payload, seq, bytes);
-      this.finish(seq);
-      if (!x.actions.emit!(x.holds.words[h + H_ID]!, packet, start, view.end - start)) {
+      const bytes = Math.min(cut.room(PREFIX_PACKET_BYTES), seqDiff(to, seq));
+      this.place(h, seq, bytes);
+      cut.finish(seq);
+      if (!x.actions.emit!(x.holds.words[h + H_ID]!, cut.packet, cut.start, cut.end - cut.start)) {
         c[C_PREFIXES_UNSENT]!++;
         return false;
       }
       // Now the peer is told.
-      x.release.lower(flow, packet, l4, TCP_ACK, true);
+      x.release.lower(flow, cut.packet, cut.l4, TCP_ACK, true);
       seq = seqAdd(seq, bytes);
       w[flow + X_LEFT] = seq;
       w[flow + X_FLAGS] = w[flow + X_FLAGS]! | XF_LEFT;
@@ -322,28 +282,26 @@ export class PrefixOutlet {
     return true;
   }
 
-  /** Puts so many of the held packet's bytes behind its headers. */
-  private place(h: number, payload: number, seq: number, bytes: number): void {
-    const { x, packet, view } = this;
-    const hw = x.holds.words;
-    const copy = x.log.words[x.log.recordIndex(hw[h + H_RECORD]!) + R_COPY]!;
-    copyBytes(x.log.data, copy + payload + seqDiff(seq, hw[h + H_SEQ]!), packet, payload, bytes);
-    view.end = payload + bytes;
+  /** The segment that was loaded is a beginning: it acknowledges what is granted, or no more than the peer was told, and nothing is noted yet. */
+  private acknowledge(flow: number, echo: number, asTold: boolean): void {
+    const { cut } = this;
+    const { release } = this.x;
+    cut.packet[cut.l4 + 13] = TCP_ACK;
+    release.lower(flow, cut.packet, cut.l4, TCP_ACK, true, false);
+    if (asTold) release.lowerToTold(flow, cut.packet, cut.l4);
+    if (echo >= 0) release.raiseEcho(cut.packet, cut.l4, echo, true);
   }
 
-  /** Sequence number, lengths and checksums of the packet in the view. */
-  private finish(seq: number): void {
-    const { packet, view } = this;
-    const { start, l4 } = view;
-    write32(packet, l4 + 4, seq);
-    if (view.family === 4) {
-      write16(packet, start + 2, view.end - start);
-      // The held packet has the same identification: nobody may put parts of the two together (RFC 6864).
-      packet[start + 6] = packet[start + 6]! | IPV4_DF;
-      write16(packet, start + 10, ipv4HeaderChecksum(packet, start, l4 - start));
-    } else {
-      write16(packet, start + 4, view.end - l4);
-    }
-    write16(packet, l4 + 16, transportChecksum(view));
+  /** The headers of a held packet. False: it may not be cut. */
+  private load(h: number): boolean {
+    const { holds, log } = this.x;
+    return this.cut.load(log.data, holds.copyAt(h), holds.headBytes(h), holds.words[h + H_L4]!);
+  }
+
+  /** So many of the held packet's bytes behind them. */
+  private place(h: number, seq: number, bytes: number): void {
+    const { holds, log } = this.x;
+    const { cut } = this;
+    cut.place(log.data, holds.copyAt(h) + cut.payloadOffset + seqDiff(seq, holds.words[h + H_SEQ]!), bytes);
   }
 }

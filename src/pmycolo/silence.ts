@@ -14,15 +14,14 @@ import {
   X_FLAGS,
   X_HELD_HEAD,
   X_SECONDARY_ACK,
-  X_SECONDARY_HEAD,
   X_SECONDARY_WINDOW,
   X_VERIFIED,
   X_WAIT,
   XF_AHEAD,
 } from '../compare/flow-words';
 import { CheckpointCause } from '../compare/outcome';
-import { FLOW_META, type FlowTable } from '../conntrack/flow-table';
-import { IPPROTO_TCP } from '../packet/view';
+import type { FlowTable } from '../conntrack/flow-table';
+import type { FlowHandler } from './flow-handler';
 import { FlowWaits } from './flow-waits';
 import { H_TIME, type Holds } from './holds';
 import { LearnedTimes, WAIT_ACK, WAIT_AHEAD, WAIT_CONTENT } from './learned-times';
@@ -77,18 +76,18 @@ export class Silence {
     this.learned?.ended(WAIT_CONTENT, 0, nowMs);
   }
 
-  /** After a packet of the flow was compared. `ahead`: the SVM has said something there that the PVM has not. */
-  note(flow: number, ahead: boolean, nowMs: number): void {
+  /** After a packet of the flow was compared, by this handler. */
+  note(flow: number, handler: FlowHandler, nowMs: number): void {
     const w = this.flows.words;
-    const tcp = (w[flow + FLOW_META]! & 0xff) === IPPROTO_TCP;
+    const ahead = handler.isAhead(flow);
     if (ahead || (w[flow + X_FLAGS]! & XF_AHEAD) !== 0) {
-      this.ahead.note(flow, ahead ? WAIT_AHEAD : -1, w[flow + (tcp ? X_VERIFIED : X_SECONDARY_HEAD)]!, nowMs);
+      this.ahead.note(flow, ahead ? WAIT_AHEAD : -1, handler.aheadMark(flow), nowMs);
     }
     if (this.learned === undefined) return;
     const content = w[flow + X_HELD_HEAD]!;
     const acks = w[flow + X_ACKS_HEAD]!;
     if (content !== 0) {
-      this.held.note(flow, WAIT_CONTENT, tcp ? mixed(w[flow + X_VERIFIED]!, content, 0) : content, nowMs);
+      this.held.note(flow, WAIT_CONTENT, mixed(w[flow + X_VERIFIED]!, content, 0), nowMs);
     } else if (acks !== 0) {
       this.held.note(flow, WAIT_ACK, mixed(w[flow + X_SECONDARY_ACK]!, acks, w[flow + X_SECONDARY_WINDOW]!), nowMs);
     } else if (w[flow + X_WAIT + W_LIST] !== 0) this.held.note(flow, -1, 0, nowMs);

@@ -5,7 +5,6 @@ import { comparedFrom } from '../compare/datagram';
 import {
   X_BASE,
   X_FLAGS,
-  X_HELD_HEAD,
   X_ODD,
   X_PRIMARY_FIN,
   X_PRIMARY_HEAD,
@@ -35,7 +34,7 @@ import { parseIp } from '../packet/parse';
 import { IPPROTO_TCP, PacketView, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
 import { C_PRIMARY_MALFORMED, C_SECONDARY_MALFORMED, C_SECONDARY_UNMATCHED } from '../pmycolo/counters';
 import { PrimaryEngine } from '../pmycolo/engine';
-import { H_END, H_FLAGS, H_FLOW_NEXT, H_RECORD, H_SEQ, HF_TCP_FLAGS } from '../pmycolo/holds';
+import { H_RECORD } from '../pmycolo/holds';
 import { count, PRIMARY, SECONDARY, type Side } from './side';
 
 /** Bytes kept of each side of a difference. */
@@ -160,21 +159,15 @@ export class FlowComparison {
   /** What is left now was said by one side only. */
   private settle(): void {
     if (this.over) return;
-    const { flows, holds, log, stream } = this.engine.context;
+    const { flows, holds, log } = this.engine.context;
     const flow = flows.next(-1);
     if (flow < 0) return;
     const w = flows.words;
     const tcp = (w[flow + FLOW_META]! & 0xff) === IPPROTO_TCP;
     if (tcp && this.passHoles(flow)) return;
     const flags = w[flow + X_FLAGS]!;
-    const held = tcp ? this.firstUnverified(flow) : w[flow + X_HELD_HEAD]!;
-    const secondaryAhead = tcp
-      ? stream.secondaryAhead(flow) ||
-        (flags & XF_SECONDARY_SYN) !== 0 ||
-        (w[flow + X_ODD]! & XO_SECONDARY_OFFER) !== 0 ||
-        (flags & (XF_PRIMARY_FIN | XF_SECONDARY_FIN)) === XF_SECONDARY_FIN ||
-        (flags & (XF_PRIMARY_RST | XF_SECONDARY_RST)) === XF_SECONDARY_RST
-      : w[flow + X_SECONDARY_HEAD] !== 0;
+    const held = this.engine.firstUnverified(flow);
+    const secondaryAhead = this.engine.secondaryAhead(flow);
     if (held === 0 && !secondaryAhead) return;
     const finding = this.found(held !== 0 ? 'secondary_silent' : 'primary_silent');
     if (held !== 0) this.describeHeld(finding, flow, log.recordIndex(holds.words[holds.index(held) + H_RECORD]!), tcp);
@@ -224,19 +217,6 @@ export class FlowComparison {
     else return Number.POSITIVE_INFINITY;
     const bytes = seqDiff(next, w[flow + X_VERIFIED]!);
     return bytes > 0 ? bytes : Number.POSITIVE_INFINITY;
-  }
-
-  /** Slot of the first held packet that the other side has not said, or 0. */
-  private firstUnverified(flow: number): number {
-    const { flows, holds, tcp } = this.engine.context;
-    const hw = holds.words;
-    let slot = flows.words[flow + X_HELD_HEAD]!;
-    while (slot !== 0) {
-      const h = holds.index(slot);
-      if (!tcp.isVerified(flow, hw[h + H_SEQ]!, hw[h + H_END]!, hw[h + H_FLAGS]! & HF_TCP_FLAGS)) break;
-      slot = hw[h + H_FLOW_NEXT]!;
-    }
-    return slot;
   }
 
   private leaveOut(reason: string, times = 1): void {

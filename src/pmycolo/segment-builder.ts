@@ -1,0 +1,84 @@
+// Segments that are cut from a packet of the PVM's: its headers, some of its payload, and what has to be told of them anew. The packet itself
+// stays as it is.
+
+import { read16, write16, write32 } from '../core/big-endian';
+import { copyBytes } from '../core/bytes';
+import { MAX_PROBE_SOURCE_BYTES, PREFIX_PACKET_BYTES } from '../core/limits';
+import { ipv4HeaderChecksum, transportChecksum } from '../packet/checksum';
+import { IPPROTO_TCP, PacketView } from '../packet/view';
+
+const MAX_HEAD_BYTES = 0xff;
+const IPV4_DF = 0x40;
+
+export class SegmentBuilder {
+  /** The segment: its frame's headers from 0 on, its IP header at start, its TCP header at l4. */
+  readonly packet = Buffer.allocUnsafeSlow(MAX_HEAD_BYTES + Math.max(PREFIX_PACKET_BYTES, MAX_PROBE_SOURCE_BYTES));
+  start = 0;
+  l4 = 0;
+  /** Behind what was placed last. */
+  end = 0;
+  /** Where the payload begins. */
+  private payload = 0;
+  private readonly view = new PacketView();
+
+  constructor() {
+    this.view.buf = this.packet;
+    this.view.protocol = IPPROTO_TCP;
+  }
+
+  /**
+   * Takes the headers of the packet whose frame's headers, so many bytes, begin at `copy` of data, and its TCP header l4 bytes on. False: it
+   * may not be cut, as IP options and extension headers may say things of the whole packet.
+   */
+  load(data: Buffer, copy: number, headBytes: number, l4: number): boolean {
+    const family = data[copy + headBytes]! >>> 4 === 4 ? 4 : 6;
+    if (l4 - headBytes !== (family === 4 ? 20 : 40)) return false;
+    this.view.family = family;
+    this.start = headBytes;
+    this.l4 = l4;
+    this.payload = l4 + ((data[copy + l4 + 12]! >>> 4) << 2);
+    copyBytes(data, copy, this.packet, 0, this.payload);
+    return true;
+  }
+
+  /** Payload bytes of the packet that was loaded, from its frame's headers on, by the length in its IP header. */
+  payloadBytes(): number {
+    const { packet, start } = this;
+    const length = this.view.family === 4 ? read16(packet, start + 2) : 40 + read16(packet, start + 4);
+    return start + length - this.payload;
+  }
+
+  /** Bytes before the payload, from the packet's frame's headers on. */
+  get payloadOffset(): number {
+    return this.payload;
+  }
+
+  /** Payload that a packet of so many bytes, at most, has room for. */
+  room(packetBytes: number): number {
+    return packetBytes - (this.payload - this.start);
+  }
+
+  /** [at, at+bytes) of data is the payload. */
+  place(data: Buffer, at: number, bytes: number): void {
+    copyBytes(data, at, this.packet, this.payload, bytes);
+    this.end = this.payload + bytes;
+  }
+
+  /** Its sequence number, and lengths and checksums of what now stands there. */
+  finish(seq: number): void {
+    const { packet, view, start, l4, end } = this;
+    write32(packet, l4 + 4, seq);
+    if (view.family === 4) {
+      write16(packet, start + 2, end - start);
+      // The packet that it was cut from has the same identification: nobody may put parts of the two together (RFC 6864).
+      packet[start + 6] = packet[start + 6]! | IPV4_DF;
+      write16(packet, start + 10, ipv4HeaderChecksum(packet, start, l4 - start));
+    } else {
+      write16(packet, start + 4, end - l4);
+    }
+    view.start = start;
+    view.l4 = l4;
+    view.end = end;
+    write16(packet, l4 + 16, transportChecksum(view));
+  }
+}

@@ -3,7 +3,10 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
-export type Ability = 'root' | 'netns' | 'nfqueue' | 'addon' | 'valgrind' | 'gcc' | 'qemu' | 'guest';
+export type Ability = 'root' | 'netns' | 'nfqueue' | 'addon' | 'valgrind' | 'gcc' | 'qemu' | 'guest' | 'nodes';
+
+/** Where the newer releases of Node are. */
+export const NODES = `${__dirname}/../nodes/node_modules`;
 
 function run(file: string, ...args: string[]): string | undefined {
   try {
@@ -43,6 +46,7 @@ const PROBES: Record<Ability, () => string | undefined> = {
   valgrind: () => run('valgrind', '--version') && 'valgrind is not installed',
   gcc: () => run('gcc', '--version') && 'gcc is not installed',
   qemu: () => run('qemu-system-x86_64', '--version') && 'qemu-system-x86_64 is not installed',
+  nodes: () => (existsSync(NODES) ? undefined : 'run `npm ci --prefix test/nodes --ignore-scripts`'),
   // Built once; without its cache that takes a download.
   guest: () => run(`${__dirname}/../guest/build-guest.sh`),
 };

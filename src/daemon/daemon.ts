@@ -2,21 +2,20 @@
 // nodes do; everything here is on the control plane.
 
 import { randomUUID } from 'node:crypto';
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import type { BypassRuleText } from '../config/bypass-rule';
-import { BypassRules } from '../config/bypass-rule';
-import { OperatorError } from '../core/errors';
+import type { OperatorError } from '../core/errors';
 import { NetlinkCarrier, portHolder } from '../io/control-netlink';
 import { SeqpacketCarrier } from '../io/control-seqpacket';
 import { RegularTimer } from '../io/deadline-timer';
 import { ColoMode } from '../netlink/colo-generation2';
-import { Errno } from '../netlink/errno';
-import type { ActionResult, ControlActions, ControllerLoss, InitContext } from '../nfnetlink-colo/actions';
 import { ControlChannel } from '../nfnetlink-colo/control';
+import type { Answer, InitContext, LostController, NodeControl, NodeMode } from '../node/controller';
 import { PrimaryWarmUp } from '../pmycolo/warm-up';
 import { SecondaryWarmUp } from '../seccolo/warm-up';
+import { NodesBypass } from './bypass';
 import { nowMs } from './clock';
+import { ControlState } from './control-state';
 import type { Logger } from './log';
 import type { NodeMetrics } from './metrics';
 import type { NodeSettings } from './node-config';
@@ -40,18 +39,17 @@ const WARM_UP_BEFORE_READY_MS = 40;
 
 type Host = PrimaryHost | SecondaryHost;
 
-export class Daemon implements ControlActions {
+export class Daemon implements NodeControl {
   private readonly hosts = new Map<number, Host>();
-  private readonly bypass = new Map<number, BypassRules>();
+  private readonly bypass: NodesBypass;
   private readonly control: ControlChannel;
+  private readonly state: ControlState;
   private readonly netlink: NetlinkCarrier;
   private readonly unix: SeqpacketCarrier;
   private readonly rulesWatch: RulesWatch;
   private metricsServer: Server | undefined;
   private timer: RegularTimer | undefined;
   private closed = false;
-  /** The control state on disk is older than ours: there was no room for it, or no right. */
-  private unsaved = false;
   private readonly startedAt = Date.now();
   private readonly instance = randomUUID();
 
@@ -63,7 +61,6 @@ export class Daemon implements ControlActions {
     ensureStateDir(settings.stateDir);
     for (const node of settings.nodes) {
       const nodeLog = log.child({ node: node.name, index: node.index });
-      this.bypass.set(node.index, new BypassRules(node.bypassRules));
       this.hosts.set(
         node.index,
         settings.role === 'primary'
@@ -71,6 +68,10 @@ export class Daemon implements ControlActions {
           : new SecondaryHost(node, nodeLog),
       );
     }
+    this.bypass = new NodesBypass(settings.nodes, (index, rules) => {
+      const host = this.hosts.get(index);
+      if (host instanceof PrimaryHost) host.node.setBypass(rules);
+    });
     this.netlink = new NetlinkCarrier({
       portId: settings.control.netlinkPort,
       onFailure: (error) => this.netlinkLost(error),
@@ -90,8 +91,9 @@ export class Daemon implements ControlActions {
       carriers: { netlink: this.netlink, unix: this.unix },
       probe: this.netlink,
       allowUids: settings.control.allowUids,
-      onChange: () => this.saveControl(),
+      onChange: () => this.state.save(),
     });
+    this.state = new ControlState(statePath(settings.stateDir, 'control', settings.role), this.control, log);
     this.rulesWatch = new RulesWatch(
       rules,
       settings.nodes.map(({ index }) => index),
@@ -110,7 +112,7 @@ export class Daemon implements ControlActions {
 
   private async open(): Promise<void> {
     // After a restart packets wait already: they are served first.
-    if (!this.resumeControl()) this.warmUp();
+    if (!this.state.resume(nowMs())) this.warmUp();
     this.netlink.start(this.control);
     this.unix.start(this.control);
     this.timer = new RegularTimer(TICK_MS, () => this.tick());
@@ -136,7 +138,7 @@ export class Daemon implements ControlActions {
     this.closed = true;
     this.timer?.close();
     this.rulesWatch.close();
-    this.saveControl();
+    this.state.save();
     this.netlink.close();
     this.unix.close();
     this.metricsServer?.close();
@@ -145,26 +147,22 @@ export class Daemon implements ControlActions {
 
   /** New bypass rules from the configuration; those added at run time are gone. */
   reloadBypass(rules: ReadonlyMap<number, readonly BypassRuleText[]>): void {
-    for (const [index, texts] of rules) {
-      if (!this.hosts.has(index)) continue;
-      this.bypass.set(index, new BypassRules(texts));
-      this.applyBypass(index);
-    }
+    this.bypass.reload(rules);
     this.log.info('bypass rules read again');
   }
 
-  init(index: number, mode: ColoMode, context: InitContext): ActionResult {
+  init(index: number, mode: NodeMode, context: InitContext): Answer {
     const host = this.hosts.get(index)!;
     const fresh = context.how === 'fresh';
-    this.log.info({ index, mode: MODE_NAMES[mode], how: context.how }, 'controller has come');
+    this.log.info({ index, mode, how: context.how }, 'controller has come');
     if (host instanceof PrimaryHost) {
-      if (mode === ColoMode.PRIMARY) host.node.protect(!fresh);
+      if (mode === 'primary') host.node.protect(!fresh);
       else host.node.unprotect();
     } else {
       host.node.attach(fresh);
     }
-    if (mode !== ColoMode.UNPROTECTED) void this.lookForRules();
-    return 0;
+    if (mode !== 'unprotected') void this.lookForRules();
+    return undefined;
   }
 
   /** A node that gets no packets looks well: everything passes it by. */
@@ -193,25 +191,25 @@ export class Daemon implements ControlActions {
     if (missing.length === 0 && host instanceof PrimaryHost) host.node.unseenPassed();
   }
 
-  checkpoint(index: number): ActionResult {
+  checkpoint(index: number): Answer {
     const host = this.hosts.get(index)!;
     if (host instanceof SecondaryHost && host.engine.failedOver) {
-      return { errno: -Errno.EINVAL, message: 'this node has failed over; `colo ctl reset` begins a new pair' };
+      return { refused: 'invalid', why: 'this node has failed over; `colo ctl reset` begins a new pair' };
     }
     host.node.checkpoint();
-    return 0;
+    return undefined;
   }
 
-  failover(index: number): ActionResult {
+  failover(index: number): Answer {
     const host = this.hosts.get(index)!;
-    if (host instanceof PrimaryHost) return -Errno.EPERM;
+    if (host instanceof PrimaryHost) return { refused: 'forbidden' };
     host.node.failover();
-    return 0;
+    return undefined;
   }
 
-  reset(index: number): ActionResult {
+  reset(index: number): Answer {
     this.hosts.get(index)!.node.forgetPair();
-    return 0;
+    return undefined;
   }
 
   failedOver(index: number): boolean {
@@ -219,14 +217,14 @@ export class Daemon implements ControlActions {
     return host instanceof SecondaryHost && host.node.failedOver;
   }
 
-  release(index: number): ActionResult {
+  release(index: number): Answer {
     const host = this.hosts.get(index)!;
-    if (host instanceof SecondaryHost) return { errno: -Errno.EOPNOTSUPP, message: 'a secondary holds nothing' };
+    if (host instanceof SecondaryHost) return { refused: 'unsupported', why: 'a secondary holds nothing' };
     host.node.release();
-    return 0;
+    return undefined;
   }
 
-  controllerLost(index: number, loss: ControllerLoss): void {
+  controllerLost(index: number, loss: LostController): void {
     this.log.warn({ index, reason: loss.reason, failedOver: loss.failedOver }, 'controller lost');
     this.hosts.get(index)!.node.controllerLost();
   }
@@ -237,7 +235,7 @@ export class Daemon implements ControlActions {
       return {
         guestPort: settings.guestPort,
         forwardPort: settings.forwardPort,
-        bypassRules: this.bypass.get(index)!.list().length,
+        bypassRules: this.bypass.list(index).length,
         rulesMissing: this.rulesWatch.missing(index),
         ...this.hosts.get(index)!.status(),
       };
@@ -271,48 +269,24 @@ export class Daemon implements ControlActions {
   }
 
   bypassList(index: number): readonly unknown[] {
-    return this.bypass.get(index)!.list();
+    return this.bypass.list(index);
   }
 
-  bypassAdd(index: number, rule: unknown): ActionResult {
-    return this.changeBypass(index, (rules) => {
-      rules.add(rule);
-      return 0;
-    });
+  bypassAdd(index: number, rule: unknown): Answer {
+    return this.bypass.add(index, rule);
   }
 
-  bypassRemove(index: number, rule: unknown): ActionResult {
-    return this.changeBypass(index, (rules) =>
-      rules.remove(rule) ? 0 : { errno: -Errno.ENOENT, message: 'there is no such bypass rule' },
-    );
+  bypassRemove(index: number, rule: unknown): Answer {
+    return this.bypass.remove(index, rule);
   }
 
-  bypassFlush(index: number): ActionResult {
-    return this.changeBypass(index, (rules) => {
-      rules.clear();
-      return 0;
-    });
-  }
-
-  private changeBypass(index: number, change: (rules: BypassRules) => ActionResult): ActionResult {
-    try {
-      const result = change(this.bypass.get(index)!);
-      this.applyBypass(index);
-      return result;
-    } catch (error) {
-      if (error instanceof OperatorError) return { errno: -Errno.EINVAL, message: error.message };
-      throw error;
-    }
-  }
-
-  private applyBypass(index: number): void {
-    const host = this.hosts.get(index);
-    if (host instanceof PrimaryHost) host.node.setBypass(this.bypass.get(index)!.compiled());
+  bypassFlush(index: number): Answer {
+    return this.bypass.flush(index);
   }
 
   private tick(): void {
     for (const host of this.hosts.values()) host.node.tick();
-    if (this.unsaved) this.saveControl();
+    this.state.tick();
     this.control.tick(nowMs());
   }
 
@@ -327,48 +301,4 @@ export class Daemon implements ControlActions {
       'NO CONTROLLER CAN BE HEARD OVER NETLINK: it is tried every second; the Unix socket is served',
     );
   }
-
-  private get controlPath(): string {
-    return statePath(this.settings.stateDir, 'control', this.settings.role);
-  }
-
-  /** Never throws: what it is called for, a failover above all, must not fail with it. */
-  private saveControl(): void {
-    const path = this.controlPath;
-    try {
-      writeFileSync(`${path}.new`, JSON.stringify(this.control.save()), { mode: 0o600 });
-      renameSync(`${path}.new`, path);
-    } catch (error) {
-      if (!this.unsaved) {
-        this.log.error(
-          { path, error: (error as Error).message },
-          'the control state cannot be kept: a restart would not know of the last change; make room, it is tried again',
-        );
-      }
-      this.unsaved = true;
-      return;
-    }
-    this.unsaved = false;
-  }
-
-  /** False: nothing was left by an earlier process. */
-  private resumeControl(): boolean {
-    let text: string;
-    try {
-      text = readFileSync(this.controlPath, 'utf8');
-    } catch {
-      return false;
-    }
-    let state: unknown;
-    try {
-      state = JSON.parse(text);
-    } catch {
-      state = undefined;
-    }
-    const why = this.control.resume(state, nowMs());
-    if (why !== undefined) this.log.warn({ path: this.controlPath, why }, 'the kept control state is unusable');
-    return true;
-  }
 }
-
-const MODE_NAMES = ['unprotected', 'primary', 'secondary'];

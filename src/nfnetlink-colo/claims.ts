@@ -10,18 +10,12 @@
 
 import { ColoMode } from '../netlink/colo-generation2';
 import { Errno } from '../netlink/errno';
-import {
-  type ActionResult,
-  type ControlActions,
-  type ControllerLoss,
-  errnoOf,
-  type InitHow,
-  type LossReason,
-} from './actions';
+import type { InitHow, LossReason, NodeControl } from '../node/controller';
 import type { ControlCounters } from './counters';
 import { REATTACH_MS } from './limits';
-import type { Claim, ControlNode, NodeTable } from './node-table';
+import type { Claim, ControlNode, Loss, NodeTable } from './node-table';
 import { type PortProbe, type Sender, sameAddress } from './peer';
+import { errnoOf, NODE_MODES, type Result, resultOf } from './results';
 import { loadState } from './saved-state';
 
 export interface InitRequest {
@@ -38,14 +32,14 @@ export class Claims {
 
   constructor(
     private readonly table: NodeTable,
-    private readonly actions: ControlActions,
+    private readonly actions: NodeControl,
     private readonly probe: PortProbe,
     private readonly counters: ControlCounters,
     private readonly onChange: () => void,
   ) {}
 
   /** PROXY_INIT. -EEXIST for a node whose controller is there. */
-  init(request: InitRequest, sender: Sender): ActionResult {
+  init(request: InitRequest, sender: Sender): Result {
     const ports = this.sweep(sender.address.carrier === 'netlink');
     const node = this.table.choose(request.key, request.mode);
     if (typeof node === 'number') return node;
@@ -64,7 +58,7 @@ export class Claims {
       node.checkpointWanted = false;
       node.noticePending = false;
     }
-    const result = this.actions.init(node.index, mode, { how, failedOver: node.failedOver });
+    const result = resultOf(this.actions.init(node.index, NODE_MODES[mode], { how, failedOver: node.failedOver }));
     if (errnoOf(result) < 0) return result;
     // A guest that has taken over is nobody's copy: a controller's successor finds it as it is.
     if (how === 'fresh') node.failedOver = this.actions.failedOver(node.index);
@@ -79,14 +73,14 @@ export class Claims {
   /** The node has no controller from now on. */
   lose(node: ControlNode, reason: LossReason): void {
     if (node.claim === undefined) return;
-    const loss: ControllerLoss = { reason, mode: node.mode, failedOver: node.failedOver };
+    const loss: Loss = { reason, mode: node.mode, failedOver: node.failedOver };
     node.claim = undefined;
     node.mode = ColoMode.UNPROTECTED;
     node.checkpointWanted = false;
     node.noticePending = false;
     node.loss = loss;
     this.counters.add('controllers_lost');
-    this.actions.controllerLost(node.index, loss);
+    this.tell(node, loss);
     this.onChange();
   }
 
@@ -121,7 +115,7 @@ export class Claims {
         continue;
       }
       const context = { how: 'restored', failedOver: node.failedOver } as const;
-      if (errnoOf(this.actions.init(node.index, node.mode, context)) < 0) this.lose(node, 'not_restored');
+      if (this.actions.init(node.index, NODE_MODES[node.mode], context) !== undefined) this.lose(node, 'not_restored');
     }
     this.sweep();
     return undefined;
@@ -146,9 +140,13 @@ export class Claims {
   }
 
   /** The daemon decided once what a lost controller means for this node; its successor decides it again. */
-  private repeatLoss(node: ControlNode, loss: ControllerLoss): void {
-    const result = this.actions.init(node.index, loss.mode, { how: 'restored', failedOver: loss.failedOver });
-    if (errnoOf(result) >= 0) this.actions.controllerLost(node.index, loss);
+  private repeatLoss(node: ControlNode, loss: Loss): void {
+    const context = { how: 'restored', failedOver: loss.failedOver } as const;
+    if (this.actions.init(node.index, NODE_MODES[loss.mode], context) === undefined) this.tell(node, loss);
+  }
+
+  private tell(node: ControlNode, { reason, mode, failedOver }: Loss): void {
+    this.actions.controllerLost(node.index, { reason, mode: NODE_MODES[mode], failedOver });
   }
 }
 

@@ -1,7 +1,7 @@
 // What the handlers of the message kinds see of the channel.
 
 import type { MessageReader } from '../netlink/message';
-import type { ControlActions } from './actions';
+import type { NodeControl } from '../node/controller';
 import type { Claims } from './claims';
 import type { ControlCounters } from './counters';
 import type { ControlNode, NodeTable } from './node-table';
@@ -13,7 +13,7 @@ export const ANSWERED = 1;
 export interface ControlContext {
   readonly table: NodeTable;
   readonly claims: Claims;
-  readonly actions: ControlActions;
+  readonly actions: NodeControl;
   readonly counters: ControlCounters;
   /** Sends the generation-1 answer to a question. */
   answerQuery(sender: Sender, seq: number, node: ControlNode): void;

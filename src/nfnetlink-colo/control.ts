@@ -1,6 +1,6 @@
 // The control channel: takes datagrams of controllers and tools, answers them, and tells controllers that a checkpoint is wanted.
 // It has the role of the kernel module nfnetlink_colo, for both generations of messages and on any carrier. No I/O here: datagrams,
-// the time and the answers come and go through the interfaces of peer.ts and actions.ts.
+// the time and the answers come and go through the interfaces of peer.ts and of a node's controller.
 
 import { MessageBuilder } from '../netlink/builder';
 import { buildColo1Notice, isColo1Type } from '../netlink/colo-generation1';
@@ -10,7 +10,7 @@ import { buildDone, buildError, type Request } from '../netlink/error-message';
 import { MessageReader } from '../netlink/message';
 import { nfnlOperation, nfnlSubsystem } from '../netlink/nfnetlink';
 import { MessageFlag, NLMSG_HDRLEN, NLMSG_MIN_TYPE } from '../netlink/uapi';
-import { type ActionResult, type ControlActions, errnoOf, wordsOf } from './actions';
+import type { NodeControl } from '../node/controller';
 import { Claims } from './claims';
 import { ANSWERED, type ControlContext } from './context';
 import { ControlCounters } from './counters';
@@ -30,11 +30,12 @@ import { Outbox } from './outbox';
 import { handleOwn } from './own-handler';
 import { buildOwnReply, OWN_TYPE_MIN, type OwnType } from './own-messages';
 import type { Address, Carrier, PortProbe, Sender } from './peer';
+import { errnoOf, type Outcome, type Result, wordsOf } from './results';
 import { type SavedState, saveState } from './saved-state';
 
 export interface ControlOptions {
   readonly nodes: readonly NodeConfig[];
-  readonly actions: ControlActions;
+  readonly actions: NodeControl;
   readonly carriers: Partial<Record<Address['carrier'], Carrier>>;
   readonly probe: PortProbe;
   /** Who may speak, besides uid 0. */
@@ -47,7 +48,7 @@ export class ControlChannel implements ControlContext {
   readonly counters = new ControlCounters();
   readonly table: NodeTable;
   readonly claims: Claims;
-  readonly actions: ControlActions;
+  readonly actions: NodeControl;
   lastRefused: { uid: number | null; pid: number } | undefined;
 
   private readonly outbox: Outbox;
@@ -56,6 +57,8 @@ export class ControlChannel implements ControlContext {
   private readonly reader = new MessageReader(new Uint8Array(0), 0, 0, 'control message');
   private readonly builder = new MessageBuilder(new Uint8Array(PART_BYTES + 1024));
   private nextProbeMs = 0;
+  /** Answers that Unix connections are still owed; one that has ended is owed none. */
+  private readonly awaiting = new Map<number, number>();
 
   constructor({ nodes, actions, carriers, probe, allowUids, onChange = () => {} }: ControlOptions) {
     this.actions = actions;
@@ -117,6 +120,7 @@ export class ControlChannel implements ControlContext {
   /** A Unix connection has ended. */
   connectionClosed(connection: number): void {
     this.outbox.forget({ carrier: 'unix', connection });
+    this.awaiting.delete(connection);
     this.claims.connectionClosed(connection);
   }
 
@@ -201,15 +205,50 @@ export class ControlChannel implements ControlContext {
       if (wantsAck) this.answer(sender, request, pid, -Errno.EINVAL);
       return;
     }
-    const result = this.dispatch(buf, type, sender);
+    const own = nfnlSubsystem(type) === COLO_SUBSYSTEM && nfnlOperation(type) >= OWN_TYPE_MIN;
+    const outcome = this.dispatch(buf, type, sender);
+    if (outcome instanceof Promise) void this.conclude(outcome, sender, copyOf(request), pid, wantsAck, own);
+    else this.finish(outcome, sender, request, pid, wantsAck, own);
+  }
+
+  /** What takes time is answered when it is done, if whoever asked is there still. */
+  private async conclude(
+    outcome: Promise<Result>,
+    sender: Sender,
+    request: Request,
+    pid: number,
+    wantsAck: boolean,
+    own: boolean,
+  ): Promise<void> {
+    const { address } = sender;
+    const key = address.carrier === 'unix' ? address.connection : -1;
+    if (key >= 0) this.awaiting.set(key, (this.awaiting.get(key) ?? 0) + 1);
+    const result = await outcome;
+    if (key >= 0) {
+      const left = this.awaiting.get(key);
+      // The connection has ended, and another may have its number by now.
+      if (left === undefined) return;
+      if (left === 1) this.awaiting.delete(key);
+      else this.awaiting.set(key, left - 1);
+    }
+    this.finish(result, sender, request, pid, wantsAck, own);
+  }
+
+  private finish(
+    result: Result,
+    sender: Sender,
+    request: Request,
+    pid: number,
+    wantsAck: boolean,
+    own: boolean,
+  ): void {
     if (errnoOf(result) < 0) {
       this.counters.add('failed');
-      const own = nfnlSubsystem(type) === COLO_SUBSYSTEM && nfnlOperation(type) >= OWN_TYPE_MIN;
       this.answer(sender, request, pid, errnoOf(result), own ? wordsOf(result) : undefined);
     } else if (wantsAck && result !== ANSWERED) this.answer(sender, request, pid, 0);
   }
 
-  private dispatch(buf: Uint8Array, type: number, sender: Sender): ActionResult {
+  private dispatch(buf: Uint8Array, type: number, sender: Sender): Outcome {
     if (isColo1Type(type)) {
       this.counters.add('generation1_messages');
       return handleGeneration1(this, this.reader, sender);
@@ -271,6 +310,11 @@ export class ControlChannel implements ControlContext {
     this.counters.add('notices_sent');
     return true;
   }
+}
+
+/** The datagram's buffer is another's soon. */
+function copyOf({ buf, start, bytes }: Request): Request {
+  return { buf: buf.slice(start, start + bytes), start: 0, bytes };
 }
 
 /** nlmsg_pid of an answer: the receiver's port id, as the kernel puts it; on a Unix socket what the request had. */

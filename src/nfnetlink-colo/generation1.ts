@@ -5,12 +5,12 @@ import { Colo1Type } from '../netlink/colo-generation1';
 import { ColoMode } from '../netlink/colo-generation2';
 import { Errno } from '../netlink/errno';
 import type { MessageReader } from '../netlink/message';
-import type { ActionResult } from './actions';
 import type { ControlContext } from './context';
 import { checkpoint, failover } from './node-operations';
 import type { Sender } from './peer';
+import type { Outcome } from './results';
 
-export function handleGeneration1(context: ControlContext, message: MessageReader, sender: Sender): ActionResult {
+export function handleGeneration1(context: ControlContext, message: MessageReader, sender: Sender): Outcome {
   const { table, claims, counters, actions } = context;
   // The sender's own port id is its identity; on a Unix socket there is none, so the header's has to do.
   const key = sender.address.carrier === 'netlink' ? sender.address.portId : message.pid;
@@ -30,9 +30,7 @@ export function handleGeneration1(context: ControlContext, message: MessageReade
   }
   if (message.type === Colo1Type.CHECKPOINT) return checkpoint(node, actions);
   if (message.type === Colo1Type.FAILOVER && node.mode === ColoMode.SECONDARY) {
-    const result = failover(node, actions);
-    context.changed();
-    return result;
+    return failover(node, actions, () => context.changed());
   }
   return 0;
 }

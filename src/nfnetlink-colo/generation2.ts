@@ -5,10 +5,10 @@ import { Colo2Message, Colo2Type } from '../netlink/colo-generation2';
 import { Errno } from '../netlink/errno';
 import type { MessageReader } from '../netlink/message';
 import { nfnlOperation } from '../netlink/nfnetlink';
-import type { ActionResult } from './actions';
 import type { ControlContext } from './context';
 import { checkpoint, failover, reset } from './node-operations';
 import type { Sender } from './peer';
+import type { Outcome } from './results';
 
 const parsed = new Colo2Message();
 
@@ -17,7 +17,7 @@ export function handleGeneration2(
   buf: Uint8Array,
   message: MessageReader,
   sender: Sender,
-): ActionResult {
+): Outcome {
   const { table, claims, counters, actions } = context;
   const operation = nfnlOperation(message.type);
   if (operation === Colo2Type.KERNEL_NOTIFY || operation > Colo2Type.PROXY_RESET) {
@@ -42,7 +42,6 @@ export function handleGeneration2(
   }
   if (mode !== undefined && mode !== (node.claim === undefined ? node.config.role : node.mode)) return -Errno.EINVAL;
   if (operation === Colo2Type.DO_CHECKPOINT) return checkpoint(node, actions);
-  const result = operation === Colo2Type.DO_FAILOVER ? failover(node, actions) : reset(node, actions);
-  context.changed();
-  return result;
+  const changed = (): void => context.changed();
+  return operation === Colo2Type.DO_FAILOVER ? failover(node, actions, changed) : reset(node, actions, changed);
 }

@@ -2,11 +2,12 @@
 
 import { ColoMode } from '../netlink/colo-generation2';
 import { Errno } from '../netlink/errno';
-import { type ActionResult, type ControlActions, errnoOf } from './actions';
+import type { NodeControl } from '../node/controller';
 import type { ControlNode } from './node-table';
+import { errnoOf, type Outcome, outcomeOf } from './results';
 
 /** The guest is stopped. Nothing to do for an unprotected node. */
-export function checkpoint(node: ControlNode, actions: ControlActions): ActionResult {
+export function checkpoint(node: ControlNode, actions: NodeControl): Outcome {
   if (node.mode === ColoMode.UNPROTECTED) return 0;
   if (node.failedOver) {
     // A checkpoint drops the offsets that connections live on after a failover, and there is no primary to checkpoint with.
@@ -16,28 +17,29 @@ export function checkpoint(node: ControlNode, actions: ControlActions): ActionRe
   // Before the action: the engine may ask for the next epoch's checkpoint while it does this one.
   node.checkpointWanted = false;
   node.noticePending = false;
-  const result = actions.checkpoint(node.index);
-  if (errnoOf(result) < 0) {
+  return outcomeOf(actions.checkpoint(node.index), (result) => {
+    if (errnoOf(result) >= 0) return;
     node.checkpointWanted ||= checkpointWanted;
     node.noticePending ||= noticePending;
-  }
-  return result;
+  });
 }
 
-/** The primary is dead. A second time changes nothing. */
-export function failover(node: ControlNode, actions: ControlActions): ActionResult {
+/** The primary is dead. A second time changes nothing. `changed` is told when it is done. */
+export function failover(node: ControlNode, actions: NodeControl, changed: () => void): Outcome {
   if (node.mode !== ColoMode.SECONDARY) return -Errno.EINVAL;
   if (node.failedOver) return 0;
-  const result = actions.failover(node.index);
-  if (errnoOf(result) >= 0) node.failedOver = true;
-  return result;
+  return outcomeOf(actions.failover(node.index), (result) => {
+    if (errnoOf(result) >= 0) node.failedOver = true;
+    changed();
+  });
 }
 
-export function reset(node: ControlNode, actions: ControlActions): ActionResult {
-  const result = actions.reset(node.index);
-  if (errnoOf(result) < 0) return result;
-  node.checkpointWanted = false;
-  node.noticePending = false;
-  node.failedOver = false;
-  return result;
+export function reset(node: ControlNode, actions: NodeControl, changed: () => void): Outcome {
+  return outcomeOf(actions.reset(node.index), (result) => {
+    if (errnoOf(result) < 0) return;
+    node.checkpointWanted = false;
+    node.noticePending = false;
+    node.failedOver = false;
+    changed();
+  });
 }

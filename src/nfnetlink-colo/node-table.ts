@@ -2,7 +2,7 @@
 
 import { ColoMode } from '../netlink/colo-generation2';
 import { Errno } from '../netlink/errno';
-import type { ControllerLoss } from './actions';
+import type { LossReason } from '../node/controller';
 import { type Address, sameAddress } from './peer';
 
 export interface NodeConfig {
@@ -29,6 +29,13 @@ export interface Claim {
   readonly restored: boolean;
 }
 
+/** How a node's controller was lost, and the node's mode until then. */
+export interface Loss {
+  readonly reason: LossReason;
+  readonly mode: ColoMode;
+  readonly failedOver: boolean;
+}
+
 export class ControlNode {
   mode: ColoMode = ColoMode.UNPROTECTED;
   claim: Claim | undefined;
@@ -38,7 +45,7 @@ export class ControlNode {
   /** The notice of it could not be sent yet. */
   noticePending = false;
   /** How its last controller was lost; undefined when none was, or another has come since. */
-  loss: ControllerLoss | undefined;
+  loss: Loss | undefined;
 
   constructor(readonly config: NodeConfig) {}
 

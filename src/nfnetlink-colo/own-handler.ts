@@ -1,29 +1,22 @@
 // What our own messages do: they are for operators and tools, so every error says in words what would have been right.
 
-import { ColoMode } from '../netlink/colo-generation2';
 import { Errno } from '../netlink/errno';
 import type { MessageReader } from '../netlink/message';
 import { nfnlOperation } from '../netlink/nfnetlink';
-import type { ActionResult, Refusal } from './actions';
 import type { ControlContext } from './context';
 import type { ControlNode } from './node-table';
+import { type Failure, NODE_MODES, type Outcome, outcomeOf, resultOf } from './results';
 import { OWN_TYPE_NAMES, OwnMessage, OwnType } from './own-messages';
 import type { Sender } from './peer';
 
 const parsed = new OwnMessage();
-
-const MODE_NAMES = {
-  [ColoMode.UNPROTECTED]: 'unprotected',
-  [ColoMode.PRIMARY]: 'primary',
-  [ColoMode.SECONDARY]: 'secondary',
-} as const;
 
 export function handleOwn(
   context: ControlContext,
   buf: Uint8Array,
   message: MessageReader,
   sender: Sender,
-): ActionResult {
+): Outcome {
   const { table, actions, claims, counters } = context;
   const operation = nfnlOperation(message.type);
   if (!OWN_TYPE_NAMES.has(operation)) {
@@ -47,20 +40,20 @@ export function handleOwn(
   }
   const node = parsed.node === undefined ? onlyNode(context) : (table.at(parsed.node) ?? noNode(context, parsed.node));
   if ('errno' in node) return node;
-  if (type === OwnType.RELEASE) return actions.release(node.index);
+  if (type === OwnType.RELEASE) return outcomeOf(actions.release(node.index));
   if (type === OwnType.LEAVE) {
     if (node.claim === undefined) return refusal(Errno.ENOENT, `node ${node.index} has no controller`);
     claims.lose(node, 'left');
     return 0;
   }
   if (type === OwnType.BYPASS_LIST) return context.answerJson(sender, message, type, actions.bypassList(node.index));
-  if (type === OwnType.BYPASS_FLUSH) return actions.bypassFlush(node.index);
+  if (type === OwnType.BYPASS_FLUSH) return resultOf(actions.bypassFlush(node.index));
   const rule = readRule();
   if (rule === undefined) {
     context.malformed();
     return refusal(Errno.EINVAL, 'a bypass rule in JSON is needed, like {"protocol":"udp","ports":"53"}');
   }
-  return type === OwnType.BYPASS_ADD ? actions.bypassAdd(node.index, rule) : actions.bypassRemove(node.index, rule);
+  return resultOf(type === OwnType.BYPASS_ADD ? actions.bypassAdd(node.index, rule) : actions.bypassRemove(node.index, rule));
 }
 
 function readRule(): object | undefined {
@@ -90,8 +83,8 @@ function nodeStatus(node: ControlNode): Record<string, unknown> {
   return {
     index: config.index,
     name: config.name,
-    role: MODE_NAMES[config.role],
-    mode: MODE_NAMES[node.mode],
+    role: NODE_MODES[config.role],
+    mode: NODE_MODES[node.mode],
     failedOver: node.failedOver,
     checkpointWanted: node.checkpointWanted,
     noticePending: node.noticePending,
@@ -106,7 +99,7 @@ function nodeStatus(node: ControlNode): Record<string, unknown> {
             uid: claim.uid,
             pid: claim.pid,
           },
-    controllerLost: loss === undefined ? null : { reason: loss.reason, mode: MODE_NAMES[loss.mode] },
+    controllerLost: loss === undefined ? null : { reason: loss.reason, mode: NODE_MODES[loss.mode] },
   };
 }
 
@@ -119,13 +112,13 @@ function stats({ actions, counters }: ControlContext, nodes: readonly (ControlNo
   };
 }
 
-function onlyNode(context: ControlContext): ControlNode | Refusal {
+function onlyNode(context: ControlContext): ControlNode | Failure {
   const { nodes } = context.table;
   if (nodes.length === 1) return nodes[0]!;
   return refusal(Errno.EINVAL, `which node? ${configured(context)}`);
 }
 
-function noNode(context: ControlContext, index: number): Refusal {
+function noNode(context: ControlContext, index: number): Failure {
   return refusal(Errno.ENODEV, `there is no node ${index}; ${configured(context)}`);
 }
 
@@ -134,6 +127,6 @@ function configured({ table }: ControlContext): string {
   return `configured: ${table.nodes.map(({ config }) => `${config.index} (${config.name})`).join(', ')}`;
 }
 
-function refusal(errno: number, message: string): Refusal {
+function refusal(errno: number, message: string): Failure {
   return { errno: -errno, message };
 }

@@ -1,8 +1,8 @@
 // What a restarted daemon has to know of its nodes and controllers, as plain JSON, and the way back from JSON that may be anything.
 
 import { ColoMode } from '../netlink/colo-generation2';
-import { type ControllerLoss, LOSS_REASONS } from './actions';
-import type { Claim, ControlNode, NodeTable } from './node-table';
+import { LOSS_REASONS } from '../node/controller';
+import type { Claim, ControlNode, Loss, NodeTable } from './node-table';
 
 export interface SavedClaim {
   generation: 1 | 2;
@@ -20,7 +20,7 @@ export interface SavedNode {
   failedOver: boolean;
   checkpointWanted: boolean;
   noticePending: boolean;
-  loss?: ControllerLoss;
+  loss?: Loss;
   claim?: SavedClaim;
 }
 
@@ -95,7 +95,7 @@ function isSavedNode(value: unknown): value is SavedNode {
   );
 }
 
-function isLoss(value: unknown): value is ControllerLoss {
+function isLoss(value: unknown): value is Loss {
   if (!isObject(value)) return false;
   return (
     (LOSS_REASONS as readonly unknown[]).includes(value.reason) &&

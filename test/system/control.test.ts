@@ -627,7 +627,7 @@ requires('addon')('colo ctl says what was wrong, and what to do', () => {
 
   test("in the daemon's words where it has some, with no guess beside them", async () => {
     const { daemon } = kept(new Server(path));
-    daemon.result = { errno: -22, message: 'bypass rule: protocol: must be one of tcp, udp' };
+    daemon.result = { refused: 'invalid', why: 'bypass rule: protocol: must be one of tcp, udp' };
     expect(await ctl('bypass', 'add', '--protocol', 'tpc')).toEqual({
       status: 2,
       stderr: 'colo: the daemon refused: bypass rule: protocol: must be one of tcp, udp\n',

@@ -15,7 +15,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   pmycolo: ['core', 'packet', 'conntrack', 'compare'],
   seccolo: ['core', 'packet', 'conntrack'],
   node: ['core', 'packet', 'pmycolo', 'seccolo'],
-  'nfnetlink-colo': ['core', 'netlink'],
+  'nfnetlink-colo': ['core', 'netlink', 'node'],
   qmp: ['core'],
   native: ['core'],
   // The control channel's carriers are adapters: they know whom they carry for.

@@ -279,7 +279,7 @@ describe('a restarted daemon', () => {
 
   test('loses a node that it cannot take up', () => {
     const bench = restarted(held(), [PRIMARY_1], ({ daemon }) => {
-      daemon.result = -16;
+      daemon.result = { refused: 'busy' };
     });
     expect(bench.daemon.take()).toEqual(['init 1 mode 1 restored', 'lost 1 mode 1 not_restored']);
   });

@@ -74,9 +74,9 @@ describe('INIT', () => {
 
   test('that the daemon refuses claims nothing', () => {
     const bench = new Bench();
-    bench.daemon.result = { errno: -16, message: 'queue 100 is taken' };
+    bench.daemon.result = { refused: 'busy', why: 'queue 100 is taken' };
     expect(bench.result(bench.port(PID), generation2.init(PRIMARY, { pid: PID }))).toBe(-16);
-    bench.daemon.result = 0;
+    bench.daemon.result = undefined;
     expect(bench.result(bench.port(PID), generation2.init(PRIMARY, { pid: PID }))).toBe(0);
   });
 });
@@ -191,9 +191,9 @@ describe('commands', () => {
 
   test('a failover that the daemon could not do can be asked for again', () => {
     const bench = held(SECONDARY_1);
-    bench.daemon.result = -5;
+    bench.daemon.result = { refused: 'failed' };
     expect(bench.result(bench.port(PID), generation2.failover(SECONDARY, { pid: PID }))).toBe(-5);
-    bench.daemon.result = 0;
+    bench.daemon.result = undefined;
     expect(bench.result(bench.port(PID), generation2.failover(SECONDARY, { pid: PID, ack: true }))).toBe(0);
     expect(bench.daemon.take()).toEqual(['failover 1', 'failover 1']);
   });

@@ -1,46 +1,48 @@
 // A control channel between a recording daemon and carriers that are arrays.
 import { ColoMode } from '../../../src/netlink/colo-generation2';
-import type { ActionResult, ControlActions, ControllerLoss, InitContext } from '../../../src/nfnetlink-colo/actions';
 import { type ClientEvent, JsonReply, readDatagram } from '../../../src/nfnetlink-colo/client';
 import { ControlChannel, type ControlOptions } from '../../../src/nfnetlink-colo/control';
 import type { NodeConfig } from '../../../src/nfnetlink-colo/node-table';
 import { type Address, addressName, type Sender } from '../../../src/nfnetlink-colo/peer';
+import type { Answer, InitContext, LostController, NodeControl, NodeMode, Reply } from '../../../src/node/controller';
 
 export const PRIMARY_1: NodeConfig = { index: 1, name: 'web', role: ColoMode.PRIMARY };
 export const PRIMARY_2: NodeConfig = { index: 2, name: 'mail', role: ColoMode.PRIMARY };
 export const SECONDARY_1: NodeConfig = { index: 1, name: 'web', role: ColoMode.SECONDARY };
 
-export class RecordingDaemon implements ControlActions {
+export class RecordingDaemon implements NodeControl {
   readonly calls: string[] = [];
   /** What the next actions answer. */
-  result: ActionResult = 0;
+  result: Answer;
+  /** While it is there, what can be answered later is: with the result of then. */
+  later: Promise<void> | undefined;
   rules: unknown[] = [];
   hasTakenOver = false;
   /** Runs inside of checkpoint(). */
   duringCheckpoint: () => void = () => {};
   statusFields: Record<string, unknown> = {};
 
-  init(node: number, mode: ColoMode, { how, failedOver }: InitContext): ActionResult {
-    return this.call(`init ${node} mode ${mode} ${how}${failedOver ? ' failed-over' : ''}`);
+  init(node: number, mode: NodeMode, { how, failedOver }: InitContext): Answer {
+    return this.call(`init ${node} mode ${['unprotected', 'primary', 'secondary'].indexOf(mode)} ${how}${failedOver ? ' failed-over' : ''}`);
   }
-  checkpoint(node: number): ActionResult {
+  checkpoint(node: number): Reply {
     this.duringCheckpoint();
-    return this.call(`checkpoint ${node}`);
+    return this.reply(`checkpoint ${node}`);
   }
-  failover(node: number): ActionResult {
-    return this.call(`failover ${node}`);
+  failover(node: number): Reply {
+    return this.reply(`failover ${node}`);
   }
-  reset(node: number): ActionResult {
-    return this.call(`reset ${node}`);
+  reset(node: number): Reply {
+    return this.reply(`reset ${node}`);
   }
   failedOver(): boolean {
     return this.hasTakenOver;
   }
-  release(node: number): ActionResult {
-    return this.call(`release ${node}`);
+  release(node: number): Reply {
+    return this.reply(`release ${node}`);
   }
-  controllerLost(node: number, { reason, mode, failedOver }: ControllerLoss): void {
-    this.call(`lost ${node} mode ${mode} ${reason}${failedOver ? ' failed-over' : ''}`);
+  controllerLost(node: number, { reason, mode, failedOver }: LostController): void {
+    this.call(`lost ${node} mode ${['unprotected', 'primary', 'secondary'].indexOf(mode)} ${reason}${failedOver ? ' failed-over' : ''}`);
   }
   status(node: number | undefined): Record<string, unknown> {
     return node === undefined ? { daemon: 'test' } : this.statusFields;
@@ -51,13 +53,13 @@ export class RecordingDaemon implements ControlActions {
   bypassList(): readonly unknown[] {
     return this.rules;
   }
-  bypassAdd(node: number, rule: unknown): ActionResult {
+  bypassAdd(node: number, rule: unknown): Answer {
     return this.call(`bypass ${node} + ${JSON.stringify(rule)}`);
   }
-  bypassRemove(node: number, rule: unknown): ActionResult {
+  bypassRemove(node: number, rule: unknown): Answer {
     return this.call(`bypass ${node} - ${JSON.stringify(rule)}`);
   }
-  bypassFlush(node: number): ActionResult {
+  bypassFlush(node: number): Answer {
     return this.call(`bypass ${node} flush`);
   }
 
@@ -66,7 +68,12 @@ export class RecordingDaemon implements ControlActions {
     return this.calls.splice(0);
   }
 
-  private call(what: string): ActionResult {
+  private reply(what: string): Reply {
+    const answer = this.call(what);
+    return this.later === undefined ? answer : this.later.then(() => this.result);
+  }
+
+  private call(what: string): Answer {
     this.calls.push(what);
     return this.result;
   }

@@ -189,7 +189,7 @@ test('any conversation: no exception, each answer goes to who asked, success is 
           else if (s.kind === 'portGone') bench.ports?.delete(s.port);
           else if (s.kind === 'notify') bench.channel.notify(s.node);
           else if (s.kind === 'sending') bench.sendResult = s.result;
-          else if (s.kind === 'action') bench.daemon.result = s.result;
+          else if (s.kind === 'action') bench.daemon.result = s.result === 0 ? undefined : { refused: 'failed' };
           else if (s.kind === 'restart') {
             const saved = JSON.stringify(bench.channel.save());
             const next = new Bench(nodes);

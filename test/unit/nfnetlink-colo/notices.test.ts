@@ -49,7 +49,7 @@ test('a checkpoint that the daemon could not do does not', () => {
   const bench = held();
   bench.sendResult = EAGAIN;
   bench.channel.notify(1);
-  bench.daemon.result = -5;
+  bench.daemon.result = { refused: 'failed' };
   bench.say(bench.port(PID), generation2.checkpoint(PRIMARY, { pid: PID }));
   bench.sendResult = 0;
   bench.tick(100);

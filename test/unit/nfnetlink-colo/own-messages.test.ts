@@ -122,7 +122,7 @@ test('bypass rules and release reach the daemon, which may refuse in words', () 
     'bypass 1 flush',
     'release 1',
   ]);
-  bench.daemon.result = { errno: -22, message: 'protocol must be one of tcp, udp, icmp' };
+  bench.daemon.result = { refused: 'invalid', why: 'protocol must be one of tcp, udp, icmp' };
   expect(bench.ask(sender, own.bypassAdd({ protocol: 'x' }))).toMatchObject([
     { kind: 'result', result: -22, why: 'protocol must be one of tcp, udp, icmp' },
   ]);
@@ -130,14 +130,14 @@ test('bypass rules and release reach the daemon, which may refuse in words', () 
 
 test('words of any length do not hurt', () => {
   const bench = new Bench();
-  bench.daemon.result = { errno: -22, message: '€'.repeat(100_000) };
+  bench.daemon.result = { refused: 'invalid', why: '€'.repeat(100_000) };
   const [event] = bench.ask(bench.unix(1), own.bypassAdd({ note: 'x'.repeat(900) }));
   expect(event).toMatchObject({ kind: 'result', result: -22, why: '€'.repeat(500) });
 });
 
 test('words are for our own messages only', () => {
   const bench = new Bench();
-  bench.daemon.result = { errno: -16, message: 'queue 100 is taken' };
+  bench.daemon.result = { refused: 'busy', why: 'queue 100 is taken' };
   const [answer] = bench.say(bench.port(1), generation2.init(PRIMARY, { pid: 1 }));
   expect(answer).toHaveLength(48);
 });

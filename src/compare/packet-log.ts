@@ -72,6 +72,7 @@ export class PacketLog {
   private headAt = 0;
   private tailAt = 0;
   private usedRecords = 0;
+  private runIsOpen = false;
 
   constructor(
     bytes: number,
@@ -116,6 +117,7 @@ export class PacketLog {
    * The caller has asked hasRoom(). Returns the new id.
    */
   append(flow: number, buf: Buffer, off: number, bytes: number, flags: number): number {
+    invariant(!this.runIsOpen, 'nothing is appended to the log while a run is open');
     const needed = this.neededBytes + bytes + (this.usedNeeded + 1) * GRID_BYTES;
     while (needed * RING_PER_NEEDED > this.ringBytes && this.ringBytes < this.data.length) this.grow();
     const at = this.reserve(bytes);
@@ -131,13 +133,17 @@ export class PacketLog {
    * -1: that would be too much of the history at once.
    */
   openRun(bytes: number, records: number): number {
+    invariant(!this.runIsOpen, 'one run is open at a time');
     if (bytes > this.ringBytes >>> 2 || records >= this.mask >>> 1) return -1;
     for (;;) {
       while (this.usedRecords + 2 + records > this.mask) this.dropTail();
       const at = this.place((bytes + 8) & ~7);
       if (at < 0) this.dropTail();
       else if (this.displaced.length > 0) this.placeDisplaced();
-      else return at;
+      else {
+        this.runIsOpen = true;
+        return at;
+      }
     }
   }
 
@@ -150,8 +156,10 @@ export class PacketLog {
     return id;
   }
 
-  /** Copies what the run's records speak of: [off, off+bytes) of buf to the run's beginning. */
+  /** Copies what the run's records speak of, if anything: [off, off+bytes) of buf to the run's beginning. */
   closeRun(at: number, buf: Buffer, off: number, bytes: number): void {
+    this.runIsOpen = false;
+    if (bytes === 0) return;
     copyBytes(buf, off, this.data, at, bytes);
     this.headAt = at + ((bytes + 8) & ~7);
   }

@@ -7,6 +7,7 @@ import { StreamComparator } from '../compare/stream';
 import { TcpComparator } from '../compare/tcp';
 import { FLOW_DEADLINE, FlowTable } from '../conntrack/flow-table';
 import { TcpTracker } from '../conntrack/tcp-track';
+import { invariant } from '../core/errors';
 import type { EngineLimits } from '../core/limits';
 import { TimerWheel } from '../core/timer-wheel';
 import type { PacketView } from '../packet/view';
@@ -21,7 +22,7 @@ import {
   PrimaryCounters,
 } from './counters';
 import type { FlowHandlers } from './flow-handler';
-import { H_FLAGS, H_ID, H_TIME, HF_DIRTY, HF_PARTIAL, Holds, NO_FLOW } from './holds';
+import { H_FLAGS, H_FLOW, H_ID, H_TIME, HF_DIRTY, HF_PARTIAL, Holds, NO_FLOW } from './holds';
 import { PrefixOutlet } from './prefix-outlet';
 import { TcpRelease } from './tcp-release';
 
@@ -165,6 +166,8 @@ export class PrimaryContext {
     const h = holds.index(slot);
     const hw = holds.words;
     const flags = hw[h + H_FLAGS]!;
+    const flow = hw[h + H_FLOW]!;
+    invariant(flow === NO_FLOW || !this.isStale(flow), 'a packet is released in the epoch in which it is held');
     this.counters.noteHold((nowMs - hw[h + H_TIME]!) | 0);
     const at = holds.packetAt(h);
     const bytes = holds.packetBytes(h);

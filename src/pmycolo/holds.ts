@@ -6,11 +6,13 @@ import { X_ACKS_HEAD, X_HELD_HEAD } from '../compare/flow-words';
 import { LOG_HELD, type PacketLog, R_COPY, R_COPY_BYTES, R_HOLD } from '../compare/packet-log';
 import { REFUSAL } from '../compare/tcp';
 import type { FlowTable } from '../conntrack/flow-table';
+import { invariant } from '../core/errors';
 import { seqAdd, seqDiff } from '../core/seq32';
 import { type PacketView, TCP_SYN } from '../packet/view';
 
 export const H_ID = 0;
 export const H_FLOW = 1;
+/** 0: the slot is free. */
 export const H_RECORD = 2;
 /** Content: position of the first payload byte (of the SYN for a SYN), and behind the last. */
 export const H_SEQ = 3;
@@ -174,6 +176,7 @@ export class Holds {
       const fw = this.flows.words;
       const at = flow + ((flags & HF_ACK_ONLY) !== 0 ? X_ACKS_HEAD : X_HELD_HEAD);
       const last = fw[at + 1]!;
+      invariant((last === 0) === (fw[at] === 0), 'a list of held packets has both a head and a tail, or neither');
       w[h + H_FLOW_PREV] = last;
       if (last === 0) fw[at] = slot;
       else w[this.index(last) + H_FLOW_NEXT] = slot;
@@ -188,6 +191,9 @@ export class Holds {
   remove(slot: number): void {
     const w = this.words;
     const h = this.index(slot);
+    const record = w[h + H_RECORD]!;
+    invariant(record !== 0, 'a held packet gets one verdict');
+    w[h + H_RECORD] = 0;
     const next = w[h + H_NEXT]!;
     const prev = w[h + H_PREV]!;
     if (prev === 0) this.head = next;
@@ -205,7 +211,7 @@ export class Holds {
       if (flowNext === 0) fw[at + 1] = flowPrev;
       else w[this.index(flowNext) + H_FLOW_PREV] = flowPrev;
     }
-    this.log.unneed(w[h + H_RECORD]!, LOG_HELD);
+    this.log.unneed(record, LOG_HELD);
     w[h + H_NEXT] = this.free;
     this.free = slot;
     this.count--;

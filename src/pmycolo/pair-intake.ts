@@ -90,7 +90,7 @@ export class PairIntake {
 
   /** buf is the PVM's buffer. */
   closeRun(buf: Buffer): void {
-    if (this.runTo > this.runFrom) this.x.log.closeRun(this.runAt, buf, this.runFrom, this.runTo - this.runFrom);
+    if (this.runAt >= 0) this.x.log.closeRun(this.runAt, buf, this.runFrom, this.runTo - this.runFrom);
     this.runAt = -1;
   }
 

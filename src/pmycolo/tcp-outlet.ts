@@ -5,6 +5,7 @@ import * as f from '../compare/flow-words';
 import { DIVERGED } from '../compare/outcome';
 import { R_BYTES } from '../compare/packet-log';
 import { read16, read32 } from '../core/big-endian';
+import { invariant } from '../core/errors';
 import { RELEASE_SCAN_LIMIT } from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
 import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_URG } from '../packet/view';
@@ -109,7 +110,12 @@ export class TcpOutlet {
       ) {
         const seq = hw[h + H_SEQ]!;
         const end = hw[h + H_END]!;
-        if (left !== 0 && seqDiff(seq, leftFrom) >= 0 && seqDiff(end, leftTo) <= 0 && this.saysNoMore(flow, slot, left)) {
+        if (
+          left !== 0 &&
+          seqDiff(seq, leftFrom) >= 0 &&
+          seqDiff(end, leftTo) <= 0 &&
+          this.saysNoMore(flow, slot, left)
+        ) {
           this.dropHeld(slot);
         } else {
           if (left === 0 || seqDiff(seq, leftTo) > 0) leftFrom = seq;
@@ -211,6 +217,7 @@ export class TcpOutlet {
     const h = holds.index(slot);
     const hw = holds.words;
     const flow = hw[h + H_FLOW]!;
+    invariant(!x.isStale(flow), 'a packet is released in the epoch in which it is held');
     const copy = holds.copyAt(h);
     const l4 = copy + hw[h + H_L4]!;
     let flags = hw[h + H_FLAGS]!;

@@ -145,7 +145,7 @@ test('records and runs keep their bytes while the ring goes round, grows, and is
               alive.set(log.runRecord(flow, at + from, r.bytes, 1), buf.subarray(from, from + r.bytes));
               from += r.bytes;
             }
-            if (few > 0 && wanted.length > 0) log.closeRun(at, buf, 0, from);
+            log.closeRun(at, buf, 0, from);
           } else if (kind === 'done') {
             for (const id of [...needed].slice(0, few)) {
               log.unneed(id, LOG_HELD | LOG_PENDING);

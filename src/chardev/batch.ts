@@ -1,4 +1,5 @@
-// What lies between the arrival of bytes and the next wait for more: one look at the clock, and one send for each output.
+// What lies between the arrival of bytes and the next wait for more: one look at the clock, and one send for each
+// output.
 
 import { FlushList } from './frame-output';
 

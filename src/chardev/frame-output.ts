@@ -1,5 +1,5 @@
-// Frames into a socket: the send side of a port and of a filter's outdev. What does not fit into the backlog is dropped and
-// counted, never waited for: whoever hands a frame over goes on at once.
+// Frames into a socket: the send side of a port and of a filter's outdev. What does not fit into the backlog is dropped
+// and counted, never waited for: whoever hands a frame over goes on at once.
 
 import type { Chardev } from '../io/stream/chardev';
 import { writeFrameHead } from './frame';

@@ -1,5 +1,5 @@
-// A character device that brings frames, whoever uses it: log lines as its peers come and go, and the end of a connection whose stream
-// makes no sense.
+// A character device that brings frames, whoever uses it: log lines as its peers come and go, and the end of a
+// connection whose stream makes no sense.
 
 import type { Log } from '../core/log';
 import { Chardev, type ChardevEvents, type ChardevOptions, type Endpoint, formatEndpoint } from '../io/stream/chardev';

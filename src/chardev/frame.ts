@@ -1,5 +1,5 @@
-// The wire format of QEMU's socket character devices and of its socket netdevs: a big-endian length before every frame, with
-// vnet_hdr_support a second one that tells how many of the bytes are a virtio-net header, then the frame.
+// The wire format of QEMU's socket character devices and of its socket netdevs: a big-endian length before every frame,
+// with vnet_hdr_support a second one that tells how many of the bytes are a virtio-net header, then the frame.
 
 import { read32, write32 } from '../core/big-endian';
 
@@ -22,8 +22,8 @@ export interface FrameSource {
 }
 
 /**
- * Takes frames out of a receive buffer, in place. It keeps no state of the stream: what a read leaves comes again with more, so
- * a peer that dies within a frame costs that frame only.
+ * Takes frames out of a receive buffer, in place. It keeps no state of the stream: what a read leaves comes again with
+ * more, so a peer that dies within a frame costs that frame only.
  */
 export class FrameReader implements FrameSource {
   fault = '';
@@ -33,7 +33,9 @@ export class FrameReader implements FrameSource {
     private readonly vnetWord: boolean,
     /** A frame is buf[off, off+len), of which the first vnetBytes are a virtio-net header. Never of no bytes. */
     private readonly onFrame: FrameHandler,
-    /** Frames without the second word are taken, too, where what they begin with cannot be one: the texts of notify_dev. */
+    /**
+     * Frames without the second word are taken, too, where what they begin with cannot be one: the texts of notify_dev.
+     */
     private readonly wordOptional = false,
   ) {
     this.wordBytes = vnetWord ? 8 : 4;
@@ -91,7 +93,10 @@ export function writeFrameHead(out: Buffer, at: number, len: number, vnetWord: b
   return at + 8;
 }
 
-/** Copies a frame and its words into the sink. Returns the offset of the copy in sink.out, or -1: the sink takes nothing. */
+/**
+ * Copies a frame and its words into the sink. Returns the offset of the copy in sink.out, or -1: the sink takes
+ * nothing.
+ */
 export function writeFrame(
   sink: FrameSink,
   vnetWord: boolean,

@@ -1,6 +1,6 @@
-// Link-layer headers as zones of the comparison's flow table: packets whose frames differ in a MAC address, a tag, its priority or its
-// kind never meet, so what leaves bears a header that the secondary has given to the same packet. A zone has 16 bits, and the
-// numbers mean nothing beyond the process.
+// Link-layer headers as zones of the comparison's flow table: packets whose frames differ in a MAC address, a tag, its
+// priority or its kind never meet, so what leaves bears a header that the secondary has given to the same packet. A
+// zone has 16 bits, and the numbers mean nothing beyond the process.
 
 import { read16, read32 } from '../core/big-endian';
 import { hashWords } from '../core/hash';
@@ -12,7 +12,10 @@ export const MAX_ZONE_TAGS = 2;
 /** As LinkHeaders.of() says it. */
 export const NO_ZONE = -1;
 
-/** Zones above 0. A guest has as many as it has neighbours on its links, and a table that is full is emptied at a checkpoint. */
+/**
+ * Zones above 0. A guest has as many as it has neighbours on its links, and a table that is full is emptied at a
+ * checkpoint.
+ */
 const ZONES = 0xffff;
 const SLOTS = 1 << 17;
 const KEY_WORDS = 5;
@@ -38,7 +41,10 @@ export class LinkHeaders {
     return this.count === ZONES;
   }
 
-  /** Zone, from 1, of the header at `at` with so many tags (at most MAX_ZONE_TAGS). NO_ZONE: it is new, and the table is full. */
+  /**
+   * Zone, from 1, of the header at `at` with so many tags (at most MAX_ZONE_TAGS). NO_ZONE: it is new, and the table is
+   * full.
+   */
   of(buf: Uint8Array, at: number, tags: number): number {
     const { key, table } = this;
     key[0] = read32(buf, at);

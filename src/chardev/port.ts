@@ -1,5 +1,5 @@
-// The two ends of a netdev: the guest's and the host's. Each is a socket with the framing of QEMU's `-netdev socket` and
-// `-netdev stream`, a tap, or nothing. A full or absent port drops and counts, as a network card does.
+// The two ends of a netdev: the guest's and the host's. Each is a socket with the framing of QEMU's `-netdev socket`
+// and `-netdev stream`, a tap, or nothing. A full or absent port drops and counts, as a network card does.
 
 import type { Log } from '../core/log';
 import { watchPlace } from '../io/port-notices';
@@ -111,7 +111,9 @@ export class SocketPort implements Port {
   }
 }
 
-/** The machine's own network stack, or a bridge. A device that is deleted takes the port with it: it is not made again. */
+/**
+ * The machine's own network stack, or a bridge. A device that is deleted takes the port with it: it is not made again.
+ */
 export class TapPort implements Port {
   private tap: Tap | undefined;
   private droppedOffload = 0;

@@ -20,8 +20,9 @@ export function bytesWithHeader(len: number, vnetBytes: number, wanted: number):
 }
 
 /**
- * Copies the frame to `at` in `out`, with a header of `wanted` bytes before it. Where no header is wanted a partial checksum is
- * made whole; false: the frame is one for the sender's hardware to segment, which cannot be said without a header.
+ * Copies the frame to `at` in `out`, with a header of `wanted` bytes before it. Where no header is wanted a partial
+ * checksum is made whole; false: the frame is one for the sender's hardware to segment, which cannot be said without a
+ * header.
  */
 export function copyWithHeader(
   out: Buffer,
@@ -49,7 +50,10 @@ export function copyWithHeader(
   return (buf[off + FLAGS]! & NEEDS_CSUM) === 0 || completeAt(out, at, len - vnetBytes, buf, off);
 }
 
-/** The header says where the sum begins and where it stands, in the guest's byte order: little-endian on all that runs COLO. */
+/**
+ * The header says where the sum begins and where it stands, in the guest's byte order: little-endian on all that runs
+ * COLO.
+ */
 function completeAt(out: Buffer, at: number, bytes: number, buf: Buffer, header: number): boolean {
   const start = buf.readUInt16LE(header + CSUM_START);
   const field = start + buf.readUInt16LE(header + CSUM_OFFSET);

@@ -1,5 +1,6 @@
-// What a virtio-net header (virtio 1.2, 5.1.6; linux/virtio_net.h) says of the frame behind it, as far as the comparison has to
-// know or to mend it. All headers begin alike; what follows the first ten bytes says nothing of checksum or segmentation.
+// What a virtio-net header (virtio 1.2, 5.1.6; linux/virtio_net.h) says of the frame behind it, as far as the
+// comparison has to know or to mend it. All headers begin alike; what follows the first ten bytes says nothing of
+// checksum or segmentation.
 
 import { IPPROTO_TCP } from '../packet/view';
 
@@ -19,12 +20,15 @@ export function isPartial(buf: Uint8Array, off: number, vnetBytes: number): bool
 
 /** packingOf(): the frame is one packet, or segments of one stream. */
 export const ONE_PACKET = 0;
-/** packingOf(): it is to be cut, if it is longer than so many bytes (the lower half of the number), in a way that is not known here. */
+/**
+ * packingOf(): it is to be cut, if it is longer than so many bytes (the lower half of the number), in a way that is not
+ * known here.
+ */
 export const PACKED_UNKNOWN = 0x10000;
 
 /**
- * How the host is to cut the frame whose IP packet is at `network`: ONE_PACKET, or into datagrams of so many bytes of payload
- * (gso_size), or PACKED_UNKNOWN with that size.
+ * How the host is to cut the frame whose IP packet is at `network`: ONE_PACKET, or into datagrams of so many bytes of
+ * payload (gso_size), or PACKED_UNKNOWN with that size.
  */
 export function packingOf(buf: Uint8Array, off: number, vnetBytes: number, network: number): number {
   if (vnetBytes < OFFLOAD_BYTES) return ONE_PACKET;

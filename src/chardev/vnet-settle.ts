@@ -1,5 +1,6 @@
-// Brings a frame's virtio-net header (virtio 1.2, 5.1.6; linux/virtio_net.h) into the one form that its packet has, before it is
-// compared: the host obeys it, so a header of its own would have the host write two bytes of a frame, or cut it, after the comparison.
+// Brings a frame's virtio-net header (virtio 1.2, 5.1.6; linux/virtio_net.h) into the one form that its packet has,
+// before it is compared: the host obeys it, so a header of its own would have the host write two bytes of a frame, or
+// cut it, after the comparison.
 
 import { sumBytes } from '../packet/checksum';
 import { PARSE_OK, parseIp } from '../packet/parse';
@@ -24,9 +25,10 @@ const UDP_CHECKSUM = 6;
 const view = new PacketView();
 
 /**
- * The frame's bytes are buf[off, end), a header of vnetBytes and what stands behind it; `network` is where the frame's content
- * begins. A checksum that is not the packet's own (that of a packet in a tunnel) is made whole here; its place has to be in
- * the content. What is to be cut in an unknown way keeps its header: it waits for a checkpoint. True: bytes of the content have changed.
+ * The frame's bytes are buf[off, end), a header of vnetBytes and what stands behind it; `network` is where the frame's
+ * content begins. A checksum that is not the packet's own (that of a packet in a tunnel) is made whole here; its place
+ * has to be in the content. What is to be cut in an unknown way keeps its header: it waits for a checkpoint. True:
+ * bytes of the content have changed.
  */
 export function settleHeader(
   buf: Buffer,

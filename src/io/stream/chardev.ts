@@ -1,13 +1,16 @@
-// A character device on a stream socket, as QEMU has them (-chardev socket): one peer at a time over Unix or TCP, as a server that
-// takes the next when one has gone, or as a client that dials again. It outlives its peers: its buffers, its counters, a pause.
+// A character device on a stream socket, as QEMU has them (-chardev socket): one peer at a time over Unix or TCP, as a
+// server that takes the next when one has gone, or as a client that dials again. It outlives its peers: its buffers,
+// its counters, a pause.
 //
-//                       a peer is there: onOpen
-//     NEW --open()--> ALONE ----------------> CONNECTED
-//                      ^ |                        | the peer has gone: onClose
-//                      | |   <--------------------+
-//                      '-|- a server, or a client with `reconnect`
-//                        v  a client without: its peer has gone, or it never found one
-//                      CLOSED       From every state: close(), without onClose.
+//                      a peer is there: onOpen
+//     NEW --open()--> ALONE --------------> CONNECTED
+//                     | ^                       |
+//                     | |                       | the peer has gone: onClose
+//                     | '--- a server, or with -+
+//                     |      `reconnect`        |
+//    nobody is found, |                         | a client without
+//    and no reconnect v                         |
+//                   CLOSED <--------------------'     From every state: close(), without onClose.
 
 import { invariant, type OperatorError } from '../../core/errors';
 import type { Descriptor } from '../descriptor';
@@ -18,13 +21,18 @@ import { Listener } from './listener';
 
 export { type Endpoint, formatEndpoint, parseEndpoint } from './endpoint';
 
-/** Called from the event loop, never from within a call of the Chardev but disconnect() (onClose). One that throws ends the process. */
+/**
+ * Called from the event loop, never from within a call of the Chardev but disconnect() (onClose), deliverUnread() and
+ * drain(). One that throws ends the process.
+ */
 export interface ChardevEvents {
   /** A peer is there. */
   onOpen(): void;
   /** See ConnectionEvents. */
   onData(buf: Buffer, from: number, to: number): number;
-  /** The peer will say no more: what is unread is taken now, by deliverUnread() or consume(), or lost. onClose follows. */
+  /**
+   * The peer will say no more: what is unread is taken now, by deliverUnread() or consume(), or lost. onClose follows.
+   */
   onEnd?(): void;
   /** The peer is gone. A server goes on listening, a client with `reconnect` dials again. Not called after close(). */
   onClose(why: string): void;
@@ -40,7 +48,10 @@ export interface ChardevOptions {
 
 export class Chardev {
   readonly counters = { ...streamCounters(), connections: 0 };
-  /** Called when the backlog has gone after reserve() gave -1 or a flush was partial. Not after the peer has gone: onClose tells. */
+  /**
+   * Called when the backlog has gone after reserve() gave -1 or a flush was partial. Not after the peer has gone:
+   * onClose tells.
+   */
   onDrain: (() => void) | undefined;
   private state: 'new' | 'alone' | 'connected' | 'closed' = 'new';
   /** CONNECTED */
@@ -71,8 +82,8 @@ export class Chardev {
   }
 
   /**
-   * Listens, or dials for the first time. A server is ready when it resolves; a client has found its peer (and onOpen was called)
-   * or, with `reconnect`, will go on looking. Rejects with OperatorError. To be called once.
+   * Listens, or dials for the first time. A server is ready when it resolves; a client has found its peer (and onOpen
+   * was called) or, with `reconnect`, will go on looking. Rejects with OperatorError. To be called once.
    */
   async open(): Promise<void> {
     invariant(this.state === 'new', 'a character device is opened once');

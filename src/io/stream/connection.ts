@@ -1,28 +1,30 @@
-// One connected stream socket, Unix or TCP. Bytes come in place out of one buffer and go out of another. Who wants bytes pulls them
-// (fill, unread, consume); that they are also pushed (onData) is the same pull, done by the event loop.
+// One connected stream socket, Unix or TCP. Bytes come in place out of one buffer and go out of another. Who wants
+// bytes pulls them (fill, unread, consume); that they are also pushed (onData) is the same pull, done by the event
+// loop.
 //
 // The socket:
 //
-//              it takes no more
-//         .------------------------.
-//         |                        v        OPEN, BLOCKED: bytes go both ways.
-//       OPEN <---all has left--- BLOCKED    FAILED: nothing is sent any more. What the peer had said before is still read; then, from
-//         |                        |                the event loop, the connection ends.
-//         '----> sending fails <---'        CLOSED: the descriptor is gone. From every state, when the peer has ended, by disconnect()
-//                      v                            and by close(). A peer that has ended its sending alone (shutdown) has ended.
-//                   FAILED
+//           it takes no more
+//       .---------------------.
+//       |                     v       OPEN, BLOCKED: bytes go both ways.
+//     OPEN <--all has left-- BLOCKED  FAILED: nothing is sent any more. What the peer had said before is still read;
+//       |                     |               then, from the event loop, the connection ends.
+//       '---> sending fails <-'       CLOSED: the descriptor is gone. From every state: the peer has ended,
+//                   v                         disconnect(), close(). A peer that has ended its sending alone
+//                                             (shutdown) has ended.
+//                FAILED
 //
 // What is unread:
 //
-//                 more comes, deliverUnread()
-//         .------------------------------------.
-//         |                                    v         SEEN: left by the consumer; comes again with more.
-//       SEEN <------onData returns--------- SHOWING      OWED: comes again before anything more is read.
-//         |                                  |   ^       SHOWING: onData has not returned. Nothing is shown again or taken from
-//    a pause ends              a pause ends  |   |                elsewhere; fill() puts more behind it.
-//         v                                  v   |       SHOWING_OWED: as SHOWING, but what is left then is owed.
-//       OWED <---onData returns---- SHOWING_OWED |
-//         '--------------------------------------'
+//               more comes, deliverUnread()
+//       .----------------------------------.
+//       |                                  v        SEEN: left by the consumer; comes again with more.
+//     SEEN <------onData returns------- SHOWING     OWED: comes again before anything more is read.
+//       |                                |  ^       SHOWING: onData has not returned. Nothing is shown again or taken
+//   a pause ends           a pause ends  |  |                from elsewhere; fill() puts more behind it.
+//       v                                v  |       SHOWING_OWED: as SHOWING, but what is left then is owed.
+//     OWED <--onData returns-- SHOWING_OWED |
+//       '-----------------------------------'
 
 import { constants } from 'node:os';
 import { invariant } from '../../core/errors';
@@ -31,14 +33,19 @@ import type { Descriptor } from '../descriptor';
 import { ReceiveBuffer } from './receive-buffer';
 import { SendRing } from './send-ring';
 
-/** Called from the event loop, never from within a call of the Connection but disconnect() (onClose), deliverUnread() and drain(). */
+/**
+ * Called from the event loop, never from within a call of the Connection but disconnect() (onClose), deliverUnread()
+ * and drain().
+ */
 export interface ConnectionEvents {
   /**
-   * buf[from, to) are unread bytes, in place, valid during the call. Returns how many were consumed; the rest stays and comes
-   * again with more, or when a pause has ended.
+   * buf[from, to) are unread bytes, in place, valid during the call. Returns how many were consumed; the rest stays and
+   * comes again with more, or when a pause has ended.
    */
   onData(buf: Buffer, from: number, to: number): number;
-  /** The peer will say no more: what is unread is taken now, by deliverUnread() or consume(), or lost. onClose follows. */
+  /**
+   * The peer will say no more: what is unread is taken now, by deliverUnread() or consume(), or lost. onClose follows.
+   */
   onEnd?(): void;
   /** The connection has ended. Not called after close(). */
   onClose(why: string): void;
@@ -135,8 +142,8 @@ export class Connection {
   }
 
   /**
-   * Offset in `out` where `bytes` contiguous bytes may be written, or -1: not connected, or the backlog is full. Must be followed by
-   * commit() before anything else is asked of this connection; without it the place is given up.
+   * Offset in `out` where `bytes` contiguous bytes may be written, or -1: not connected, or the backlog is full. Must
+   * be followed by commit() before anything else is asked of this connection; without it the place is given up.
    */
   reserve(bytes: number): number {
     if (!this.connected) return -1;
@@ -161,8 +168,8 @@ export class Connection {
   }
 
   /**
-   * Sends bytes from elsewhere as they stand there, without a copy where the socket takes them at once. They may be as many as the
-   * send buffer holds. False: not connected, or there is no room for all of them; then none was taken.
+   * Sends bytes from elsewhere as they stand there, without a copy where the socket takes them at once. They may be as
+   * many as the send buffer holds. False: not connected, or there is no room for all of them; then none was taken.
    */
   write(buf: Buffer, off: number, bytes: number): boolean {
     if (!this.connected) return false;
@@ -237,8 +244,9 @@ export class Connection {
   }
 
   /**
-   * Reads once, for a consumer who wants more than onData brought: it is found in `unread`. False: there was nothing, or nothing may
-   * be read. Within this connection's own onData the bytes are behind those that it was called with, and may be taken with them.
+   * Reads once, for a consumer who wants more than onData brought: it is found in `unread`. False: there was nothing,
+   * or nothing may be read. Within this connection's own onData the bytes are behind those that it was called with, and
+   * may be taken with them.
    */
   fill(): boolean {
     if (!this.connected || !this.mayRead) return false;
@@ -255,7 +263,10 @@ export class Connection {
     if (this.input.unread === 0) this.unreadIs = 'seen';
   }
 
-  /** Waits without sleeping, so long at most, until this connection or another has something to be read. False: neither has. */
+  /**
+   * Waits without sleeping, so long at most, until this connection or another has something to be read. False: neither
+   * has.
+   */
   spin(other: Connection, microseconds: number): boolean {
     if (this.closed || other.closed || this.paused || other.paused) return false;
     return this.descriptor.native.streamSpin(this.descriptor.fd, other.descriptor.fd, microseconds) === 1;
@@ -300,8 +311,8 @@ export class Connection {
   }
 
   /**
-   * Hands over what is unread and what the socket holds now, paused or not; `bytes` bounds it where the peer goes on talking. For an
-   * owner who must know all that the peer said until now. Not from within this connection's own onData.
+   * Hands over what is unread and what the socket holds now, paused or not; `bytes` bounds it where the peer goes on
+   * talking. For an owner who must know all that the peer said until now. Not from within this connection's own onData.
    */
   drain(bytes: number): void {
     if (this.closed) return;

@@ -1,5 +1,5 @@
-// Looks for a server: tries each address of its host in turn and, where it is to dial again, all of them again later, after a delay that
-// doubles up to a bound.
+// Looks for a server: tries each address of its host in turn and, where it is to dial again, all of them again later,
+// after a delay that doubles up to a bound.
 //
 //              dial()                            connected: onPeer
 //     IDLE ------------> RESOLVING --> CONNECTING ----------------> IDLE
@@ -21,13 +21,18 @@ import { type Endpoint, formatEndpoint } from './endpoint';
 
 /** Called from the event loop. One that throws ends the process. */
 export interface DialerEvents {
-  /** The server is there: `socket`, connected and watched for readable, is the owner's from now on (a Connection takes it). */
+  /**
+   * The server is there: `socket`, connected and watched for readable, is the owner's from now on (a Connection takes
+   * it).
+   */
   onPeer(socket: Descriptor): void;
   /** No address has answered. Where it dials again it goes on by itself. */
   onUnreachable(why: OperatorError): void;
 }
 
-/** Before the first repetition, and at most. The delay doubles with each, and begins anew when the server has answered. */
+/**
+ * Before the first repetition, and at most. The delay doubles with each, and begins anew when the server has answered.
+ */
 export interface RedialDelays {
   firstMs: number;
   mostMs: number;

@@ -1,4 +1,5 @@
-// Where a character device stands, as an operator writes it: `unix:PATH[,server][,reconnect=SECONDS]`, `tcp:HOST:PORT[,...]`.
+// Where a character device stands, as an operator writes it: `unix:PATH[,server][,reconnect=SECONDS]`,
+// `tcp:HOST:PORT[,...]`.
 
 import { isIPv6 } from 'node:net';
 import { OperatorError } from '../../core/errors';

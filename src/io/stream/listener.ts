@@ -1,4 +1,5 @@
-// A stream socket that peers dial: many at once, up to a bound. Who comes then waits in the kernel's backlog until one has gone.
+// A stream socket that peers dial: many at once, up to a bound. Who comes then waits in the kernel's backlog until one
+// has gone.
 //
 //                                  so many peers as may be
 //     NEW --open()--> LISTENING ----------------------------> FULL
@@ -16,8 +17,9 @@ import { addressesOf } from './addresses';
 import { type Endpoint, formatEndpoint } from './endpoint';
 
 /**
- * A peer is there: `socket`, connected and watched for readable, is the owner's from now on (a Connection takes it). The owner must
- * call `gone`, once, when it is closed (ConnectionOptions.onGone). Called from the event loop; throwing ends the process.
+ * A peer is there: `socket`, connected and watched for readable, is the owner's from now on (a Connection takes it).
+ * The owner must call `gone`, once, when it is closed (ConnectionOptions.onGone). Called from the event loop; throwing
+ * ends the process.
  */
 export type OnPeer = (socket: Descriptor, gone: () => void) => void;
 

@@ -1,5 +1,5 @@
-// Bytes on their way in: read behind one another, looked at in place, taken from the front. What is unread is moved only when
-// there is little room behind it.
+// Bytes on their way in: read behind one another, looked at in place, taken from the front. What is unread is moved
+// only when there is little room behind it.
 
 import { invariant } from '../../core/errors';
 
@@ -35,7 +35,10 @@ export class ReceiveBuffer {
     if (this.from === this.to) this.clear();
   }
 
-  /** Moves what is unread to the front when less than a quarter of the buffer is free behind it; from and to change then. */
+  /**
+   * Moves what is unread to the front when less than a quarter of the buffer is free behind it; from and to change
+   * then.
+   */
   makeRoom(): void {
     if (this.from === 0 || this.room >= this.buf.length >>> 2) return;
     this.buf.copyWithin(0, this.from, this.to);

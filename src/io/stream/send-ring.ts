@@ -1,5 +1,5 @@
-// Bytes on their way out: written in contiguous pieces of any size, sent as few large ranges. A ring whose pieces never straddle its
-// end: what does not fit behind the others goes to the front, so nothing is ever moved.
+// Bytes on their way out: written in contiguous pieces of any size, sent as few large ranges. A ring whose pieces never
+// straddle its end: what does not fit behind the others goes to the front, so nothing is ever moved.
 
 import { invariant } from '../../core/errors';
 

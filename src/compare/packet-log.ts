@@ -6,7 +6,7 @@
 // The ring goes round in the first part of its memory, which caches keep, and in more of it only when that proves to be too little.
 
 import { copyBytes } from '../core/bytes';
-import { invariant } from '../core/errors';
+import { broken, invariant } from '../core/errors';
 
 /** Words of a record, at `recordIndex(id)`. A record's id is never 0; a dead record has R_ID 0. */
 export const R_ID = 0;
@@ -117,7 +117,7 @@ export class PacketLog {
    * The caller has asked hasRoom(). Returns the new id.
    */
   append(flow: number, buf: Buffer, off: number, bytes: number, flags: number): number {
-    invariant(!this.runIsOpen, 'nothing is appended to the log while a run is open');
+    if (this.runIsOpen) broken('nothing is appended to the log while a run is open');
     const needed = this.neededBytes + bytes + (this.usedNeeded + 1) * GRID_BYTES;
     while (needed * RING_PER_NEEDED > this.ringBytes && this.ringBytes < this.data.length) this.grow();
     const at = this.reserve(bytes);

@@ -7,7 +7,7 @@
 
 import type { FlowTable } from '../conntrack/flow-table';
 import { equalBytes } from '../core/bytes';
-import { invariant } from '../core/errors';
+import { broken } from '../core/errors';
 import { BELOW_BASE_LIMIT, REPEAT_SEARCH_LIMIT } from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
 import * as f from './flow-words';
@@ -303,7 +303,7 @@ export class StreamLists {
     const w = this.flows.words;
     const lw = this.log.words;
     const r = this.log.recordIndex(id);
-    invariant((w[flow + list] === 0) === (w[flow + list + 1] === 0), 'a list has both a head and a tail, or neither');
+    if ((w[flow + list] === 0) !== (w[flow + list + 1] === 0)) broken('a list has both a head and a tail, or neither');
     const next = after === 0 ? w[flow + list]! : lw[this.log.recordIndex(after) + R_NEXT]!;
     lw[r + R_PREV] = after !== 0 ? after : list === OF_PRIMARY ? w[flow + f.X_HISTORY]! : 0;
     lw[r + R_NEXT] = next;

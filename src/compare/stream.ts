@@ -4,7 +4,7 @@
 
 import type { FlowTable } from '../conntrack/flow-table';
 import { equalBytes } from '../core/bytes';
-import { invariant } from '../core/errors';
+import { broken } from '../core/errors';
 import { seqAdd, seqDiff } from '../core/seq32';
 import * as f from './flow-words';
 import { HISTORY_DIFFERS, HISTORY_UNKNOWN, History } from './history';
@@ -293,7 +293,7 @@ export class StreamComparator {
       const sr = this.log.recordIndex(s);
       const sSkip = seqDiff(verified, lw[sr + R_SEQ]!);
       const n = Math.min(lw[pr + R_BYTES]! - pSkip, lw[sr + R_BYTES]! - sSkip);
-      invariant(n > 0, 'only what both have said is verified');
+      if (n <= 0) broken('only what both have said is verified');
       const pAt = lw[pr + R_AT]! + pSkip;
       const sAt = lw[sr + R_AT]! + sSkip;
       const { data } = this.log;

@@ -10,7 +10,7 @@
 // compared because the history has forgotten its bytes, nothing vouches for them any more.
 
 import type { FlowTable } from '../conntrack/flow-table';
-import { invariant } from '../core/errors';
+import { broken } from '../core/errors';
 import { MAX_POSITION_SPAN, MAX_SEGMENT_AHEAD } from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
 import * as f from './flow-words';
@@ -58,7 +58,7 @@ export class VerifiedRange {
   /** Up to `to` all is verified. True when that has reached the island, whose end is now the range's: more may be wholly verified than was said. */
   raise(flow: number, to: number): boolean {
     const w = this.flows.words;
-    invariant(seqDiff(to, w[flow + f.X_VERIFIED]!) >= 0, 'what is verified does not grow backwards');
+    if (seqDiff(to, w[flow + f.X_VERIFIED]!) < 0) broken('what is verified does not grow backwards');
     const island = w[flow + f.X_ISLAND]!;
     const islandEnd = w[flow + f.X_ISLAND_END]!;
     let joined = false;

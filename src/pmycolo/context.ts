@@ -7,7 +7,7 @@ import { StreamComparator } from '../compare/stream';
 import { TcpComparator } from '../compare/tcp';
 import { FLOW_DEADLINE, FlowTable } from '../conntrack/flow-table';
 import { TcpTracker } from '../conntrack/tcp-track';
-import { invariant } from '../core/errors';
+import { broken } from '../core/errors';
 import type { EngineLimits } from '../core/limits';
 import { TimerWheel } from '../core/timer-wheel';
 import type { PacketView } from '../packet/view';
@@ -167,7 +167,7 @@ export class PrimaryContext {
     const hw = holds.words;
     const flags = hw[h + H_FLAGS]!;
     const flow = hw[h + H_FLOW]!;
-    invariant(flow === NO_FLOW || !this.isStale(flow), 'a packet is released in the epoch in which it is held');
+    if (flow !== NO_FLOW && this.isStale(flow)) broken('a packet is released in the epoch in which it is held');
     this.counters.noteHold((nowMs - hw[h + H_TIME]!) | 0);
     const at = holds.packetAt(h);
     const bytes = holds.packetBytes(h);

@@ -6,7 +6,7 @@ import { X_ACKS_HEAD, X_HELD_HEAD } from '../compare/flow-words';
 import { LOG_HELD, type PacketLog, R_COPY, R_COPY_BYTES, R_HOLD } from '../compare/packet-log';
 import { REFUSAL } from '../compare/tcp';
 import type { FlowTable } from '../conntrack/flow-table';
-import { invariant } from '../core/errors';
+import { broken } from '../core/errors';
 import { seqAdd, seqDiff } from '../core/seq32';
 import { type PacketView, TCP_SYN } from '../packet/view';
 
@@ -176,7 +176,7 @@ export class Holds {
       const fw = this.flows.words;
       const at = flow + ((flags & HF_ACK_ONLY) !== 0 ? X_ACKS_HEAD : X_HELD_HEAD);
       const last = fw[at + 1]!;
-      invariant((last === 0) === (fw[at] === 0), 'a list of held packets has both a head and a tail, or neither');
+      if ((last === 0) !== (fw[at] === 0)) broken('a list of held packets has both a head and a tail, or neither');
       w[h + H_FLOW_PREV] = last;
       if (last === 0) fw[at] = slot;
       else w[this.index(last) + H_FLOW_NEXT] = slot;
@@ -192,7 +192,7 @@ export class Holds {
     const w = this.words;
     const h = this.index(slot);
     const record = w[h + H_RECORD]!;
-    invariant(record !== 0, 'a held packet gets one verdict');
+    if (record === 0) broken('a held packet gets one verdict');
     w[h + H_RECORD] = 0;
     const next = w[h + H_NEXT]!;
     const prev = w[h + H_PREV]!;

@@ -8,23 +8,12 @@ import type { FlowTable } from '../conntrack/flow-table';
 import { read16 } from '../core/big-endian';
 import { seqAdd, seqDiff } from '../core/seq32';
 import { type PacketView, TCP_URG } from '../packet/view';
-import {
-  X_FLAGS,
-  X_ODD,
-  X_PRIMARY_NEXT,
-  X_PRIMARY_URGENT,
-  X_SECONDARY_URGENT,
-  X_VERIFIED,
-  XF_BASED,
-  XF_ODD,
-  XO_PRIMARY_URGENT,
-  XO_SECONDARY_URGENT,
-} from './flow-words';
+import * as f from './flow-words';
 import { CheckpointCause, DIVERGED, type Difference, EQUAL, type Outcome } from './outcome';
 import type { StreamComparator } from './stream';
 
 const TCP_URGENT_OFFSET = 18;
-const XO_URGENT = XO_PRIMARY_URGENT | XO_SECONDARY_URGENT;
+const XO_URGENT = f.XO_PRIMARY_URGENT | f.XO_SECONDARY_URGENT;
 
 export class UrgentMarks {
   constructor(
@@ -36,50 +25,52 @@ export class UrgentMarks {
   /** A segment of the PVM, from seq to end; wanted only where one of the two has marked something. */
   primary(flow: number, v: PacketView, end: number): Outcome {
     const w = this.flows.words;
-    const flags = w[flow + X_FLAGS]!;
-    const theirs = w[flow + X_SECONDARY_URGENT]!;
+    const flags = w[flow + f.X_FLAGS]!;
+    const theirs = w[flow + f.X_SECONDARY_URGENT]!;
     if ((v.flags & TCP_URG) === 0) {
-      const open = (w[flow + X_ODD]! & XO_SECONDARY_URGENT) !== 0 && !this.agree(flow);
+      const open = (w[flow + f.X_ODD]! & f.XO_SECONDARY_URGENT) !== 0 && !this.agree(flow);
       return open && bears(v.seq, end, theirs) ? this.differ(flow, theirs) : EQUAL;
     }
     const at = seqAdd(v.seq, read16(v.buf, v.l4 + TCP_URGENT_OFFSET));
-    const another = w[flow + X_PRIMARY_URGENT] !== at && this.waits(flow);
-    w[flow + X_PRIMARY_URGENT] = at;
-    w[flow + X_FLAGS] = flags | XF_ODD;
-    w[flow + X_ODD] = w[flow + X_ODD]! | XO_PRIMARY_URGENT;
+    const another = w[flow + f.X_PRIMARY_URGENT] !== at && this.waits(flow);
+    w[flow + f.X_PRIMARY_URGENT] = at;
+    w[flow + f.X_FLAGS] = flags | f.XF_ODD;
+    w[flow + f.X_ODD] = w[flow + f.X_ODD]! | f.XO_PRIMARY_URGENT;
     if (another) return this.differ(flow, at);
-    if (this.agree(flow) || (flags & XF_BASED) === 0) return EQUAL;
+    if (this.agree(flow) || (flags & f.XF_BASED) === 0) return EQUAL;
     return seqDiff(this.stream.secondaryEnd(flow), at) >= 0 ? this.differ(flow, at) : EQUAL;
   }
 
   /** The same for the SVM; seq and end are in the PVM's numbers. */
   secondary(flow: number, v: PacketView, seq: number, end: number): Outcome {
     const w = this.flows.words;
-    const flags = w[flow + X_FLAGS]!;
-    const theirs = w[flow + X_PRIMARY_URGENT]!;
+    const flags = w[flow + f.X_FLAGS]!;
+    const theirs = w[flow + f.X_PRIMARY_URGENT]!;
     if ((v.flags & TCP_URG) === 0) {
-      const open = (w[flow + X_ODD]! & XO_PRIMARY_URGENT) !== 0 && !this.agree(flow);
+      const open = (w[flow + f.X_ODD]! & f.XO_PRIMARY_URGENT) !== 0 && !this.agree(flow);
       return open && bears(seq, end, theirs) ? this.differ(flow, theirs) : EQUAL;
     }
     const at = seqAdd(seq, read16(v.buf, v.l4 + TCP_URGENT_OFFSET));
-    w[flow + X_SECONDARY_URGENT] = at;
-    w[flow + X_FLAGS] = flags | XF_ODD;
-    w[flow + X_ODD] = w[flow + X_ODD]! | XO_SECONDARY_URGENT;
-    if (this.agree(flow) || (flags & XF_BASED) === 0) return EQUAL;
-    return seqDiff(w[flow + X_PRIMARY_NEXT]!, at) >= 0 ? this.differ(flow, at) : EQUAL;
+    w[flow + f.X_SECONDARY_URGENT] = at;
+    w[flow + f.X_FLAGS] = flags | f.XF_ODD;
+    w[flow + f.X_ODD] = w[flow + f.X_ODD]! | f.XO_SECONDARY_URGENT;
+    if (this.agree(flow) || (flags & f.XF_BASED) === 0) return EQUAL;
+    return seqDiff(w[flow + f.X_PRIMARY_NEXT]!, at) >= 0 ? this.differ(flow, at) : EQUAL;
   }
 
   /** Have both marked the same place last? Only then may a marked segment leave. */
   agree(flow: number): boolean {
     const w = this.flows.words;
-    return (w[flow + X_ODD]! & XO_URGENT) === XO_URGENT && w[flow + X_PRIMARY_URGENT] === w[flow + X_SECONDARY_URGENT];
+    return (
+      (w[flow + f.X_ODD]! & XO_URGENT) === XO_URGENT && w[flow + f.X_PRIMARY_URGENT] === w[flow + f.X_SECONDARY_URGENT]
+    );
   }
 
   /** Has the PVM marked a byte that the SVM has not said? Where it had said it without the mark, that was a difference. */
   private waits(flow: number): boolean {
     const w = this.flows.words;
-    if ((w[flow + X_ODD]! & XO_PRIMARY_URGENT) === 0 || this.agree(flow)) return false;
-    return seqDiff(w[flow + X_VERIFIED]!, w[flow + X_PRIMARY_URGENT]!) < 0;
+    if ((w[flow + f.X_ODD]! & f.XO_PRIMARY_URGENT) === 0 || this.agree(flow)) return false;
+    return seqDiff(w[flow + f.X_VERIFIED]!, w[flow + f.X_PRIMARY_URGENT]!) < 0;
   }
 
   private differ(flow: number, at: number): Outcome {

@@ -1,15 +1,7 @@
 // UDP, ICMP, every other protocol, and frames that are no IP packets: packets of a flow are compared one by one, in order.
 
 import { comparedFrom, DatagramComparator } from '../compare/datagram';
-import {
-  W_MARK,
-  X_AHEAD,
-  X_EPOCH,
-  X_FLAGS,
-  X_HELD_HEAD,
-  X_SECONDARY_HEAD,
-  X_SECONDARY_TAIL,
-} from '../compare/flow-words';
+import * as f from '../compare/flow-words';
 import { DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';
 import type { PacketView } from '../packet/view';
 import type { PrimaryContext } from './context';
@@ -44,11 +36,11 @@ export class DatagramIntake implements FlowHandler {
       flow = x.insertFlow(v);
       if (flow < 0) return NO_ROOM;
     } else if (x.isStale(flow)) {
-      x.flows.words[flow + X_SECONDARY_HEAD] = 0;
-      x.flows.words[flow + X_SECONDARY_TAIL] = 0;
-      x.flows.words[flow + X_FLAGS] = 0;
+      x.flows.words[flow + f.X_SECONDARY_HEAD] = 0;
+      x.flows.words[flow + f.X_SECONDARY_TAIL] = 0;
+      x.flows.words[flow + f.X_FLAGS] = 0;
     }
-    x.flows.words[flow + X_EPOCH] = x.epoch;
+    x.flows.words[flow + f.X_EPOCH] = x.epoch;
     this.expiry.touch(flow, v.protocol, fresh, nowMs);
     return flow;
   }
@@ -64,7 +56,7 @@ export class DatagramIntake implements FlowHandler {
   ): Outcome {
     const x = this.x;
     let outcome: Outcome = WAIT;
-    if (comparing && x.flows.words[flow + X_HELD_HEAD] === 0) {
+    if (comparing && x.flows.words[flow + f.X_HELD_HEAD] === 0) {
       outcome = this.comparator.primary(flow, v, buf);
       if (outcome === EQUAL) {
         x.counters.values[C_COMPARED]!++;
@@ -81,7 +73,7 @@ export class DatagramIntake implements FlowHandler {
 
   secondary(flow: number, v: PacketView, buf: Buffer, nowMs: number): Outcome {
     const x = this.x;
-    const slot = x.flows.words[flow + X_HELD_HEAD]!;
+    const slot = x.flows.words[flow + f.X_HELD_HEAD]!;
     if (slot === 0) {
       const stored = this.comparator.storeSecondary(flow, v, buf);
       if (stored === EXHAUSTED) x.counters.values[C_SECONDARY_LOG_FULL]!++;
@@ -96,22 +88,22 @@ export class DatagramIntake implements FlowHandler {
   }
 
   isAhead(flow: number): boolean {
-    return this.x.flows.words[flow + X_SECONDARY_HEAD] !== 0;
+    return this.x.flows.words[flow + f.X_SECONDARY_HEAD] !== 0;
   }
 
   aheadMark(flow: number): number {
-    return this.x.flows.words[flow + X_SECONDARY_HEAD]!;
+    return this.x.flows.words[flow + f.X_SECONDARY_HEAD]!;
   }
 
   firstUnverified(flow: number): number {
-    return this.x.flows.words[flow + X_HELD_HEAD]!;
+    return this.x.flows.words[flow + f.X_HELD_HEAD]!;
   }
 
   onMove(flow: number, oldId: number, newId: number): void {
     this.x.stream.onMove(flow, oldId, newId);
     const w = this.x.flows.words;
     // Where the SVM's oldest datagram is the mark, its move is no progress of the PVM.
-    if (w[flow + X_AHEAD + W_MARK] === oldId) w[flow + X_AHEAD + W_MARK] = newId;
+    if (w[flow + f.X_AHEAD + f.W_MARK] === oldId) w[flow + f.X_AHEAD + f.W_MARK] = newId;
   }
 
   leavesUncompared(_slot: number): boolean {

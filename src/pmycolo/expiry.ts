@@ -1,17 +1,6 @@
 // Birth and death of flows: idle timeouts by the timer wheel, and the peers' resets.
 
-import {
-  X_ACKS_HEAD,
-  X_EPOCH,
-  X_FLAGS,
-  X_HELD_HEAD,
-  XF_AHEAD,
-  XF_HALF_OPEN,
-  XF_PRIMARY_RST,
-  XF_PRIMARY_SYN,
-  XF_SECONDARY_RST,
-  XF_SECONDARY_SYN,
-} from '../compare/flow-words';
+import * as f from '../compare/flow-words';
 import { FLOW_DEADLINE } from '../conntrack/flow-table';
 import { idleTimeoutMs, TCP_TIMEOUTS } from '../conntrack/timeouts';
 import type { PrimaryContext } from './context';
@@ -54,10 +43,11 @@ export class Expiry {
     const flow = flows.findKey(key);
     if (flow < 0 || !tcp.isInPrimaryWindow(flow, seq)) return;
     const w = flows.words;
-    if ((w[flow + X_FLAGS]! & (XF_PRIMARY_RST | XF_SECONDARY_RST | XF_PRIMARY_SYN | XF_SECONDARY_SYN)) !== 0) return;
+    if ((w[flow + f.X_FLAGS]! & (f.XF_PRIMARY_RST | f.XF_SECONDARY_RST | f.XF_PRIMARY_SYN | f.XF_SECONDARY_SYN)) !== 0)
+      return;
     if (!this.x.isStale(flow)) {
       this.x.deltas.left(w, flow);
-      w[flow + X_FLAGS] = w[flow + X_FLAGS]! | XF_HALF_OPEN;
+      w[flow + f.X_FLAGS] = w[flow + f.X_FLAGS]! | f.XF_HALF_OPEN;
       this.x.dropHeld(flow);
       this.silence.remove(flow);
       stream.dropPending(flow);
@@ -75,11 +65,11 @@ export class Expiry {
   remove(flow: number): boolean {
     const { flows, stream, wheel } = this.x;
     const w = flows.words;
-    if (w[flow + X_HELD_HEAD] !== 0 || w[flow + X_ACKS_HEAD] !== 0) return false;
+    if (w[flow + f.X_HELD_HEAD] !== 0 || w[flow + f.X_ACKS_HEAD] !== 0) return false;
     this.x.handlers.ofFlow(flow).forget(flow);
     if (this.x.isStale(flow)) {
       // The log forgot the needs of an older epoch with it, and the list of waiting flows was emptied.
-      w[flow + X_EPOCH] = this.x.epoch;
+      w[flow + f.X_EPOCH] = this.x.epoch;
     } else {
       this.silence.remove(flow);
       stream.dropAll(flow);
@@ -92,7 +82,7 @@ export class Expiry {
 
   /** The SVM has begun what the PVM will say, such as the tuple's next connection: forgotten, it would have to be said again. */
   private isAhead(flow: number): boolean {
-    return (this.x.flows.words[flow + X_FLAGS]! & XF_AHEAD) !== 0 && !this.x.isStale(flow);
+    return (this.x.flows.words[flow + f.X_FLAGS]! & f.XF_AHEAD) !== 0 && !this.x.isStale(flow);
   }
 
   private readonly onExpire = (flow: number): boolean => {

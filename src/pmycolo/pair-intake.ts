@@ -2,25 +2,7 @@
 // all there is to know, and the PVM's packet leaves as it stands, without being held or looked up twice. Everything else goes the
 // long way, one packet at a time; which of the two comes first there decides how soon the sides are in step again.
 
-import {
-  X_ACKS_HEAD,
-  X_DELTA,
-  X_FLAGS,
-  X_HELD_HEAD,
-  X_PRIMARY_NEXT,
-  X_SECONDARY_HEAD,
-  XF_AHEAD,
-  XF_HALF_OPEN,
-  XF_MATCHED,
-  XF_ODD,
-  XF_PRIMARY_FIN,
-  XF_PRIMARY_RST,
-  XF_PRIMARY_SYN,
-  XF_SECONDARY_ACK,
-  XF_SECONDARY_FIN,
-  XF_SECONDARY_RST,
-  XF_SECONDARY_SYN,
-} from '../compare/flow-words';
+import * as f from '../compare/flow-words';
 import { read32 } from '../core/big-endian';
 import { seqAdd } from '../core/seq32';
 import { hasExtensionHeaders, isPlainIp } from '../packet/ip-canon';
@@ -52,16 +34,16 @@ export type PairResult = typeof PAIR_RELEASED | typeof PAIR_BOTH | typeof PAIR_S
 
 /** Flags of a flow with which a segment of content is not simply the next. */
 const XF_SPECIAL =
-  XF_PRIMARY_SYN |
-  XF_SECONDARY_SYN |
-  XF_PRIMARY_FIN |
-  XF_SECONDARY_FIN |
-  XF_PRIMARY_RST |
-  XF_SECONDARY_RST |
-  XF_ODD |
-  XF_AHEAD |
-  XF_HALF_OPEN;
-const XF_PLAIN = XF_MATCHED | XF_SECONDARY_ACK;
+  f.XF_PRIMARY_SYN |
+  f.XF_SECONDARY_SYN |
+  f.XF_PRIMARY_FIN |
+  f.XF_SECONDARY_FIN |
+  f.XF_PRIMARY_RST |
+  f.XF_SECONDARY_RST |
+  f.XF_ODD |
+  f.XF_AHEAD |
+  f.XF_HALF_OPEN;
+const XF_PLAIN = f.XF_MATCHED | f.XF_SECONDARY_ACK;
 
 export class PairIntake {
   /** Where the open run of the log begins, and which byte of the PVM's buffer stands there; -1: none is open. */
@@ -122,16 +104,16 @@ export class PairIntake {
     if (flow < 0 || x.isStale(flow)) return PAIR_BOTH;
     if (!sameAddresses(v, p, s, sOff, differing)) return this.whichFirst(flow, s, sOff, sLen, zone);
     const w = x.flows.words;
-    if (w[flow + X_HELD_HEAD] !== 0 || w[flow + X_ACKS_HEAD] !== 0) return PAIR_SECONDARY;
+    if (w[flow + f.X_HELD_HEAD] !== 0 || w[flow + f.X_ACKS_HEAD] !== 0) return PAIR_SECONDARY;
     // Where the SVM is ahead, by frames or by bytes, it is the PVM that has to catch up.
     if (pLen !== sLen || v.payload - pOff < differing)
-      return w[flow + X_SECONDARY_HEAD] !== 0 ? PAIR_PRIMARY : PAIR_BOTH;
+      return w[flow + f.X_SECONDARY_HEAD] !== 0 ? PAIR_PRIMARY : PAIR_BOTH;
     if (tcp) {
       const result = this.tcp(flow, v, p, s, sOff + (v.l4 - pOff), differing - (v.l4 - pOff), partial, nowMs);
       if (result !== PAIR_RELEASED) return result;
     } else {
-      if (w[flow + X_SECONDARY_HEAD] !== 0) return PAIR_PRIMARY;
-      if ((w[flow + X_FLAGS]! & XF_AHEAD) !== 0) return PAIR_BOTH;
+      if (w[flow + f.X_SECONDARY_HEAD] !== 0) return PAIR_PRIMARY;
+      if ((w[flow + f.X_FLAGS]! & f.XF_AHEAD) !== 0) return PAIR_BOTH;
       // Ports are the same, checksums are not compared; the length is what else there is.
       const at = v.l4 + 4;
       if (differing > at - pOff && !sameBytes(p, at, s, sOff + (at - pOff), 2)) return PAIR_BOTH;
@@ -160,7 +142,7 @@ export class PairIntake {
   ): PairResult {
     const { x } = this;
     const w = x.flows.words;
-    const flags = w[flow + X_FLAGS]!;
+    const flags = w[flow + f.X_FLAGS]!;
     if (v.payloadBytes === 0 || (v.flags | TCP_PSH) !== (TCP_ACK | TCP_PSH)) return PAIR_BOTH;
     if (!isPlainTcp(v)) return PAIR_BOTH;
     let { seq, ack, window } = v;
@@ -172,12 +154,12 @@ export class PairIntake {
       window = (s[sL4 + 14]! << 8) | s[sL4 + 15]!;
     }
     if ((flags & XF_PLAIN) !== XF_PLAIN || (flags & XF_SPECIAL) !== 0) {
-      return w[flow + X_SECONDARY_HEAD] !== 0 ? PAIR_PRIMARY : PAIR_BOTH;
+      return w[flow + f.X_SECONDARY_HEAD] !== 0 ? PAIR_PRIMARY : PAIR_BOTH;
     }
-    if (!x.stream.isEven(flow, v.seq) || w[flow + X_PRIMARY_NEXT] !== v.seq) {
-      return w[flow + X_SECONDARY_HEAD] !== 0 ? PAIR_PRIMARY : PAIR_BOTH;
+    if (!x.stream.isEven(flow, v.seq) || w[flow + f.X_PRIMARY_NEXT] !== v.seq) {
+      return w[flow + f.X_SECONDARY_HEAD] !== 0 ? PAIR_PRIMARY : PAIR_BOTH;
     }
-    if (seqAdd(seq, w[flow + X_DELTA]!) !== v.seq) return PAIR_BOTH;
+    if (seqAdd(seq, w[flow + f.X_DELTA]!) !== v.seq) return PAIR_BOTH;
     x.tracker.packet(flow, false, v.flags, v.seq, nowMs);
     x.tcp.noteAgreed(flow, v, ack, window);
     x.stream.agreed(flow, v.seq, this.runAt + (v.payload - this.runFrom), v.payloadBytes);
@@ -193,9 +175,9 @@ export class PairIntake {
     other.zone = zone;
     if (parseIp(other, s, sOff, len) === PARSE_OK && !other.fragment) {
       const its = x.flows.find(other, false);
-      if (its >= 0 && (w[its + X_HELD_HEAD] !== 0 || w[its + X_ACKS_HEAD] !== 0)) return PAIR_SECONDARY;
+      if (its >= 0 && (w[its + f.X_HELD_HEAD] !== 0 || w[its + f.X_ACKS_HEAD] !== 0)) return PAIR_SECONDARY;
     }
-    return w[flow + X_SECONDARY_HEAD] !== 0 ? PAIR_PRIMARY : PAIR_BOTH;
+    return w[flow + f.X_SECONDARY_HEAD] !== 0 ? PAIR_PRIMARY : PAIR_BOTH;
   }
 }
 

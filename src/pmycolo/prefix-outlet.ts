@@ -9,16 +9,7 @@
 // At the end of a batch, so that what arrives in one piece leaves in one piece; and only where the SVM seems to wait: it has said PSH (RFC
 // 9293 section 3.9.1.2: the end of a write, nothing more is queued), or was silent for a moment. So bulk transfers are not copied.
 
-import {
-  X_FLAGS,
-  X_HELD_HEAD,
-  X_LEFT,
-  X_VERIFIED,
-  XF_LEFT,
-  XF_MATCHED,
-  XF_PREFIX_NOTED,
-  XF_SECONDARY_PUSHED,
-} from '../compare/flow-words';
+import * as f from '../compare/flow-words';
 import { read32 } from '../core/big-endian';
 import {
   MAX_PREFIX_FLOWS,
@@ -63,7 +54,7 @@ export class PrefixOutlet {
     const { x } = this;
     const w = x.flows.words;
     if (x.actions.emit === undefined || this.bytesToSend(flow) <= 0) return;
-    if ((w[flow + X_FLAGS]! & XF_PREFIX_NOTED) !== 0) {
+    if ((w[flow + f.X_FLAGS]! & f.XF_PREFIX_NOTED) !== 0) {
       if (echo >= 0) this.renewEcho(flow, echo);
       return;
     }
@@ -71,10 +62,10 @@ export class PrefixOutlet {
       x.counters.values[C_PREFIX_LIST_FULL]!++;
       return;
     }
-    w[flow + X_FLAGS] = w[flow + X_FLAGS]! | XF_PREFIX_NOTED;
+    w[flow + f.X_FLAGS] = w[flow + f.X_FLAGS]! | f.XF_PREFIX_NOTED;
     const i = this.count++;
     this.noted[i] = flow;
-    this.progress[i] = w[flow + X_VERIFIED]!;
+    this.progress[i] = w[flow + f.X_VERIFIED]!;
     this.since[i] = nowMs;
     this.echoes[i] = echo;
     this.deadlineMs = Math.min(this.deadlineMs, nowMs + PREFIX_PATIENCE_MS);
@@ -82,7 +73,7 @@ export class PrefixOutlet {
 
   /** The flow ends: its record will be another's. */
   remove(flow: number): void {
-    if ((this.x.flows.words[flow + X_FLAGS]! & XF_PREFIX_NOTED) === 0) return;
+    if ((this.x.flows.words[flow + f.X_FLAGS]! & f.XF_PREFIX_NOTED) === 0) return;
     this.forget(flow);
     const { noted, progress, since, echoes } = this;
     const at = noted.subarray(0, this.count).indexOf(flow);
@@ -104,12 +95,12 @@ export class PrefixOutlet {
         this.forget(flow);
         continue;
       }
-      const verified = w[flow + X_VERIFIED]!;
+      const verified = w[flow + f.X_VERIFIED]!;
       if (verified !== progress[i]) {
         progress[i] = verified;
         since[i] = nowMs;
       }
-      const waits = bytes <= PREFIX_AT_ONCE_BYTES && (w[flow + X_FLAGS]! & XF_SECONDARY_PUSHED) !== 0;
+      const waits = bytes <= PREFIX_AT_ONCE_BYTES && (w[flow + f.X_FLAGS]! & f.XF_SECONDARY_PUSHED) !== 0;
       if (waits || nowMs - since[i]! >= PREFIX_PATIENCE_MS) {
         this.sendOf(flow, echoes[i]!);
         this.forget(flow);
@@ -135,7 +126,7 @@ export class PrefixOutlet {
 
   private forget(flow: number): void {
     const w = this.x.flows.words;
-    w[flow + X_FLAGS] = w[flow + X_FLAGS]! & ~XF_PREFIX_NOTED;
+    w[flow + f.X_FLAGS] = w[flow + f.X_FLAGS]! & ~f.XF_PREFIX_NOTED;
   }
 
   private renewEcho(flow: number, echo: number): void {
@@ -150,9 +141,9 @@ export class PrefixOutlet {
   /** Where what has not left of a held packet begins. What was noted long ago may mean anything. */
   private unsentFrom(flow: number, h: number): number {
     const { flows, holds } = this.x;
-    const left = flows.words[flow + X_LEFT]!;
+    const left = flows.words[flow + f.X_LEFT]!;
     const seq = holds.words[h + H_SEQ]!;
-    if ((flows.words[flow + X_FLAGS]! & XF_LEFT) === 0) return seq;
+    if ((flows.words[flow + f.X_FLAGS]! & f.XF_LEFT) === 0) return seq;
     return (left - seq) >>> 0 <= (holds.words[h + H_END]! - seq) >>> 0 ? left : seq;
   }
 
@@ -160,8 +151,8 @@ export class PrefixOutlet {
   private bytesToSend(flow: number): number {
     const { flows, holds, release, stream, tcp } = this.x;
     const w = flows.words;
-    const slot = w[flow + X_HELD_HEAD]!;
-    if (slot === 0 || (w[flow + X_FLAGS]! & XF_MATCHED) === 0 || tcp.syns.offersDiffer(flow)) return 0;
+    const slot = w[flow + f.X_HELD_HEAD]!;
+    if (slot === 0 || (w[flow + f.X_FLAGS]! & f.XF_MATCHED) === 0 || tcp.syns.offersDiffer(flow)) return 0;
     const h = holds.index(slot);
     const flags = holds.words[h + H_FLAGS]!;
     if ((flags & CUTTABLE) !== CUTTABLE || (flags & NEVER_CUT) !== 0 || !release.contentMayLeave(flow, flags)) return 0;
@@ -173,7 +164,7 @@ export class PrefixOutlet {
 
   private verifiedTo(flow: number, h: number): number {
     const { flows, holds } = this.x;
-    const verified = flows.words[flow + X_VERIFIED]!;
+    const verified = flows.words[flow + f.X_VERIFIED]!;
     const end = holds.words[h + H_END]!;
     return seqDiff(verified, end) < 0 ? verified : end;
   }
@@ -247,7 +238,7 @@ export class PrefixOutlet {
    */
   private sendOf(flow: number, echo: number): void {
     const { x } = this;
-    const h = x.holds.index(x.flows.words[flow + X_HELD_HEAD]!);
+    const h = x.holds.index(x.flows.words[flow + f.X_HELD_HEAD]!);
     if (!this.load(h)) return;
     const from = this.unsentFrom(flow, h);
     const to = this.verifiedTo(flow, h);
@@ -274,8 +265,8 @@ export class PrefixOutlet {
       // Now the peer is told.
       x.release.lower(flow, cut.packet, cut.l4, TCP_ACK, true);
       seq = seqAdd(seq, bytes);
-      w[flow + X_LEFT] = seq;
-      w[flow + X_FLAGS] = w[flow + X_FLAGS]! | XF_LEFT;
+      w[flow + f.X_LEFT] = seq;
+      w[flow + f.X_FLAGS] = w[flow + f.X_FLAGS]! | f.XF_LEFT;
       c[C_PREFIXES_SENT]!++;
       c[C_PREFIX_BYTES]! += bytes;
     }

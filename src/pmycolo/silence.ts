@@ -7,18 +7,7 @@
 //             Where nothing has come of the other guest at all, for any flow, it is its host that has stopped: all flows stall at once,
 //             and at least SILENT_MS are awaited; four times longer in each epoch that follows a checkpoint which it gave no sign after
 
-import {
-  W_LIST,
-  X_ACKS_HEAD,
-  X_AHEAD,
-  X_FLAGS,
-  X_HELD_HEAD,
-  X_SECONDARY_ACK,
-  X_SECONDARY_WINDOW,
-  X_VERIFIED,
-  X_WAIT,
-  XF_AHEAD,
-} from '../compare/flow-words';
+import * as f from '../compare/flow-words';
 import { CheckpointCause } from '../compare/outcome';
 import type { FlowTable } from '../conntrack/flow-table';
 import type { FlowHandler } from './flow-handler';
@@ -57,8 +46,8 @@ export class Silence {
   ) {
     this.mostMs = timeout === 'auto' ? mostMs : timeout;
     this.learned = timeout === 'auto' ? new LearnedTimes(mostMs, seed[0], seed[1]) : undefined;
-    this.held = new FlowWaits(flows, X_WAIT, this.mostMs, this.learned, 0);
-    this.ahead = new FlowWaits(flows, X_AHEAD, this.mostMs, this.learned, XF_AHEAD);
+    this.held = new FlowWaits(flows, f.X_WAIT, this.mostMs, this.learned, 0);
+    this.ahead = new FlowWaits(flows, f.X_AHEAD, this.mostMs, this.learned, f.XF_AHEAD);
   }
 
   primaryHeard(nowMs: number): void {
@@ -80,17 +69,17 @@ export class Silence {
   note(flow: number, handler: FlowHandler, nowMs: number): void {
     const w = this.flows.words;
     const ahead = handler.isAhead(flow);
-    if (ahead || (w[flow + X_FLAGS]! & XF_AHEAD) !== 0) {
+    if (ahead || (w[flow + f.X_FLAGS]! & f.XF_AHEAD) !== 0) {
       this.ahead.note(flow, ahead ? WAIT_AHEAD : -1, handler.aheadMark(flow), nowMs);
     }
     if (this.learned === undefined) return;
-    const content = w[flow + X_HELD_HEAD]!;
-    const acks = w[flow + X_ACKS_HEAD]!;
+    const content = w[flow + f.X_HELD_HEAD]!;
+    const acks = w[flow + f.X_ACKS_HEAD]!;
     if (content !== 0) {
-      this.held.note(flow, WAIT_CONTENT, mixed(w[flow + X_VERIFIED]!, content, 0), nowMs);
+      this.held.note(flow, WAIT_CONTENT, mixed(w[flow + f.X_VERIFIED]!, content, 0), nowMs);
     } else if (acks !== 0) {
-      this.held.note(flow, WAIT_ACK, mixed(w[flow + X_SECONDARY_ACK]!, acks, w[flow + X_SECONDARY_WINDOW]!), nowMs);
-    } else if (w[flow + X_WAIT + W_LIST] !== 0) this.held.note(flow, -1, 0, nowMs);
+      this.held.note(flow, WAIT_ACK, mixed(w[flow + f.X_SECONDARY_ACK]!, acks, w[flow + f.X_SECONDARY_WINDOW]!), nowMs);
+    } else if (w[flow + f.X_WAIT + f.W_LIST] !== 0) this.held.note(flow, -1, 0, nowMs);
   }
 
   /** A flow of this epoch ends, or what it waits for is of no interest any more. */
@@ -139,7 +128,7 @@ export class Silence {
       const flow = this.held.check(nowMs, this.secondaryMs, silentMs);
       if (flow < 0) return this.oldestIsOverdue(nowMs);
       const w = this.flows.words;
-      if (w[flow + X_HELD_HEAD] !== 0 || w[flow + X_ACKS_HEAD] !== 0) {
+      if (w[flow + f.X_HELD_HEAD] !== 0 || w[flow + f.X_ACKS_HEAD] !== 0) {
         // A host that has stopped tells nothing of a class.
         if (((this.secondaryMs - nowMs + this.held.waitedMs) | 0) < 0) this.askedInSilence = true;
         else this.held.stalled(flow);

@@ -2,21 +2,7 @@
 // (ack <= min(ack PVM, ack SVM)), and never less than what was let out before, so that the peer sees no step back. Nor an older
 // timestamp: a packet that was held while a later one left would be discarded by the peer (PAWS, RFC 7323 section 5).
 
-import {
-  X_FLAGS,
-  X_RELEASED_ACK,
-  X_RELEASED_EDGE,
-  X_RELEASED_TSVAL,
-  X_SECONDARY_ACK,
-  X_SECONDARY_SYN_WINDOW,
-  X_SECONDARY_WINDOW,
-  XF_MATCHED,
-  XF_RELEASED,
-  XF_SCALE,
-  XF_SCALE_SHIFT,
-  XF_SECONDARY_ACK,
-  XF_TSVAL,
-} from '../compare/flow-words';
+import * as f from '../compare/flow-words';
 import type { FlowTable } from '../conntrack/flow-table';
 import { read32, write32 } from '../core/big-endian';
 import { seqAdd, seqDiff, seqMax } from '../core/seq32';
@@ -30,7 +16,7 @@ const TCP_WINDOW_OFFSET = 14;
 const TCP_CHECKSUM_OFFSET = 16;
 
 /** The SVM has acknowledged something, in this connection and not in the next one of the tuple. */
-const XF_GRANTED = XF_MATCHED | XF_SECONDARY_ACK;
+const XF_GRANTED = f.XF_MATCHED | f.XF_SECONDARY_ACK;
 
 export class TcpRelease {
   constructor(
@@ -41,7 +27,7 @@ export class TcpRelease {
   /** Pure acknowledgements wait until the SVM has given as much, so that no false duplicate ACK arises. */
   ackMayLeave(flow: number, ack: number, window: number): boolean {
     const w = this.flows.words;
-    if ((w[flow + X_FLAGS]! & XF_GRANTED) !== XF_GRANTED) return false;
+    if ((w[flow + f.X_FLAGS]! & XF_GRANTED) !== XF_GRANTED) return false;
     if (seqDiff(ack, this.grantedAck(flow)) > 0) return false;
     return this.staysOpen(flow, ack, window);
   }
@@ -53,30 +39,30 @@ export class TcpRelease {
    */
   ackBringsNews(flow: number, window: number): boolean {
     const w = this.flows.words;
-    const flags = w[flow + X_FLAGS]!;
+    const flags = w[flow + f.X_FLAGS]!;
     if ((flags & XF_GRANTED) !== XF_GRANTED) return false;
-    const granted = w[flow + X_SECONDARY_ACK]!;
-    if ((flags & XF_RELEASED) !== 0 && seqDiff(granted, w[flow + X_RELEASED_ACK]!) <= 0) return false;
+    const granted = w[flow + f.X_SECONDARY_ACK]!;
+    if ((flags & f.XF_RELEASED) !== 0 && seqDiff(granted, w[flow + f.X_RELEASED_ACK]!) <= 0) return false;
     return this.staysOpen(flow, granted, window);
   }
 
   /** Is this the acknowledgement that the peer was told last? */
   wasTold(flow: number, ack: number): boolean {
     const w = this.flows.words;
-    return (w[flow + X_FLAGS]! & XF_RELEASED) !== 0 && w[flow + X_RELEASED_ACK] === ack;
+    return (w[flow + f.X_FLAGS]! & f.XF_RELEASED) !== 0 && w[flow + f.X_RELEASED_ACK] === ack;
   }
 
   /** Was the peer told as much? */
   wasToldAtLeast(flow: number, ack: number): boolean {
     const w = this.flows.words;
-    return (w[flow + X_FLAGS]! & XF_RELEASED) !== 0 && seqDiff(ack, w[flow + X_RELEASED_ACK]!) <= 0;
+    return (w[flow + f.X_FLAGS]! & f.XF_RELEASED) !== 0 && seqDiff(ack, w[flow + f.X_RELEASED_ACK]!) <= 0;
   }
 
   /** Takes back the acknowledgement of a segment, whose checksum is still to be made, to what the peer was told before. */
   lowerToTold(flow: number, buf: Buffer, l4: number): void {
     if (this.wasToldAtLeast(flow, read32(buf, l4 + TCP_ACK_OFFSET))) return;
     const w = this.flows.words;
-    if ((w[flow + X_FLAGS]! & XF_RELEASED) !== 0) write32(buf, l4 + TCP_ACK_OFFSET, w[flow + X_RELEASED_ACK]!);
+    if ((w[flow + f.X_FLAGS]! & f.XF_RELEASED) !== 0) write32(buf, l4 + TCP_ACK_OFFSET, w[flow + f.X_RELEASED_ACK]!);
   }
 
   /** Would this acknowledgement be lowered? */
@@ -91,7 +77,7 @@ export class TcpRelease {
 
   /** A packet with content can leave once it is known what the SVM acknowledges. */
   contentMayLeave(flow: number, tcpFlags: number): boolean {
-    return (tcpFlags & TCP_ACK) === 0 || (this.flows.words[flow + X_FLAGS]! & XF_GRANTED) === XF_GRANTED;
+    return (tcpFlags & TCP_ACK) === 0 || (this.flows.words[flow + f.X_FLAGS]! & XF_GRANTED) === XF_GRANTED;
   }
 
   /**
@@ -130,15 +116,15 @@ export class TcpRelease {
       changed = true;
     }
     if ((tcpFlags & TCP_ACK) === 0 || !note) return changed;
-    const flags = w[flow + X_FLAGS]!;
+    const flags = w[flow + f.X_FLAGS]!;
     const edge = seqAdd(newAck, syn ? newWindow : newWindow << this.scale(flags));
-    if ((flags & XF_RELEASED) === 0) {
-      w[flow + X_RELEASED_ACK] = newAck;
-      w[flow + X_RELEASED_EDGE] = edge;
-      w[flow + X_FLAGS] = flags | XF_RELEASED;
+    if ((flags & f.XF_RELEASED) === 0) {
+      w[flow + f.X_RELEASED_ACK] = newAck;
+      w[flow + f.X_RELEASED_EDGE] = edge;
+      w[flow + f.X_FLAGS] = flags | f.XF_RELEASED;
     } else {
-      w[flow + X_RELEASED_ACK] = seqMax(w[flow + X_RELEASED_ACK]!, newAck);
-      w[flow + X_RELEASED_EDGE] = seqMax(w[flow + X_RELEASED_EDGE]!, edge);
+      w[flow + f.X_RELEASED_ACK] = seqMax(w[flow + f.X_RELEASED_ACK]!, newAck);
+      w[flow + f.X_RELEASED_EDGE] = seqMax(w[flow + f.X_RELEASED_EDGE]!, edge);
     }
     return changed;
   }
@@ -149,16 +135,16 @@ export class TcpRelease {
     if (at < 0) return false;
     const w = this.flows.words;
     const value = read32(buf, at);
-    const known = (w[flow + X_FLAGS]! & XF_TSVAL) !== 0;
-    const latest = w[flow + X_RELEASED_TSVAL]!;
+    const known = (w[flow + f.X_FLAGS]! & f.XF_TSVAL) !== 0;
+    const latest = w[flow + f.X_RELEASED_TSVAL]!;
     if (known && seqDiff(value, latest) < 0) {
       this.counters.values[C_TIMESTAMP_RAISED]!++;
       write32(buf, at, latest);
       if (!partial) checksumAdjust32At(buf, l4 + TCP_CHECKSUM_OFFSET, at - l4, value, latest);
       return true;
     }
-    w[flow + X_RELEASED_TSVAL] = value;
-    if (!known) w[flow + X_FLAGS] = w[flow + X_FLAGS]! | XF_TSVAL;
+    w[flow + f.X_RELEASED_TSVAL] = value;
+    if (!known) w[flow + f.X_FLAGS] = w[flow + f.X_FLAGS]! | f.XF_TSVAL;
     return false;
   }
 
@@ -179,26 +165,26 @@ export class TcpRelease {
 
   private grantedAck(flow: number): number {
     const w = this.flows.words;
-    const secondary = w[flow + X_SECONDARY_ACK]!;
-    return (w[flow + X_FLAGS]! & XF_RELEASED) !== 0 ? seqMax(secondary, w[flow + X_RELEASED_ACK]!) : secondary;
+    const secondary = w[flow + f.X_SECONDARY_ACK]!;
+    return (w[flow + f.X_FLAGS]! & f.XF_RELEASED) !== 0 ? seqMax(secondary, w[flow + f.X_RELEASED_ACK]!) : secondary;
   }
 
   /** Window field that may leave with this acknowledgement, at most `window`. */
   private grantedWindow(flow: number, ack: number, window: number, syn: boolean): number {
     const w = this.flows.words;
-    const flags = w[flow + X_FLAGS]!;
+    const flags = w[flow + f.X_FLAGS]!;
     const shift = this.scale(flags);
-    let limit = w[flow + (syn ? X_SECONDARY_SYN_WINDOW : X_SECONDARY_WINDOW)]!;
+    let limit = w[flow + (syn ? f.X_SECONDARY_SYN_WINDOW : f.X_SECONDARY_WINDOW)]!;
     if (window <= limit) return window;
-    if (!syn && (flags & XF_RELEASED) !== 0 && (flags & XF_SCALE) !== 0) {
+    if (!syn && (flags & f.XF_RELEASED) !== 0 && (flags & f.XF_SCALE) !== 0) {
       // The edge that was let out before had the SVM's consent then; taking it back would shrink the peer's window.
-      const before = seqDiff(w[flow + X_RELEASED_EDGE]!, ack) >> shift;
+      const before = seqDiff(w[flow + f.X_RELEASED_EDGE]!, ack) >> shift;
       if (before > limit) limit = before;
     }
     return window < limit ? window : limit;
   }
 
   private scale(flags: number): number {
-    return (flags & XF_SCALE) !== 0 ? (flags >>> XF_SCALE_SHIFT) & 15 : 0;
+    return (flags & f.XF_SCALE) !== 0 ? (flags >>> f.XF_SCALE_SHIFT) & 15 : 0;
   }
 }

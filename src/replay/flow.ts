@@ -2,28 +2,7 @@
 // from its consequences, and only a running pair has checkpoints.
 
 import { comparedFrom } from '../compare/datagram';
-import {
-  X_BASE,
-  X_FLAGS,
-  X_ODD,
-  X_PRIMARY_FIN,
-  X_PRIMARY_HEAD,
-  X_PRIMARY_ISN,
-  X_PRIMARY_SYN_OPTIONS,
-  X_SECONDARY_FIN,
-  X_SECONDARY_HEAD,
-  X_SECONDARY_SYN_OPTIONS,
-  X_VERIFIED,
-  XF_BASED,
-  XF_MATCHED,
-  XF_PRIMARY_FIN,
-  XF_PRIMARY_ISN,
-  XF_PRIMARY_RST,
-  XF_SECONDARY_FIN,
-  XF_SECONDARY_RST,
-  XF_SECONDARY_SYN,
-  XO_SECONDARY_OFFER,
-} from '../compare/flow-words';
+import * as f from '../compare/flow-words';
 import { CheckpointCause as Cause, type CheckpointCause, DIVERGED } from '../compare/outcome';
 import { R_AT, R_BYTES, R_COPY, R_COPY_BYTES, R_SEQ } from '../compare/packet-log';
 import { formatSynOptions } from '../compare/tcp-syn';
@@ -165,15 +144,15 @@ export class FlowComparison {
     const w = flows.words;
     const tcp = (w[flow + FLOW_META]! & 0xff) === IPPROTO_TCP;
     if (tcp && this.passHoles(flow)) return;
-    const flags = w[flow + X_FLAGS]!;
+    const flags = w[flow + f.X_FLAGS]!;
     const held = this.engine.firstUnverified(flow);
     const secondaryAhead = this.engine.secondaryAhead(flow);
     if (held === 0 && !secondaryAhead) return;
     const finding = this.found(held !== 0 ? 'secondary_silent' : 'primary_silent');
     if (held !== 0) this.describeHeld(finding, flow, log.recordIndex(holds.words[holds.index(held) + H_RECORD]!), tcp);
-    if (w[flow + X_SECONDARY_HEAD] !== 0) this.describePending(finding, flow, SECONDARY, tcp);
-    else if (held === 0) finding.detail = secondaryRest(flags, w[flow + X_ODD]!);
-    if (tcp && (flags & XF_MATCHED) === 0 && held !== 0 && (flags & XF_SECONDARY_SYN) !== 0) {
+    if (w[flow + f.X_SECONDARY_HEAD] !== 0) this.describePending(finding, flow, SECONDARY, tcp);
+    else if (held === 0) finding.detail = secondaryRest(flags, w[flow + f.X_ODD]!);
+    if (tcp && (flags & f.XF_MATCHED) === 0 && held !== 0 && (flags & f.XF_SECONDARY_SYN) !== 0) {
       finding.detail = 'the connections do not belong together';
     }
   }
@@ -200,8 +179,8 @@ export class FlowComparison {
   /** Bytes up to where either capture goes on behind a hole. */
   private nextHole(flow: number): number {
     return Math.min(
-      this.holeBefore(flow, X_PRIMARY_HEAD, XF_PRIMARY_FIN, X_PRIMARY_FIN),
-      this.holeBefore(flow, X_SECONDARY_HEAD, XF_SECONDARY_FIN, X_SECONDARY_FIN),
+      this.holeBefore(flow, f.X_PRIMARY_HEAD, f.XF_PRIMARY_FIN, f.X_PRIMARY_FIN),
+      this.holeBefore(flow, f.X_SECONDARY_HEAD, f.XF_SECONDARY_FIN, f.X_SECONDARY_FIN),
     );
   }
 
@@ -209,13 +188,14 @@ export class FlowComparison {
   private holeBefore(flow: number, headAt: number, finKnown: number, finAt: number): number {
     const { flows, log } = this.engine.context;
     const w = flows.words;
-    if ((w[flow + X_FLAGS]! & (XF_BASED | XF_MATCHED)) !== (XF_BASED | XF_MATCHED)) return Number.POSITIVE_INFINITY;
+    if ((w[flow + f.X_FLAGS]! & (f.XF_BASED | f.XF_MATCHED)) !== (f.XF_BASED | f.XF_MATCHED))
+      return Number.POSITIVE_INFINITY;
     const head = w[flow + headAt]!;
     let next: number;
     if (head !== 0) next = log.words[log.recordIndex(head) + R_SEQ]!;
-    else if ((w[flow + X_FLAGS]! & finKnown) !== 0) next = w[flow + finAt]!;
+    else if ((w[flow + f.X_FLAGS]! & finKnown) !== 0) next = w[flow + finAt]!;
     else return Number.POSITIVE_INFINITY;
-    const bytes = seqDiff(next, w[flow + X_VERIFIED]!);
+    const bytes = seqDiff(next, w[flow + f.X_VERIFIED]!);
     return bytes > 0 ? bytes : Number.POSITIVE_INFINITY;
   }
 
@@ -283,16 +263,16 @@ export class FlowComparison {
     const { flows } = this.engine.context;
     const w = flows.words;
     const flow = flows.next(-1);
-    if (flow < 0 || (w[flow + X_FLAGS]! & XF_BASED) === 0) return;
-    const isn = w[flow + X_PRIMARY_ISN]!;
+    if (flow < 0 || (w[flow + f.X_FLAGS]! & f.XF_BASED) === 0) return;
+    const isn = w[flow + f.X_PRIMARY_ISN]!;
     if (this.verifiedIsn !== isn) {
       this.verifiedIsn = isn;
-      this.verified = w[flow + X_BASE]!;
+      this.verified = w[flow + f.X_BASE]!;
     }
-    const more = seqDiff(w[flow + X_VERIFIED]!, this.verified);
+    const more = seqDiff(w[flow + f.X_VERIFIED]!, this.verified);
     if (more <= 0) return;
     this.comparedBytes += more;
-    this.verified = w[flow + X_VERIFIED]!;
+    this.verified = w[flow + f.X_VERIFIED]!;
   }
 
   /** The engine asks for a checkpoint. */
@@ -316,8 +296,8 @@ export class FlowComparison {
     if (d.secondary !== undefined) finding.secondary = hex(d.secondary, d.secondaryOffset, d.secondaryBytes);
     if (cause === Cause.SYN_OPTIONS) {
       finding.offset = undefined;
-      const primary = formatSynOptions(w[d.flow + X_PRIMARY_SYN_OPTIONS]!);
-      finding.detail = `primary: ${primary}; secondary: ${formatSynOptions(w[d.flow + X_SECONDARY_SYN_OPTIONS]!)}`;
+      const primary = formatSynOptions(w[d.flow + f.X_PRIMARY_SYN_OPTIONS]!);
+      finding.detail = `primary: ${primary}; secondary: ${formatSynOptions(w[d.flow + f.X_SECONDARY_SYN_OPTIONS]!)}`;
     }
     if (cause === Cause.LENGTH) {
       finding.detail = `primary: ${d.position + d.primaryBytes} bytes; secondary: ${d.position + d.secondaryBytes} bytes`;
@@ -329,10 +309,10 @@ export class FlowComparison {
 
   private describeEnds(flow: number): string {
     const w = this.engine.context.flows.words;
-    const flags = w[flow + X_FLAGS]!;
+    const flags = w[flow + f.X_FLAGS]!;
     const end = (known: number, at: number): string =>
       (flags & known) !== 0 ? `ends at ${this.streamOffset(flow, w[flow + at]!)}` : 'goes on';
-    return `primary ${end(XF_PRIMARY_FIN, X_PRIMARY_FIN)}; secondary ${end(XF_SECONDARY_FIN, X_SECONDARY_FIN)}`;
+    return `primary ${end(f.XF_PRIMARY_FIN, f.X_PRIMARY_FIN)}; secondary ${end(f.XF_SECONDARY_FIN, f.X_SECONDARY_FIN)}`;
   }
 
   private found(cause: Finding['cause']): Finding {
@@ -351,7 +331,7 @@ export class FlowComparison {
   /** The oldest packet that the engine could not let go: log record r. */
   private describeHeld(finding: Finding, flow: number, r: number, tcp: boolean): void {
     const { flows, log } = this.engine.context;
-    if (!tcp || flows.words[flow + X_PRIMARY_HEAD] !== 0) {
+    if (!tcp || flows.words[flow + f.X_PRIMARY_HEAD] !== 0) {
       if (tcp) this.describePending(finding, flow, PRIMARY, true);
       else {
         finding.offset = 0;
@@ -377,14 +357,14 @@ export class FlowComparison {
   private describePending(finding: Finding, flow: number, side: Side, tcp: boolean): void {
     const { flows, log } = this.engine.context;
     const w = flows.words;
-    const r = log.recordIndex(w[flow + (side === PRIMARY ? X_PRIMARY_HEAD : X_SECONDARY_HEAD)]!);
+    const r = log.recordIndex(w[flow + (side === PRIMARY ? f.X_PRIMARY_HEAD : f.X_SECONDARY_HEAD)]!);
     const at = log.words[r + R_AT]!;
     const bytes = log.words[r + R_BYTES]!;
     let skip = 0;
     if (tcp) {
       const seq = log.words[r + R_SEQ]!;
-      if ((w[flow + X_FLAGS]! & XF_BASED) !== 0)
-        skip = Math.min(bytes, Math.max(0, seqDiff(w[flow + X_VERIFIED]!, seq)));
+      if ((w[flow + f.X_FLAGS]! & f.XF_BASED) !== 0)
+        skip = Math.min(bytes, Math.max(0, seqDiff(w[flow + f.X_VERIFIED]!, seq)));
       finding.offset ??= this.streamOffset(flow, (seq + skip) >>> 0);
     } else finding.offset ??= 0;
     const text = hex(log.data, at + skip, bytes - skip);
@@ -394,15 +374,17 @@ export class FlowComparison {
 
   private streamOffset(flow: number, position: number): number {
     const w = this.engine.context.flows.words;
-    const known = (w[flow + X_FLAGS]! & XF_PRIMARY_ISN) !== 0;
-    return known ? (position - w[flow + X_PRIMARY_ISN]! - 1) >>> 0 : Math.max(0, seqDiff(position, this.size.firstSeq));
+    const known = (w[flow + f.X_FLAGS]! & f.XF_PRIMARY_ISN) !== 0;
+    return known
+      ? (position - w[flow + f.X_PRIMARY_ISN]! - 1) >>> 0
+      : Math.max(0, seqDiff(position, this.size.firstSeq));
   }
 }
 
 function secondaryRest(flags: number, odd: number): string {
-  if ((odd & XO_SECONDARY_OFFER) !== 0) return 'only the secondary repeats its SYN with other options';
-  if ((flags & XF_SECONDARY_SYN) !== 0) return 'only the secondary sends its SYN';
-  return `only the secondary sends ${(flags & XF_SECONDARY_RST) !== 0 && (flags & XF_PRIMARY_RST) === 0 ? 'a RST' : 'a FIN'}`;
+  if ((odd & f.XO_SECONDARY_OFFER) !== 0) return 'only the secondary repeats its SYN with other options';
+  if ((flags & f.XF_SECONDARY_SYN) !== 0) return 'only the secondary sends its SYN';
+  return `only the secondary sends ${(flags & f.XF_SECONDARY_RST) !== 0 && (flags & f.XF_PRIMARY_RST) === 0 ? 'a RST' : 'a FIN'}`;
 }
 
 function hex(buf: Buffer, off: number, bytes: number): string {

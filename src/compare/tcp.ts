@@ -6,14 +6,13 @@ import type { FlowTable } from '../conntrack/flow-table';
 import { MAX_POSITION_SPAN, MAX_SEGMENT_AHEAD } from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
 import { type PacketView, TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, TCP_URG } from '../packet/view';
+import { FlowLife } from './flow-life';
 import * as f from './flow-words';
 import { CheckpointCause, DIVERGED, type Difference, EQUAL, type Outcome } from './outcome';
 import type { StreamComparator } from './stream';
 import { SynMatch } from './syn-match';
 import { UrgentMarks } from './urgent';
 
-const PRIMARY_SIDE = f.XF_PRIMARY_ISN | f.XF_PRIMARY_FIN | f.XF_PRIMARY_RST | f.XF_PRIMARY_REFUSED;
-const SCALE_BITS = 15 << f.XF_SCALE_SHIFT;
 const MAX_WINDOW_FIELD = 0xffff;
 /** Stands beside the TCP flags of a RST that refuses a SYN: it has no number of its own, and the peer's SYN is all that it acknowledges. */
 export const REFUSAL = 1 << 13;
@@ -25,6 +24,7 @@ export function hasPeersNumber(tcpFlags: number): boolean {
 
 export class TcpComparator {
   readonly syns: SynMatch;
+  readonly life: FlowLife;
   private readonly urgent: UrgentMarks;
 
   constructor(
@@ -34,96 +34,9 @@ export class TcpComparator {
     /** Somebody on the way translates the SVM's numbers into the PVM's, but for those of its SYNs. */
     translated: boolean,
   ) {
+    this.life = new FlowLife(flows, stream);
     this.syns = new SynMatch(flows, stream, difference, translated);
     this.urgent = new UrgentMarks(flows, stream, difference);
-  }
-
-  /** A connection first seen without SYN: its numbers are the same on both sides, differ by a remembered delta, or are not known (negative). */
-  adopt(flow: number, delta: number): void {
-    const w = this.flows.words;
-    if (delta < 0) {
-      w[flow + f.X_FLAGS] = w[flow + f.X_FLAGS]! | f.XF_UNKNOWN;
-      return;
-    }
-    w[flow + f.X_FLAGS] = w[flow + f.X_FLAGS]! | f.XF_MATCHED;
-    w[flow + f.X_DELTA] = delta;
-  }
-
-  /** The PVM's side of the flow starts anew. The SVM's SYN, if it came first, stays. */
-  resetPrimary(flow: number): void {
-    const w = this.flows.words;
-    this.stream.dropPrimary(flow);
-    w[flow + f.X_LAST_BYTE] = 0;
-    w[flow + f.X_ODD] = 0;
-    const flags = w[flow + f.X_FLAGS]!;
-    // In lists, whatever becomes of the connection.
-    let kept = f.XF_AHEAD | f.XF_PREFIX_NOTED;
-    if ((flags & f.XF_SECONDARY_SYN) !== 0) kept |= f.XF_SECONDARY_SYN | f.XF_SECONDARY_ISN | f.XF_SECONDARY_ACK;
-    else this.stream.dropSecondary(flow);
-    w[flow + f.X_FLAGS] = flags & kept;
-  }
-
-  /** The SVM's side starts anew: nothing that it said before belongs to what follows. */
-  resetSecondary(flow: number): void {
-    const w = this.flows.words;
-    this.stream.dropSecondary(flow);
-    w[flow + f.X_FLAGS] =
-      w[flow + f.X_FLAGS]! &
-      ~(
-        f.XF_MATCHED |
-        f.XF_SECONDARY_ACK |
-        f.XF_SECONDARY_FIN |
-        f.XF_SECONDARY_RST |
-        f.XF_SECONDARY_REFUSED |
-        f.XF_SECONDARY_ISN |
-        f.XF_SECONDARY_SYN
-      );
-    f.setOdd(w, flow, w[flow + f.X_ODD]! & f.XO_PRIMARY_URGENT);
-  }
-
-  /**
-   * First touch of a flow after a checkpoint: the SVM has become a copy of the PVM, so all that the PVM had said is covered,
-   * and every counter of the SVM's side takes the PVM's value, the window too.
-   */
-  align(flow: number): void {
-    const w = this.flows.words;
-    const old = w[flow + f.X_FLAGS]!;
-    let flags =
-      (old & (f.XF_BASED | f.XF_MIDSTREAM | PRIMARY_SIDE | f.XF_SCALE | f.XF_TSVAL | SCALE_BITS)) | f.XF_MATCHED;
-    if ((old & f.XF_PRIMARY_ISN) !== 0) {
-      flags |= f.XF_SECONDARY_ISN;
-      w[flow + f.X_SECONDARY_ISN] = w[flow + f.X_PRIMARY_ISN]!;
-      if ((old & f.XF_BASED) === 0) {
-        this.stream.range.start(flow, seqAdd(w[flow + f.X_PRIMARY_ISN]!, 1));
-        flags |= f.XF_BASED;
-      }
-    }
-    w[flow + f.X_DELTA] = 0;
-    if ((old & f.XF_PRIMARY_ACK) !== 0 && (old & f.XF_FAR_ACK) === 0) {
-      flags |= f.XF_PRIMARY_ACK | f.XF_SECONDARY_ACK;
-      w[flow + f.X_SECONDARY_ACK] = w[flow + f.X_PRIMARY_ACK]!;
-      w[flow + f.X_SECONDARY_WINDOW] = w[flow + f.X_PRIMARY_WINDOW]!;
-      // What was held left with the PVM's own numbers.
-      flags |= f.XF_RELEASED;
-      const scale = (old & f.XF_SCALE) !== 0 ? (old >>> f.XF_SCALE_SHIFT) & 15 : 0;
-      w[flow + f.X_RELEASED_ACK] = w[flow + f.X_PRIMARY_ACK]!;
-      w[flow + f.X_RELEASED_EDGE] = seqAdd(w[flow + f.X_PRIMARY_ACK]!, w[flow + f.X_PRIMARY_WINDOW]! << scale);
-    }
-    w[flow + f.X_SECONDARY_URGENT] = w[flow + f.X_PRIMARY_URGENT]!;
-    w[flow + f.X_SECONDARY_SYN_OPTIONS] = w[flow + f.X_PRIMARY_SYN_OPTIONS]!;
-    if ((old & f.XF_PRIMARY_FIN) !== 0) flags |= f.XF_SECONDARY_FIN;
-    w[flow + f.X_SECONDARY_FIN] = w[flow + f.X_PRIMARY_FIN]!;
-    if ((old & f.XF_PRIMARY_RST) !== 0) flags |= f.XF_SECONDARY_RST;
-    if ((old & f.XF_PRIMARY_REFUSED) !== 0) flags |= f.XF_SECONDARY_REFUSED;
-    w[flow + f.X_SECONDARY_RST] = w[flow + f.X_PRIMARY_RST]!;
-    w[flow + f.X_SECONDARY_SYN_WINDOW] = w[flow + f.X_PRIMARY_SYN_WINDOW]!;
-    w[flow + f.X_FLAGS] = flags;
-    f.setOdd(
-      w,
-      flow,
-      (w[flow + f.X_ODD]! & f.XO_PRIMARY_URGENT) !== 0 ? f.XO_PRIMARY_URGENT | f.XO_SECONDARY_URGENT : 0,
-    );
-    this.stream.alignPrimary(flow, w[flow + f.X_PRIMARY_NEXT]!);
   }
 
   /** Notes what a PVM segment (no SYN) says about acknowledgement, window and ends; EQUAL or DIVERGED. */

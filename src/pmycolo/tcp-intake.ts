@@ -89,7 +89,7 @@ export class TcpIntake implements FlowHandler {
     const known = x.flows.find(v, false);
     if (known >= 0) {
       if (x.isStale(known)) {
-        x.tcp.align(known);
+        x.tcp.life.align(known);
         x.flows.words[known + f.X_EPOCH] = x.epoch;
       }
       return known;
@@ -99,7 +99,7 @@ export class TcpIntake implements FlowHandler {
     x.flows.words[flow + f.X_EPOCH] = x.epoch;
     x.flows.words[flow + FLOW_DEADLINE] = nowMs + TCP_TIMEOUTS.synReceivedMs;
     x.wheel.arm(flow);
-    if ((v.flags & TCP_SYN) === 0) x.tcp.adopt(flow, x.deltas.find(v));
+    if ((v.flags & TCP_SYN) === 0) x.tcp.life.adopt(flow, x.deltas.find(v));
     return flow;
   }
 

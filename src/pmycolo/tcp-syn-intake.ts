@@ -42,7 +42,7 @@ export class TcpSynIntake {
       // The guest has begun a new connection: what it had said in the old one will never be asked for again.
       x.counters.values[C_PRIMARY_REOPENED]!++;
       x.dropHeld(flow);
-      x.tcp.resetPrimary(flow);
+      x.tcp.life.resetPrimary(flow);
     }
     const wasMatched = (x.flows.words[flow + f.X_FLAGS]! & f.XF_MATCHED) !== 0;
     const outcome = x.tcp.syns.primarySyn(flow, v, packed);
@@ -77,7 +77,7 @@ export class TcpSynIntake {
     const packed = packSynOptions(this.optionsOf(v), (v.flags & TCP_ACK) !== 0);
     if (x.tcp.syns.secondaryReopens(flow, v.seq)) {
       x.counters.values[C_SECONDARY_REOPENED]!++;
-      x.tcp.resetSecondary(flow);
+      x.tcp.life.resetSecondary(flow);
     }
     const wasMatched = (x.flows.words[flow + f.X_FLAGS]! & f.XF_MATCHED) !== 0;
     if (

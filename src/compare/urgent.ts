@@ -7,12 +7,12 @@
 import type { FlowTable } from '../conntrack/flow-table';
 import { read16 } from '../core/big-endian';
 import { seqAdd, seqDiff } from '../core/seq32';
+import { TCP_URGENT_AT } from '../packet/tcp-header';
 import { type PacketView, TCP_URG } from '../packet/view';
 import * as f from './flow-words';
 import { CheckpointCause, DIVERGED, type Difference, EQUAL, type Outcome } from './outcome';
 import type { StreamComparator } from './stream';
 
-const TCP_URGENT_OFFSET = 18;
 const XO_URGENT = f.XO_PRIMARY_URGENT | f.XO_SECONDARY_URGENT;
 
 export class UrgentMarks {
@@ -31,7 +31,7 @@ export class UrgentMarks {
       const open = (w[flow + f.X_ODD]! & f.XO_SECONDARY_URGENT) !== 0 && !this.agree(flow);
       return open && bears(v.seq, end, theirs) ? this.differ(flow, theirs) : EQUAL;
     }
-    const at = seqAdd(v.seq, read16(v.buf, v.l4 + TCP_URGENT_OFFSET));
+    const at = seqAdd(v.seq, read16(v.buf, v.l4 + TCP_URGENT_AT));
     const another = w[flow + f.X_PRIMARY_URGENT] !== at && this.waits(flow);
     w[flow + f.X_PRIMARY_URGENT] = at;
     w[flow + f.X_FLAGS] = flags | f.XF_ODD;
@@ -50,7 +50,7 @@ export class UrgentMarks {
       const open = (w[flow + f.X_ODD]! & f.XO_PRIMARY_URGENT) !== 0 && !this.agree(flow);
       return open && bears(seq, end, theirs) ? this.differ(flow, theirs) : EQUAL;
     }
-    const at = seqAdd(seq, read16(v.buf, v.l4 + TCP_URGENT_OFFSET));
+    const at = seqAdd(seq, read16(v.buf, v.l4 + TCP_URGENT_AT));
     w[flow + f.X_SECONDARY_URGENT] = at;
     w[flow + f.X_FLAGS] = flags | f.XF_ODD;
     w[flow + f.X_ODD] = w[flow + f.X_ODD]! | f.XO_SECONDARY_URGENT;

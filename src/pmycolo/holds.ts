@@ -8,6 +8,7 @@ import { REFUSAL } from '../compare/tcp';
 import type { FlowTable } from '../conntrack/flow-table';
 import { broken } from '../core/errors';
 import { seqAdd, seqDiff } from '../core/seq32';
+import { tcpHeaderBytes } from '../packet/tcp-header';
 import { type PacketView, TCP_SYN } from '../packet/view';
 
 export const H_ID = 0;
@@ -138,7 +139,7 @@ export class Holds {
 
   /** TCP: where the payload begins behind the header at l4 (headerAt). */
   contentAt(l4: number): number {
-    return l4 + ((this.log.data[l4 + 12]! >>> 4) << 2);
+    return l4 + tcpHeaderBytes(this.log.data, l4);
   }
 
   /** Notes a held packet whose copy is log record `record` (already marked LOG_HELD). Returns its slot (from 1). */

@@ -5,11 +5,10 @@
 import { X_LAST_BYTE } from '../compare/flow-words';
 import type { FlowTable } from '../conntrack/flow-table';
 import { checksumAdjustBytes } from '../packet/checksum';
+import { TCP_CHECKSUM_AT } from '../packet/tcp-header';
 import type { PacketView } from '../packet/view';
 import type { PrimaryContext } from './context';
 import { H_END, H_FLOW } from './holds';
-
-const TCP_CHECKSUM_OFFSET = 16;
 
 /** Writes the byte that has left there into the segment of one byte, which TcpComparator.repeatsLastByte has accepted. True: it was another. */
 export function restoreLastByte(flows: FlowTable, flow: number, v: PacketView, partialChecksum: boolean): boolean {
@@ -18,7 +17,7 @@ export function restoreLastByte(flows: FlowTable, flow: number, v: PacketView, p
   const was = buf[payload]!;
   if (was === is) return false;
   buf[payload] = is;
-  if (!partialChecksum) checksumAdjustBytes(buf, l4 + TCP_CHECKSUM_OFFSET, payload - l4, was, is);
+  if (!partialChecksum) checksumAdjustBytes(buf, l4 + TCP_CHECKSUM_AT, payload - l4, was, is);
   return true;
 }
 

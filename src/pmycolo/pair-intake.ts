@@ -3,11 +3,12 @@
 // long way, one packet at a time; which of the two comes first there decides how soon the sides are in step again.
 
 import * as f from '../compare/flow-words';
-import { read32 } from '../core/big-endian';
+import { read16, read32 } from '../core/big-endian';
 import { seqAdd } from '../core/seq32';
 import { hasExtensionHeaders, isPlainIp } from '../packet/ip-canon';
 import { PARSE_OK, parseIp } from '../packet/parse';
 import { isPlainTcp } from '../packet/tcp-canon';
+import { TCP_ACK_AT, TCP_FLAGS_AT, TCP_LENGTH_AT, TCP_SEQ_AT, TCP_WINDOW_AT } from '../packet/tcp-header';
 import { IPPROTO_TCP, IPPROTO_UDP, PacketView, TCP_ACK, TCP_PSH } from '../packet/view';
 import type { PrimaryContext } from './context';
 import {
@@ -148,10 +149,14 @@ export class PairIntake {
     let { seq, ack, window } = v;
     if (differing > 0) {
       // Flags and lengths alike is what makes the rest of the header comparable.
-      if (p[v.l4 + 12] !== s[sL4 + 12] || ((p[v.l4 + 13]! ^ s[sL4 + 13]!) & ~TCP_PSH) !== 0) return PAIR_BOTH;
-      seq = read32(s, sL4 + 4);
-      ack = read32(s, sL4 + 8);
-      window = (s[sL4 + 14]! << 8) | s[sL4 + 15]!;
+      if (
+        p[v.l4 + TCP_LENGTH_AT] !== s[sL4 + TCP_LENGTH_AT] ||
+        ((p[v.l4 + TCP_FLAGS_AT]! ^ s[sL4 + TCP_FLAGS_AT]!) & ~TCP_PSH) !== 0
+      )
+        return PAIR_BOTH;
+      seq = read32(s, sL4 + TCP_SEQ_AT);
+      ack = read32(s, sL4 + TCP_ACK_AT);
+      window = read16(s, sL4 + TCP_WINDOW_AT);
     }
     if ((flags & XF_PLAIN) !== XF_PLAIN || (flags & XF_SPECIAL) !== 0) {
       return w[flow + f.X_SECONDARY_HEAD] !== 0 ? PAIR_PRIMARY : PAIR_BOTH;

@@ -19,6 +19,7 @@ import {
   PREFIX_PATIENCE_MS,
 } from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
+import { TCP_ACK_AT, TCP_FLAGS_AT, TCP_SEQ_AT } from '../packet/tcp-header';
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_URG } from '../packet/view';
 import type { PrimaryContext } from './context';
 import {
@@ -183,7 +184,11 @@ export class PrefixOutlet {
     if (x.holds.copyBytes(h) > MAX_PROBE_SOURCE_BYTES || !this.load(h)) return false;
     const end = hw[h + H_END]!;
     const bytes = seqDiff(end, from);
-    if (bytes === 0 && (flags & TCP_FIN) === 0 && x.release.wasToldAtLeast(flow, read32(cut.packet, cut.l4 + 8))) {
+    if (
+      bytes === 0 &&
+      (flags & TCP_FIN) === 0 &&
+      x.release.wasToldAtLeast(flow, read32(cut.packet, cut.l4 + TCP_ACK_AT))
+    ) {
       x.counters.values[C_HELD_ALREADY_LEFT]!++;
       x.drop(hw[h + H_ID]!);
       return true;
@@ -191,7 +196,7 @@ export class PrefixOutlet {
     if (bytes > 1) this.sendRange(flow, h, from, seqAdd(from, 1), -1, true);
     this.load(h);
     const seq = this.unsentFrom(flow, h);
-    const own = cut.packet[cut.l4 + 13]!;
+    const own = cut.packet[cut.l4 + TCP_FLAGS_AT]!;
     this.place(h, seq, seqDiff(end, seq));
     x.release.lower(flow, cut.packet, cut.l4, own, true);
     cut.finish(seq);
@@ -208,14 +213,14 @@ export class PrefixOutlet {
     const { x, cut } = this;
     const { release } = x;
     if (x.actions.emit === undefined || (hold & (CUTTABLE | NEVER_CUT | TCP_FIN)) !== CUTTABLE) return false;
-    if (len > MAX_PROBE_SOURCE_BYTES || !release.lowersAck(flow, read32(buf, l4 + 8))) return false;
+    if (len > MAX_PROBE_SOURCE_BYTES || !release.lowersAck(flow, read32(buf, l4 + TCP_ACK_AT))) return false;
     const head = (hold >>> HF_HEAD_SHIFT) & 0xff;
     const copy = off - head;
     if (!cut.load(buf, copy, head, l4 - copy)) return false;
     const data = copy + cut.payloadOffset;
     const bytes = cut.payloadBytes();
     if (bytes < 2) return false;
-    const seq = read32(buf, l4 + 4);
+    const seq = read32(buf, l4 + TCP_SEQ_AT);
     cut.place(buf, data, 1);
     this.acknowledge(flow, -1, true);
     cut.finish(seq);
@@ -277,7 +282,7 @@ export class PrefixOutlet {
   private acknowledge(flow: number, echo: number, asTold: boolean): void {
     const { cut } = this;
     const { release } = this.x;
-    cut.packet[cut.l4 + 13] = TCP_ACK;
+    cut.packet[cut.l4 + TCP_FLAGS_AT] = TCP_ACK;
     release.lower(flow, cut.packet, cut.l4, TCP_ACK, true, false);
     if (asTold) release.lowerToTold(flow, cut.packet, cut.l4);
     if (echo >= 0) release.raiseEcho(cut.packet, cut.l4, echo, true);

@@ -6,9 +6,10 @@
 // repeats what the peer has, the PVM repeats what the SVM has not said yet, and the peer, hearing nothing, says nothing.
 
 import { X_BASE, X_VERIFIED } from '../compare/flow-words';
-import { write16 } from '../core/big-endian';
-import { seqDiff } from '../core/seq32';
+import { write16, write32 } from '../core/big-endian';
+import { seqAdd, seqDiff } from '../core/seq32';
 import { checksumAdjust16, transportChecksum } from '../packet/checksum';
+import { TCP_CHECKSUM_AT, TCP_FLAGS_AT, TCP_SEQ_AT, TCP_URGENT_AT } from '../packet/tcp-header';
 import { type PacketView, TCP_ACK } from '../packet/view';
 import type { PrimaryContext } from './context';
 import { C_PROBES } from './counters';
@@ -18,16 +19,12 @@ export function leaveAsProbe(x: PrimaryContext, id: number, flow: number, v: Pac
   const { l4, start } = v;
   const said = saidBySecondary(x, flow, v);
   if (said === 0) {
-    const seq = (v.seq - 1) >>> 0;
-    buf[l4 + 4] = seq >>> 24;
-    buf[l4 + 5] = (seq >>> 16) & 0xff;
-    buf[l4 + 6] = (seq >>> 8) & 0xff;
-    buf[l4 + 7] = seq & 0xff;
+    write32(buf, l4 + TCP_SEQ_AT, seqAdd(v.seq, -1));
     x.counters.values[C_PROBES]!++;
   }
-  buf[l4 + 13] = TCP_ACK;
+  buf[l4 + TCP_FLAGS_AT] = TCP_ACK;
   // Without its flag the urgent pointer means nothing, and nobody has compared it.
-  write16(buf, l4 + 18, 0);
+  write16(buf, l4 + TCP_URGENT_AT, 0);
   // A peer takes no acknowledgement from a segment that is outside of its window, as a probe is: it still has to be told.
   x.release.lower(flow, buf, l4, TCP_ACK, true, said > 0);
   v.end = v.payload + said;
@@ -43,9 +40,7 @@ export function leaveAsProbe(x: PrimaryContext, id: number, flow: number, v: Pac
     buf[start + 4] = after >>> 8;
     buf[start + 5] = after & 0xff;
   }
-  const sum = transportChecksum(v);
-  buf[l4 + 16] = sum >>> 8;
-  buf[l4 + 17] = sum & 0xff;
+  write16(buf, l4 + TCP_CHECKSUM_AT, transportChecksum(v));
   x.acceptRewritten(id, buf, start, v.end - start, false);
 }
 

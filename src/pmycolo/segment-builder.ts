@@ -5,6 +5,7 @@ import { read16, write16, write32 } from '../core/big-endian';
 import { copyBytes } from '../core/bytes';
 import { MAX_PROBE_SOURCE_BYTES, PREFIX_PACKET_BYTES } from '../core/limits';
 import { ipv4HeaderChecksum, transportChecksum } from '../packet/checksum';
+import { TCP_CHECKSUM_AT, TCP_SEQ_AT, tcpHeaderBytes } from '../packet/tcp-header';
 import { IPPROTO_TCP, PacketView } from '../packet/view';
 
 const MAX_HEAD_BYTES = 0xff;
@@ -36,7 +37,7 @@ export class SegmentBuilder {
     this.view.family = family;
     this.start = headBytes;
     this.l4 = l4;
-    this.payload = l4 + ((data[copy + l4 + 12]! >>> 4) << 2);
+    this.payload = l4 + tcpHeaderBytes(data, copy + l4);
     copyBytes(data, copy, this.packet, 0, this.payload);
     return true;
   }
@@ -67,7 +68,7 @@ export class SegmentBuilder {
   /** Its sequence number, and lengths and checksums of what now stands there. */
   finish(seq: number): void {
     const { packet, view, start, l4, end } = this;
-    write32(packet, l4 + 4, seq);
+    write32(packet, l4 + TCP_SEQ_AT, seq);
     if (view.family === 4) {
       write16(packet, start + 2, end - start);
       // The packet that it was cut from has the same identification: nobody may put parts of the two together (RFC 6864).
@@ -79,6 +80,6 @@ export class SegmentBuilder {
     view.start = start;
     view.l4 = l4;
     view.end = end;
-    write16(packet, l4 + 16, transportChecksum(view));
+    write16(packet, l4 + TCP_CHECKSUM_AT, transportChecksum(view));
   }
 }

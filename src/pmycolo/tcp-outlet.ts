@@ -7,6 +7,7 @@ import { R_BYTES } from '../compare/packet-log';
 import { read16, read32 } from '../core/big-endian';
 import { RELEASE_SCAN_LIMIT } from '../core/limits';
 import { seqAdd, seqDiff } from '../core/seq32';
+import { TCP_ACK_AT, TCP_WINDOW_AT } from '../packet/tcp-header';
 import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_URG } from '../packet/view';
 import type { PrimaryContext } from './context';
 import { C_ACK_REPEATED, C_HELD_ALREADY_LEFT } from './counters';
@@ -83,7 +84,7 @@ export class TcpOutlet {
       const next = hw[h + H_FLOW_NEXT]!;
       const at = x.holds.headerAt(h);
       const ack = this.ackAt(at);
-      const window = read16(x.log.data, at + 14);
+      const window = read16(x.log.data, at + TCP_WINDOW_AT);
       if (!x.release.ackMayLeave(flow, ack, window)) {
         // All but the last may tell, lowered, what the SVM has given meanwhile: a peer that lacks it sends again what both have.
         if (next !== 0 && x.release.ackBringsNews(flow, window)) this.leaveHeld(slot, echo, nowMs);
@@ -141,7 +142,7 @@ export class TcpOutlet {
     const slot = flows.words[flow + f.X_ACKS_HEAD]!;
     if (slot === 0 || holds.words[holds.index(slot) + H_FLOW_NEXT] === 0) return;
     const at = holds.headerAt(holds.index(slot));
-    if (!release.staysOpen(flow, flows.words[flow + f.X_RELEASED_ACK]!, read16(log.data, at + 14))) return;
+    if (!release.staysOpen(flow, flows.words[flow + f.X_RELEASED_ACK]!, read16(log.data, at + TCP_WINDOW_AT))) return;
     this.x.counters.values[C_ACK_REPEATED]!++;
     this.leaveHeld(slot, echo, nowMs);
   }
@@ -236,6 +237,6 @@ export class TcpOutlet {
   }
 
   private ackAt(l4: number): number {
-    return read32(this.x.log.data, l4 + 8);
+    return read32(this.x.log.data, l4 + TCP_ACK_AT);
   }
 }

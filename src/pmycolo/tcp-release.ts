@@ -7,13 +7,10 @@ import type { FlowTable } from '../conntrack/flow-table';
 import { read32, write32 } from '../core/big-endian';
 import { seqAdd, seqDiff, seqMax } from '../core/seq32';
 import { checksumAdjust16, checksumAdjust32, checksumAdjust32At } from '../packet/checksum';
+import { TCP_ACK_AT, TCP_CHECKSUM_AT, TCP_WINDOW_AT } from '../packet/tcp-header';
 import { timestampOffset } from '../packet/tcp-options';
 import { TCP_ACK, TCP_FIN, TCP_SYN } from '../packet/view';
 import { C_ACK_LOWERED, C_ECHO_RAISED, C_TIMESTAMP_RAISED, C_WINDOW_LOWERED, type PrimaryCounters } from './counters';
-
-const TCP_ACK_OFFSET = 8;
-const TCP_WINDOW_OFFSET = 14;
-const TCP_CHECKSUM_OFFSET = 16;
 
 /** The SVM has acknowledged something, in this connection and not in the next one of the tuple. */
 const XF_GRANTED = f.XF_MATCHED | f.XF_SECONDARY_ACK;
@@ -60,9 +57,9 @@ export class TcpRelease {
 
   /** Takes back the acknowledgement of a segment, whose checksum is still to be made, to what the peer was told before. */
   lowerToTold(flow: number, buf: Buffer, l4: number): void {
-    if (this.wasToldAtLeast(flow, read32(buf, l4 + TCP_ACK_OFFSET))) return;
+    if (this.wasToldAtLeast(flow, read32(buf, l4 + TCP_ACK_AT))) return;
     const w = this.flows.words;
-    if ((w[flow + f.X_FLAGS]! & f.XF_RELEASED) !== 0) write32(buf, l4 + TCP_ACK_OFFSET, w[flow + f.X_RELEASED_ACK]!);
+    if ((w[flow + f.X_FLAGS]! & f.XF_RELEASED) !== 0) write32(buf, l4 + TCP_ACK_AT, w[flow + f.X_RELEASED_ACK]!);
   }
 
   /** Would this acknowledgement be lowered? */
@@ -96,23 +93,23 @@ export class TcpRelease {
     const w = this.flows.words;
     const syn = (tcpFlags & TCP_SYN) !== 0;
     if ((tcpFlags & TCP_ACK) === 0 && !syn) return false;
-    const ack = read32(buf, l4 + TCP_ACK_OFFSET);
-    const window = (buf[l4 + TCP_WINDOW_OFFSET]! << 8) | buf[l4 + TCP_WINDOW_OFFSET + 1]!;
+    const ack = read32(buf, l4 + TCP_ACK_AT);
+    const window = (buf[l4 + TCP_WINDOW_AT]! << 8) | buf[l4 + TCP_WINDOW_AT + 1]!;
     const granted = this.grantedAck(flow);
     const newAck = (tcpFlags & TCP_ACK) !== 0 && seqDiff(ack, granted) > 0 ? granted : ack;
     const newWindow = this.grantedWindow(flow, newAck, window, syn);
     let changed = this.raiseTimestamp(flow, buf, l4, partial);
     if (newAck !== ack) {
       this.counters.values[C_ACK_LOWERED]!++;
-      write32(buf, l4 + TCP_ACK_OFFSET, newAck);
-      if (!partial) checksumAdjust32(buf, l4 + TCP_CHECKSUM_OFFSET, ack, newAck);
+      write32(buf, l4 + TCP_ACK_AT, newAck);
+      if (!partial) checksumAdjust32(buf, l4 + TCP_CHECKSUM_AT, ack, newAck);
       changed = true;
     }
     if (newWindow !== window) {
       this.counters.values[C_WINDOW_LOWERED]!++;
-      buf[l4 + TCP_WINDOW_OFFSET] = newWindow >>> 8;
-      buf[l4 + TCP_WINDOW_OFFSET + 1] = newWindow & 0xff;
-      if (!partial) checksumAdjust16(buf, l4 + TCP_CHECKSUM_OFFSET, window, newWindow);
+      buf[l4 + TCP_WINDOW_AT] = newWindow >>> 8;
+      buf[l4 + TCP_WINDOW_AT + 1] = newWindow & 0xff;
+      if (!partial) checksumAdjust16(buf, l4 + TCP_CHECKSUM_AT, window, newWindow);
       changed = true;
     }
     if ((tcpFlags & TCP_ACK) === 0 || !note) return changed;
@@ -140,7 +137,7 @@ export class TcpRelease {
     if (known && seqDiff(value, latest) < 0) {
       this.counters.values[C_TIMESTAMP_RAISED]!++;
       write32(buf, at, latest);
-      if (!partial) checksumAdjust32At(buf, l4 + TCP_CHECKSUM_OFFSET, at - l4, value, latest);
+      if (!partial) checksumAdjust32At(buf, l4 + TCP_CHECKSUM_AT, at - l4, value, latest);
       return true;
     }
     w[flow + f.X_RELEASED_TSVAL] = value;
@@ -159,7 +156,7 @@ export class TcpRelease {
     if (seqDiff(echo, value) <= 0) return false;
     this.counters.values[C_ECHO_RAISED]!++;
     write32(buf, at + 4, echo);
-    if (!partial) checksumAdjust32At(buf, l4 + TCP_CHECKSUM_OFFSET, at + 4 - l4, value, echo);
+    if (!partial) checksumAdjust32At(buf, l4 + TCP_CHECKSUM_AT, at + 4 - l4, value, echo);
     return true;
   }
 

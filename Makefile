@@ -53,7 +53,7 @@ test-long: setup build
 	scripts/test-long.sh
 
 lint:
-	npx --no-install biome check src test bench demo
+	npx --no-install biome check --error-on-warnings src test bench demo
 
 # The programs that are no part of the product: demonstration and benchmarks. They find the addon beside themselves.
 extras: build

@@ -176,7 +176,12 @@ function startRows(s: StartResult, row: Row): void {
     ['colo ctl status', s.ctl_ms, s['cli.ctl_ratio'], 3],
     ['daemon until ready', s.ready_ms, s['daemon.ready_ratio'], 5],
   ] as const) {
-    row(`start, ms: ${what} / node -e 0`, `${ms.toFixed(0)} / ${s.node_ms.toFixed(0)} = ${ratio.toFixed(2)}`, `<= ${goal}`, ratio <= goal);
+    row(
+      `start, ms: ${what} / node -e 0`,
+      `${ms.toFixed(0)} / ${s.node_ms.toFixed(0)} = ${ratio.toFixed(2)}`,
+      `<= ${goal}`,
+      ratio <= goal,
+    );
   }
 }
 

@@ -31,7 +31,11 @@ function daemon(name: string) {
   const file = join(dir, `${name}.yaml`);
   const node = { index: 1, guestPort: 'tap0', forwardPort: 'fwd0' };
   writeFileSync(file, `role: primary\nstateDir: ${stateDir}\nnodes:\n  - ${JSON.stringify(node)}\n`);
-  return { file, socket: join(stateDir, 'primary.sock'), forget: () => rmSync(stateDir, { recursive: true, force: true }) };
+  return {
+    file,
+    socket: join(stateDir, 'primary.sock'),
+    forget: () => rmSync(stateDir, { recursive: true, force: true }),
+  };
 }
 
 /** Milliseconds from the start to the line that says `ready`, and how to end it. */
@@ -59,7 +63,10 @@ function startDaemon(file: string): Promise<{ ms: number; end(): Promise<void> }
 
 function run(...args: string[]): number {
   const from = performance.now();
-  const { status, stderr } = spawnSync(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' });
+  const { status, stderr } = spawnSync(process.execPath, args, {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    encoding: 'utf8',
+  });
   if (status !== 0) throw new Error(`node ${args.join(' ')}: status ${status}\n${stderr}`);
   return performance.now() - from;
 }
@@ -94,9 +101,15 @@ async function main(): Promise<void> {
     await running.end();
     if (round > 0) for (const [name, ms] of Object.entries(turn)) times[name as keyof typeof times].push(ms);
   }
-  const { node, version, ctl, ready: ready_ms } = Object.fromEntries(
-    Object.entries(times).map(([name, all]) => [name, median(all)]),
-  ) as Record<keyof typeof times, number>;
+  const {
+    node,
+    version,
+    ctl,
+    ready: ready_ms,
+  } = Object.fromEntries(Object.entries(times).map(([name, all]) => [name, median(all)])) as Record<
+    keyof typeof times,
+    number
+  >;
   const result: StartResult = {
     node_ms: node,
     version_ms: version,

@@ -14,7 +14,7 @@ run() {
 }
 
 npx --no-install tsc --noEmit -p tsconfig.test.json || status=1
-npx --no-install biome lint --diagnostic-level=error src test bench || status=1
+npx --no-install biome check --error-on-warnings src test bench demo || status=1
 run pure --selectProjects unit sim --maxWorkers=2 --coverage --coverageReporters=text-summary --coverageDirectory=build/coverage
 # A test that failed may leave a socket or a child behind, and a run has to end.
 run kernel --selectProjects system netns --runInBand --forceExit

@@ -19,7 +19,10 @@ const REDIS_REQUESTS_PER_SECOND = 15_000;
 async function ask(lab: Lab, seconds: number, file: string, args: readonly string[], rate: RegExp): Promise<number> {
   const timeoutMs = (seconds + 60) * 1000;
   const { stdout } = await lab.exec('client', file, args, { timeoutMs });
-  const found = rate.exec(stdout)?.slice(1).find((group) => group !== undefined);
+  const found = rate
+    .exec(stdout)
+    ?.slice(1)
+    .find((group) => group !== undefined);
   if (found === undefined) throw new Error(`${file} gave no rate:\n${stdout}`);
   return Number(found);
 }

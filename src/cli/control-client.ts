@@ -34,14 +34,26 @@ export function ask(path: string, request: Uint8Array, refusals: Refusals = {}):
         fail(new OperatorError('EPROTO', `the daemon's answer cannot be read: ${event.error.message}`));
       }
     };
-    const client = connectSeqpacket(path, {
-      onMessage: (bytes) => {
-        for (const event of readDatagram(Uint8Array.from(bytes))) onEvent(event);
+    const client = connectSeqpacket(
+      path,
+      {
+        onMessage: (bytes) => {
+          for (const event of readDatagram(Uint8Array.from(bytes))) onEvent(event);
+        },
+        onClose: (error) =>
+          fail(error ?? new OperatorError('ECONNRESET', `the daemon closed ${path} before it answered`)),
       },
-      onClose: (error) => fail(error ?? new OperatorError('ECONNRESET', `the daemon closed ${path} before it answered`)),
-    }, ANSWER_TIMEOUT_MS);
+      ANSWER_TIMEOUT_MS,
+    );
     const timer = setTimeout(
-      () => fail(new OperatorError('ETIMEDOUT', `no answer on ${path} within ${ANSWER_TIMEOUT_MS / 1000} s`, 'see the daemon\'s log')),
+      () =>
+        fail(
+          new OperatorError(
+            'ETIMEDOUT',
+            `no answer on ${path} within ${ANSWER_TIMEOUT_MS / 1000} s`,
+            "see the daemon's log",
+          ),
+        ),
       ANSWER_TIMEOUT_MS,
     );
     client.send(request);

@@ -1,7 +1,7 @@
 // `colo ctl` and `colo status`: the operator's side of the control channel, over the daemon's Unix socket.
 
 import { existsSync } from 'node:fs';
-import { Command, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { OperatorError } from '../core/errors';
 import { ColoMode } from '../netlink/colo-generation2';
 import { generation2, own } from '../nfnetlink-colo/client';
@@ -18,7 +18,10 @@ interface CommonOptions {
 
 function addCommon(command: Command): Command {
   return command
-    .option('--socket <path>', "the daemon's control socket (default: the one that exists of /run/colo/{primary,secondary}.sock)")
+    .option(
+      '--socket <path>',
+      "the daemon's control socket (default: the one that exists of /run/colo/{primary,secondary}.sock)",
+    )
     .option('--node <index>', 'which node (default: the only one)')
     .option('--json', 'print JSON');
 }
@@ -29,7 +32,9 @@ function socketOf(options: CommonOptions): string {
   if (found.length === 1) return found[0]!;
   throw new OperatorError(
     'ESOCKET',
-    found.length === 0 ? `no daemon serves ${DEFAULT_SOCKETS.join(' or ')}` : 'both a primary and a secondary daemon run here',
+    found.length === 0
+      ? `no daemon serves ${DEFAULT_SOCKETS.join(' or ')}`
+      : 'both a primary and a secondary daemon run here',
     'name its control socket with --socket',
   );
 }
@@ -75,17 +80,27 @@ function done(options: CommonOptions, what: string): void {
 }
 
 export function addCtlCommand(program: Command): void {
-  const ctl = program.command('ctl').description('speak to a running daemon: init, checkpoint, failover, reset, release, leave, status, stats, bypass');
+  const ctl = program
+    .command('ctl')
+    .description('speak to a running daemon: init, checkpoint, failover, reset, release, leave, status, stats, bypass');
 
-  addCommon(ctl.command('init').description('begin protection (PROXY_INIT); it lasts until `ctl leave`, or a controller takes over'))
-    .action(async (options: CommonOptions) => {
-      const socket = socketOf(options);
-      const mode = await modeOf(socket, nodeOf(options));
-      await ask(socket, generation2.init(mode, { pid: nodeOf(options) ?? 0, detached: true }), INIT_REFUSALS);
-      done(options, 'protection begins');
-    });
+  addCommon(
+    ctl
+      .command('init')
+      .description('begin protection (PROXY_INIT); it lasts until `ctl leave`, or a controller takes over'),
+  ).action(async (options: CommonOptions) => {
+    const socket = socketOf(options);
+    const mode = await modeOf(socket, nodeOf(options));
+    await ask(socket, generation2.init(mode, { pid: nodeOf(options) ?? 0, detached: true }), INIT_REFUSALS);
+    done(options, 'protection begins');
+  });
 
-  const simple = (name: string, description: string, what: string, request: (mode: ColoMode, pid: number) => Uint8Array): void => {
+  const simple = (
+    name: string,
+    description: string,
+    what: string,
+    request: (mode: ColoMode, pid: number) => Uint8Array,
+  ): void => {
     addCommon(ctl.command(name).description(description)).action(async (options: CommonOptions) => {
       const socket = socketOf(options);
       const node = nodeOf(options);
@@ -101,14 +116,20 @@ export function addCtlCommand(program: Command): void {
       done(options, what);
     });
   };
-  simple('checkpoint', 'the guests are stopped and equal (DO_CHECKPOINT): release and align', 'checkpoint done', (mode, pid) =>
-    generation2.checkpoint(mode, { pid, ack: true }),
+  simple(
+    'checkpoint',
+    'the guests are stopped and equal (DO_CHECKPOINT): release and align',
+    'checkpoint done',
+    (mode, pid) => generation2.checkpoint(mode, { pid, ack: true }),
   );
   simple('failover', 'the primary is dead (DO_FAILOVER): the secondary takes over', 'failover done', (mode, pid) =>
     generation2.failover(mode, { pid, ack: true }),
   );
-  simple('reset', 'forget the connections, and a failover (PROXY_RESET); what is held is dropped', 'reset done', (mode, pid) =>
-    generation2.reset(mode, { pid, ack: true }),
+  simple(
+    'reset',
+    'forget the connections, and a failover (PROXY_RESET); what is held is dropped',
+    'reset done',
+    (mode, pid) => generation2.reset(mode, { pid, ack: true }),
   );
 
   addCommon(ctl.command('release').description('let out what is held now, unverified, in order')).action(
@@ -118,12 +139,12 @@ export function addCtlCommand(program: Command): void {
     },
   );
 
-  addCommon(ctl.command('leave').description('end protection: as if the controller went away (see onControllerLoss)')).action(
-    async (options: CommonOptions) => {
-      await ask(socketOf(options), own.leave({ node: nodeOf(options) }));
-      done(options, 'the controller has left');
-    },
-  );
+  addCommon(
+    ctl.command('leave').description('end protection: as if the controller went away (see onControllerLoss)'),
+  ).action(async (options: CommonOptions) => {
+    await ask(socketOf(options), own.leave({ node: nodeOf(options) }));
+    done(options, 'the controller has left');
+  });
 
   addCommon(ctl.command('status').description('state of the daemon and its nodes')).action((options: CommonOptions) =>
     showStatus(options),
@@ -146,7 +167,9 @@ export function addCtlCommand(program: Command): void {
       .option('--protocol <name>', 'tcp, udp, icmp, icmpv6, gre, ... or a number')
       .option('--prefix <address>', 'address or prefix, such as 10.0.0.0/8')
       .option('--ports <range>', 'port or range, such as 3389 or 8000-8080')
-      .addOption(new Option('--end <end>', 'whose address and port').choices(['guest', 'peer', 'either']).default('either'));
+      .addOption(
+        new Option('--end <end>', 'whose address and port').choices(['guest', 'peer', 'either']).default('either'),
+      );
   rule(bypass.command('add').description('add a rule')).action(async (options: CommonOptions & RuleOptions) => {
     await ask(socketOf(options), own.bypassAdd(ruleOf(options), { node: nodeOf(options) }));
     done(options, 'rule added');
@@ -204,11 +227,15 @@ async function showStatus(options: CommonOptions): Promise<void> {
       .map(([key, value]) => `${key} ${value}`)
       .join('  '),
   );
-  for (const node of nodes) if (LOUD.has(String(node.state))) console.log(`!! node ${node.name ?? node.index}: ${String(node.state).toUpperCase()}`);
-  if (rest.netlinkFailure !== undefined) console.log(`!! NO CONTROLLER CAN BE HEARD OVER NETLINK: ${String(rest.netlinkFailure)}`);
+  for (const node of nodes)
+    if (LOUD.has(String(node.state)))
+      console.log(`!! node ${node.name ?? node.index}: ${String(node.state).toUpperCase()}`);
+  if (rest.netlinkFailure !== undefined)
+    console.log(`!! NO CONTROLLER CAN BE HEARD OVER NETLINK: ${String(rest.netlinkFailure)}`);
   for (const { name, index, rulesMissing } of nodes) {
     const missing = (rulesMissing ?? []) as string[];
-    if (missing.length > 0) console.log(`!! node ${name ?? index}: RULES ARE GONE (colo rules apply): ${missing.join('; ')}`);
+    if (missing.length > 0)
+      console.log(`!! node ${name ?? index}: RULES ARE GONE (colo rules apply): ${missing.join('; ')}`);
   }
   printTable(
     ['node', 'name', 'mode', 'state', 'flows', 'held', 'held bytes', 'checkpoints', 'divergences'],

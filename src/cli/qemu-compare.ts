@@ -10,7 +10,13 @@ import { keepWhatIsNeeded } from './qemu-capabilities';
 
 const ENDPOINTS = ['primary_in', 'secondary_in', 'outdev', 'notify_dev', 'qmp'] as const;
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
-const NUMBERS = ['compare_timeout', 'max_compare_timeout', 'min_checkpoint_interval', 'expired_scan_cycle', 'max_queue_size'] as const;
+const NUMBERS = [
+  'compare_timeout',
+  'max_compare_timeout',
+  'min_checkpoint_interval',
+  'expired_scan_cycle',
+  'max_queue_size',
+] as const;
 
 const DESCRIPTIONS: Record<string, string> = {
   primary_in: "the primary guest's frames (from its filter-redirector)",
@@ -22,7 +28,8 @@ const DESCRIPTIONS: Record<string, string> = {
     'how long one guest may be silent before a checkpoint is asked for, in ms; auto: learned from how long they wait for each other',
   max_compare_timeout: 'the most that auto may come to, in ms',
   min_checkpoint_interval: 'how long the primary runs at least between two checkpoints, in ms',
-  expired_scan_cycle: 'how often an unheeded request is repeated, in ms; silence is looked for every 100 ms, or this often if it is less',
+  expired_scan_cycle:
+    'how often an unheeded request is repeated, in ms; silence is looked for every 100 ms, or this often if it is less',
   max_queue_size: 'a sixteenth of the packets that are held at most',
 };
 

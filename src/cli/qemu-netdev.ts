@@ -146,7 +146,12 @@ async function run(config: NetdevConfig, logLevel: string): Promise<void> {
   const { guest, host, devices, qmp } = config;
   keepWhatIsNeeded({
     tap: guest.kind === 'tap' || host.kind === 'tap',
-    endpoints: [guest, host].map((port) => (port.kind === 'socket' ? port.endpoint : undefined)).concat(devices.map(({ endpoint }) => endpoint), qmp),
+    endpoints: [guest, host]
+      .map((port) => (port.kind === 'socket' ? port.endpoint : undefined))
+      .concat(
+        devices.map(({ endpoint }) => endpoint),
+        qmp,
+      ),
   });
   const { runNetdev } = require('../daemon/run-netdev') as typeof import('../daemon/run-netdev');
   await runNetdev(config, logLevel);

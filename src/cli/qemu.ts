@@ -3,7 +3,8 @@
 import type { Command } from 'commander';
 import { addCommands, type Commands } from './lazy';
 
-const netdevs = (to: Command): void => (require('./qemu-netdev') as typeof import('./qemu-netdev')).addQemuNetdevCommands(to);
+const netdevs = (to: Command): void =>
+  (require('./qemu-netdev') as typeof import('./qemu-netdev')).addQemuNetdevCommands(to);
 
 const COMMANDS: Commands = {
   compare: (to) => (require('./qemu-compare') as typeof import('./qemu-compare')).addQemuCompareCommand(to),

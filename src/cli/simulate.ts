@@ -30,7 +30,9 @@ the seed; and checks, packet by packet, that nothing leaves that the secondary g
 that it has not granted; that every packet gets one verdict; and that after a failover every connection goes on and ends.
 
 With --mistake, one of these is planted, to see that it is found:
-${mutations().map((mutation) => `  ${mutation.name}`).join('\n')}
+${mutations()
+  .map((mutation) => `  ${mutation.name}`)
+  .join('\n')}
 
 Exit status: 0 every seed held, 1 some did not, 2 trouble.`;
 
@@ -52,7 +54,9 @@ export function addSimulateCommand(program: Command): void {
       const makers = enginesFor(flags.mistake);
       const jobs = Math.min(flags.jobs, Math.ceil(flags.seeds / 50));
       const outcome =
-        jobs > 1 ? await inProcesses(flags, jobs) : world().runSeeds(flags.first, flags.seeds, makers, flags.maxFailures);
+        jobs > 1
+          ? await inProcesses(flags, jobs)
+          : world().runSeeds(flags.first, flags.seeds, makers, flags.maxFailures);
       if (flags.json) printJson(outcome);
       else tell(outcome, flags, makers);
       if (outcome.failures.length > 0) process.exitCode = EXIT_FAILED;
@@ -72,7 +76,9 @@ function enginesFor(mistake: string | undefined): Makers {
   if (mistake === undefined) return REAL;
   const mutation = mutations().find((one) => one.name === mistake);
   if (!mutation) {
-    const names = mutations().map((one) => `"${one.name}"`).join(', ');
+    const names = mutations()
+      .map((one) => `"${one.name}"`)
+      .join(', ');
     throw new OperatorError('EUSAGE', `there is no mistake "${mistake}"`, `one of ${names}`);
   }
   return mutation.make(REAL);

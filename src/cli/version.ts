@@ -2,4 +2,5 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Version of the package. */
-export const VERSION = (JSON.parse(readFileSync(join(__dirname, '../../package.json'), 'utf8')) as { version: string }).version;
+export const VERSION = (JSON.parse(readFileSync(join(__dirname, '../../package.json'), 'utf8')) as { version: string })
+  .version;

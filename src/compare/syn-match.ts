@@ -168,7 +168,7 @@ export class SynMatch {
     const scale = synWindowScale(primary);
     // Only a SYN/ACK shows that both ends scale; on a SYN the peer may still decline.
     if (synHasAck(primary)) {
-      w[flow + f.X_FLAGS] = w[flow + f.X_FLAGS]! | f.XF_SCALE | ((scale < 0 ? 0 : scale) << f.XF_SCALE_SHIFT);
+      w[flow + f.X_FLAGS] = w[flow + f.X_FLAGS]! | f.XF_SCALE | (Math.max(scale, 0) << f.XF_SCALE_SHIFT);
     }
     return EQUAL;
   }

@@ -6,7 +6,7 @@ import type { TcpOptions } from '../packet/tcp-options';
 const NO_SCALE = 31;
 
 export function packSynOptions(o: TcpOptions, withAck: boolean): number {
-  const mss = o.mss < 0 ? 0 : o.mss;
+  const mss = Math.max(o.mss, 0);
   const scale = o.windowScale < 0 ? NO_SCALE : Math.min(o.windowScale, 14);
   const sack = o.sackPermitted ? 1 : 0;
   const ts = o.timestampOffset >= 0 ? 1 : 0;

@@ -5,7 +5,16 @@ import { OperatorError } from '../core/errors';
 import { parsePrefix } from '../packet/address';
 import { type BypassRule, MAX_BYPASS_RULES } from '../pmycolo/bypass';
 
-const PROTOCOLS: Record<string, number> = { icmp: 1, igmp: 2, tcp: 6, udp: 17, gre: 47, esp: 50, icmpv6: 58, sctp: 132 };
+const PROTOCOLS: Record<string, number> = {
+  icmp: 1,
+  igmp: 2,
+  tcp: 6,
+  udp: 17,
+  gre: 47,
+  esp: 50,
+  icmpv6: 58,
+  sctp: 132,
+};
 
 const PROTOCOL_ERROR = `must be one of ${Object.keys(PROTOCOLS).join(', ')}, or a number from 0 to 255`;
 const PORTS_ERROR = 'must be a port from 0 to 65535, or a range such as 8000-8080';
@@ -34,7 +43,10 @@ export const bypassRuleSchema = z
     /** Address or prefix, such as 10.0.0.0/8 or 2001:db8::/32. */
     prefix: z
       .string()
-      .refine((text) => parsePrefix(text) !== undefined, 'must be an address or prefix such as 10.0.0.0/8 or 2001:db8::/32')
+      .refine(
+        (text) => parsePrefix(text) !== undefined,
+        'must be an address or prefix such as 10.0.0.0/8 or 2001:db8::/32',
+      )
       .optional(),
     /** One port, or a range such as "8000-8080". */
     ports: z
@@ -52,7 +64,10 @@ export const bypassRuleSchema = z
     /** Whose address and port are meant. */
     end: z.enum(['guest', 'peer', 'either']).default('either'),
   })
-  .refine((r) => r.protocol !== undefined || r.prefix !== undefined || r.ports !== undefined, 'needs a protocol, a prefix or ports')
+  .refine(
+    (r) => r.protocol !== undefined || r.prefix !== undefined || r.ports !== undefined,
+    'needs a protocol, a prefix or ports',
+  )
   .refine(
     ({ ports, protocol }) => ports === undefined || protocol === undefined || ['tcp', 'udp', 6, 17].includes(protocol),
     { path: ['ports'], error: 'must be left out: only tcp and udp have ports here' },
@@ -65,14 +80,19 @@ export function parseBypassRule(value: unknown): { text: BypassRuleText; rule: B
   const parsed = bypassRuleSchema.safeParse(value);
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
-    throw new OperatorError('EBYPASS', `bypass rule: ${issue.path.join('.') || 'rule'}: ${issue.message}`, 'see docs/OPERATIONS.md, "Bypass rules"');
+    throw new OperatorError(
+      'EBYPASS',
+      `bypass rule: ${issue.path.join('.') || 'rule'}: ${issue.message}`,
+      'see docs/OPERATIONS.md, "Bypass rules"',
+    );
   }
   return { text: parsed.data, rule: toBypassRule(parsed.data) };
 }
 
 export function toBypassRule(text: BypassRuleText): BypassRule {
   const rule: BypassRule = { end: text.end };
-  if (text.protocol !== undefined) rule.protocol = typeof text.protocol === 'number' ? text.protocol : PROTOCOLS[text.protocol]!;
+  if (text.protocol !== undefined)
+    rule.protocol = typeof text.protocol === 'number' ? text.protocol : PROTOCOLS[text.protocol]!;
   if (text.prefix !== undefined) {
     const prefix = parsePrefix(text.prefix)!;
     rule.family = prefix.family;
@@ -104,7 +124,11 @@ export class BypassRules {
     const parsed = parseBypassRule(value);
     const key = keyOf(parsed.rule);
     if (!this.rules.has(key) && this.rules.size >= MAX_BYPASS_RULES) {
-      throw new OperatorError('EBYPASS', `there are ${MAX_BYPASS_RULES} bypass rules already`, 'remove some, or write prefixes and ranges');
+      throw new OperatorError(
+        'EBYPASS',
+        `there are ${MAX_BYPASS_RULES} bypass rules already`,
+        'remove some, or write prefixes and ranges',
+      );
     }
     this.rules.set(key, parsed);
   }

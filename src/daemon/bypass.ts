@@ -1,6 +1,6 @@
 // The bypass rules of a daemon's nodes: those of the configuration, and those that were added since.
 
-import { type BypassRuleText, BypassRules } from '../config/bypass-rule';
+import { BypassRules, type BypassRuleText } from '../config/bypass-rule';
 import { OperatorError } from '../core/errors';
 import type { Answer } from '../node/controller';
 import type { BypassRule } from '../pmycolo/bypass';

@@ -119,7 +119,10 @@ export class Daemon implements NodeControl {
     this.rulesWatch.start();
     if (this.settings.metricsPort !== undefined) {
       const { createRegistry, serveMetrics } = require('./metrics') as typeof import('./metrics');
-      this.metricsServer = await serveMetrics(this.settings.metricsPort, createRegistry(() => this.nodeMetrics()));
+      this.metricsServer = await serveMetrics(
+        this.settings.metricsPort,
+        createRegistry(() => this.nodeMetrics()),
+      );
     }
     this.log.info({ role: this.settings.role, nodes: this.settings.nodes.length, pid: process.pid }, 'ready');
   }
@@ -170,7 +173,10 @@ export class Daemon implements NodeControl {
     try {
       const missing = [...(await this.rules.missing()).values()].flat();
       if (missing.length === 0) return;
-      this.log.warn({ missing }, 'RULES ARE MISSING: what they do not queue is not compared or translated; see colo rules');
+      this.log.warn(
+        { missing },
+        'RULES ARE MISSING: what they do not queue is not compared or translated; see colo rules',
+      );
     } catch (error) {
       this.log.warn({ error: (error as Error).message }, 'whether the rules are in place cannot be told');
     }

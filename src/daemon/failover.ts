@@ -52,7 +52,10 @@ async function follow(
       await moveToBridge(guestPort, outerBridge, macs);
       log.warn({ port: guestPort, bridge: outerBridge }, 'the guest is on the outer bridge');
     } catch (error) {
-      log.error({ error: String(error), byHand: `ip link set dev ${guestPort} master ${outerBridge}` }, 'the guest could not be moved to the outer bridge');
+      log.error(
+        { error: String(error), byHand: `ip link set dev ${guestPort} master ${outerBridge}` },
+        'the guest could not be moved to the outer bridge',
+      );
     }
   }
   // Before the announcement: these frames show the way to the guest, too, and a connection waits for each. Only a node that moves
@@ -63,7 +66,10 @@ async function follow(
       const frames = await remindPeers(engine, outerBridge);
       log.info({ frames }, "the connections' peers are told what the guest has acknowledged");
     } catch (error) {
-      log.error({ error: String(error) }, 'the peers were not told anything: their connections go on after a retransmission timeout');
+      log.error(
+        { error: String(error) },
+        'the peers were not told anything: their connections go on after a retransmission timeout',
+      );
     }
   }
   if (!settings.announceOnFailover) return;
@@ -71,12 +77,12 @@ async function follow(
   const beginMs = performance.now();
   try {
     await rounds.run(FIRST_ROUNDS_MS, beginMs, ended, true);
-    log.info({ addresses: addresses.list().length }, 'the guest\'s addresses are announced');
+    log.info({ addresses: addresses.list().length }, "the guest's addresses are announced");
   } catch (error) {
-    log.error({ error: String(error) }, 'the guest\'s addresses could not be announced');
+    log.error({ error: String(error) }, "the guest's addresses could not be announced");
   }
   void rounds.run(LATER_ROUNDS_MS, beginMs, ended, false).catch((error: unknown) => {
-    log.error({ error: String(error) }, 'the guest\'s addresses could not be announced again');
+    log.error({ error: String(error) }, "the guest's addresses could not be announced again");
   });
 }
 

@@ -6,7 +6,12 @@ export type Logger = pino.Logger;
 
 export function createLogger(level: string): Logger {
   return pino(
-    { level, base: { name: 'colo' }, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } },
+    {
+      level,
+      base: { name: 'colo' },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
     pino.destination({ fd: 2, sync: true }),
   );
 }

@@ -1,7 +1,7 @@
 // Prometheus metrics on an opt-in loopback port. The engines count in typed arrays; a scrape copies them.
 
 import { createServer, type Server } from 'node:http';
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, type Histogram, Registry } from 'prom-client';
 import { OperatorError } from '../core/errors';
 import { HOLD_BUCKETS_MS } from '../pmycolo/counters';
 
@@ -106,7 +106,12 @@ export async function serveMetrics(port: number, registry: Registry): Promise<Se
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) =>
       reject(
-        new OperatorError('EMETRICS', `cannot serve metrics on 127.0.0.1:${port}: ${cause.message}`, 'choose another --metrics-port', { cause }),
+        new OperatorError(
+          'EMETRICS',
+          `cannot serve metrics on 127.0.0.1:${port}: ${cause.message}`,
+          'choose another --metrics-port',
+          { cause },
+        ),
       ),
     );
     server.listen(port, '127.0.0.1', resolve);

@@ -63,7 +63,8 @@ export class AnsweringPort {
       ),
       watchFrames(
         { interface: guestPort, filter },
-        (frame, { vlan }) => this.send(active() ? this.answers.question(frame, frame.length, vlan, nowMs()) : undefined),
+        (frame, { vlan }) =>
+          this.send(active() ? this.answers.question(frame, frame.length, vlan, nowMs()) : undefined),
         "the SVM's questions for neighbours",
         log,
         true,

@@ -1,6 +1,6 @@
 // The peers' resets: they go past the queues, to the guest. Listened to at its port.
 
-import { flowMeta, FLOW_KEY_WORDS } from '../conntrack/flow-table';
+import { FLOW_KEY_WORDS, flowMeta } from '../conntrack/flow-table';
 import { rstFilter } from '../io/frame-filter';
 import { PACKET_OUTGOING } from '../io/packet-socket';
 import { ETH_HLEN, FRAME_OK, FrameView, parseFrame } from '../packet/ethernet';
@@ -10,14 +10,19 @@ import type { Logger } from './log';
 import { watchFrames } from './watch-frames';
 
 /** `onReset` is told the connection, as in a flow record, and the reset's sequence number. `key` is valid during the call only. Throws OperatorError. */
-export function watchPeerResets(guestPort: string, onReset: (key: Uint32Array, seq: number) => void, log: Logger): { close(): void } {
+export function watchPeerResets(
+  guestPort: string,
+  onReset: (key: Uint32Array, seq: number) => void,
+  log: Logger,
+): { close(): void } {
   const frame = new FrameView();
   const view = new PacketView();
   const key = new Uint32Array(FLOW_KEY_WORDS);
   return watchFrames(
     { interface: guestPort, filter: rstFilter(), outgoing: true },
     (buf, { packetType }) => {
-      if (packetType !== PACKET_OUTGOING || parseFrame(frame, buf, 0, buf.length) !== FRAME_OK || frame.tags > 0) return;
+      if (packetType !== PACKET_OUTGOING || parseFrame(frame, buf, 0, buf.length) !== FRAME_OK || frame.tags > 0)
+        return;
       if (parseIp(view, buf, ETH_HLEN, buf.length - ETH_HLEN) !== PARSE_OK || view.fragment) return;
       if (view.protocol !== IPPROTO_TCP || (view.flags & TCP_RST) === 0) return;
       key.set([view.dst0, view.dst1, view.dst2, view.dst3, view.src0, view.src1, view.src2, view.src3]);

@@ -82,7 +82,12 @@ export class PrimaryHost {
     this.engine.setBypass(settings.bypass);
     const { guestQueue, guestUdpQueue, forwardQueue, forwardUdpQueue, guestPort } = settings;
     const fromGuest = new GuestIntake(this.engine, nowMs, () => this.node);
-    const fromForward = new ForwardIntake(this.engine, nowMs, () => this.node, () => this.forward);
+    const fromForward = new ForwardIntake(
+      this.engine,
+      nowMs,
+      () => this.node,
+      () => this.forward,
+    );
     this.guest = new SplitQueue(settings, guestQueue, guestUdpQueue, () => fromGuest);
     this.forward = new SplitQueue(settings, forwardQueue, forwardUdpQueue, () => fromForward);
     this.node = new PrimaryNode(

@@ -15,7 +15,8 @@ export async function remindPeers(engine: SecondaryEngine, bridge: string): Prom
     if (socket.send(frame)) frames++;
   };
   try {
-    for (let base = remindSome(engine, -1, send); base >= 0; base = remindSome(engine, base, send)) await sleep(REMIND_PAUSE_MS);
+    for (let base = remindSome(engine, -1, send); base >= 0; base = remindSome(engine, base, send))
+      await sleep(REMIND_PAUSE_MS);
   } finally {
     socket.close();
   }

@@ -25,7 +25,10 @@ export async function runCompare(
     for (const device of devices) await device.open();
     if (metricsPort !== undefined) {
       const { createRegistry, serveMetrics } = require('./metrics') as typeof import('./metrics');
-      metrics = await serveMetrics(metricsPort, createRegistry(() => devices.map(metricsOf)));
+      metrics = await serveMetrics(
+        metricsPort,
+        createRegistry(() => devices.map(metricsOf)),
+      );
     }
     const ended = untilSignal(log);
     log.info({ instances: devices.length, pid: process.pid }, 'ready');

@@ -20,7 +20,10 @@ export async function runDaemon(load: () => Config): Promise<void> {
       daemon?.reloadBypass(new Map(load().nodes.map((node) => [node.index, node.bypassRules])));
     } catch (error) {
       if (!(error instanceof OperatorError)) throw error;
-      log.error({ error: error.message, hint: error.hint }, 'the configuration was not read again, the old bypass rules stay');
+      log.error(
+        { error: error.message, hint: error.hint },
+        'the configuration was not read again, the old bypass rules stay',
+      );
     }
   });
   daemon = await Daemon.start(config, log, {

@@ -31,7 +31,8 @@ export function watchFrames(
     });
   };
   const lost = (error: OperatorError): void => {
-    if (!deaf) log.warn({ port: options.interface, error: error.message }, `${missing} cannot be heard until the port is back`);
+    if (!deaf)
+      log.warn({ port: options.interface, error: error.message }, `${missing} cannot be heard until the port is back`);
     deaf = true;
     retry = setTimeout(() => {
       try {

@@ -38,7 +38,9 @@ function addressFrame({ family, bytes, mac, tags, router, override }: AnnouncedA
 export function groupQueryFrames(addresses: readonly AnnouncedAddress[]): Uint8Array[] {
   const vlans = new Map<string, readonly number[]>([['', []]]);
   for (const { tags } of addresses) vlans.set(tags.join(), tags);
-  return [...vlans.values()].flatMap((tags) => [igmpQueryFrame(), mldQueryFrame()].map((frame) => taggedFrame(frame, tags)));
+  return [...vlans.values()].flatMap((tags) =>
+    [igmpQueryFrame(), mldQueryFrame()].map((frame) => taggedFrame(frame, tags)),
+  );
 }
 
 /**
@@ -56,7 +58,11 @@ export async function sendOutwards(
   let sent = 0;
   const ports = await portsOf(bridge);
   if (must && !ports.includes(guestPort)) {
-    throw new OperatorError('EANNOUNCE', `${guestPort} is not in ${bridge}`, `ip link set dev ${guestPort} master ${bridge}`);
+    throw new OperatorError(
+      'EANNOUNCE',
+      `${guestPort} is not in ${bridge}`,
+      `ip link set dev ${guestPort} master ${bridge}`,
+    );
   }
   for (const port of ports) {
     if (port === guestPort) continue;

@@ -24,7 +24,10 @@ export class Conntrack {
 
   /** Throws OperatorError. */
   constructor(netns?: string) {
-    this.socket = new NetlinkSocket({ protocol: NETLINK_NETFILTER, ...(netns !== undefined && { netns }) }, { onMessage: () => {} });
+    this.socket = new NetlinkSocket(
+      { protocol: NETLINK_NETFILTER, ...(netns !== undefined && { netns }) },
+      { onMessage: () => {} },
+    );
   }
 
   /** Has the peer of the TCP connection with this key (ten words, as in a flow record) answered the guest, and not reset it since? */

@@ -35,7 +35,13 @@ interface IpLink {
   ifalias?: string;
   linkinfo?: {
     info_kind?: string;
-    info_data?: { stp_state?: number; forward_delay?: number; nf_call_iptables?: number; nf_call_ip6tables?: number; vlan_filtering?: number };
+    info_data?: {
+      stp_state?: number;
+      forward_delay?: number;
+      nf_call_iptables?: number;
+      nf_call_ip6tables?: number;
+      vlan_filtering?: number;
+    };
   };
 }
 

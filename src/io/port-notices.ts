@@ -44,7 +44,12 @@ export function readPortNotices(buf: Uint8Array): PortNotice[] {
 
 function readNotice(buf: Uint8Array, at: number, end: number): PortNotice {
   const ofBridge = buf[at] === AF_BRIDGE;
-  const notice = { name: '', ofBridge, open: (readU32(buf, at + IFI_FLAGS, HOST_LITTLE_ENDIAN) & IFF_UP) !== 0, master: 0 };
+  const notice = {
+    name: '',
+    ofBridge,
+    open: (readU32(buf, at + IFI_FLAGS, HOST_LITTLE_ENDIAN) & IFF_UP) !== 0,
+    master: 0,
+  };
   const attributes = new AttributeReader().reset(buf, at + IFINFO_BYTES, end);
   const nested = new AttributeReader();
   while (attributes.next()) {

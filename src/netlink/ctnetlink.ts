@@ -225,7 +225,11 @@ export class ConntrackDecoder {
 /** Asks for the entry of the default zone that this direction belongs to, which may be its reply; the answer looks like an event. */
 export function buildConntrackGet(b: MessageBuilder, t: ConntrackTuple, seq: number): MessageBuilder {
   const family = t.family === 4 ? AF_INET : AF_INET6;
-  b.begin(nfnlType(Subsystem.CTNETLINK, ConntrackMessage.GET), MessageFlag.REQUEST, seq, 0).nfgenmsg(family, NFNETLINK_V0, 0);
+  b.begin(nfnlType(Subsystem.CTNETLINK, ConntrackMessage.GET), MessageFlag.REQUEST, seq, 0).nfgenmsg(
+    family,
+    NFNETLINK_V0,
+    0,
+  );
   const tuple = b.beginNest(ConntrackAttribute.TUPLE_ORIG);
   const ip = b.beginNest(TupleAttribute.IP);
   if (t.family === 4) {

@@ -234,14 +234,7 @@ export class ControlChannel implements ControlContext {
     this.finish(result, sender, request, pid, wantsAck, own);
   }
 
-  private finish(
-    result: Result,
-    sender: Sender,
-    request: Request,
-    pid: number,
-    wantsAck: boolean,
-    own: boolean,
-  ): void {
+  private finish(result: Result, sender: Sender, request: Request, pid: number, wantsAck: boolean, own: boolean): void {
     if (errnoOf(result) < 0) {
       this.counters.add('failed');
       this.answer(sender, request, pid, errnoOf(result), own ? wordsOf(result) : undefined);

@@ -5,18 +5,13 @@ import type { MessageReader } from '../netlink/message';
 import { nfnlOperation } from '../netlink/nfnetlink';
 import type { ControlContext } from './context';
 import type { ControlNode } from './node-table';
-import { type Failure, NODE_MODES, type Outcome, outcomeOf, resultOf } from './results';
 import { OWN_TYPE_NAMES, OwnMessage, OwnType } from './own-messages';
 import type { Sender } from './peer';
+import { type Failure, NODE_MODES, type Outcome, outcomeOf, resultOf } from './results';
 
 const parsed = new OwnMessage();
 
-export function handleOwn(
-  context: ControlContext,
-  buf: Uint8Array,
-  message: MessageReader,
-  sender: Sender,
-): Outcome {
+export function handleOwn(context: ControlContext, buf: Uint8Array, message: MessageReader, sender: Sender): Outcome {
   const { table, actions, claims, counters } = context;
   const operation = nfnlOperation(message.type);
   if (!OWN_TYPE_NAMES.has(operation)) {
@@ -53,7 +48,9 @@ export function handleOwn(
     context.malformed();
     return refusal(Errno.EINVAL, 'a bypass rule in JSON is needed, like {"protocol":"udp","ports":"53"}');
   }
-  return resultOf(type === OwnType.BYPASS_ADD ? actions.bypassAdd(node.index, rule) : actions.bypassRemove(node.index, rule));
+  return resultOf(
+    type === OwnType.BYPASS_ADD ? actions.bypassAdd(node.index, rule) : actions.bypassRemove(node.index, rule),
+  );
 }
 
 function readRule(): object | undefined {

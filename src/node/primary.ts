@@ -61,12 +61,7 @@ export interface PrimaryNodeSettings {
   numbersLost: boolean;
 }
 
-export type PrimaryState =
-  | 'guest-dead'
-  | 'controller-lost'
-  | 'unprotected'
-  | 'waiting-for-checkpoint'
-  | 'comparing';
+export type PrimaryState = 'guest-dead' | 'controller-lost' | 'unprotected' | 'waiting-for-checkpoint' | 'comparing';
 
 export class PrimaryNode {
   private readonly loss: ControllerLoss;

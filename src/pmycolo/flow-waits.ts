@@ -2,15 +2,7 @@
 // waits (learned-times), in the order of their last progress, so its head is the one that has waited longest, and the first whose limit
 // passes. A flow that gets on goes to the tail; more words of the side that waits are no progress.
 
-import {
-  W_LIST,
-  W_MARK,
-  W_NEXT,
-  W_PREV,
-  W_SINCE,
-  X_FLAGS,
-  XF_AHEAD,
-} from '../compare/flow-words';
+import { W_LIST, W_MARK, W_NEXT, W_PREV, W_SINCE, X_FLAGS, type XF_AHEAD } from '../compare/flow-words';
 import { FLOW_META, FLOW_PEER, FLOW_PORTS, type FlowTable } from '../conntrack/flow-table';
 import { invariant } from '../core/errors';
 import { IPPROTO_TCP, IPPROTO_UDP } from '../packet/view';

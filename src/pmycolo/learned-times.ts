@@ -215,7 +215,12 @@ export class LearnedTimes {
     const w = this.words;
     const c = cls * CLASS_WORDS;
     const parent = w[c + C_PARENT]!;
-    if (parent !== 0 && w[parent * CLASS_WORDS + K_KIND] === w[c + K_KIND] && w[parent * CLASS_WORDS + K_HAS_HOST] === 0) return parent;
+    if (
+      parent !== 0 &&
+      w[parent * CLASS_WORDS + K_KIND] === w[c + K_KIND] &&
+      w[parent * CLASS_WORDS + K_HAS_HOST] === 0
+    )
+      return parent;
     const { key } = this;
     key.fill(0);
     key[K_KIND] = w[c + K_KIND]!;

@@ -178,7 +178,7 @@ export class TcpRelease {
       const before = seqDiff(w[flow + f.X_RELEASED_EDGE]!, ack) >> shift;
       if (before > limit) limit = before;
     }
-    return window < limit ? window : limit;
+    return Math.min(window, limit);
   }
 
   private scale(flags: number): number {

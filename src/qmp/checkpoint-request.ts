@@ -30,7 +30,9 @@ export class PrimaryWatch extends ColoWatch {
       if (error !== undefined) return this.asked(error);
       const delay = (value as Record<string, unknown> | null)?.[DELAY];
       if (typeof delay !== 'number') return this.asked(new Error(`it has no ${DELAY}`));
-      this.qmp.ask({ execute: 'migrate-set-parameters', arguments: { [DELAY]: delay } }, (refused) => this.asked(refused));
+      this.qmp.ask({ execute: 'migrate-set-parameters', arguments: { [DELAY]: delay } }, (refused) =>
+        this.asked(refused),
+      );
     });
   }
 

@@ -98,7 +98,10 @@ export class QmpClient {
   ask(command: QmpCommand, answered: Answered): void {
     if (this.state !== 'ready') answered(this.gone('it is not connected'), undefined);
     else if (command.outOfBand === true && !this.oob) {
-      answered(this.gone(`this QEMU executes nothing out of band, so ${command.execute} would wait for its main loop`), undefined);
+      answered(
+        this.gone(`this QEMU executes nothing out of band, so ${command.execute} would wait for its main loop`),
+        undefined,
+      );
     } else this.send(command, answered);
   }
 

@@ -111,7 +111,12 @@ export class Survey {
     const resets = [w[flow + S_RESETS + PRIMARY]!, w[flow + S_RESETS + SECONDARY]!];
     if (resets.every((kind) => kind === RESET_WITH_TEXT)) return false;
     // One side only, or one that refuses: nothing to be numbered.
-    if (w[flow + S_PACKETS + PRIMARY] === 0 || w[flow + S_PACKETS + SECONDARY] === 0 || resets.some((kind) => kind !== 0)) return true;
+    if (
+      w[flow + S_PACKETS + PRIMARY] === 0 ||
+      w[flow + S_PACKETS + SECONDARY] === 0 ||
+      resets.some((kind) => kind !== 0)
+    )
+      return true;
     const syns = Math.min(w[flow + S_SYNS]!, w[flow + S_SYNS + SECONDARY]!);
     if (syns > 0) return true;
     const both = Math.max(w[flow + S_SYNS]!, w[flow + S_SYNS + SECONDARY]!);

@@ -143,7 +143,12 @@ async function mirrorProblems({ nftables }: Plan, node: NodePlan): Promise<Probl
   } catch (error) {
     // With a hint it is not the kernel that cannot: nft is not installed, or this is not root.
     if (!(error instanceof CommandError) || error.hint !== undefined) throw error;
-    return [{ text: `${text}, and nft cannot make it here: ${error.message}`, hint: `Linux 5.16 and nft 1.0.1 or later can; or ${otherwise}` }];
+    return [
+      {
+        text: `${text}, and nft cannot make it here: ${error.message}`,
+        hint: `Linux 5.16 and nft 1.0.1 or later can; or ${otherwise}`,
+      },
+    ];
   }
 }
 

@@ -19,11 +19,7 @@ export function defragStatements(table: string, node: RuleNode): string[] {
 /** Of ARP and RARP about IPv4 on Ethernet: hardware and protocol type, both lengths (RFC 826). */
 const ADDRESS_RESOLUTION = '@nh,0,48 0x000108000604';
 /** What may stand behind its 28 bytes: nothing, or zeros that fill a shortest frame, which may have a tag. */
-const WITHOUT_TRAILER = [
-  'meta length 28',
-  'meta length 42 @nh,224,112 0',
-  'meta length 46 @nh,224,128 0 @nh,352,16 0',
-];
+const WITHOUT_TRAILER = ['meta length 28', 'meta length 42 @nh,224,112 0', 'meta length 46 @nh,224,128 0 @nh,352,16 0'];
 const REQUEST_OR_REPLY = '@nh,48,16 { 1, 2 }';
 const REVERSE = '@nh,48,16 { 3, 4 }';
 

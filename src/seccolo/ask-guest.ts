@@ -8,7 +8,11 @@ import { MAX_ACK_FRAME_BYTES } from './frame-head';
 const ASKED_AT_ONCE = 8;
 
 /** Sends questions about some connections; returns the connection to go on behind, -1 = from the start. */
-export function askGuest(engine: Pick<SecondaryEngine, 'nextToAsk' | 'writeQuestion'>, behind: number, send: (frame: Uint8Array) => void): number {
+export function askGuest(
+  engine: Pick<SecondaryEngine, 'nextToAsk' | 'writeQuestion'>,
+  behind: number,
+  send: (frame: Uint8Array) => void,
+): number {
   let base = engine.nextToAsk(behind);
   for (let i = 0; i < ASKED_AT_ONCE && base >= 0; i++) {
     const frame = new Uint8Array(MAX_ACK_FRAME_BYTES);

@@ -1,8 +1,8 @@
 // Writes an acknowledgement without data (RFC 9293 section 3.1) as an IP packet of its own, from either end of a flow: what a failover
 // says to an end that would otherwise wait for a timer.
 
-import { write16, write32 } from '../core/big-endian';
 import { FLOW_GUEST, FLOW_META, FLOW_PEER, FLOW_PORTS, metaFamily } from '../conntrack/flow-table';
+import { write16, write32 } from '../core/big-endian';
 import { ipv4HeaderChecksum, sumBytes } from '../packet/checksum';
 import { IPPROTO_TCP, TCP_ACK } from '../packet/view';
 

@@ -40,8 +40,8 @@ import {
 } from './counters';
 import { Phase, S_STATE, SF_FINISHED } from './flow-words';
 import { SecondaryFlows } from './flows';
-import { type LinkSource, writeFrameHead } from './frame-head';
 import { FirstFragment, readFirstFragment } from './fragment';
+import { type LinkSource, writeFrameHead } from './frame-head';
 import { Learner } from './learn';
 import { Numbering } from './numbering';
 import { Reminders } from './reminders';

@@ -7,12 +7,7 @@ import { TcpState, TcpTracker } from '../conntrack/tcp-track';
 import { TCP_TIMEOUTS } from '../conntrack/timeouts';
 import { TimerWheel } from '../core/timer-wheel';
 import type { PacketView } from '../packet/view';
-import {
-  C_FLOW_TABLE_FULL,
-  C_FLOWS_EVICTED,
-  C_FLOWS_EXPIRED,
-  type SecondaryCounters,
-} from './counters';
+import { C_FLOW_TABLE_FULL, C_FLOWS_EVICTED, C_FLOWS_EXPIRED, type SecondaryCounters } from './counters';
 import {
   PHASE_MASK,
   Phase,

@@ -27,7 +27,13 @@ export interface LinkSource {
  * Writes the header of a frame from one end of the flow to the other, with the tags that the guest's own frames bear; returns its bytes, 0
  * where an address is not known, or the flow is in a VLAN and its tags are not known.
  */
-export function writeFrameHead(words: Uint32Array, base: number, fromGuest: boolean, out: Uint8Array, off: number): number {
+export function writeFrameHead(
+  words: Uint32Array,
+  base: number,
+  fromGuest: boolean,
+  out: Uint8Array,
+  off: number,
+): number {
   const source = base + (fromGuest ? S_GUEST_MAC : S_PEER_MAC);
   const destination = base + (fromGuest ? S_PEER_MAC : S_GUEST_MAC);
   const tags = base + S_TAGS;

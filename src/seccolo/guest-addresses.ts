@@ -160,6 +160,7 @@ function equalAt(bytes: Uint8Array, buf: Uint8Array, at: number): boolean {
 function claimable(family: 4 | 6, buf: Uint8Array, at: number): boolean {
   const first = buf[at]!;
   if (family === 4) return first !== 0 && first !== 127 && first < 224;
-  const low = read32(buf, at) === 0 && read32(buf, at + 4) === 0 && read32(buf, at + 8) === 0 && read32(buf, at + 12) <= 1;
+  const low =
+    read32(buf, at) === 0 && read32(buf, at + 4) === 0 && read32(buf, at + 8) === 0 && read32(buf, at + 12) <= 1;
   return first !== 0xff && !low;
 }

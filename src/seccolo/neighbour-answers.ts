@@ -6,7 +6,7 @@
 // before the PVM, whose question is put next. Never answered: a probe (RFC 5227, RFC 4862), whose sender asks whether an address is free,
 // and a question for an address of the guest's own.
 
-import { ArpView, ARPOP_REPLY, arpReplyFrame, asksForAnother, parseArp } from '../packet/arp';
+import { ARPOP_REPLY, ArpView, arpReplyFrame, asksForAnother, parseArp } from '../packet/arp';
 import {
   ETH_ALEN,
   ETH_P_ARP,
@@ -76,7 +76,17 @@ export class NeighbourAnswers {
     // What is not the target of an advertisement tells no flags.
     if (!parseNeighbourClaim(claim, packet) || claim.address !== neighbourTarget(packet)) return undefined;
     const mac = claim.mac < 0 ? frame.source : claim.mac;
-    return this.take(6, buf, claim.address, mac, claim.router === true, claim.override, unicast && claim.solicited, tags, nowMs);
+    return this.take(
+      6,
+      buf,
+      claim.address,
+      mac,
+      claim.router === true,
+      claim.override,
+      unicast && claim.solicited,
+      tags,
+      nowMs,
+    );
   }
 
   /** A frame of the SVM. Returns the frame that answers it, if it is a question that there is an answer to. */
@@ -93,7 +103,8 @@ export class NeighbourAnswers {
       target = frame.network + 24;
     } else {
       family = 6;
-      if (parseIp(packet, buf, frame.network, len - frame.network) !== PARSE_OK || !isNeighbourRequest(packet)) return undefined;
+      if (parseIp(packet, buf, frame.network, len - frame.network) !== PARSE_OK || !isNeighbourRequest(packet))
+        return undefined;
       // As the PVM's neighbours look at it, too.
       if (!parseNeighbourClaim(this.claim, packet)) return undefined;
       sender = packet.start + 8;

@@ -89,7 +89,8 @@ export class Numbering {
     const fromOldIsn = seqDiff(v.seq, old.isn);
     if ((v.flags & TCP_SYN) !== 0) {
       // The same answer to the same SYN tells by its number.
-      if (old.phase === Phase.SynAnswered && (v.flags & TCP_ACK) !== 0 && v.ack === old.synAck) this.decide(fromOldIsn === 0);
+      if (old.phase === Phase.SynAnswered && (v.flags & TCP_ACK) !== 0 && v.ack === old.synAck)
+        this.decide(fromOldIsn === 0);
       // Another connection may begin on the tuple, but none would have this number.
       else if (old.phase === Phase.SynSent && fromOldIsn === 0 && failedOver) this.decide(true);
       return;
@@ -110,7 +111,8 @@ export class Numbering {
     const nearOld = Math.abs(inOld) <= NEAR;
     // The very next byte of what it was: it goes on there, or answers a question.
     const spoke = (state & SF_SAID) !== 0 && !old.present;
-    const next = (state & (spoke ? SF_OLD_NEXT : SF_ACKED)) !== 0 && v.seq === words[base + (spoke ? S_OLD_NEXT : S_NEXT)];
+    const next =
+      (state & (spoke ? SF_OLD_NEXT : SF_ACKED)) !== 0 && v.seq === words[base + (spoke ? S_OLD_NEXT : S_NEXT)];
     if (nearNew && nearOld) {
       if (!failedOver) return;
       const exactlyOld = next || (inOld === 0 && Math.abs(old.off | 0) >= APART);
@@ -171,6 +173,8 @@ export class Numbering {
 
   private differs(base: number): boolean {
     const { flows } = this;
-    return flows.previousOf(base) && (flows.old.phase !== Phase.Learned || flows.old.off !== 0 || flows.old.tsOff !== 0);
+    return (
+      flows.previousOf(base) && (flows.old.phase !== Phase.Learned || flows.old.off !== 0 || flows.old.tsOff !== 0)
+    );
   }
 }

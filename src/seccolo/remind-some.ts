@@ -12,7 +12,11 @@ export const REMIND_PAUSE_MS = 1;
  * Tells the peers of some connections; returns the connection to go on behind, -1 when all have been told. Start with -1. A frame is valid during the
  * call only.
  */
-export function remindSome(engine: Pick<SecondaryEngine, 'nextToRemind' | 'writeReminder'>, behind: number, send: (frame: Uint8Array) => void): number {
+export function remindSome(
+  engine: Pick<SecondaryEngine, 'nextToRemind' | 'writeReminder'>,
+  behind: number,
+  send: (frame: Uint8Array) => void,
+): number {
   const frame = new Uint8Array(MAX_ACK_FRAME_BYTES);
   let last = -1;
   let base = engine.nextToRemind(behind);

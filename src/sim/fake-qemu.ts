@@ -246,7 +246,10 @@ export class FakeQemu {
     if (!this.negotiated) throw new Refused(NOT_FOUND, "Expecting capabilities negotiation with 'qmp_capabilities'");
     switch (command) {
       case 'query-status':
-        return { running: this.running, status: this.running ? 'running' : this.colo.mode === 'none' ? 'paused' : 'colo' };
+        return {
+          running: this.running,
+          status: this.running ? 'running' : this.colo.mode === 'none' ? 'paused' : 'colo',
+        };
       case 'query-colo-status':
         return { ...this.colo };
       case 'query-migrate-parameters':

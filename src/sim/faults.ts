@@ -147,7 +147,11 @@ export class Faults {
   private mayHappen(fault: Fault): boolean {
     const c = this.world.controller;
     // A process that begins in doubt has heard no peer, and cannot ask the guest: it believes what the controller has said.
-    if (fault.kind === 'secondary-daemon' && c.missed && !(this.world.side === 'secondary' && this.world.sn.engine?.undecided === false)) {
+    if (
+      fault.kind === 'secondary-daemon' &&
+      c.missed &&
+      !(this.world.side === 'secondary' && this.world.sn.engine?.undecided === false)
+    ) {
       return false;
     }
     if (this.world.side !== 'primary') return true;

@@ -2,8 +2,8 @@
 // mistakes, put others in their place.
 
 import { OffsetTable } from '../conntrack/offset-table';
-import type { IntakeEngine } from '../node/primary-intake';
 import { type PrimaryEngineFace, PrimaryNode, type PrimaryNodeSettings, type PrimaryPorts } from '../node/primary';
+import type { IntakeEngine } from '../node/primary-intake';
 import { type SecondaryEngineFace, SecondaryNode, type SecondaryPorts } from '../node/secondary';
 import { StoredDeltas } from '../pmycolo/deltas';
 import { type PrimaryActions, PrimaryEngine } from '../pmycolo/engine';

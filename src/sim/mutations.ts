@@ -2,9 +2,9 @@
 // would not find such a mistake in the product either.
 
 import { PREFIX_PACKET_BYTES } from '../core/limits';
+import type { Drainable } from '../node/ports';
 import { ETH_HLEN } from '../packet/ethernet';
 import type { PrimaryActions } from '../pmycolo/engine';
-import type { Drainable } from '../node/ports';
 import { type SecondaryEngine, SecondaryVerdict } from '../seccolo/engine';
 import { instead, type Makers, type SimPrimaryEngine, type SimSecondaryEngine } from './makers';
 import { CLIENT_HOST, GUEST_HOST, ipHeaderBytes, PROTO_TCP, writeChecksum, writeIp } from './wire';
@@ -160,10 +160,7 @@ function restoring(name: string, fields: readonly number[], bytes: number): Muta
 }
 
 /** Undoes part of the translation: `restore` puts bytes of the original back. */
-function untranslated(
-  name: string,
-  restore: (out: Buffer, original: Buffer, fromPeer: boolean) => void,
-): Mutation {
+function untranslated(name: string, restore: (out: Buffer, original: Buffer, fromPeer: boolean) => void): Mutation {
   return wrongSecondary(name, (engine) => {
     const undo =
       (fromPeer: boolean): SecondaryEngine['fromPeer'] =>
@@ -282,8 +279,9 @@ export const MUTATIONS: readonly Mutation[] = [
   cutting('a copy is one byte too long', oneByteMore),
   cutting('a copy acknowledges what its packet does', withItsField(ACK_FIELD, 4)),
   cutting("a copy opens its packet's window", withItsField(WINDOW_FIELD, 2)),
-  ofPrimary('checkpoints follow each other at once', (right) => (plan, files, actions) =>
-    right({ ...plan, minCheckpointIntervalMs: 0 }, files, actions),
+  ofPrimary(
+    'checkpoints follow each other at once',
+    (right) => (plan, files, actions) => right({ ...plan, minCheckpointIntervalMs: 0 }, files, actions),
   ),
   // Any question of the SVM counts as a lost address: it is put once more, before the PVM can.
   wrongPrimary('a question for an address asks at once', (engine) => ({
@@ -299,7 +297,8 @@ export const MUTATIONS: readonly Mutation[] = [
     let ticking = false;
     const engine = right(plan, files, {
       ...bound(actions),
-      requestCheckpoint: (cause) => void ((!ticking || cause.startsWith('timeout')) && actions.requestCheckpoint(cause)),
+      requestCheckpoint: (cause) =>
+        void ((!ticking || cause.startsWith('timeout')) && actions.requestCheckpoint(cause)),
     });
     return instead(engine, {
       tick: (nowMs: number) => {
@@ -334,20 +333,24 @@ export const MUTATIONS: readonly Mutation[] = [
       return bytes;
     },
   })),
-  ofPrimary('a verdict forgotten', (right) => (plan, files, actions) =>
-    right(plan, files, {
-      ...bound(actions),
-      accept: (id, buf, off, len) => void (id % 50 !== 0 && actions.accept(id, buf, off, len)),
-    }),
+  ofPrimary(
+    'a verdict forgotten',
+    (right) => (plan, files, actions) =>
+      right(plan, files, {
+        ...bound(actions),
+        accept: (id, buf, off, len) => void (id % 50 !== 0 && actions.accept(id, buf, off, len)),
+      }),
   ),
-  ofPrimary('a verdict given twice', (right) => (plan, files, actions) =>
-    right(plan, files, {
-      ...bound(actions),
-      accept: (id, buf, off, len) => {
-        actions.accept(id, buf, off, len);
-        if (id % 50 === 0) actions.accept(id, buf, off, len);
-      },
-    }),
+  ofPrimary(
+    'a verdict given twice',
+    (right) => (plan, files, actions) =>
+      right(plan, files, {
+        ...bound(actions),
+        accept: (id, buf, off, len) => {
+          actions.accept(id, buf, off, len);
+          if (id % 50 === 0) actions.accept(id, buf, off, len);
+        },
+      }),
   ),
   undrained('queues not read before a checkpoint', 'checkpoint'),
   {

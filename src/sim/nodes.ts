@@ -2,13 +2,13 @@
 // real one is reused), restart by kill -9, and files that outlive it.
 
 import { seqDiff } from '../core/seq32';
-import { copyFault, rewriteFault } from './check/rewrite';
-import { PORT_WATCH_MS, type ControllerLossPolicy } from '../node/controller-loss';
+import { type ControllerLossPolicy, PORT_WATCH_MS } from '../node/controller-loss';
 import { type Clock, type PacketSink, type PortState, type QueuedPacket, queuedPacket } from '../node/ports';
 import type { PrimaryNode } from '../node/primary';
 import { ForwardIntake, GuestIntake } from '../node/primary-intake';
 import type { SecondaryNode } from '../node/secondary';
 import { ETH_HLEN } from '../packet/ethernet';
+import { copyFault, rewriteFault } from './check/rewrite';
 import { FakeQueue } from './fake-queue';
 import { complete } from './link';
 import {
@@ -238,9 +238,14 @@ export class SimPrimary extends SimDaemon<SimPrimaryEngine> {
     this.armedForMs = Number.POSITIVE_INFINITY;
     this.begin(engine, clock);
     const fromGuest = new GuestIntake(engine, clock.nowMs, () => node);
-    const fromForward = new ForwardIntake(engine, clock.nowMs, () => node, () => ({
-      drop: (id) => void this.forwardQueue.settle(id, 'dropped'),
-    }));
+    const fromForward = new ForwardIntake(
+      engine,
+      clock.nowMs,
+      () => node,
+      () => ({
+        drop: (id) => void this.forwardQueue.settle(id, 'dropped'),
+      }),
+    );
     if (how !== 'unprotected') node.protect(how === 'resumed');
     this.guestQueue.listen(
       (id, packet, shown) => {

@@ -1,14 +1,14 @@
 // What happens in a run: chosen by its seed alone, before the run begins.
 
+import type { ControllerLossPolicy } from '../node/controller-loss';
 import { type Ending, NOBODY_PORT, type SessionPlan, type Step } from './app/client';
 import type { DatagramQuestion } from './app/datagram';
 import { UDP_SERVER_PORT } from './app/datagram';
 import { DIVERGENT_CONTENT, DIVERGENT_LENGTH, DIVERGENT_PORT, Op, type Request, SLOW_READER } from './app/protocol';
 import { ALIKE } from './content';
-import type { ControllerLossPolicy } from '../node/controller-loss';
-import type { PrimaryPlan } from './makers';
 import type { LinkPlan } from './link';
 import type { MachineHabits } from './machine';
+import type { PrimaryPlan } from './makers';
 import { Prng } from './prng';
 import type { TcpImage } from './tcp/host-port';
 import { hashString } from './trace';

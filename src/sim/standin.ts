@@ -95,7 +95,6 @@ class HoldEverything implements SimPrimaryEngine {
     this.pace.forget();
   }
 
-
   peerReset(): void {}
 
   addressQuestion(): void {}

@@ -5,22 +5,22 @@
 //                    ==forward==> [SN peer queue] --> SVM --> [SN guest queue] --+----+ after a failover
 //                   [PN forward queue] <==forward back==-------------------------+ before
 
-import { seqAfter } from '../core/seq32';
-import { serve } from './app/server';
 import { CheckpointCause } from '../compare/outcome';
-import { Ledger } from './check/ledger';
-import { Clients } from './clients';
-import { keyOfPeerPacket, seqOf } from './peer-packet';
-import { Controller } from './controller';
-import { Faults } from './faults';
+import { seqAfter } from '../core/seq32';
 import { ETH_HLEN } from '../packet/ethernet';
 import { SILENT_START_MS } from '../pmycolo/request-pace';
 import { remindSome } from '../seccolo/remind-some';
+import { serve } from './app/server';
+import { Ledger } from './check/ledger';
+import { Clients } from './clients';
+import { Controller } from './controller';
+import { Faults } from './faults';
 import { Link } from './link';
 import { Machine } from './machine';
 import type { Makers } from './makers';
 import { type NodeSurroundings, Note, SimPrimary, SimSecondary } from './nodes';
 import { Origin, SimPacket } from './packet';
+import { keyOfPeerPacket, seqOf } from './peer-packet';
 import { Prng } from './prng';
 import { type Scenario, SERVER_PORT } from './scenario';
 import { Scheduler } from './scheduler';
@@ -219,7 +219,8 @@ export class World {
   }
 
   private released(packet: SimPacket, out: Buffer): void {
-    if (this.pn.node?.state === 'guest-dead') this.broken('a dead guest', 'its output leaves after the node has found it dead');
+    if (this.pn.node?.state === 'guest-dead')
+      this.broken('a dead guest', 'its output leaves after the node has found it dead');
     this.ledger.released(packet, out);
     this.clientDown.send(out === packet.buf ? packet : packet.withBytes(out));
   }
@@ -309,7 +310,8 @@ export class World {
     packet.origin = Origin.SVM;
     packet.madeUs = this.nowUs;
     const segment = new Segment();
-    if (!readSegment(segment, buf, family) || segment.payloadBytes > 0) this.broken('faithful rewrite', 'a reminder is no bare ACK');
+    if (!readSegment(segment, buf, family) || segment.payloadBytes > 0)
+      this.broken('faithful rewrite', 'a reminder is no bare ACK');
     const given = this.svm.acknowledged(family, segment.srcPort, segment.dstPort);
     if (given >= 0 && seqAfter(segment.ack, given))
       this.broken('ack commit', `a reminder acknowledges ${segment.ack}, the SVM has given ${given}`);

@@ -101,13 +101,17 @@ export const SHARE = Math.ceil(Number(process.env.COLO_SEEDS ?? 2000) / 4);
 
 export function simulateShare(share: number): void {
   const first = share * SHARE + 1;
-  test(`seeds ${first} to ${first + SHARE - 1}`, async () => {
-    const { runs, failures, coverage, stories } = await simulate({ first, count: SHARE, maxFailures: 3, tell: true });
-    for (const story of stories) process.stderr.write(`${story}\n`);
-    expect(failures).toEqual([]);
-    expect(runs).toBe(SHARE);
-    const told = Object.entries(coverage).map(([name, value]) => `${name} ${Math.round(value)}`);
-    process.stderr.write(`simulated seeds ${first} to ${first + SHARE - 1}: ${told.join(', ')}\n`);
-    expect(MUST_HAPPEN.filter((name) => !(coverage[name]! > 0))).toEqual([]);
-  }, 300_000 + SHARE * 1000);
+  test(
+    `seeds ${first} to ${first + SHARE - 1}`,
+    async () => {
+      const { runs, failures, coverage, stories } = await simulate({ first, count: SHARE, maxFailures: 3, tell: true });
+      for (const story of stories) process.stderr.write(`${story}\n`);
+      expect(failures).toEqual([]);
+      expect(runs).toBe(SHARE);
+      const told = Object.entries(coverage).map(([name, value]) => `${name} ${Math.round(value)}`);
+      process.stderr.write(`simulated seeds ${first} to ${first + SHARE - 1}: ${told.join(', ')}\n`);
+      expect(MUST_HAPPEN.filter((name) => !(coverage[name]! > 0))).toEqual([]);
+    },
+    300_000 + SHARE * 1000,
+  );
 }

@@ -125,11 +125,14 @@ requires('netns', 'nfqueue')('control', () => {
     expect(await ctl('checkpoint')).toMatch(/^2 .*has no controller\n.*ctl init/);
   });
 
-  test.each(['primary', 'secondary'] as const)("the %s's status has the mode that its controller said", async (side) => {
-    await start();
-    const status = (await pair.controllers[side].status()) as Record<string, unknown>;
-    expect(status).toMatchObject({ role: side, mode: side, failedOver: false });
-  });
+  test.each(['primary', 'secondary'] as const)(
+    "the %s's status has the mode that its controller said",
+    async (side) => {
+      await start();
+      const status = (await pair.controllers[side].status()) as Record<string, unknown>;
+      expect(status).toMatchObject({ role: side, mode: side, failedOver: false });
+    },
+  );
 
   test('a lost controller, policy release: what is held goes out, whole, and the node says that it is unprotected', async () => {
     await start();
@@ -182,7 +185,14 @@ requires('netns', 'nfqueue')('control', () => {
       const second = {
         role: 'primary',
         stateDir: join(pair.lab.dir, 'second'),
-        nodes: [{ index: 2, guestPort: 'tap0', forwardPort: 'fwd0', queues: { guest: 7, forward: 8, guestUdp: 9, forwardUdp: 10 } }],
+        nodes: [
+          {
+            index: 2,
+            guestPort: 'tap0',
+            forwardPort: 'fwd0',
+            queues: { guest: 7, forward: 8, guestUdp: 9, forwardUdp: 10 },
+          },
+        ],
         control: { netlinkPort: 29, unixPath: join(pair.lab.dir, 'second.sock') },
         metricsPort: 9464,
       };
@@ -281,45 +291,45 @@ requires('netns', 'nfqueue')('control', () => {
     await heard.waitFor(new RegExp(`${GUEST_MAC} > 33:33:00:00:00:01.*neighbor advertisement.*${GUEST_IP6}`));
   });
 
-  test.each([GUEST_IP, GUEST_IP6])(
-    'a reset of a connection to %s by its peer reaches the primary',
-    async (host) => {
-      await start();
-      const script = `
+  test.each([GUEST_IP, GUEST_IP6])('a reset of a connection to %s by its peer reaches the primary', async (host) => {
+    await start();
+    const script = `
       const socket = require('node:net').connect(${GUEST_PORT}, '${host}', () => socket.write('GET /secret HTTP/1.1\\r\\n\\r\\n'));
       setTimeout(() => { socket.resetAndDestroy(); console.log('reset'); }, 500);`;
-      await pair.lab.spawn('client', process.execPath, ['-e', script]).waitFor(/reset/);
-      await until('reset', async () => (await pair.stats('primary')).counters.flows_reset_by_peer! > 0);
-      // What was held of it is wanted by nobody.
-      expect((await pair.stats('primary')).gauges.held_packets).toBe(0);
-    },
-  );
+    await pair.lab.spawn('client', process.execPath, ['-e', script]).waitFor(/reset/);
+    await until('reset', async () => (await pair.stats('primary')).counters.flows_reset_by_peer! > 0);
+    // What was held of it is wanted by nobody.
+    expect((await pair.stats('primary')).gauges.held_packets).toBe(0);
+  });
 
   test.each([
     [CLIENT_IP, GUEST_IP, flowMeta(0, 4, 6)],
     [CLIENT_IP6, GUEST_IP6, flowMeta(0, 6, 6)],
-  ])('the primary can ask whether the peer %s has answered %s, of which the guest has said nothing', async (from, to, meta) => {
-    await start();
-    const script = `
+  ])(
+    'the primary can ask whether the peer %s has answered %s, of which the guest has said nothing',
+    async (from, to, meta) => {
+      await start();
+      const script = `
       const socket = require('node:net').connect({ port: ${GUEST_PORT}, host: '${to}', localPort: 40001 }, () => console.log('open'));
       setTimeout(() => {}, 60_000);
       process.once('SIGUSR2', () => { socket.resetAndDestroy(); console.log('reset'); });`;
-    const conntrack = new Conntrack(pair.lab.ns.pn);
-    try {
-      const key = (peerPort: number) =>
-        Uint32Array.of(...addressWords(to), ...addressWords(from), ((GUEST_PORT << 16) | peerPort) >>> 0, meta);
-      const client = pair.lab.spawn('client', process.execPath, ['-e', script]);
-      await client.waitFor(/open/);
-      expect([conntrack.hasAnswered(key(40001)), conntrack.hasAnswered(key(40002))]).toEqual([true, false]);
-      // Over and over: no answer is taken for another's.
-      for (let i = 0; i < 1000; i++) expect(conntrack.hasAnswered(key(40001 + (i & 1)))).toBe((i & 1) === 0);
-      client.child.kill('SIGUSR2');
-      await client.waitFor(/reset/);
-      await until('reset', () => !conntrack.hasAnswered(key(40001)));
-    } finally {
-      conntrack.close();
-    }
-  });
+      const conntrack = new Conntrack(pair.lab.ns.pn);
+      try {
+        const key = (peerPort: number) =>
+          Uint32Array.of(...addressWords(to), ...addressWords(from), ((GUEST_PORT << 16) | peerPort) >>> 0, meta);
+        const client = pair.lab.spawn('client', process.execPath, ['-e', script]);
+        await client.waitFor(/open/);
+        expect([conntrack.hasAnswered(key(40001)), conntrack.hasAnswered(key(40002))]).toEqual([true, false]);
+        // Over and over: no answer is taken for another's.
+        for (let i = 0; i < 1000; i++) expect(conntrack.hasAnswered(key(40001 + (i & 1)))).toBe((i & 1) === 0);
+        client.child.kill('SIGUSR2');
+        await client.waitFor(/reset/);
+        await until('reset', () => !conntrack.hasAnswered(key(40001)));
+      } finally {
+        conntrack.close();
+      }
+    },
+  );
 
   test('SIGTERM ends the daemon and lets nothing out', async () => {
     await start();
@@ -330,7 +340,16 @@ requires('netns', 'nfqueue')('control', () => {
 
   test('a daemon that cannot have all that it needs ends, and says what it was', async () => {
     await start();
-    const words = ['--index', '2', '--guest-port', 'tap0', '--forward-port', 'fwd0', '--state-dir', join(pair.lab.dir, 'other')];
+    const words = [
+      '--index',
+      '2',
+      '--guest-port',
+      'tap0',
+      '--forward-port',
+      'fwd0',
+      '--state-dir',
+      join(pair.lab.dir, 'other'),
+    ];
     const second = pair.lab.spawn('pn', join(ROOT, 'bin/colo'), ['primary', ...words]);
     // The queues are the first daemon's.
     expect(await second.ended()).toBe(2);
@@ -341,11 +360,26 @@ requires('netns', 'nfqueue')('control', () => {
     await start();
     const state = join(pair.lab.dir, 'other');
     const words = ['--index', '2', '--guest-port', 'tap0', '--forward-port', 'fwd0', '--state-dir', state];
-    const queues = ['--guest-queue', '110', '--forward-queue', '111', '--guest-udp-queue', '112', '--forward-udp-queue', '113'];
+    const queues = [
+      '--guest-queue',
+      '110',
+      '--forward-queue',
+      '111',
+      '--guest-udp-queue',
+      '112',
+      '--forward-udp-queue',
+      '113',
+    ];
     const second = pair.lab.spawn('pn', join(ROOT, 'bin/colo'), ['primary', ...words, ...queues]);
     await second.waitFor(/"msg":"ready"/);
-    expect(second.output).toMatch(/"level":"error".*port id 28: address already in use.*"holder":"pid \d+ .*NO CONTROLLER CAN BE HEARD/);
-    const status = await pair.lab.exec('pn', join(ROOT, 'bin/colo'), ['status', '--socket', join(state, 'primary.sock')]);
+    expect(second.output).toMatch(
+      /"level":"error".*port id 28: address already in use.*"holder":"pid \d+ .*NO CONTROLLER CAN BE HEARD/,
+    );
+    const status = await pair.lab.exec('pn', join(ROOT, 'bin/colo'), [
+      'status',
+      '--socket',
+      join(state, 'primary.sock'),
+    ]);
     expect(status.stdout).toMatch(/!! NO CONTROLLER CAN BE HEARD OVER NETLINK: .*port id 28/);
     await pair.daemons.primary.stop('SIGTERM');
     await second.waitFor(/controllers can be heard over netlink again/);

@@ -12,7 +12,8 @@ requires('netns', 'nfqueue')('questions for neighbours', () => {
   let pair: Pair;
   beforeAll(async () => {
     pair = await Pair.create({ node: { compareTimeoutMs: 600_000 } });
-    for (const address of ['10.77.0.8/24', '10.77.0.9/24']) pair.lab.execSync('client', 'ip', ['addr', 'add', address, 'dev', 'lan0']);
+    for (const address of ['10.77.0.8/24', '10.77.0.9/24'])
+      pair.lab.execSync('client', 'ip', ['addr', 'add', address, 'dev', 'lan0']);
     for (const address of ['fd77::8/64', 'fd77::9/64']) {
       pair.lab.execSync('client', 'ip', ['addr', 'add', address, 'dev', 'lan0', 'nodad']);
     }

@@ -1,9 +1,9 @@
 // What both guests have said of a held packet reaches the client although the packet stays held: it leaves by the outer bridge as the
 // host's own, is not queued again, and moves no address in the bridge's table.
 import { join } from 'node:path';
-import { ADDRESSES, Pair } from './support/pair';
 import { GUEST_MAC } from './lab';
 import { requires } from './requires';
+import { ADDRESSES, Pair } from './support/pair';
 
 jest.setTimeout(60_000);
 

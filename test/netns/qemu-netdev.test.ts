@@ -116,7 +116,9 @@ requires(
       server.stdin.write('another\n');
       await once(client.stdout, 'data');
       const rewriter = async () => (await a.query()).filters[0]! as Record<string, number>;
-      await until('acknowledged', async () => (await inside('a', 'ss', '-Hti', 'dport', '=', ':90')).stdout.includes('bytes_acked:8'));
+      await until('acknowledged', async () =>
+        (await inside('a', 'ss', '-Hti', 'dport', '=', ':90')).stdout.includes('bytes_acked:8'),
+      );
       ip('-n', NAMES.a, 'link', 'set', 'tap0', 'down');
       expect(await a.ctl('failover')).toMatchObject({ status: 0 });
       await until('nobody to hear it', async () => (await a.query()).host.droppedDown! >= 2);

@@ -51,7 +51,11 @@ requires('netns', 'addon')('failover of the network', () => {
       console.log('listening');
       process.once('SIGUSR2', () => takeOver(settings, engine, Promise.resolve(), addresses, log).settled.then(() => console.log('settled')));`,
     ]);
-  const watch = async (role: 'client' | 'svm', port: string, ...filter: string[]): Promise<ReturnType<Lab['spawn']>> => {
+  const watch = async (
+    role: 'client' | 'svm',
+    port: string,
+    ...filter: string[]
+  ): Promise<ReturnType<Lab['spawn']>> => {
     const capture = lab.spawn(role, 'tcpdump', ['-vlnnei', port, '--immediate-mode', ...filter]);
     await capture.waitFor(/listening on/);
     return capture;
@@ -70,11 +74,15 @@ requires('netns', 'addon')('failover of the network', () => {
     const atGuest = await watch('svm', 'eth0', 'arp', 'or', 'icmp6', 'or', 'igmp');
     // It has an address in a VLAN, and forwards for 192.0.2.9.
     const raw = new PacketSocket({ interface: 'eth0', netns: lab.ns.svm }, { onFrame: () => {} });
-    raw.send(taggedFrame(gratuitousArpFrame(Buffer.from(GUEST_MAC.replaceAll(':', ''), 'hex'), 0x0a4b0002), [0x81000005]));
+    raw.send(
+      taggedFrame(gratuitousArpFrame(Buffer.from(GUEST_MAC.replaceAll(':', ''), 'hex'), 0x0a4b0002), [0x81000005]),
+    );
     raw.close();
     lab.execSync('svm', 'busybox', ['arping', '-c', '1', '-w', '1', '-U', '-I', 'eth0', GUEST_IP]);
     lab.execSync('svm', 'ip', ['addr', 'add', '192.0.2.9/32', 'dev', 'lo']);
-    await lab.exec('svm', 'busybox', ['ping', '-q', '-c', '1', '-W', '1', '-I', '192.0.2.9', CLIENT_IP], { allowFailure: true });
+    await lab.exec('svm', 'busybox', ['ping', '-q', '-c', '1', '-W', '1', '-I', '192.0.2.9', CLIENT_IP], {
+      allowFailure: true,
+    });
     await lab.exec('svm', 'busybox', ['ping', '-6', '-q', '-c', '1', '-W', '1', 'fd77::77'], { allowFailure: true });
     const reports = lab.spawn('svm', process.execPath, [
       '-e',
@@ -94,7 +102,10 @@ requires('netns', 'addon')('failover of the network', () => {
     expect(count(capture.output, /fd77::2 > ff02::1: .*neighbor advertisement.*tgt is fd77::2/)).toBe(6);
     expect(capture.output).not.toMatch(/who-has 192\.0\.2\.9/);
     // The groups are told to the switch; the guest is not told of itself.
-    await until('reports', () => /239\.1\.2\.3/.test(capture.output) && /multicast listener report/.test(capture.output));
+    await until(
+      'reports',
+      () => /239\.1\.2\.3/.test(capture.output) && /multicast listener report/.test(capture.output),
+    );
     expect(count(atGuest.output, /igmp v3 report/)).toBeGreaterThan(before);
     expect(atGuest.output).toMatch(/igmp query v3 \[max resp time 0\.1s/);
     for (const address of [GUEST_IP, GUEST_IP6]) {
@@ -130,6 +141,8 @@ requires('netns', 'addon')('failover of the network', () => {
 
   test('an announcement that nobody can hear is an error', async () => {
     lab.execSync('sn', 'ip', ['link', 'set', 'nic0', 'down']);
-    expect(await onSecondary('await takeOver(settings, engine, Promise.resolve(), addresses, log).settled')).toMatch(/no port of br0 takes frames/);
+    expect(await onSecondary('await takeOver(settings, engine, Promise.resolve(), addresses, log).settled')).toMatch(
+      /no port of br0 takes frames/,
+    );
   });
 });

@@ -33,7 +33,8 @@ requires('netns', 'nfqueue')('rules that somebody has flushed', () => {
     await becomes('comparing');
   }
   const rules = (what: 'apply' | 'remove') => lab.exec('pn', BIN, ['rules', what, '--config', file]);
-  const becomes = (state: string): Promise<unknown> => until(state, async () => (await controller.status()).state === state);
+  const becomes = (state: string): Promise<unknown> =>
+    until(state, async () => (await controller.status()).state === state);
   const count = (what: RegExp): number => daemon.output.match(what)?.length ?? 0;
 
   /** What has passed meanwhile nobody has seen: a checkpoint is asked for. */
@@ -83,7 +84,17 @@ requires('netns', 'nfqueue')('rules that somebody has flushed', () => {
     await rules('remove');
     await becomes('rules-missing');
     const seen = count(/RULES ARE GONE/g);
-    lab.execSync('pn', 'ip', ['link', 'set', 'br0', 'type', 'bridge', 'nf_call_iptables', '1', 'nf_call_ip6tables', '1']);
+    lab.execSync('pn', 'ip', [
+      'link',
+      'set',
+      'br0',
+      'type',
+      'bridge',
+      'nf_call_iptables',
+      '1',
+      'nf_call_ip6tables',
+      '1',
+    ]);
     await until('another look', () => count(/RULES ARE GONE/g) > seen);
     expect(count(/the rules are put back/g)).toBe(before);
     expect(lab.execSync('pn', 'iptables-save', ['-t', 'mangle'])).not.toMatch(/colo:1/);

@@ -21,7 +21,10 @@ type Side = keyof typeof HOSTS;
 const SIDES: Side[] = ['primary', 'secondary'];
 
 /** The kernel's own, which the rules make shorter. */
-const HANDSHAKE_TIMEOUTS = ['net.netfilter.nf_conntrack_tcp_timeout_syn_sent=120', 'net.netfilter.nf_conntrack_tcp_timeout_syn_recv=60'];
+const HANDSHAKE_TIMEOUTS = [
+  'net.netfilter.nf_conntrack_tcp_timeout_syn_sent=120',
+  'net.netfilter.nf_conntrack_tcp_timeout_syn_recv=60',
+];
 
 const SCRIPT = `require(${JSON.stringify(join(__dirname, 'lab-load.js'))})(${JSON.stringify(join(__dirname, 'rules-run.ts'))}).main()`;
 
@@ -338,7 +341,9 @@ requires('netns', 'nfqueue')('rules', () => {
     expect(outcome!.changes).toContain('sysctl net.netfilter.nf_conntrack_tcp_timeout_syn_recv=10 (was 60)');
     expect([read('nf_conntrack_tcp_timeout_syn_sent'), read('nf_conntrack_tcp_timeout_syn_recv')]).toEqual(['5', '10']);
     const small = Number(read('nf_conntrack_max')) < 262144;
-    expect(outcome!.warnings!.filter((text) => /nf_conntrack_max is \d+: many half-open/.test(text))).toHaveLength(small ? 1 : 0);
+    expect(outcome!.warnings!.filter((text) => /nf_conntrack_max is \d+: many half-open/.test(text))).toHaveLength(
+      small ? 1 : 0,
+    );
     good(await run(lab, side, ['remove']));
     expect([read('nf_conntrack_tcp_timeout_syn_sent'), read('nf_conntrack_tcp_timeout_syn_recv')]).toEqual(['5', '60']);
     lab.execSync(HOSTS[side], 'sysctl', ['-qw', ...HANDSHAKE_TIMEOUTS]);
@@ -562,7 +567,10 @@ requires(
       for (const frame of [ethernet, tagged]) {
         for (const zeros of [0, 14, 18]) mayPass.push(frame(type, about(operation, Buffer.alloc(zeros))));
         for (const zeros of [0, 13, 17]) never.push(frame(type, about(operation, Buffer.alloc(zeros), secret)));
-        never.push(frame(type, about(operation, secret, Buffer.alloc(17))), frame(type, about(operation, Buffer.alloc(1400))));
+        never.push(
+          frame(type, about(operation, secret, Buffer.alloc(17))),
+          frame(type, about(operation, Buffer.alloc(1400))),
+        );
         never.push(frame(type, about(9)), frame(type, about(operation).subarray(0, 27)));
         const other = about(operation);
         other[2] = 0x86;
@@ -576,7 +584,10 @@ requires(
     await until('all that may pass', () => heard().length >= mayPass.length);
     expect(heard()).toEqual(mayPass.map(untagged));
     const drops = lab.execSync('pn', 'nft', ['list', 'table', 'netdev', 'colo-1']);
-    const dropped = [...drops.matchAll(/counter packets (\d+) /g)].reduce((sum, [, packets]) => sum + Number(packets), 0);
+    const dropped = [...drops.matchAll(/counter packets (\d+) /g)].reduce(
+      (sum, [, packets]) => sum + Number(packets),
+      0,
+    );
     expect(dropped).toBe(never.length);
   });
 

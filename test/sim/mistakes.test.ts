@@ -28,7 +28,11 @@ const EXPECTED: readonly [string, readonly string[], number][] = [
   ['a question for an address asks at once', ['needless checkpoint'], 100],
   ['the questions of the PVM are not heard', ['needless checkpoint'], 100],
   ['a request that has to wait is lost', ['liveness'], 200],
-  ['old offsets forgotten at the checkpoint', ['liveness', 'the client is served', 'time goes forward', 'right numbers'], 500],
+  [
+    'old offsets forgotten at the checkpoint',
+    ['liveness', 'the client is served', 'time goes forward', 'right numbers'],
+    500,
+  ],
   ['the numbers of a survivor never decided', ['liveness', 'the client is served'], 500],
   ['an acknowledgement told that the SVM has not given', ['ack commit'], 50],
   ['a verdict forgotten', ['one verdict'], 50],

@@ -44,7 +44,8 @@ test('the program is loaded out of its pack, and from its files where that is of
   for (const name of ['colo', 'packed.js']) copyFileSync(join(ROOT, 'bin', name), join(other, 'bin', name));
   for (const name of ['dist', 'node_modules', 'package.json']) symlinkSync(join(ROOT, name), join(other, name));
   for (const args of [['--version'], ['--help'], ['rules', 'aply'], ['simulate', '--seeds', '1', '--json']]) {
-    const run = (program: string) => promisify(execFile)(process.execPath, [program, ...args]).catch((error: unknown) => error);
+    const run = (program: string) =>
+      promisify(execFile)(process.execPath, [program, ...args]).catch((error: unknown) => error);
     const texts = [await run(COLO), await run(join(other, 'bin/colo'))].map((result) => {
       const { stdout, stderr } = result as { stdout: string; stderr: string };
       return [stdout, stderr];

@@ -27,7 +27,7 @@ requires(
     lab = new NativeLab();
     // Answers each connection with how many bytes came, and how many of them were not 'A'.
     await lab.rightAgent.run((state, _args, require) => {
-      state.server = require('node:net').createServer({ allowHalfOpen: true }, (socket: any) => {
+      state.server = require('node:net').createServer({ allowHalfOpen: true }, (socket: import('node:net').Socket) => {
         let total = 0;
         let other = 0;
         socket.on('data', (chunk: Buffer) => {

@@ -15,6 +15,7 @@ export function sh(...words: string[]): string {
 }
 
 /** Runs in the agent: `state` outlives the call, `args` came with it. May return a promise. */
+// biome-ignore lint/suspicious/noExplicitAny: what crosses to the other process is whatever its function makes of it
 export type AgentFunction = (state: Record<string, any>, args: any, require: NodeJS.Require) => unknown;
 
 const AGENT = `
@@ -31,6 +32,7 @@ process.on('disconnect', () => process.exit(0));
 
 export class Agent {
   private readonly child: ChildProcess;
+  // biome-ignore lint/suspicious/noExplicitAny: as above
   private readonly waiting = new Map<number, { resolve: (v: any) => void; reject: (e: Error) => void }>();
   private next = 1;
 
@@ -50,6 +52,7 @@ export class Agent {
     });
   }
 
+  // biome-ignore lint/suspicious/noExplicitAny: as above
   run<T = any>(body: AgentFunction, args: unknown = {}): Promise<T> {
     const id = this.next++;
     return new Promise((resolve, reject) => {

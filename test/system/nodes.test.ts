@@ -13,7 +13,8 @@ const MISSING = 1;
 requires('nodes', 'addon')('on other releases of Node', () => {
   test.each(releases())('%s', async (name) => {
     const node = join(NODES, name, 'bin/node');
-    const colo = (...args: string[]) => promisify(execFile)(node, ['--trace-warnings', join(ROOT, 'bin/colo'), ...args]);
+    const colo = (...args: string[]) =>
+      promisify(execFile)(node, ['--trace-warnings', join(ROOT, 'bin/colo'), ...args]);
     expect((await promisify(execFile)(node, ['--version'])).stdout).toMatch(`v${name.slice('node'.length)}.`);
     const { version } = require(join(ROOT, 'package.json')) as { version: string };
     expect(await colo('--version')).toEqual({ stdout: `${version}\n`, stderr: '' });

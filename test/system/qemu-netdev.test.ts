@@ -301,7 +301,12 @@ describe('the rewriter', () => {
       const before = to.frames.length;
       from.send(Buffer.concat([MACS, build(s)]));
       // After a failover the netdev says something itself, without data.
-      return until('segment', () => to.frames.slice(before).map((frame) => read(frame.subarray(14))).find(({ data }) => data === s.data));
+      return until('segment', () =>
+        to.frames
+          .slice(before)
+          .map((frame) => read(frame.subarray(14)))
+          .find(({ data }) => data === s.data),
+      );
     }
   }
 

@@ -5,7 +5,18 @@ import { join, relative } from 'node:path';
 
 const SRC = join(__dirname, '../../src');
 
-const PURE = ['core', 'packet', 'netlink', 'conntrack', 'compare', 'pmycolo', 'seccolo', 'node', 'nfnetlink-colo', 'qmp'];
+const PURE = [
+  'core',
+  'packet',
+  'netlink',
+  'conntrack',
+  'compare',
+  'pmycolo',
+  'seccolo',
+  'node',
+  'nfnetlink-colo',
+  'qmp',
+];
 const ALLOWED: Record<string, readonly string[]> = {
   core: [],
   packet: ['core'],
@@ -29,7 +40,20 @@ const ALLOWED: Record<string, readonly string[]> = {
   doctor: ['core', 'packet', 'native', 'io'],
   sim: PURE,
   daemon: [...PURE, 'native', 'io', 'config', 'rules', 'chardev', 'qemu/compare', 'qemu/netdev'],
-  cli: [...PURE, 'native', 'io', 'rules', 'config', 'replay', 'doctor', 'daemon', 'chardev', 'qemu/compare', 'qemu/netdev', 'sim'],
+  cli: [
+    ...PURE,
+    'native',
+    'io',
+    'rules',
+    'config',
+    'replay',
+    'doctor',
+    'daemon',
+    'chardev',
+    'qemu/compare',
+    'qemu/netdev',
+    'sim',
+  ],
 };
 
 /** The room of a path below src: the table's, of two names or of one. */
@@ -46,7 +70,9 @@ function sources(dir: string): string[] {
 
 const files = sources(SRC).map((path) => {
   const text = readFileSync(path, 'utf8');
-  const imports = [...text.matchAll(/(?:^|\n)\s*(?:import|export)\s[^;]*?from\s+'([^']+)'|require\('([^']+)'\)|import\('([^']+)'\)/g)];
+  const imports = [
+    ...text.matchAll(/(?:^|\n)\s*(?:import|export)\s[^;]*?from\s+'([^']+)'|require\('([^']+)'\)|import\('([^']+)'\)/g),
+  ];
   return { path, folder: roomOf(relative(SRC, path)), text, imports: imports.map((m) => (m[1] ?? m[2] ?? m[3])!) };
 });
 
@@ -60,7 +86,8 @@ test('imports between folders go one way', () => {
     for (const name of f.imports) {
       if (!name.startsWith('.')) continue;
       const target = roomOf(relative(SRC, join(f.path, '..', name)));
-      if (target !== f.folder && !ALLOWED[f.folder]!.includes(target)) wrong.push(`${relative(SRC, f.path)} imports ${target}`);
+      if (target !== f.folder && !ALLOWED[f.folder]!.includes(target))
+        wrong.push(`${relative(SRC, f.path)} imports ${target}`);
     }
   }
   expect(wrong).toEqual([]);

@@ -1,6 +1,15 @@
 // Where the IP packet begins in what a capture recorded, by link type (https://www.tcpdump.org/linktypes.html).
 
-import { ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ETH_P_RARP, FRAME_OK, FrameView, parseFrame, parseFromType } from '../../packet/ethernet';
+import {
+  ETH_P_ARP,
+  ETH_P_IP,
+  ETH_P_IPV6,
+  ETH_P_RARP,
+  FRAME_OK,
+  FrameView,
+  parseFrame,
+  parseFromType,
+} from '../../packet/ethernet';
 
 export const LINKTYPE_NULL = 0; // LINKTYPE_NULL
 export const LINKTYPE_ETHERNET = 1; // LINKTYPE_ETHERNET

@@ -48,7 +48,9 @@ const compareSchema = z.strictObject({
   qmp: endpoint.optional(),
   /** `auto` is ours. */
   compare_timeout: z
-    .union([z.literal('auto'), positive('compare_timeout', MAX_MS)], { error: positiveError('compare_timeout', MAX_MS, 'auto or ') })
+    .union([z.literal('auto'), positive('compare_timeout', MAX_MS)], {
+      error: positiveError('compare_timeout', MAX_MS, 'auto or '),
+    })
     .default(COMPARE_DEFAULTS.compare_timeout),
   /** Ours: the most that `auto` may come to. */
   max_compare_timeout: positive('max_compare_timeout', MAX_MS).default(COMPARE_DEFAULTS.max_compare_timeout),

@@ -188,7 +188,8 @@ export class CompareDevice {
       unprotect: () => this.unprotect(),
       protect: () => this.protect(),
     });
-    if (settings.qmp !== undefined) this.watch = new PrimaryWatch('primary', byteStream(settings.qmp), this.gate, log, systemClock);
+    if (settings.qmp !== undefined)
+      this.watch = new PrimaryWatch('primary', byteStream(settings.qmp), this.gate, log, systemClock);
     if (settings.notifyDev === undefined) return;
     this.notifyDev = this.socket('notify_dev', settings.notifyDev, C_NOTIFY_BAD, {
       source: this.reader(
@@ -298,7 +299,12 @@ export class CompareDevice {
     badCounter: number,
     on: { source?: FrameSource; end?: () => void; onOpen?: () => void; onClose: () => void; sendBytes?: number },
   ): FrameSocket {
-    const socket = new FrameSocket(name, endpoint, this.log, on.sendBytes === undefined ? {} : { sendBytes: on.sendBytes });
+    const socket = new FrameSocket(
+      name,
+      endpoint,
+      this.log,
+      on.sendBytes === undefined ? {} : { sendBytes: on.sendBytes },
+    );
     socket.use({
       source: on.source,
       turn: {
@@ -407,7 +413,11 @@ export class CompareDevice {
     // Unless no checkpoint comes of it.
     if (this.draining) return;
     const { engine } = this.comparison;
-    const why = isSilence(cause) ? { waitedMs: engine.waitedMs } : DIFFERENCES.has(cause) ? this.comparison.describeDifference() : {};
+    const why = isSilence(cause)
+      ? { waitedMs: engine.waitedMs }
+      : DIFFERENCES.has(cause)
+        ? this.comparison.describeDifference()
+        : {};
     this.log.info({ cause, ...why }, 'asking for a checkpoint');
     if (!this.ask()) {
       this.log.error(

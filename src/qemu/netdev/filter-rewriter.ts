@@ -91,7 +91,8 @@ export class RewriterFilter implements Filter {
         ? engine.fromPeer(buf, view.network, bytes, partial, nowMs, zone)
         : engine.fromGuest(buf, view.network, bytes, partial, nowMs, zone);
     if (verdict === SecondaryVerdict.Wait) {
-      if (this.waiting.length < MAX_WAITING) this.waiting.push({ bytes: Buffer.from(buf.subarray(off, off + len)), vnetBytes });
+      if (this.waiting.length < MAX_WAITING)
+        this.waiting.push({ bytes: Buffer.from(buf.subarray(off, off + len)), vnetBytes });
       return Verdict.Consumed;
     }
     if (direction === Direction.Rx && this.waiting.length > 0) this.settle();

@@ -37,7 +37,10 @@ export class PeerReminders {
       this.place = this.host.watchPlace(() => this.tell());
     } catch (error) {
       if (!(error instanceof OperatorError)) throw error;
-      this.log.warn({ error: error.message }, "where the host's port goes cannot be seen: the peers are told now and not again");
+      this.log.warn(
+        { error: error.message },
+        "where the host's port goes cannot be seen: the peers are told now and not again",
+      );
     }
     this.ending = setTimeout(() => this.place?.close(), WATCH_MS);
     this.ending.unref();

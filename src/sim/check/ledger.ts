@@ -158,7 +158,10 @@ export class Ledger {
     const echo = echoOf(packet, out);
     const own = echoOf(packet, packet.buf);
     if (echo !== own && (flow.secondaryEcho < 0 || isLater(own, echo) || isLater(echo, flow.secondaryEcho))) {
-      this.broken('time order', `TSecr ${echo} leaves, the PVM's is ${own}, the SVM's last ${flow.secondaryEcho}: ${describe(packet)}`);
+      this.broken(
+        'time order',
+        `TSecr ${echo} leaves, the PVM's is ${own}, the SVM's last ${flow.secondaryEcho}: ${describe(packet)}`,
+      );
     }
   }
 

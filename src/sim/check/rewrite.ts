@@ -1,8 +1,8 @@
 // What a proxy may change in a packet of the PVM: the acknowledgement, the window, the checksum, the timestamp's value and echo (the
 // ledger judges which), and SACK and MPTCP options into NOPs. Everything else must leave as the guest made it.
 
-import { timestampOffset } from '../../packet/tcp-options';
 import { seqDiff } from '../../core/seq32';
+import { timestampOffset } from '../../packet/tcp-options';
 import type { SimPacket } from '../packet';
 import { checksumHolds, ipHeaderBytes, ipHeaderHolds, PROTO_TCP } from '../wire';
 

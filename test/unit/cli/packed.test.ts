@@ -16,7 +16,11 @@ interface Packed {
 }
 const packed = require('../../../bin/packed.js') as Packed;
 
-function pack(texts: Record<string, string>, requires: Record<string, Record<string, string>>, code: Record<string, Buffer> = {}) {
+function pack(
+  texts: Record<string, string>,
+  requires: Record<string, Record<string, string>>,
+  code: Record<string, Buffer> = {},
+) {
   let bytes = Buffer.alloc(0);
   const put = (more: Buffer): [number, number] => {
     bytes = Buffer.concat([bytes, more]);
@@ -31,9 +35,11 @@ function pack(texts: Record<string, string>, requires: Record<string, Record<str
 }
 
 const TEXTS = {
-  'dist/a.js': "exports.early = 1; const b = require('./b'); exports.b = b.sees; exports.file = __filename; exports.own = require('./b') === b;",
+  'dist/a.js':
+    "exports.early = 1; const b = require('./b'); exports.b = b.sees; exports.file = __filename; exports.own = require('./b') === b;",
   // In a circle it sees what there is already.
-  'dist/b.js': "const a = require('./a'); exports.sees = [a.early, a.b, require('../x.json').word, require('node:path').basename(__dirname)];",
+  'dist/b.js':
+    "const a = require('./a'); exports.sees = [a.early, a.b, require('../x.json').word, require('node:path').basename(__dirname)];",
   'x.json': '{"word": "größer"}',
 };
 const REQUIRES = { 'dist/a.js': { './b': 'dist/b.js' }, 'dist/b.js': { './a': 'dist/a.js', '../x.json': 'x.json' } };
@@ -72,7 +78,9 @@ test('compiled code is taken where it is of this version, and compiled again whe
   ] as const) {
     const told: unknown[] = [];
     // The process itself remembers what it has compiled.
-    const texts = rejected ? { ...TEXTS, 'dist/a.js': `${TEXTS['dist/a.js']} `, 'dist/b.js': `${TEXTS['dist/b.js']} ` } : TEXTS;
+    const texts = rejected
+      ? { ...TEXTS, 'dist/a.js': `${TEXTS['dist/a.js']} `, 'dist/b.js': `${TEXTS['dist/b.js']} ` }
+      : TEXTS;
     const load = packed.loader(pack(texts, REQUIRES, given), (_file, script) => told.push(script.cachedDataRejected));
     expect(load('dist/a.js').own).toBe(true);
     expect(told).toEqual([rejected, rejected]);

@@ -1,12 +1,23 @@
 import fc from 'fast-check';
-import { LOG_HELD, LOG_PENDING, PacketLog, R_COPY, R_COPY_BYTES, R_NEXT, R_PREV } from '../../../src/compare/packet-log';
+import {
+  LOG_HELD,
+  LOG_PENDING,
+  PacketLog,
+  R_COPY,
+  R_COPY_BYTES,
+  R_NEXT,
+  R_PREV,
+} from '../../../src/compare/packet-log';
 
 /** Needed records keep their bytes and their neighbours however often the ring turns. */
 test('what is needed survives, moved or not', () => {
   fc.assert(
     fc.property(
       fc.constantFrom(1024, 2048, 4096),
-      fc.array(fc.record({ bytes: fc.integer({ min: 0, max: 300 }), need: fc.boolean(), drop: fc.nat(20) }), { minLength: 50, maxLength: 400 }),
+      fc.array(fc.record({ bytes: fc.integer({ min: 0, max: 300 }), need: fc.boolean(), drop: fc.nat(20) }), {
+        minLength: 50,
+        maxLength: 400,
+      }),
       (firstRingBytes, steps) => {
         const log = new PacketLog(4096, 64, 2048, firstRingBytes);
         const live = new Map<number, number>(); // id -> content
@@ -25,7 +36,13 @@ test('what is needed survives, moved or not', () => {
         for (const step of steps) {
           if (step.need && log.hasRoom(step.bytes)) {
             content = (content + 1) & 255;
-            const id = log.append(flow, Buffer.alloc(300, content), 0, step.bytes, step.drop & 1 ? LOG_HELD : LOG_PENDING);
+            const id = log.append(
+              flow,
+              Buffer.alloc(300, content),
+              0,
+              step.bytes,
+              step.drop & 1 ? LOG_HELD : LOG_PENDING,
+            );
             live.set(id, content);
             const last = order.at(-1);
             if (last !== undefined) {
@@ -167,7 +184,8 @@ test('records and runs keep their bytes while the ring goes round, grows, and is
             }
             const r = log.recordIndex(id);
             const at = log.words[r + R_COPY]!;
-            if (!log.data.subarray(at, at + log.words[r + R_COPY_BYTES]!).equals(buf)) throw new Error(`record ${id} has other bytes`);
+            if (!log.data.subarray(at, at + log.words[r + R_COPY_BYTES]!).equals(buf))
+              throw new Error(`record ${id} has other bytes`);
             if (needed.has(id)) bytesNeeded += buf.length;
           }
           expect([log.neededBytes, log.usedNeeded]).toEqual([bytesNeeded, needed.size]);

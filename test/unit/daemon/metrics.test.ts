@@ -45,7 +45,10 @@ test('every hold falls into a bucket', () => {
 });
 
 test('served on loopback, and a port that is taken is an error with a hint', async () => {
-  const server = await serveMetrics(0, createRegistry(() => [nodeMetrics()]));
+  const server = await serveMetrics(
+    0,
+    createRegistry(() => [nodeMetrics()]),
+  );
   const { port, address } = server.address() as { port: number; address: string };
   expect(address).toBe('127.0.0.1');
   const [status, body] = await new Promise<[number, string]>((resolve) => {
@@ -59,6 +62,11 @@ test('served on loopback, and a port that is taken is an error with a hint', asy
   });
   expect(status).toBe(200);
   expect(body).toContain('colo_state');
-  await expect(serveMetrics(port, createRegistry(() => []))).rejects.toMatchObject({ code: 'EMETRICS' });
+  await expect(
+    serveMetrics(
+      port,
+      createRegistry(() => []),
+    ),
+  ).rejects.toMatchObject({ code: 'EMETRICS' });
   server.close();
 });

@@ -20,7 +20,10 @@ interface Said {
 function message({ type = RTM_NEWLINK, family = 0, up = true, name = 'tap0', master, state }: Said): Buffer {
   const buf = Buffer.alloc(512);
   const b = new MessageBuilder(buf).begin(type, 0, 1, 4711);
-  b.raw(Uint8Array.of(family, 0, 0, 0)).rawU32(5).rawU32(up ? 0x11043 : 0x1002).rawU32(0xffffffff);
+  b.raw(Uint8Array.of(family, 0, 0, 0))
+    .rawU32(5)
+    .rawU32(up ? 0x11043 : 0x1002)
+    .rawU32(0xffffffff);
   b.u32(IFLA_MTU, 1500).text(IFLA_IFNAME, name);
   if (master !== undefined) b.u32(IFLA_MASTER, master);
   if (state !== undefined) {
@@ -45,5 +48,6 @@ test.each<[string, Said, object[]]>([
 test('several in a datagram, wherever it is cut', () => {
   const whole = Buffer.concat([message({ name: 'eth0' }), message({ master: 3 })]);
   expect(readPortNotices(whole)).toMatchObject([{ name: 'eth0' }, { name: 'tap0', master: 3 }]);
-  for (let bytes = 0; bytes < whole.length; bytes++) expect(readPortNotices(whole.subarray(0, bytes)).length).toBeLessThan(2);
+  for (let bytes = 0; bytes < whole.length; bytes++)
+    expect(readPortNotices(whole.subarray(0, bytes)).length).toBeLessThan(2);
 });

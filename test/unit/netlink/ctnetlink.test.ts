@@ -2,7 +2,12 @@
 import fc from 'fast-check';
 import { MessageBuilder } from '../../../src/netlink/builder';
 import { HOST_LITTLE_ENDIAN } from '../../../src/netlink/byte-order';
-import { buildConntrackDump, buildConntrackGet, ConntrackDecoder, ConntrackEvent } from '../../../src/netlink/ctnetlink';
+import {
+  buildConntrackDump,
+  buildConntrackGet,
+  ConntrackDecoder,
+  ConntrackEvent,
+} from '../../../src/netlink/ctnetlink';
 import { MessageReader } from '../../../src/netlink/message';
 
 const captured = HOST_LITTLE_ENDIAN ? test : test.skip;

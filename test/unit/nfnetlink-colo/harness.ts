@@ -23,7 +23,9 @@ export class RecordingDaemon implements NodeControl {
   statusFields: Record<string, unknown> = {};
 
   init(node: number, mode: NodeMode, { how, failedOver }: InitContext): Answer {
-    return this.call(`init ${node} mode ${['unprotected', 'primary', 'secondary'].indexOf(mode)} ${how}${failedOver ? ' failed-over' : ''}`);
+    return this.call(
+      `init ${node} mode ${['unprotected', 'primary', 'secondary'].indexOf(mode)} ${how}${failedOver ? ' failed-over' : ''}`,
+    );
   }
   checkpoint(node: number): Reply {
     this.duringCheckpoint();
@@ -42,7 +44,9 @@ export class RecordingDaemon implements NodeControl {
     return this.reply(`release ${node}`);
   }
   controllerLost(node: number, { reason, mode, failedOver }: LostController): void {
-    this.call(`lost ${node} mode ${['unprotected', 'primary', 'secondary'].indexOf(mode)} ${reason}${failedOver ? ' failed-over' : ''}`);
+    this.call(
+      `lost ${node} mode ${['unprotected', 'primary', 'secondary'].indexOf(mode)} ${reason}${failedOver ? ' failed-over' : ''}`,
+    );
   }
   status(node: number | undefined): Record<string, unknown> {
     return node === undefined ? { daemon: 'test' } : this.statusFields;

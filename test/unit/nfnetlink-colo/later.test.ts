@@ -29,7 +29,9 @@ test('an acknowledgement follows what was done, and tells to which request it be
   const at = bench.sent.length;
   await settled();
   expect(at).toBe(before + 1);
-  expect(bench.sent.slice(at).flatMap(({ bytes }) => readDatagram(bytes))).toMatchObject([{ kind: 'result', result: 0, requestSeq: 9 }]);
+  expect(bench.sent.slice(at).flatMap(({ bytes }) => readDatagram(bytes))).toMatchObject([
+    { kind: 'result', result: 0, requestSeq: 9 },
+  ]);
 });
 
 test('a refusal that comes later is one, and the checkpoint is wanted still', async () => {

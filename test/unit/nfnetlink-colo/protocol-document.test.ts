@@ -6,10 +6,10 @@ import { HOST_LITTLE_ENDIAN } from '../../../src/netlink/byte-order';
 import { buildColo1Notice } from '../../../src/netlink/colo-generation1';
 import { buildColo2Notice, ColoMode } from '../../../src/netlink/colo-generation2';
 import { Errno } from '../../../src/netlink/errno';
-import { LOSS_REASONS } from '../../../src/node/controller';
 import { generation1, generation2, own } from '../../../src/nfnetlink-colo/client';
 import { CONTROL_COUNTERS } from '../../../src/nfnetlink-colo/counters';
 import { OWN_TYPE_NAMES } from '../../../src/nfnetlink-colo/own-messages';
+import { LOSS_REASONS } from '../../../src/node/controller';
 import { Bench } from './harness';
 
 const TEXT = readFileSync(join(__dirname, '../../../docs/PROTOCOL.md'), 'utf8');

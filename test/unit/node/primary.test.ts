@@ -1,7 +1,7 @@
 // In which order a primary node reads its queues and acts on its engine.
 
-import { PrimaryNode, type PrimaryEngineFace } from '../../../src/node/primary';
 import type { PortState } from '../../../src/node/ports';
+import { type PrimaryEngineFace, PrimaryNode } from '../../../src/node/primary';
 import { FakeClock } from '../../lib/fake-clock';
 
 type Policy = 'release' | 'hold' | 'drop';
@@ -90,7 +90,15 @@ test('a reset of the peer counts behind what the guest had sent before it', () =
   engine.isProtected = true;
   node.peerReset(Uint32Array.of(7), 99);
   node.tick();
-  expect(since()).toEqual(['read guest', 'reset 7 99', 'tick', 'flush forward', 'flush guest', 'end batch', 'arm 5000']);
+  expect(since()).toEqual([
+    'read guest',
+    'reset 7 99',
+    'tick',
+    'flush forward',
+    'flush guest',
+    'end batch',
+    'arm 5000',
+  ]);
   node.tick();
   expect(since()).not.toContain('read guest');
 });

@@ -1,6 +1,6 @@
 // In which order a secondary node reads its queues and acts on its engine, and what becomes of each packet.
 
-import { type QueuedPacket, queuedPacket, type PortState } from '../../../src/node/ports';
+import { type PortState, type QueuedPacket, queuedPacket } from '../../../src/node/ports';
 import { type SecondaryEngineFace, SecondaryNode } from '../../../src/node/secondary';
 import { SecondaryVerdict } from '../../../src/seccolo/engine';
 import { FakeClock } from '../../lib/fake-clock';

@@ -49,7 +49,10 @@ test('and when it does not speak, after a while; once, however often it was begu
   clock.run(299);
   expect([handedIn, told]).toEqual([[], []]);
   clock.run(1);
-  expect([handedIn, told]).toEqual([[7, 8], ['first', 'second']]);
+  expect([handedIn, told]).toEqual([
+    [7, 8],
+    ['first', 'second'],
+  ]);
   expect(said.filter((text) => text.startsWith('whether')).length).toBe(1);
   undecided.whenDecided(() => told.push('at once'));
   expect([told.at(-1), clock.waiting]).toEqual(['at once', 0]);

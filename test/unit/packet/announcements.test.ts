@@ -88,7 +88,7 @@ describe('take apart', () => {
     ['a request in a frame with padding', REQUEST + '00'.repeat(18), true],
     ['a request with a VLAN tag', `${REQUEST.slice(0, 24)}81000005${REQUEST.slice(24)}`, true],
     ['a request for its own address', REQUEST.slice(0, 76) + REQUEST.slice(56, 64), false],
-    ['a probe', REQUEST.slice(0, 56) + '00000000' + REQUEST.slice(64), false],
+    ['a probe', `${REQUEST.slice(0, 56)}00000000${REQUEST.slice(64)}`, false],
     ['a reply', REPLY, false],
     ['RARP', rarpFrame(MAC).toString('hex'), false],
     ['IPv4 that looks like ARP', REQUEST.replace('52540012345608060001', '52540012345608000001'), false],
@@ -130,8 +130,13 @@ describe('general queries for multicast groups', () => {
     const frame = igmpQueryFrame();
     expect(frame.toString('hex')).toBe(
       '01005e00000102c0100000010800' +
-        '46c00024000000000102' + '4413' + '00000000e0000001' + '94040000' +
-        '1101ec81' + '00000000' + '027d0000',
+        '46c00024000000000102' +
+        '4413' +
+        '00000000e0000001' +
+        '94040000' +
+        '1101ec81' +
+        '00000000' +
+        '027d0000',
     );
     expect(onesComplementSum([frame.subarray(14, 38)])).toBe(0xffff);
     expect(onesComplementSum([frame.subarray(38)])).toBe(0xffff);
@@ -141,9 +146,13 @@ describe('general queries for multicast groups', () => {
     const sum = frame.readUInt16BE(14 + 48 + 2);
     expect(frame.toString('hex')).toBe(
       '33330000000102c01000000186dd' +
-        '6000000000240001' + 'fe80000000000000ffffffffffffffff' + 'ff020000000000000000000000000001' +
+        '6000000000240001' +
+        'fe80000000000000ffffffffffffffff' +
+        'ff020000000000000000000000000001' +
         '3a00050200000100' +
-        `8200${sum.toString(16).padStart(4, '0')}00640000` + '0'.repeat(32) + '027d0000',
+        `8200${sum.toString(16).padStart(4, '0')}00640000` +
+        '0'.repeat(32) +
+        '027d0000',
     );
     const pseudo = Buffer.concat([frame.subarray(22, 54), Buffer.from([0, 0, 0, 28, 0, 0, 0, 58])]);
     expect(onesComplementSum([pseudo, frame.subarray(62)])).toBe(0xffff);

@@ -23,24 +23,135 @@ function play(steps: readonly (readonly [number, Step[0], number?])[], q = new A
 
 describe('a question of the SVM', () => {
   test.each<[string, [number, Step[0], number?][], number[]]>([
-    ['that the PVM puts next is none', [[0, 'svm'], [40, 'pvm'], [5000, 'wait']], []],
-    ['that the PVM has put before is none', [[0, 'pvm'], [900, 'svm'], [5000, 'wait']], []],
-    ['that the PVM does not put within a second tells of a loss', [[0, 'svm'], [WAIT_MS - 1, 'wait'], [WAIT_MS, 'wait']], [WAIT_MS]],
-    ['that is repeated first tells of it at once', [[0, 'svm'], [300, 'svm'], [5000, 'wait']], [300]],
-    ['for another address is another question', [[0, 'svm', 1], [300, 'svm', 2], [320, 'pvm', 1], [330, 'pvm', 2], [5000, 'wait']], []],
-    ['for a neighbour that is not there is put by both, again and again', [[0, 'svm'], [30, 'pvm'], [1000, 'svm'], [1030, 'pvm'], [2000, 'svm'], [2030, 'pvm'], [9000, 'wait']], []],
-    ['whose answer only the PVM got is put again, by it alone', [[0, 'svm'], [30, 'pvm'], [1000, 'svm'], [2000, 'wait'], [9000, 'wait']], [2000]],
-    ['that the PVM put long before is one of its own', [[0, 'pvm'], [WAIT_MS, 'svm'], [2 * WAIT_MS, 'wait']], [2 * WAIT_MS]],
-    ['one question of the PVM answers for one of the SVM', [[0, 'pvm'], [10, 'svm'], [20, 'svm'], [2000, 'wait']], [2000]],
-    ['that is answered is settled', [[0, 'svm'], [500, 'answer'], [5000, 'wait']], []],
-    ['that its answer has overtaken is settled', [[0, 'answer'], [10, 'svm'], [2000, 'wait']], []],
-    ['from before a checkpoint is forgotten', [[0, 'svm'], [500, 'checkpoint'], [5000, 'wait']], []],
+    [
+      'that the PVM puts next is none',
+      [
+        [0, 'svm'],
+        [40, 'pvm'],
+        [5000, 'wait'],
+      ],
+      [],
+    ],
+    [
+      'that the PVM has put before is none',
+      [
+        [0, 'pvm'],
+        [900, 'svm'],
+        [5000, 'wait'],
+      ],
+      [],
+    ],
+    [
+      'that the PVM does not put within a second tells of a loss',
+      [
+        [0, 'svm'],
+        [WAIT_MS - 1, 'wait'],
+        [WAIT_MS, 'wait'],
+      ],
+      [WAIT_MS],
+    ],
+    [
+      'that is repeated first tells of it at once',
+      [
+        [0, 'svm'],
+        [300, 'svm'],
+        [5000, 'wait'],
+      ],
+      [300],
+    ],
+    [
+      'for another address is another question',
+      [
+        [0, 'svm', 1],
+        [300, 'svm', 2],
+        [320, 'pvm', 1],
+        [330, 'pvm', 2],
+        [5000, 'wait'],
+      ],
+      [],
+    ],
+    [
+      'for a neighbour that is not there is put by both, again and again',
+      [
+        [0, 'svm'],
+        [30, 'pvm'],
+        [1000, 'svm'],
+        [1030, 'pvm'],
+        [2000, 'svm'],
+        [2030, 'pvm'],
+        [9000, 'wait'],
+      ],
+      [],
+    ],
+    [
+      'whose answer only the PVM got is put again, by it alone',
+      [
+        [0, 'svm'],
+        [30, 'pvm'],
+        [1000, 'svm'],
+        [2000, 'wait'],
+        [9000, 'wait'],
+      ],
+      [2000],
+    ],
+    [
+      'that the PVM put long before is one of its own',
+      [
+        [0, 'pvm'],
+        [WAIT_MS, 'svm'],
+        [2 * WAIT_MS, 'wait'],
+      ],
+      [2 * WAIT_MS],
+    ],
+    [
+      'one question of the PVM answers for one of the SVM',
+      [
+        [0, 'pvm'],
+        [10, 'svm'],
+        [20, 'svm'],
+        [2000, 'wait'],
+      ],
+      [2000],
+    ],
+    [
+      'that is answered is settled',
+      [
+        [0, 'svm'],
+        [500, 'answer'],
+        [5000, 'wait'],
+      ],
+      [],
+    ],
+    [
+      'that its answer has overtaken is settled',
+      [
+        [0, 'answer'],
+        [10, 'svm'],
+        [2000, 'wait'],
+      ],
+      [],
+    ],
+    [
+      'from before a checkpoint is forgotten',
+      [
+        [0, 'svm'],
+        [500, 'checkpoint'],
+        [5000, 'wait'],
+      ],
+      [],
+    ],
   ])('%s', (_, steps, lost) => {
     expect(play(steps)).toEqual(lost);
   });
   test('times are looked at modulo 2^32', () => {
     const late = 2 ** 32 - 500;
-    expect(play([[late, 'svm'], [late + 900, 'wait'], [late + WAIT_MS, 'wait']])).toEqual([late + WAIT_MS]);
+    expect(
+      play([
+        [late, 'svm'],
+        [late + 900, 'wait'],
+        [late + WAIT_MS, 'wait'],
+      ]),
+    ).toEqual([late + WAIT_MS]);
   });
   test('zones, families and all words of an address tell questions apart', () => {
     const q = new AddressQuestions();
@@ -123,7 +234,8 @@ describe('in the engine', () => {
     l4[0] = type;
     if (type !== 133) Buffer.from(target(last)).copy(l4, 8);
     if (l4.length === 32) l4.set([1, 1, 2, 0, 0, 0, 0, 1], 24);
-    const group = type === 135 ? [...Array(9).fill(0), 1, 0xff, 0xfe, 0xfe, last] : [...Array(13).fill(0), type === 133 ? 2 : 1];
+    const group =
+      type === 135 ? [...Array(9).fill(0), 1, 0xff, 0xfe, 0xfe, last] : [...Array(13).fill(0), type === 133 ? 2 : 1];
     return buildIp(6, Array(16).fill(source), [0xff, 2, ...group], 58, l4, 255);
   };
   const tick = (h: PrimaryHarness, now: number): string[] => {

@@ -68,9 +68,8 @@ describe.each(Object.entries(KINDS))('%s', (_name, answer) => {
   test.each(['p', 's'] as const)('%s first: two answers to the same packet that differ are a divergence', (first) => {
     for (const other of [answer(1, 'abcX'), answer(1, 'abcd', 1), answer(1, 'abcde')]) {
       const h = new PrimaryHarness();
-      let id: number | undefined;
       if (first === 's') h.s(other);
-      id = h.p(answer(1));
+      const id = h.p(answer(1));
       if (first === 'p') h.s(other);
       expect(h.state(id)).toBe('held');
       expect(h.requests).toEqual([expect.stringMatching(/^(payload|length)$/)]);

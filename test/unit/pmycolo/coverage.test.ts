@@ -130,9 +130,27 @@ describe('what the PVM had not said before the checkpoint is not covered', () =>
   });
   test.each([
     ['at once', [[5, 15]]],
-    ['from its beginning', [[5, 7], [12, 8]]],
-    ['from its end', [[12, 8], [5, 7]]],
-    ['with an overlap', [[3, 9], [10, 12]]],
+    [
+      'from its beginning',
+      [
+        [5, 7],
+        [12, 8],
+      ],
+    ],
+    [
+      'from its end',
+      [
+        [12, 8],
+        [5, 7],
+      ],
+    ],
+    [
+      'with an overlap',
+      [
+        [3, 9],
+        [10, 12],
+      ],
+    ],
     ['from beyond', [[5, 18]]],
   ])('but a gap that was filled is: %s', (_name, parts) => {
     const t = new Pair();

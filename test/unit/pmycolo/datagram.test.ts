@@ -232,12 +232,23 @@ describe("a large datagram that is the PVM's first after a checkpoint may have b
     expect(h.requests).toEqual(['timeout_secondary_silent']);
   });
 
+  function followed(h: PrimaryHarness, then: (h: PrimaryHarness) => void): PrimaryHarness {
+    then(h);
+    return h;
+  }
+
   test.each<[string, PrimaryHarness]>([
-    ['one that the SVM has said', ((h) => (h.s(large), h))(after(large))],
+    ['one that the SVM has said', followed(after(large), (h) => h.s(large))],
     ['one that is not the first', after(buildUdp({ payload: 'x' }), large)],
     ['one that is not large', after(buildUdp({ payload: 'x' }))],
-    ['one before any checkpoint', ((h) => (h.p(large), h))(new PrimaryHarness())],
-    ['one whose place another has taken', ((h) => (h.s(large), h.p(buildUdp({ payload: 'y' })), h))(after(large))],
+    ['one before any checkpoint', followed(new PrimaryHarness(), (h) => void h.p(large))],
+    [
+      'one whose place another has taken',
+      followed(after(large), (h) => {
+        h.s(large);
+        h.p(buildUdp({ payload: 'y' }));
+      }),
+    ],
   ])('%s does not', (_what, h) => {
     h.engine.tick(h.now + 2999);
     expect(h.requests).toEqual([]);

@@ -59,16 +59,19 @@ describe('a FIN', () => {
     s(0, { payload: 'good', flags: 'FA' });
     expect(h.requests).toEqual(['fin']);
   });
-  test.each(['', 'goodby'])('leaves when the SVM has acknowledged as much, so that its peer hears all of it: %p', (payload) => {
-    const { h, p, s } = pair();
-    s(0, { payload, flags: 'FA' });
-    const fin = p(0, { payload, flags: 'FA', ack: 6 });
-    expect(h.state(fin)).toBe('held');
-    s(payload.length + 1, { ack: 6 });
-    expect([h.left(fin)!.readUInt32BE(28), h.copies, h.requests]).toEqual([6, [], []]);
-    // The one that comes after the SVM's acknowledgement does not wait.
-    expect(h.state(p(payload.length, { flags: 'FA', ack: 6 }))).toBe('accept');
-  });
+  test.each(['', 'goodby'])(
+    'leaves when the SVM has acknowledged as much, so that its peer hears all of it: %p',
+    (payload) => {
+      const { h, p, s } = pair();
+      s(0, { payload, flags: 'FA' });
+      const fin = p(0, { payload, flags: 'FA', ack: 6 });
+      expect(h.state(fin)).toBe('held');
+      s(payload.length + 1, { ack: 6 });
+      expect([h.left(fin)!.readUInt32BE(28), h.copies, h.requests]).toEqual([6, [], []]);
+      // The one that comes after the SVM's acknowledgement does not wait.
+      expect(h.state(p(payload.length, { flags: 'FA', ack: 6 }))).toBe('accept');
+    },
+  );
   test('is held back alone: what stands before it leaves', () => {
     const { h, p, s } = pair();
     s(0, { payload: 'goodby', flags: 'FA' });
@@ -110,7 +113,14 @@ test('a repeated FIN that acknowledges more leaves', () => {
 test.each([
   ['asks for a checkpoint', [], ['timeout_primary_silent']],
   ['of a stream that only the SVM has ended does', [['s', 'FA']], ['timeout_primary_silent']],
-  ['of one that both have ended does not', [['s', 'FA'], ['p', 'FA']], []],
+  [
+    'of one that both have ended does not',
+    [
+      ['s', 'FA'],
+      ['p', 'FA'],
+    ],
+    [],
+  ],
 ] as const)('a RST of the SVM that the PVM does not send %s', (_what, before, requests) => {
   const { h, p, s } = pair();
   for (const [who, flags] of before) (who === 'p' ? p : s)(0, { flags });

@@ -1,8 +1,8 @@
 // A full flow table: what strangers begin gives way, a connection that both guests have open does not, and nobody asks for a checkpoint.
 
-import { buildTcp, buildUdp } from '../../lib/build-packet';
 import { OffsetTable } from '../../../src/conntrack/offset-table';
 import { StoredDeltas } from '../../../src/pmycolo/deltas';
+import { buildTcp, buildUdp } from '../../lib/build-packet';
 import { PrimaryHarness } from '../../lib/primary-harness';
 
 const MAX_FLOWS = 64;
@@ -102,7 +102,11 @@ test('a flow of which a packet is held stays: a stranger more is dropped, and no
   const b = new Bench();
   const held = Array.from({ length: MAX_FLOWS / 2 }, (_, i) => b.h.p(buildUdp({ dport: i + 1, payload: 'held' })));
   for (let i = 0; i < MAX_FLOWS / 2; i++) held.push(b.h.p(buildTcp({ dport: i + 1, seq: 1, ack: 1 })));
-  const more = [b.h.p(buildUdp({ dport: 900, payload: 'more' })), b.syns(901), b.h.p(buildTcp({ dport: 902, seq: 1, ack: 1 }))];
+  const more = [
+    b.h.p(buildUdp({ dport: 900, payload: 'more' })),
+    b.syns(901),
+    b.h.p(buildTcp({ dport: 902, seq: 1, ack: 1 })),
+  ];
   expect(more.map((id) => b.h.state(id))).toEqual(['drop', 'drop', 'drop']);
   expect([b.h.requests, b.count('primary_flow_table_full'), b.count('flows_evicted')]).toEqual([[], 3, 0]);
   b.h.engine.checkpoint(b.h.now);

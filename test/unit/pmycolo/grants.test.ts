@@ -136,20 +136,23 @@ describe('across a checkpoint', () => {
     const ack = t.p(0, { window: 60_000 });
     expect(windowOf(t.h.left(ack)!) << SCALE).toBeLessThan(60_000);
   });
-  test.each([(65_535 << SCALE) + 2, 1 << 30, 2 ** 31 + 5])('an acknowledgement %d bytes further on grants none after it', (far) => {
-    const t = new Pair();
-    t.both(0, { payload: 'hello' });
-    const odd = t.p(5, { ack: (ACK + far) >>> 0 });
-    t.checkpoint();
-    expect(t.h.state(odd)).toBe('accept');
-    const next = t.p(5, { ack: ACK + 1000 });
-    expect(t.h.state(next)).toBe('held');
-    t.s(5, { ack: ACK + 1000 });
-    expect(t.h.state(next)).toBe('accept');
-    // From the next checkpoint on the two are in step again.
-    t.checkpoint();
-    expect(t.h.state(t.p(5, { ack: ACK + 1000 }))).toBe('accept');
-  });
+  test.each([(65_535 << SCALE) + 2, 1 << 30, 2 ** 31 + 5])(
+    'an acknowledgement %d bytes further on grants none after it',
+    (far) => {
+      const t = new Pair();
+      t.both(0, { payload: 'hello' });
+      const odd = t.p(5, { ack: (ACK + far) >>> 0 });
+      t.checkpoint();
+      expect(t.h.state(odd)).toBe('accept');
+      const next = t.p(5, { ack: ACK + 1000 });
+      expect(t.h.state(next)).toBe('held');
+      t.s(5, { ack: ACK + 1000 });
+      expect(t.h.state(next)).toBe('accept');
+      // From the next checkpoint on the two are in step again.
+      t.checkpoint();
+      expect(t.h.state(t.p(5, { ack: ACK + 1000 }))).toBe('accept');
+    },
+  );
   test('what the PVM has acknowledged within its window is covered', () => {
     const t = new Pair();
     t.p(0, { ack: ACK + 60_000 });

@@ -5,8 +5,7 @@ const PAYLOAD = 60_000;
 
 test('what is repeated from further back than the history reaches has to be said by both again, once', () => {
   const h = new PrimaryHarness({ limits: { logBytes: 64 << 20, maxHeldBytes: 1 << 20, logRecords: 1 << 12 } });
-  const segment = (n: number): Buffer =>
-    buildTcp({ seq: 1 + n * PAYLOAD, ack: 1, payload: Buffer.alloc(PAYLOAD, n) });
+  const segment = (n: number): Buffer => buildTcp({ seq: 1 + n * PAYLOAD, ack: 1, payload: Buffer.alloc(PAYLOAD, n) });
   const say = (from: number, to: number): void => {
     for (let n = from; n < to; n++) {
       h.p(segment(n));

@@ -10,7 +10,9 @@ const FAMILIES = [4, 6] as const;
 
 /** A flow that has begun, so that its next packet is simply the next. */
 function begun(tcp: boolean, family: 4 | 6): PrimaryHarness {
-  const h = new PrimaryHarness({ limits: { maxFlows: 8, logBytes: 1 << 14, maxHeldBytes: 1 << 12, logRecords: 1 << 7 } });
+  const h = new PrimaryHarness({
+    limits: { maxFlows: 8, logBytes: 1 << 14, maxHeldBytes: 1 << 12, logRecords: 1 << 7 },
+  });
   const both = (packet: Buffer): void => {
     h.s(packet);
     h.p(packet);

@@ -3,8 +3,8 @@ import { TIME_CLASSES } from '../../../src/core/limits';
 import {
   ACK_FLOOR_MS,
   FLOOR_MS,
-  LearnedTimes,
   LEARNED_FROM,
+  LearnedTimes,
   WAIT_ACK,
   WAIT_AHEAD,
   WAIT_CONTENT,
@@ -86,7 +86,9 @@ test('a new host has the time of its service, a new service that of all', () => 
 
 test('whoever is slow makes no other slow that is known', () => {
   const known = fc.array(fc.integer({ min: 0, max: 100 }), { minLength: LEARNED_FROM, maxLength: 100 });
-  const attack = fc.array(fc.tuple(fc.integer({ min: 2, max: 50 }), fc.integer({ min: 0, max: 60_000 })), { maxLength: 300 });
+  const attack = fc.array(fc.tuple(fc.integer({ min: 2, max: 50 }), fc.integer({ min: 0, max: 60_000 })), {
+    maxLength: 300,
+  });
   fc.assert(
     fc.property(known, attack, (waits, slow) => {
       const l = new Learner();

@@ -35,7 +35,11 @@ describe('a checkpoint that is asked for because a guest is silent', () => {
     const id = h.p(quiet('one'));
     h.now += 501;
     h.engine.tick(h.now);
-    expect([h.requests, h.engine.isPaused, h.engine.awaitsCheckpoint]).toEqual([['timeout_secondary_silent'], false, true]);
+    expect([h.requests, h.engine.isPaused, h.engine.awaitsCheckpoint]).toEqual([
+      ['timeout_secondary_silent'],
+      false,
+      true,
+    ]);
     return { h, id };
   }
 

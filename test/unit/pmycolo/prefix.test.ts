@@ -354,23 +354,26 @@ test.each([
 });
 
 // What the list of noted flows may not do is speak of whoever has the record next.
-test.each(['the same tuple', 'another tuple in its record'])('copies of a connection that begins in the same batch on %s echo nothing that the old one had heard', (where) => {
-  const h = new PrimaryHarness({ limits: { maxFlows: 1 } });
-  const syn = { flags: 'SA', options: MSS_WSCALE_SACK_TS(1) };
-  const both = (sport: number, isn: number, own: number, other: number) => {
-    h.p(buildTcp({ sport, seq: isn, ack: 5, ...syn }));
-    h.s(buildTcp({ sport, seq: isn, ack: 5, ...syn }));
-    h.p(buildTcp({ sport, seq: isn + 1, ack: 5, flags: 'PA', payload: 'abcdef', options: time(1, own) }));
-    h.s(buildTcp({ sport, seq: isn + 1, ack: 5, flags: 'PA', payload: 'abc', options: time(1, other) }));
-  };
-  both(80, 1000, 900, 900_000);
-  const { flows } = h.engine.context;
-  const another = where !== 'the same tuple';
-  if (another) h.engine.peerReset(flows.words.slice(0, FLOW_KEY_WORDS), 5, h.now);
-  both(another ? 81 : 80, 70_000, 40, 50);
-  h.now += PREFIX_PATIENCE_MS;
-  h.engine.endBatch(h.now);
-  expect(flows.size).toBe(1);
-  expect(h.copies.length).toBeGreaterThan(0);
-  expect(Math.max(...h.copies.map(({ bytes }) => bytes.readUInt32BE(20 + 20 + 8)))).toBe(50);
-});
+test.each(['the same tuple', 'another tuple in its record'])(
+  'copies of a connection that begins in the same batch on %s echo nothing that the old one had heard',
+  (where) => {
+    const h = new PrimaryHarness({ limits: { maxFlows: 1 } });
+    const syn = { flags: 'SA', options: MSS_WSCALE_SACK_TS(1) };
+    const both = (sport: number, isn: number, own: number, other: number) => {
+      h.p(buildTcp({ sport, seq: isn, ack: 5, ...syn }));
+      h.s(buildTcp({ sport, seq: isn, ack: 5, ...syn }));
+      h.p(buildTcp({ sport, seq: isn + 1, ack: 5, flags: 'PA', payload: 'abcdef', options: time(1, own) }));
+      h.s(buildTcp({ sport, seq: isn + 1, ack: 5, flags: 'PA', payload: 'abc', options: time(1, other) }));
+    };
+    both(80, 1000, 900, 900_000);
+    const { flows } = h.engine.context;
+    const another = where !== 'the same tuple';
+    if (another) h.engine.peerReset(flows.words.slice(0, FLOW_KEY_WORDS), 5, h.now);
+    both(another ? 81 : 80, 70_000, 40, 50);
+    h.now += PREFIX_PATIENCE_MS;
+    h.engine.endBatch(h.now);
+    expect(flows.size).toBe(1);
+    expect(h.copies.length).toBeGreaterThan(0);
+    expect(Math.max(...h.copies.map(({ bytes }) => bytes.readUInt32BE(20 + 20 + 8)))).toBe(50);
+  },
+);

@@ -1,6 +1,6 @@
+import { RequestPace, SILENT_START_MS } from '../../../src/pmycolo/request-pace';
 import { buildTcp, buildUdp } from '../../lib/build-packet';
 import { PrimaryHarness } from '../../lib/primary-harness';
-import { RequestPace, SILENT_START_MS } from '../../../src/pmycolo/request-pace';
 
 const MIN_MS = 100;
 const DUE_MS = 1000 + MIN_MS;
@@ -103,8 +103,21 @@ describe('the minimum time of the PVM’s running', () => {
   });
   test.each<[string, (h: PrimaryHarness) => void]>([
     ['before the first checkpoint', () => {}],
-    ['after a new pair', (h) => (h.engine.checkpoint(h.now), h.engine.forgetPair())],
-    ['after an unprotected time', (h) => (h.engine.checkpoint(h.now), h.engine.setProtected(false), h.engine.setProtected(true))],
+    [
+      'after a new pair',
+      (h) => {
+        h.engine.checkpoint(h.now);
+        h.engine.forgetPair();
+      },
+    ],
+    [
+      'after an unprotected time',
+      (h) => {
+        h.engine.checkpoint(h.now);
+        h.engine.setProtected(false);
+        h.engine.setProtected(true);
+      },
+    ],
   ])('there is none %s', (_, prepare) => {
     const h = new PrimaryHarness({ minCheckpointIntervalMs: MIN_MS });
     prepare(h);

@@ -230,9 +230,12 @@ test('a number counts from the packet’s arrival, whatever the SVM has said of 
 test('any course of a pair whose guests say the same in their own time: few checkpoints, none of them for what comes', () => {
   fc.assert(
     fc.property(
-      fc.array(fc.tuple(fc.integer({ min: 1, max: 8 }), fc.integer({ min: 0, max: 60 }), fc.integer({ min: 1, max: 40 })), {
-        maxLength: 150,
-      }),
+      fc.array(
+        fc.tuple(fc.integer({ min: 1, max: 8 }), fc.integer({ min: 0, max: 60 }), fc.integer({ min: 1, max: 40 })),
+        {
+          maxLength: 150,
+        },
+      ),
       (rounds) => {
         const pair = new Pair().rounds(20, 70, () => 60);
         const before = pair.asked.length;

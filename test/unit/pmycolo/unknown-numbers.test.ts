@@ -1,8 +1,8 @@
 // How the SVM numbers a connection may have been forgotten, or never have been known. Then nothing of it is comparable: what the PVM says is
 // held, and a checkpoint asked for, after which the two number alike.
 
+import { FLOW_KEY_WORDS, flowMeta } from '../../../src/conntrack/flow-table';
 import { OffsetTable } from '../../../src/conntrack/offset-table';
-import { flowMeta, FLOW_KEY_WORDS } from '../../../src/conntrack/flow-table';
 import { StoredDeltas } from '../../../src/pmycolo/deltas';
 import { buildTcp, type TcpFields } from '../../lib/build-packet';
 import { PrimaryHarness } from '../../lib/primary-harness';
@@ -143,16 +143,19 @@ describe('not known', () => {
 });
 
 describe('what makes it unknown', () => {
-  test.each([false, true])('half-open connections beyond their part, of which one goes on after all; restarted: %s', (restarted) => {
-    const b = new Bench();
-    b.syns(PORT);
-    b.flood(HALF_OPEN);
-    b.pass(100);
-    if (restarted) b.restart();
-    expect(b.deltas.lost + Number(restarted)).toBe(1);
-    expect(b.isKnown(PORT)).toBe(false);
-    expect(b.h.requests).toEqual(['not_comparable']);
-  });
+  test.each([false, true])(
+    'half-open connections beyond their part, of which one goes on after all; restarted: %s',
+    (restarted) => {
+      const b = new Bench();
+      b.syns(PORT);
+      b.flood(HALF_OPEN);
+      b.pass(100);
+      if (restarted) b.restart();
+      expect(b.deltas.lost + Number(restarted)).toBe(1);
+      expect(b.isKnown(PORT)).toBe(false);
+      expect(b.h.requests).toEqual(['not_comparable']);
+    },
+  );
   test('more open connections than there is room for', () => {
     const b = new Bench();
     for (let i = 0; i < CAPACITY; i++) b.open(i + 1);

@@ -54,7 +54,9 @@ test('lines in any pieces', () => {
   t.qemu.accept();
   t.qemu.run();
   while (t.qemu.deliver(1)) t.qemu.run();
-  t.qemu.sayRaw('{"event": "RESUME"}\r\n\r\n{"event": "X", "data": {"n": 1}}\n{"event": "Y", "data": 3}\n{"event": "lat');
+  t.qemu.sayRaw(
+    '{"event": "RESUME"}\r\n\r\n{"event": "X", "data": {"n": 1}}\n{"event": "Y", "data": 3}\n{"event": "lat',
+  );
   while (t.qemu.deliver(1));
   expect(t.took()).toEqual(['ready', 'RESUME {}', 'X {"n":1}', 'Y {}']);
 });
@@ -69,7 +71,10 @@ test('out of band: answered while the main loop stands still, and before what wa
   t.ask('yank', true);
   t.qemu.settle();
   // One more in band would have QEMU read nothing any more.
-  expect(t.took()).toEqual([`query-status: QMP at a false QEMU: ${MAX_QMP_IN_BAND} commands have no answer yet`, 'yank: {}']);
+  expect(t.took()).toEqual([
+    `query-status: QMP at a false QEMU: ${MAX_QMP_IN_BAND} commands have no answer yet`,
+    'yank: {}',
+  ]);
   t.qemu.stuck = false;
   t.qemu.settle();
   expect(t.took()).toEqual(Array(MAX_QMP_IN_BAND).fill('query-status: {"running":true,"status":"running"}'));

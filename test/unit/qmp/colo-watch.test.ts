@@ -65,7 +65,10 @@ test('the reading was in time when QEMU has answered since, whatever its main lo
   t.qemu.stuck = false;
   t.qemu.resumeGuest();
   t.qemu.settle();
-  expect([t.took(), t.asked()]).toEqual([['stopped', 'checkpoint', 'running'], ['query-yank', 'query-colo-status']]);
+  expect([t.took(), t.asked()]).toEqual([
+    ['stopped', 'checkpoint', 'running'],
+    ['query-yank', 'query-colo-status'],
+  ]);
   t.qemu.refusals.set('query-yank', 'no such command');
   t.qemu.stopGuest();
   t.qemu.settle();
@@ -211,17 +214,20 @@ describe('the primary’s requests', () => {
     expect([t.watch.request(), t.watch.requests]).toEqual([false, 2]);
   });
 
-  test.each(['query-migrate-parameters', 'migrate-set-parameters'])('where QEMU refuses %s the next is asked all the same', (command) => {
-    const t = new Watched('primary').begin();
-    t.qemu.refusals.set(command, 'no');
-    t.watch.request();
-    t.qemu.settle();
-    expect([t.log.error.mock.calls[0]![0], t.watch.asking]).toEqual([{ error: 'no' }, false]);
-    t.qemu.refusals.clear();
-    t.watch.request();
-    t.qemu.settle();
-    expect(t.qemu.set.length).toBe(1);
-  });
+  test.each(['query-migrate-parameters', 'migrate-set-parameters'])(
+    'where QEMU refuses %s the next is asked all the same',
+    (command) => {
+      const t = new Watched('primary').begin();
+      t.qemu.refusals.set(command, 'no');
+      t.watch.request();
+      t.qemu.settle();
+      expect([t.log.error.mock.calls[0]![0], t.watch.asking]).toEqual([{ error: 'no' }, false]);
+      t.qemu.refusals.clear();
+      t.watch.request();
+      t.qemu.settle();
+      expect(t.qemu.set.length).toBe(1);
+    },
+  );
 
   test('a request that the connection’s end took with it is none', () => {
     const t = new Watched('primary').begin();

@@ -116,9 +116,30 @@ const act: fc.Arbitrary<Act> = fc.oneof(
   { weight: 1, arbitrary: fc.constant<Act>((w) => w.t.qemu.isConnected || w.t.qemu.accept()) },
   { weight: 2, arbitrary: fc.constant<Act>((w) => w.t.clock.pass(300)) },
   { weight: 4, arbitrary: fc.constant<Act>((w) => w.t.qemu.settle()) },
-  { weight: 2, arbitrary: fc.boolean().map((stuck): Act => (w) => void Object.assign(w.t.qemu, { stuck })) },
-  { weight: 4, arbitrary: fc.nat(3).map((most): Act => (w) => w.t.qemu.run(most)) },
-  { weight: 8, arbitrary: fc.integer({ min: 1, max: 120 }).map((bytes): Act => (w) => void w.t.qemu.deliver(bytes)) },
+  {
+    weight: 2,
+    arbitrary: fc.boolean().map(
+      (stuck): Act =>
+        (w) =>
+          void Object.assign(w.t.qemu, { stuck }),
+    ),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.nat(3).map(
+      (most): Act =>
+        (w) =>
+          w.t.qemu.run(most),
+    ),
+  },
+  {
+    weight: 8,
+    arbitrary: fc.integer({ min: 1, max: 120 }).map(
+      (bytes): Act =>
+        (w) =>
+          void w.t.qemu.deliver(bytes),
+    ),
+  },
 );
 
 test('a checkpoint is exact only if it covers all that was read; in the end the watch knows what the guest is', () => {

@@ -46,15 +46,34 @@ function onEthernet(name: string, frames: readonly Buffer[], change?: (p: Packet
 }
 
 describe('holes that a capture has', () => {
-  const whole = (isn: number) => said(isn, [[0, 'aaaa'], [4, 'bbbb'], [8, 'cccc']], 12); // prettier-ignore
+  const whole = (isn: number) =>
+    said(
+      isn,
+      [
+        [0, 'aaaa'],
+        [4, 'bbbb'],
+        [8, 'cccc'],
+      ],
+      12,
+    ); // prettier-ignore
 
   test('in both, the same one: nothing differs, and that is not called equal', () => {
-    const holed = (isn: number) => said(isn, [[0, 'aaaa'], [8, 'cccc']], 12);
+    const holed = (isn: number) =>
+      said(
+        isn,
+        [
+          [0, 'aaaa'],
+          [8, 'cccc'],
+        ],
+        12,
+      );
     const result = compared(holed(A), holed(B));
     expect(result).toMatchObject({ result: 'incomplete', equal: false, differences: [], comparedBytes: 8 });
     expect(result.notCompared).toEqual({ hole_in_capture: 1 });
     expect(result.flows).toMatchObject({ compared: 1, equal: 0, incomplete: 1, different: 0 });
-    expect(comparisonText(result)).toMatch(/\nleft out {3}1 hole_in_capture\nnothing differs in what could be compared/);
+    expect(comparisonText(result)).toMatch(
+      /\nleft out {3}1 hole_in_capture\nnothing differs in what could be compared/,
+    );
   });
 
   test.each([
@@ -70,7 +89,15 @@ describe('holes that a capture has', () => {
   });
 
   test('what stands behind a hole is compared', () => {
-    const holed = (isn: number, text: string) => said(isn, [[0, 'aaaa'], [8, text]], 12);
+    const holed = (isn: number, text: string) =>
+      said(
+        isn,
+        [
+          [0, 'aaaa'],
+          [8, text],
+        ],
+        12,
+      );
     const result = compared(holed(A, 'cccc'), holed(B, 'ccXc'));
     expect(result).toMatchObject({ result: 'different', differences: [{ cause: 'payload', offset: 10 }] });
     expect(compared(holed(A, 'ccXc'), whole(B)).result).toBe('different');
@@ -92,7 +119,15 @@ describe('holes that a capture has', () => {
 
 describe('a side that contradicts itself', () => {
   const straight = (isn: number) => said(isn, [[0, 'abcdefgh']], 8);
-  const twisted = (isn: number) => said(isn, [[0, 'abcdefgh'], [2, 'cdXf']], 8); // prettier-ignore
+  const twisted = (isn: number) =>
+    said(
+      isn,
+      [
+        [0, 'abcdefgh'],
+        [2, 'cdXf'],
+      ],
+      8,
+    ); // prettier-ignore
 
   test('either side, seen from either side', () => {
     for (const result of [compared(twisted(A), straight(B)), compared(straight(A), twisted(B))]) {
@@ -103,7 +138,17 @@ describe('a side that contradicts itself', () => {
   });
 
   test('a true repetition, in whole and in part, is none', () => {
-    const again = (isn: number) => said(isn, [[0, 'abcdefgh'], [2, 'cd'], [0, 'abcdefgh'], [6, 'ghij']], 10); // prettier-ignore
+    const again = (isn: number) =>
+      said(
+        isn,
+        [
+          [0, 'abcdefgh'],
+          [2, 'cd'],
+          [0, 'abcdefgh'],
+          [6, 'ghij'],
+        ],
+        10,
+      ); // prettier-ignore
     const once = (isn: number) => said(isn, [[0, 'abcdefghij']], 10);
     expect(compared(once(A), again(B)).result).toBe('equal');
     expect(compared(again(A), once(B)).result).toBe('equal');

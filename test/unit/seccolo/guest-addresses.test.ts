@@ -16,7 +16,10 @@ const TAG = 0x81000005;
 /** A neighbour discovery message; `options` in hex. Its checksum is not looked at: the kernel has taken the packet. */
 function discovery(type: number, source: Buffer, body: string, options = '', hopLimit = 255, code = 0): Buffer {
   const icmp = Buffer.from(`${type.toString(16)}${code.toString(16).padStart(2, '0')}0000${body}${options}`, 'hex');
-  const ip = Buffer.from(`60000000${icmp.length.toString(16).padStart(4, '0')}3a${hopLimit.toString(16).padStart(2, '0')}`, 'hex');
+  const ip = Buffer.from(
+    `60000000${icmp.length.toString(16).padStart(4, '0')}3a${hopLimit.toString(16).padStart(2, '0')}`,
+    'hex',
+  );
   const header = Buffer.from(`333300000001${Buffer.from(MAC).toString('hex')}86dd`, 'hex');
   return Buffer.concat([header, ip, source, Buffer.from('ff020000000000000000000000000001', 'hex'), icmp]);
 }
@@ -30,16 +33,18 @@ function told(frames: readonly Uint8Array[], fromGuest = true, addresses = new G
   return addresses;
 }
 const text = (addresses: GuestAddresses): string[] =>
-  addresses.list().map(({ family, bytes, mac, tags, router, override }) =>
-    [
-      family,
-      Buffer.from(bytes).toString('hex'),
-      Buffer.from(mac).toString('hex'),
-      ...tags.map((tag) => tag.toString(16)),
-      ...(router ? ['router'] : []),
-      ...(override ? [] : ['anycast']),
-    ].join(' '),
-  );
+  addresses
+    .list()
+    .map(({ family, bytes, mac, tags, router, override }) =>
+      [
+        family,
+        Buffer.from(bytes).toString('hex'),
+        Buffer.from(mac).toString('hex'),
+        ...tags.map((tag) => tag.toString(16)),
+        ...(router ? ['router'] : []),
+        ...(override ? [] : ['anycast']),
+      ].join(' '),
+    );
 const CLAIM4 = '4 c0000205 525400123456';
 const CLAIM6 = `6 ${IP6.toString('hex')} 525400123456`;
 
@@ -53,16 +58,27 @@ describe('a claim', () => {
     ['an advertisement of an anycast address', discovery(136, LINK_LOCAL, target('00000000')), `${CLAIM6} anycast`],
     ['an advertisement with its MAC address', unsolicitedNaFrame(OTHER, IP6), `6 ${IP6.toString('hex')} 525400000009`],
     ['a solicitation', discovery(135, IP6, target('00000000', LINK_LOCAL)), CLAIM6],
-    ['a solicitation with its MAC address', discovery(135, IP6, target('00000000'), SOURCE_MAC), `6 ${IP6.toString('hex')} 525400000009`],
+    [
+      'a solicitation with its MAC address',
+      discovery(135, IP6, target('00000000'), SOURCE_MAC),
+      `6 ${IP6.toString('hex')} 525400000009`,
+    ],
     ['a router solicitation', discovery(133, IP6, '00000000'), CLAIM6],
-    ['a router advertisement', discovery(134, LINK_LOCAL, '400007080000000000000000'), `6 ${LINK_LOCAL.toString('hex')} 525400123456 router`],
+    [
+      'a router advertisement',
+      discovery(134, LINK_LOCAL, '400007080000000000000000'),
+      `6 ${LINK_LOCAL.toString('hex')} 525400123456 router`,
+    ],
   ])('%s', (_what, frame, claim) => {
     expect(text(told([frame]))).toEqual([claim]);
     expect(text(told([frame, frame]))).toEqual([claim]);
   });
 
   test.each<[string, Uint8Array]>([
-    ['a forwarded packet', Buffer.concat([unsolicitedNaFrame(MAC, IP6).subarray(0, 12), Buffer.from('0800', 'hex'), buildTcp({})])],
+    [
+      'a forwarded packet',
+      Buffer.concat([unsolicitedNaFrame(MAC, IP6).subarray(0, 12), Buffer.from('0800', 'hex'), buildTcp({})]),
+    ],
     ['an ARP probe', arpRequestFrame(MAC, 0, IP)],
     ['loopback', arpRequestFrame(MAC, 0x7f000001, IP)],
     ['multicast', arpRequestFrame(MAC, 0xe0000001, IP)],
@@ -75,7 +91,10 @@ describe('a claim', () => {
     ['an option of no length', discovery(136, LINK_LOCAL, target('20000000'), '0200000000000000')],
     ['an option that ends outside', discovery(136, LINK_LOCAL, target('20000000'), '0202000000000000')],
     ['half an advertisement', discovery(136, LINK_LOCAL, '20000000')],
-    ['an advertisement of a group', discovery(136, LINK_LOCAL, target('20000000', Buffer.from('ff020000000000000000000000000001', 'hex')))],
+    [
+      'an advertisement of a group',
+      discovery(136, LINK_LOCAL, target('20000000', Buffer.from('ff020000000000000000000000000001', 'hex'))),
+    ],
     ['a redirect', discovery(137, LINK_LOCAL, target('00000000') + IP6.toString('hex'))],
     ['three tags', taggedFrame(gratuitousArpFrame(MAC, IP), [TAG, TAG, TAG])],
   ])('not: %s', (_what, frame) => {
@@ -122,7 +141,7 @@ test('a router is one in all of its addresses, until it says that it is none', (
 
 describe('an address that somebody else claims', () => {
   const own = (): GuestAddresses => told([gratuitousArpFrame(MAC, IP), unsolicitedNaFrame(MAC, IP6)]);
-  test('is no longer the guest\'s, until it claims it again', () => {
+  test("is no longer the guest's, until it claims it again", () => {
     const addresses = own();
     told([gratuitousArpFrame(OTHER, IP), unsolicitedNaFrame(OTHER, IP6)], false, addresses);
     expect(text(addresses)).toEqual([]);

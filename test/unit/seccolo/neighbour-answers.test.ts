@@ -1,11 +1,5 @@
 import fc from 'fast-check';
-import {
-  ArpView,
-  arpReplyFrame,
-  arpRequestFrame,
-  gratuitousArpFrame,
-  parseArp,
-} from '../../../src/packet/arp';
+import { ArpView, arpReplyFrame, arpRequestFrame, gratuitousArpFrame, parseArp } from '../../../src/packet/arp';
 import { taggedFrame } from '../../../src/packet/ethernet';
 import { solicitedNaFrame, unsolicitedNaFrame } from '../../../src/packet/neighbour';
 import { ANSWER_MS, MAX_NEIGHBOURS, NeighbourAnswers, QUESTION_MS } from '../../../src/seccolo/neighbour-answers';
@@ -126,7 +120,11 @@ describe('a question of the SVM', () => {
     lab.heard(arpAnswer());
     lab.heard(naAnswer(true, true));
     expect(lab.asks(frame)).toBeUndefined();
-    expect([lab.answers.asked, lab.heard(arpAnswer()), lab.heard(naAnswer(true, true))]).toEqual([0, undefined, undefined]);
+    expect([lab.answers.asked, lab.heard(arpAnswer()), lab.heard(naAnswer(true, true))]).toEqual([
+      0,
+      undefined,
+      undefined,
+    ]);
   });
   test('for an address of the guest’s own is never answered, whatever was heard of it', () => {
     const lab = new Lab();
@@ -148,7 +146,10 @@ describe('a question of the SVM', () => {
 });
 
 describe('what is heard', () => {
-  const ask = (lab: Lab): string => Buffer.from(lab.asks(arpQuestion()) ?? []).subarray(6, 12).toString('hex');
+  const ask = (lab: Lab): string =>
+    Buffer.from(lab.asks(arpQuestion()) ?? [])
+      .subarray(6, 12)
+      .toString('hex');
   const ask6 = (lab: Lab): [string, number] => {
     const frame = Buffer.from(lab.asks(solicitation(GUEST_6, ROUTER_6)) ?? Buffer.alloc(80));
     return [frame.subarray(6, 12).toString('hex'), frame[58]!];
@@ -212,14 +213,24 @@ test('both tables are bounded, and the oldest give way', () => {
 });
 
 test('no bytes whatever make it fail', () => {
-  const base = fc.constantFrom<Uint8Array>(arpAnswer(), arpQuestion(), naAnswer(true, true), solicitation(GUEST_6, ROUTER_6));
+  const base = fc.constantFrom<Uint8Array>(
+    arpAnswer(),
+    arpQuestion(),
+    naAnswer(true, true),
+    solicitation(GUEST_6, ROUTER_6),
+  );
   fc.assert(
-    fc.property(base, fc.array(fc.tuple(fc.nat(90), fc.nat(255)), { maxLength: 6 }), fc.nat(90), (frame, changes, length) => {
-      const lab = new Lab();
-      const bytes = Buffer.from(frame);
-      for (const [at, value] of changes) if (at < bytes.length) bytes[at] = value;
-      lab.heard(bytes.subarray(0, length));
-      lab.asks(bytes.subarray(0, length));
-    }),
+    fc.property(
+      base,
+      fc.array(fc.tuple(fc.nat(90), fc.nat(255)), { maxLength: 6 }),
+      fc.nat(90),
+      (frame, changes, length) => {
+        const lab = new Lab();
+        const bytes = Buffer.from(frame);
+        for (const [at, value] of changes) if (at < bytes.length) bytes[at] = value;
+        lab.heard(bytes.subarray(0, length));
+        lab.asks(bytes.subarray(0, length));
+      },
+    ),
   );
 });

@@ -92,16 +92,19 @@ describe('the primary dies before the SVM has loaded the state', () => {
 });
 
 describe('the SVM has loaded it', () => {
-  test.each(['failover', 'always'] as const)('its first segment confirms that, and the old offsets are gone: %s', (mode) => {
-    const t = bench(mode);
-    clientOpens(t);
-    t.engine.checkpoint(t.now);
-    expect(t.guest({ seq: w(PVM_ISN + 1), ack: CLIENT_ISN + 1, ts: [PVM_TS + 9, 901] }).verdict).toBe(Accept);
-    expect(t.count).toMatchObject({ checkpoints_missed: 0, checkpoints_confirmed: 1 });
-    t.engine.failover(t.now);
-    expect(t.engine.undecided).toBe(false);
-    expect(t.peer(CLIENT).verdict).toBe(Accept);
-  });
+  test.each(['failover', 'always'] as const)(
+    'its first segment confirms that, and the old offsets are gone: %s',
+    (mode) => {
+      const t = bench(mode);
+      clientOpens(t);
+      t.engine.checkpoint(t.now);
+      expect(t.guest({ seq: w(PVM_ISN + 1), ack: CLIENT_ISN + 1, ts: [PVM_TS + 9, 901] }).verdict).toBe(Accept);
+      expect(t.count).toMatchObject({ checkpoints_missed: 0, checkpoints_confirmed: 1 });
+      t.engine.failover(t.now);
+      expect(t.engine.undecided).toBe(false);
+      expect(t.peer(CLIENT).verdict).toBe(Accept);
+    },
+  );
 
   test('the answer to the question does so, too', () => {
     const t = bench();
@@ -183,40 +186,55 @@ test('guests with close numbers: the answer to the question decides, though the 
 
 test('several connections, any numbers, idle or busy: the first word of the guest decides rightly for all', () => {
   const far = fc.integer({ min: 1 << 22, max: 0xffffffff - (1 << 22) });
-  const flow = fc.record({ svm: fc.integer({ min: 0, max: 0xffffffff }), off: far, sent: fc.nat(60_000), lost: fc.nat(20_000), halfOpen: fc.boolean() });
+  const flow = fc.record({
+    svm: fc.integer({ min: 0, max: 0xffffffff }),
+    off: far,
+    sent: fc.nat(60_000),
+    lost: fc.nat(20_000),
+    halfOpen: fc.boolean(),
+  });
   fc.assert(
-    fc.property(fc.array(flow, { minLength: 1, maxLength: 5 }), fc.boolean(), fc.boolean(), fc.nat(4), fc.boolean(), (flows, missed, restart, who, idle) => {
-      const t = bench();
-      const port = (i: number) => ({ guest: { dport: 40000 + i }, peer: { sport: 40000 + i } });
-      for (const [i, { svm, off, sent, halfOpen }] of flows.entries()) {
-        t.guest({ ...port(i).guest, flags: 'SA', seq: svm, ack: 1001, window: 0xffff });
-        if (halfOpen && i > 0) continue;
-        t.peer({ ...port(i).peer, seq: 1001, ack: w(svm + off + 1) });
-        t.guest({ ...port(i).guest, seq: w(svm + 1), ack: 1001, data: 'd'.repeat(sent) });
-      }
-      t.engine.checkpoint(t.now);
-      t.engine.failover(t.now);
-      if (restart && flows[0]!.sent > 0) {
-        t.restart();
-        t.engine.link.macHigh = 1;
-      }
-      const speaks = who % flows.length;
-      const chosen = flows[speaks]!;
-      if (chosen.halfOpen && speaks > 0) {
-        const isn = w(chosen.svm + (missed ? 0 : chosen.off));
-        t.guest({ ...port(speaks).guest, flags: 'SA', seq: isn, ack: 1001, window: 0xffff });
-      } else if (!restart || flows[0]!.sent === 0) {
-        const isn = w(chosen.svm + (missed ? 0 : chosen.off));
-        // Idle: its next byte. Busy: from anywhere in what it has in flight.
-        const at = idle ? chosen.sent : Math.max(0, chosen.sent - chosen.lost);
-        t.guest({ ...port(speaks).guest, seq: w(isn + 1 + at), ack: 1001, data: idle ? '' : 'x' });
-      } else t.engine.decide(missed);
-      expect(t.engine.undecided).toBe(false);
-      for (const [i, { svm, off, halfOpen }] of flows.entries()) {
-        if (halfOpen && i > 0 && !missed) continue;
-        expect(t.peer({ ...port(i).peer, seq: 1001, ack: w(svm + off + 1) }).ack).toBe(w(svm + (missed ? 0 : off) + 1));
-      }
-    }),
+    fc.property(
+      fc.array(flow, { minLength: 1, maxLength: 5 }),
+      fc.boolean(),
+      fc.boolean(),
+      fc.nat(4),
+      fc.boolean(),
+      (flows, missed, restart, who, idle) => {
+        const t = bench();
+        const port = (i: number) => ({ guest: { dport: 40000 + i }, peer: { sport: 40000 + i } });
+        for (const [i, { svm, off, sent, halfOpen }] of flows.entries()) {
+          t.guest({ ...port(i).guest, flags: 'SA', seq: svm, ack: 1001, window: 0xffff });
+          if (halfOpen && i > 0) continue;
+          t.peer({ ...port(i).peer, seq: 1001, ack: w(svm + off + 1) });
+          t.guest({ ...port(i).guest, seq: w(svm + 1), ack: 1001, data: 'd'.repeat(sent) });
+        }
+        t.engine.checkpoint(t.now);
+        t.engine.failover(t.now);
+        if (restart && flows[0]!.sent > 0) {
+          t.restart();
+          t.engine.link.macHigh = 1;
+        }
+        const speaks = who % flows.length;
+        const chosen = flows[speaks]!;
+        if (chosen.halfOpen && speaks > 0) {
+          const isn = w(chosen.svm + (missed ? 0 : chosen.off));
+          t.guest({ ...port(speaks).guest, flags: 'SA', seq: isn, ack: 1001, window: 0xffff });
+        } else if (!restart || flows[0]!.sent === 0) {
+          const isn = w(chosen.svm + (missed ? 0 : chosen.off));
+          // Idle: its next byte. Busy: from anywhere in what it has in flight.
+          const at = idle ? chosen.sent : Math.max(0, chosen.sent - chosen.lost);
+          t.guest({ ...port(speaks).guest, seq: w(isn + 1 + at), ack: 1001, data: idle ? '' : 'x' });
+        } else t.engine.decide(missed);
+        expect(t.engine.undecided).toBe(false);
+        for (const [i, { svm, off, halfOpen }] of flows.entries()) {
+          if (halfOpen && i > 0 && !missed) continue;
+          expect(t.peer({ ...port(i).peer, seq: 1001, ack: w(svm + off + 1) }).ack).toBe(
+            w(svm + (missed ? 0 : off) + 1),
+          );
+        }
+      },
+    ),
     { numRuns: 300 },
   );
 });

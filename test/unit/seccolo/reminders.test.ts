@@ -39,26 +39,45 @@ function bench(mode: 'failover' | 'always' = 'failover'): Bench {
   return t;
 }
 
-test.each(['failover', 'always'] as const)('the present acknowledgement and window, and a question from below what the peer has: %s', (mode) => {
-  const t = bench(mode);
-  clientOpens(t);
-  t.peer({ seq: CLIENT_ISN + 1, ack: w(PVM_ISN + 21), ts: [950, PVM_TS + 500], data: 'upload' });
-  t.guest({ seq: SVM_ISN + 1, ack: CLIENT_ISN + 7, window: 321, ts: [SVM_TS + 400, 950], data: 'x'.repeat(50) });
-  // An older segment that comes late says nothing new.
-  t.guest({ seq: SVM_ISN + 1, ack: CLIENT_ISN + 1, window: 9, ts: [SVM_TS + 300, 950] });
-  t.engine.failover(t.now);
-  const [tell, ask, ...more] = reminders(t);
-  expect(more).toEqual([]);
-  // The peer has echoed PVM_TS + 500, and the guest's last word was at PVM_TS + 400.
-  expect(tell).toMatchObject({ seq: w(PVM_ISN + 51), ack: CLIENT_ISN + 7, window: 321, flags: 0x10, ts: [PVM_TS + 500, 950], data: '', sack: [] });
-  expect(ask).toMatchObject({ seq: w(PVM_ISN + 20), ack: CLIENT_ISN + 7, window: 321, flags: 0x10, ts: [PVM_TS + 500, 950], data: '', sack: [] });
-  expect(tell!.frame.subarray(0, 14).toString('hex')).toBe('525400c01001525400c010010800');
-  expect(tell!.frame.readUInt32BE(14 + 12)).toBe(GUEST);
-  expect(tell!.frame.readUInt32BE(14 + 16)).toBe(PEER);
-  expect(t.count.reminders).toBe(2);
-  // Nothing that follows is older.
-  expect(t.guest({ seq: SVM_ISN + 51, ack: CLIENT_ISN + 7, ts: [SVM_TS + 400, 950] }).ts![0]).toBe(PVM_TS + 500);
-});
+test.each(['failover', 'always'] as const)(
+  'the present acknowledgement and window, and a question from below what the peer has: %s',
+  (mode) => {
+    const t = bench(mode);
+    clientOpens(t);
+    t.peer({ seq: CLIENT_ISN + 1, ack: w(PVM_ISN + 21), ts: [950, PVM_TS + 500], data: 'upload' });
+    t.guest({ seq: SVM_ISN + 1, ack: CLIENT_ISN + 7, window: 321, ts: [SVM_TS + 400, 950], data: 'x'.repeat(50) });
+    // An older segment that comes late says nothing new.
+    t.guest({ seq: SVM_ISN + 1, ack: CLIENT_ISN + 1, window: 9, ts: [SVM_TS + 300, 950] });
+    t.engine.failover(t.now);
+    const [tell, ask, ...more] = reminders(t);
+    expect(more).toEqual([]);
+    // The peer has echoed PVM_TS + 500, and the guest's last word was at PVM_TS + 400.
+    expect(tell).toMatchObject({
+      seq: w(PVM_ISN + 51),
+      ack: CLIENT_ISN + 7,
+      window: 321,
+      flags: 0x10,
+      ts: [PVM_TS + 500, 950],
+      data: '',
+      sack: [],
+    });
+    expect(ask).toMatchObject({
+      seq: w(PVM_ISN + 20),
+      ack: CLIENT_ISN + 7,
+      window: 321,
+      flags: 0x10,
+      ts: [PVM_TS + 500, 950],
+      data: '',
+      sack: [],
+    });
+    expect(tell!.frame.subarray(0, 14).toString('hex')).toBe('525400c01001525400c010010800');
+    expect(tell!.frame.readUInt32BE(14 + 12)).toBe(GUEST);
+    expect(tell!.frame.readUInt32BE(14 + 16)).toBe(PEER);
+    expect(t.count.reminders).toBe(2);
+    // Nothing that follows is older.
+    expect(t.guest({ seq: SVM_ISN + 51, ack: CLIENT_ISN + 7, ts: [SVM_TS + 400, 950] }).ts![0]).toBe(PVM_TS + 500);
+  },
+);
 
 test('over IPv6, of a connection that the guest opened, without timestamps', () => {
   const t = bench();
@@ -109,37 +128,53 @@ test('a SYN/ACK’s window is told scaled', () => {
 });
 
 test('whatever was said: never more acknowledged than the guest has, never a byte, never an older timestamp', () => {
-  const step = fc.record({ guest: fc.boolean(), bytes: fc.nat(3000), got: fc.nat(3000), ms: fc.nat(500), late: fc.boolean() });
+  const step = fc.record({
+    guest: fc.boolean(),
+    bytes: fc.nat(3000),
+    got: fc.nat(3000),
+    ms: fc.nat(500),
+    late: fc.boolean(),
+  });
   fc.assert(
-    fc.property(fc.array(step, { minLength: 1, maxLength: 30 }), fc.integer({ min: -5000, max: 5000 }), (steps, skew) => {
-      const t = bench();
-      clientOpens(t);
-      let [sent, acked, peerSent, clock, echoed] = [1, 1, 1, 1, PVM_TS];
-      for (const { guest, bytes, got, ms, late } of steps) {
-        clock += ms;
-        if (guest) {
-          const taken = late ? acked : Math.min(peerSent, acked + got);
-          acked = Math.max(acked, taken);
-          t.guest({ seq: w(SVM_ISN + sent), ack: CLIENT_ISN + taken, window: 500, ts: [w(SVM_TS + clock), 901], data: 'g'.repeat(bytes) });
-          sent += bytes;
-        } else {
-          echoed = Math.max(echoed, PVM_TS + clock + skew);
-          t.peer({ seq: CLIENT_ISN + peerSent, ack: w(PVM_ISN + sent), ts: [902, echoed], data: 'p'.repeat(bytes) });
-          peerSent += bytes;
+    fc.property(
+      fc.array(step, { minLength: 1, maxLength: 30 }),
+      fc.integer({ min: -5000, max: 5000 }),
+      (steps, skew) => {
+        const t = bench();
+        clientOpens(t);
+        let [sent, acked, peerSent, clock, echoed] = [1, 1, 1, 1, PVM_TS];
+        for (const { guest, bytes, got, ms, late } of steps) {
+          clock += ms;
+          if (guest) {
+            const taken = late ? acked : Math.min(peerSent, acked + got);
+            acked = Math.max(acked, taken);
+            t.guest({
+              seq: w(SVM_ISN + sent),
+              ack: CLIENT_ISN + taken,
+              window: 500,
+              ts: [w(SVM_TS + clock), 901],
+              data: 'g'.repeat(bytes),
+            });
+            sent += bytes;
+          } else {
+            echoed = Math.max(echoed, PVM_TS + clock + skew);
+            t.peer({ seq: CLIENT_ISN + peerSent, ack: w(PVM_ISN + sent), ts: [902, echoed], data: 'p'.repeat(bytes) });
+            peerSent += bytes;
+          }
         }
-      }
-      t.engine.failover(t.now);
-      const told = reminders(t);
-      expect(told).toHaveLength(2);
-      for (const { ack, seq, ts, data, which } of told) {
-        expect(ack).toBe(CLIENT_ISN + acked);
-        expect(data).toBe('');
-        expect(w(seq - PVM_ISN)).toBeLessThanOrEqual(which === 0 ? sent : sent - 1);
-        expect((ts![0] - echoed) | 0).toBeGreaterThanOrEqual(0);
-        const next = t.guest({ seq: w(SVM_ISN + sent), ack: CLIENT_ISN + acked, ts: [w(SVM_TS + clock), 902] });
-        expect((next.ts![0] - ts![0]) | 0).toBeGreaterThanOrEqual(0);
-      }
-    }),
+        t.engine.failover(t.now);
+        const told = reminders(t);
+        expect(told).toHaveLength(2);
+        for (const { ack, seq, ts, data, which } of told) {
+          expect(ack).toBe(CLIENT_ISN + acked);
+          expect(data).toBe('');
+          expect(w(seq - PVM_ISN)).toBeLessThanOrEqual(which === 0 ? sent : sent - 1);
+          expect((ts![0] - echoed) | 0).toBeGreaterThanOrEqual(0);
+          const next = t.guest({ seq: w(SVM_ISN + sent), ack: CLIENT_ISN + acked, ts: [w(SVM_TS + clock), 902] });
+          expect((next.ts![0] - ts![0]) | 0).toBeGreaterThanOrEqual(0);
+        }
+      },
+    ),
     { numRuns: 200 },
   );
 });

@@ -1,4 +1,11 @@
-import { LINK_ARP, LINK_NAMES, LINK_NOT_IP, LINK_SHORT, LINK_UNKNOWN, networkOffset } from '../../../../src/io/pcap/link';
+import {
+  LINK_ARP,
+  LINK_NAMES,
+  LINK_NOT_IP,
+  LINK_SHORT,
+  LINK_UNKNOWN,
+  networkOffset,
+} from '../../../../src/io/pcap/link';
 
 const IP4 = '4500001400000000';
 const IP6 = '6000000000000000';

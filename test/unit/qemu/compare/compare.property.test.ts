@@ -258,7 +258,8 @@ describe('garbage', () => {
       fc.property(fc.array(mangled, { maxLength: 40 }), (frames) => {
         const h = new FrameHarness();
         for (const frame of frames) h.p(frame);
-        for (const frame of h.left()) expect(frames.some((f) => f.subarray(0, frame.length).equals(frame)) && passesAlone(frame)).toBe(true);
+        for (const frame of h.left())
+          expect(frames.some((f) => f.subarray(0, frame.length).equals(frame)) && passesAlone(frame)).toBe(true);
       }),
       { numRuns: RUNS },
     );

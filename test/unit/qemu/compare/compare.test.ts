@@ -174,9 +174,7 @@ describe('TCP', () => {
   test('an acknowledgement that is ahead of the secondary is lowered, in its frame', () => {
     const h = new FrameHarness();
     opened(h);
-    h.p(segment({ seq: 1001, ack: 90, payload: 'h' }, { vlans: [] })).s(
-      segment({ seq: 1001, ack: 70, payload: 'h' }),
-    );
+    h.p(segment({ seq: 1001, ack: 90, payload: 'h' }, { vlans: [] })).s(segment({ seq: 1001, ack: 70, payload: 'h' }));
     expect(h.left()).toEqual([segment({ seq: 1001, ack: 70, payload: 'h' })]);
   });
 

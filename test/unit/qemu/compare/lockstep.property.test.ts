@@ -299,7 +299,11 @@ class World {
     }
     // The copies of held packets' beginnings are no packets of their own.
     const accounted =
-      this.left - h.count('prefixes_sent') - h.count('left_in_two') + h.comparison.engine.heldPackets + h.count('dropped_packets');
+      this.left -
+      h.count('prefixes_sent') -
+      h.count('left_in_two') +
+      h.comparison.engine.heldPackets +
+      h.count('dropped_packets');
     if (accounted !== this.handed) throw new Error(`${this.handed} packets, ${accounted} left, held or dropped`);
   }
 

@@ -28,7 +28,12 @@ function solicitation(): Buffer {
   l4.set([1, 1, ...GUEST], 24);
   const group = [0xff, 2, ...Array(9).fill(0), 1, 0xff, ...ROUTER_6.subarray(13)];
   const ip = buildIp(6, [...GUEST_6], group, 58, l4, 255);
-  return Buffer.concat([Buffer.from([0x33, 0x33, 0xff, ...ROUTER_6.subarray(13)]), GUEST, Buffer.from([0x86, 0xdd]), ip]);
+  return Buffer.concat([
+    Buffer.from([0x33, 0x33, 0xff, ...ROUTER_6.subarray(13)]),
+    GUEST,
+    Buffer.from([0x86, 0xdd]),
+    ip,
+  ]);
 }
 
 class Bench {
@@ -74,7 +79,9 @@ class Bench {
     const [told, shown] = [this.at('guest').frames.length, this.at('red1').frames.length];
     this.at('guest').says(Buffer.concat([this.vnet, frame]));
     return {
-      told: this.at('guest').frames.slice(told).map((one) => one.subarray(this.vnet.length)),
+      told: this.at('guest')
+        .frames.slice(told)
+        .map((one) => one.subarray(this.vnet.length)),
       shown: this.at('red1').frames.length - shown,
     };
   }

@@ -1,6 +1,12 @@
 import { join } from 'node:path';
 import { readConfigFile } from '../../../../src/config/file';
-import { netdevFromFile, netdevFromFlags, netdevSchema, parseDevice, parsePort } from '../../../../src/qemu/netdev/netdev-config';
+import {
+  netdevFromFile,
+  netdevFromFlags,
+  netdevSchema,
+  parseDevice,
+  parsePort,
+} from '../../../../src/qemu/netdev/netdev-config';
 
 const unix = (path: string, over = {}) => ({
   ...{ kind: 'unix', path, host: '', port: 0, server: false, reconnectMs: 0 },

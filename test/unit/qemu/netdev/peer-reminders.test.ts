@@ -116,25 +116,28 @@ const WRAPS: [string, Wrap][] = [
 ];
 
 describe.each(WRAPS)('%s', (_name, wrap) => {
-  test.each([4, 6] as const)('IPv%i: the peer is told the acknowledgement and the window, and asked', async (family) => {
-    const t = bench(wrap);
-    t.opened(40000, family);
-    const said = await t.saidToHost(() => expect(t.netdev.failover()).toBe(true));
-    // The peer's echo of 70 is newer than what the guest has said.
-    const common = { ack: CLIENT_ISN + 11, flags: 0x10, ts: [PVM_TS + 70, 901], sack: [], data: '' };
-    expect(said.map((frame) => read(t.inner(frame, family)))).toMatchObject([
-      { ...common, seq: w(PVM_ISN + 1) },
-      { ...common, seq: w(PVM_ISN) },
-    ]);
-    for (const frame of said) {
-      const packet = t.inner(frame, family);
-      expect(packet.readUInt16BE((family === 4 ? 20 : 40) + 14)).toBe(321);
-    }
-    // By the first and only.
-    expect(await t.saidToHost(() => expect(t.netdev.failover()).toBe(false))).toEqual([]);
-    t.svm({ family, seq: SVM_ISN + 1, ack: CLIENT_ISN + 11, ts: [SVM_TS + 2, 901] });
-    expect(read(t.inner(t.host.frames.at(-1)!, family)).ts![0]).toBeGreaterThanOrEqual(PVM_TS + 70);
-  });
+  test.each([4, 6] as const)(
+    'IPv%i: the peer is told the acknowledgement and the window, and asked',
+    async (family) => {
+      const t = bench(wrap);
+      t.opened(40000, family);
+      const said = await t.saidToHost(() => expect(t.netdev.failover()).toBe(true));
+      // The peer's echo of 70 is newer than what the guest has said.
+      const common = { ack: CLIENT_ISN + 11, flags: 0x10, ts: [PVM_TS + 70, 901], sack: [], data: '' };
+      expect(said.map((frame) => read(t.inner(frame, family)))).toMatchObject([
+        { ...common, seq: w(PVM_ISN + 1) },
+        { ...common, seq: w(PVM_ISN) },
+      ]);
+      for (const frame of said) {
+        const packet = t.inner(frame, family);
+        expect(packet.readUInt16BE((family === 4 ? 20 : 40) + 14)).toBe(321);
+      }
+      // By the first and only.
+      expect(await t.saidToHost(() => expect(t.netdev.failover()).toBe(false))).toEqual([]);
+      t.svm({ family, seq: SVM_ISN + 1, ack: CLIENT_ISN + 11, ts: [SVM_TS + 2, 901] });
+      expect(read(t.inner(t.host.frames.at(-1)!, family)).ts![0]).toBeGreaterThanOrEqual(PVM_TS + 70);
+    },
+  );
 });
 
 test('before a failover nothing is said, whatever comes and goes', async () => {
@@ -178,7 +181,10 @@ test('many are told some at a time', async () => {
   expect(await t.saidToHost(() => t.netdev.failover())).toHaveLength(2 * connections);
   const turns = t.host.flushed.slice(before).map((group) => group.length);
   expect(Math.max(...turns)).toBe(128);
-  const told = t.host.flushed.slice(before).flat().map((frame) => t.inner(frame).readUInt16BE(20 + 2));
+  const told = t.host.flushed
+    .slice(before)
+    .flat()
+    .map((frame) => t.inner(frame).readUInt16BE(20 + 2));
   expect(new Set(told).size).toBe(connections);
 });
 

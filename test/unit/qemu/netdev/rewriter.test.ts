@@ -192,25 +192,38 @@ test('a checkpoint voids the offsets, a failover keeps those in use', () => {
   expect(u.guest({ dport: 41000, seq: 6, ack: 1, data: 'own' }).seq).toBe(6);
 });
 
-test.each([0, 12])('after a failover in doubt the guest is asked, and what came for it waits for the answer; virtio-net header %i', (vnetBytes) => {
-  const t = new Bench();
-  t.clientOpens({}, { vnetBytes });
-  t.engine.checkpoint(t.clock.nowMs);
-  t.engine.failover(t.clock.nowMs);
-  t.filter.decide(vnetBytes, true);
-  expect(t.toGuest).toHaveLength(1);
-  const question = t.toGuest.pop()!;
-  expect(question.subarray(vnetBytes, vnetBytes + 12)).toEqual(Buffer.from([7, 8, 9, 10, 11, 12, 7, 8, 9, 10, 11, 12]));
-  expect(checksumOk(question.subarray(vnetBytes + 14))).toBe(true);
-  expect(read(question.subarray(vnetBytes + 14))).toMatchObject({ flags: 0x10, seq: w(CLIENT_ISN + 1 - (1 << 20)), data: '' });
-  const packet = build(segment({ src: PEER, dst: GUEST, sport: 40000, dport: 80, seq: CLIENT_ISN + 1, ack: w(PVM_ISN + 1), data: 'x' }));
-  const frame = Buffer.concat([Buffer.alloc(vnetBytes), Buffer.from([...MACS, 8, 0]), packet]);
-  expect(t.raw(frame, true, vnetBytes)).toBeUndefined();
-  expect(t.guest({ seq: SVM_ISN + 1, ack: CLIENT_ISN + 1, ts: [SVM_TS + 5, 901] }, { vnetBytes }).seq).toBe(w(PVM_ISN + 1));
-  expect(t.toGuest.map((one) => read(one.subarray(vnetBytes + 14)))).toMatchObject([{ ack: SVM_ISN + 1, data: 'x' }]);
-  expect(t.peer({ seq: CLIENT_ISN + 2, ack: w(PVM_ISN + 1) }).ack).toBe(SVM_ISN + 1);
-  t.filter.close();
-});
+test.each([0, 12])(
+  'after a failover in doubt the guest is asked, and what came for it waits for the answer; virtio-net header %i',
+  (vnetBytes) => {
+    const t = new Bench();
+    t.clientOpens({}, { vnetBytes });
+    t.engine.checkpoint(t.clock.nowMs);
+    t.engine.failover(t.clock.nowMs);
+    t.filter.decide(vnetBytes, true);
+    expect(t.toGuest).toHaveLength(1);
+    const question = t.toGuest.pop()!;
+    expect(question.subarray(vnetBytes, vnetBytes + 12)).toEqual(
+      Buffer.from([7, 8, 9, 10, 11, 12, 7, 8, 9, 10, 11, 12]),
+    );
+    expect(checksumOk(question.subarray(vnetBytes + 14))).toBe(true);
+    expect(read(question.subarray(vnetBytes + 14))).toMatchObject({
+      flags: 0x10,
+      seq: w(CLIENT_ISN + 1 - (1 << 20)),
+      data: '',
+    });
+    const packet = build(
+      segment({ src: PEER, dst: GUEST, sport: 40000, dport: 80, seq: CLIENT_ISN + 1, ack: w(PVM_ISN + 1), data: 'x' }),
+    );
+    const frame = Buffer.concat([Buffer.alloc(vnetBytes), Buffer.from([...MACS, 8, 0]), packet]);
+    expect(t.raw(frame, true, vnetBytes)).toBeUndefined();
+    expect(t.guest({ seq: SVM_ISN + 1, ack: CLIENT_ISN + 1, ts: [SVM_TS + 5, 901] }, { vnetBytes }).seq).toBe(
+      w(PVM_ISN + 1),
+    );
+    expect(t.toGuest.map((one) => read(one.subarray(vnetBytes + 14)))).toMatchObject([{ ack: SVM_ISN + 1, data: 'x' }]);
+    expect(t.peer({ seq: CLIENT_ISN + 2, ack: w(PVM_ISN + 1) }).ack).toBe(SVM_ISN + 1);
+    t.filter.close();
+  },
+);
 
 describe('a full table', () => {
   const client = (n: number) => ({ at: { sport: 1000 + n }, from: { dport: 1000 + n } });

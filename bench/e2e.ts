@@ -1,6 +1,6 @@
-// End to end in network namespaces: bulk TCP throughput, protected and not, and what protection adds to the latency of a
-// one-byte request. Guests, daemons and the client share this machine's processors, so the fair measure for throughput is
-// what one of two unprotected pairs gets that run at the same time.
+// End to end in network namespaces: bulk TCP throughput, protected and not, and what protection adds to the latency of
+// a one-byte request. Guests, daemons and the client share this machine's processors, so the fair measure for
+// throughput is what one of two unprotected pairs gets that run at the same time.
 
 import { execFileSync } from 'node:child_process';
 import { cpus } from 'node:os';

@@ -1,5 +1,5 @@
-// The primary's engine alone: pairs (a PVM packet, the SVM's like it, to the release) per second, growth with the number of
-// flows, and memory per idle flow. Packets stand in an arena as a receive batch would leave them.
+// The primary's engine alone: pairs (a PVM packet, the SVM's like it, to the release) per second, growth with the
+// number of flows, and memory per idle flow. Packets stand in an arena as a receive batch would leave them.
 
 import { execFileSync } from 'node:child_process';
 import { PrimaryEngine } from '../src/pmycolo/engine';
@@ -118,7 +118,10 @@ function pairsPerSecond(f: Flows, pairs: number, rounds: number): number {
 const FIRST_PAIRS = Math.ceil((40 << 20) / 1400);
 const FIRST_ROUNDS = 7;
 
-/** In a process of its own, as nothing may have run before: pairs per second of the first 40 MiB, after a warm-up or not. */
+/**
+ * In a process of its own, as nothing may have run before: pairs per second of the first 40 MiB, after a warm-up or
+ * not.
+ */
 function firstPairsPerSecond(warmed: boolean): number {
   const argument = warmed ? '--first-warmed' : '--first-cold';
   return Number(execFileSync(process.execPath, [__filename, argument], { encoding: 'utf8' }));

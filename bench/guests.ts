@@ -1,5 +1,6 @@
-// Two real guests, kept equal by QEMU's COLO with `colo qemu compare` between them, left alone for a minute: how many checkpoints the
-// comparison asks for. Nothing differs that a client could see, so each would be a stop of both guests for nothing.
+// Two real guests, kept equal by QEMU's COLO with `colo qemu compare` between them, left alone for a minute: how many
+// checkpoints the comparison asks for. Nothing differs that a client could see, so each would be a stop of both guests
+// for nothing.
 
 import { ColoPair } from '../test/interop/support/colo-pair';
 import { sleep } from '../test/netns/support/wait';

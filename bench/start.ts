@@ -1,6 +1,6 @@
-// How long programs take to start, each over `node -e 0` in the same run: `colo --version`, `colo ctl status` of a running daemon, and a
-// primary's daemon until it says `ready` (as root, so that it gives up capabilities, and with a configuration in YAML). In a network
-// namespace of its own: `unshare -n node start.js`. Prints JSON.
+// How long programs take to start, each over `node -e 0` in the same run: `colo --version`, `colo ctl status` of a
+// running daemon, and a primary's daemon until it says `ready` (as root, so that it gives up capabilities, and with a
+// configuration in YAML). In a network namespace of its own: `unshare -n node start.js`. Prints JSON.
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

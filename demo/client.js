@@ -1,5 +1,6 @@
-// The client of the demonstration: one HTTP download over one TCP connection, at a steady pace, with the SHA-256 and the
-// longest silence. node client.js HOST PATH BYTES_PER_SECOND; prints `first`, progress in MB, and one JSON line at the end.
+// The client of the demonstration: one HTTP download over one TCP connection, at a steady pace, with the SHA-256 and
+// the longest silence. node client.js HOST PATH BYTES_PER_SECOND; prints `first`, progress in MB, and one JSON line at
+// the end.
 const net = require('node:net');
 const { createHash } = require('node:crypto');
 

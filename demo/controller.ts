@@ -34,8 +34,9 @@ export class Controller {
   }
 
   /**
-   * A checkpoint, both guests standing: `load` gives the SVM the PVM's state. Only when it has it both daemons are told, the secondary's
-   * first, and only then may the guests go on: what PN lets out by it, an SVM that takes over must have.
+   * A checkpoint, both guests standing: `load` gives the SVM the PVM's state. Only when it has it both daemons are
+   * told, the secondary's first, and only then may the guests go on: what PN lets out by it, an SVM that takes over
+   * must have.
    */
   async checkpoint(load: () => Promise<void> = async () => {}): Promise<void> {
     await load();

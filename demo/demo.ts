@@ -1,6 +1,7 @@
 // A demonstration on one machine: a client, two hosts and two guests as network namespaces, both daemons, and a small
 // controller. It shows a protected download, a divergence, and the death of the primary in the middle of a download.
-// Namespaces cannot copy one another's memory, so a checkpoint here is only its messages; all the rest is as in production.
+// Namespaces cannot copy one another's memory, so a checkpoint here is only its messages; all the rest is as in
+// production.
 
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
@@ -131,8 +132,8 @@ async function divergence(lab: Lab, controller: Controller): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 1000));
   const early = client.output;
   say(`what the client has seen until now: ${early.length} bytes`);
-  // A checkpoint would make the SVM a copy of the PVM, which has said all it has to say on this connection. A namespace cannot
-  // become a copy, so the SVM is made to say nothing more on it, either.
+  // A checkpoint would make the SVM a copy of the PVM, which has said all it has to say on this connection. A namespace
+  // cannot become a copy, so the SVM is made to say nothing more on it, either.
   await controller.checkpoint(async () => {
     await lab.exec('svm', 'iptables', ['-A', 'OUTPUT', '-p', 'tcp', '--dport', port, '-j', 'DROP']);
   });

@@ -1,5 +1,6 @@
-// How long a client hears nothing when the primary's host dies: downloads and uploads under way, `kill -9` and dark links, and
-// DO_FAILOVER at once. Measured on the client's wire: new data for a download, new acknowledgements for an upload.
+// How long a client hears nothing when the primary's host dies: downloads and uploads under way, `kill -9` and dark
+// links, and DO_FAILOVER at once. Measured on the client's wire: new data for a download, new acknowledgements for an
+// upload.
 
 import { execFileSync } from 'node:child_process';
 import { GUEST_IP } from '../../test/netns/lab';
@@ -7,7 +8,10 @@ import type { Order } from '../../test/netns/support/client';
 import { GUEST_PORT, Pair } from '../../test/netns/support/pair';
 import { sleep, until } from '../../test/netns/support/wait';
 
-/** Bytes, and bytes a second: under way for more than a second, and a piece every few ms, of what the client's small buffer holds. */
+/**
+ * Bytes, and bytes a second: under way for more than a second, and a piece every few ms, of what the client's small
+ * buffer holds.
+ */
 const TRANSFERS = {
   get: { bytes: 500_000_000, rate: undefined },
   upload: { bytes: 5_000_000, rate: 4_000_000 },
@@ -75,7 +79,8 @@ async function once(pair: Pair, number: number, gaps: Gaps): Promise<void> {
   if (transfers.some((one) => one.outcome !== undefined)) throw new Error('a transfer ended before the kill');
   await pair.provenEqual();
   const killedAtS = Date.now() / 1000;
-  // All at once, as a host dies: the death of the daemon alone would leave the peers' acknowledgements their way to the SVM.
+  // All at once, as a host dies: the death of the daemon alone would leave the peers' acknowledgements their way to the
+  // SVM.
   execFileSync('ip', ['-n', lab.ns.pn, '-batch', '-'], { input: 'link set fwd0 down\nlink set nic0 down\n' });
   pair.daemons.primary.child.kill('SIGKILL');
   await pair.controllers.secondary.failover();

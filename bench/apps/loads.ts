@@ -1,4 +1,5 @@
-// What the clients of the benchmark of applications do, and how their answers are read: each load gives requests per second.
+// What the clients of the benchmark of applications do, and how their answers are read: each load gives requests per
+// second.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

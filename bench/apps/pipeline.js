@@ -1,5 +1,6 @@
-// Pipelined requests: `serve PORT` (in both guests) answers each byte by two writes, a head and a body, as many servers do;
-// `ask HOST PORT SECONDS` keeps ten requests on their way on each of eight connections and prints the requests per second.
+// Pipelined requests: `serve PORT` (in both guests) answers each byte by two writes, a head and a body, as many servers
+// do; `ask HOST PORT SECONDS` keeps ten requests on their way on each of eight connections and prints the requests per
+// second.
 const net = require('node:net');
 
 const [what, ...args] = process.argv.slice(2);

@@ -1,6 +1,6 @@
-// Real servers behind the proxy: requests per second of a protected pair, as a share of what each of two unprotected pairs gets that
-// run at the same time (a protected pair is two guests at work, too); how soon a checkpoint is asked for when two databases wait
-// for different clients; and what a client hears of the death of the primary's host.
+// Real servers behind the proxy: requests per second of a protected pair, as a share of what each of two unprotected
+// pairs gets that run at the same time (a protected pair is two guests at work, too); how soon a checkpoint is asked
+// for when two databases wait for different clients; and what a client hears of the death of the primary's host.
 
 import type { Lab } from '../../test/netns/lab';
 import { postgresProgram, type ServerName, Servers } from '../../test/netns/support/servers';
@@ -90,8 +90,8 @@ const percentile = (values: readonly number[], q: number): number => {
 const round = (x: number, digits: number): number => Number(x.toFixed(digits));
 
 /**
- * The rate of a round in which no checkpoint was asked for: two processes in namespaces do not become equal by one, so their connections
- * break, and the round measures that. What was asked for is counted all the same.
+ * The rate of a round in which no checkpoint was asked for: two processes in namespaces do not become equal by one, so
+ * their connections break, and the round measures that. What was asked for is counted all the same.
  */
 async function undisturbed(load: Load, pair: BenchPair, answering: Answering): Promise<number> {
   for (let left = TRIES; ; left--) {

@@ -1,6 +1,6 @@
-// The devices under test, each a process of its own behind the same four Unix sockets pri, sec, out, ntf in a directory of its
-// own: QEMU's colo-compare (a QEMU without a machine: the comparison needs no guest), this project's, and the sink that only
-// moves bytes. And the load generator, which connects to them.
+// The devices under test, each a process of its own behind the same four Unix sockets pri, sec, out, ntf in a directory
+// of its own: QEMU's colo-compare (a QEMU without a machine: the comparison needs no guest), this project's, and the
+// sink that only moves bytes. And the load generator, which connects to them.
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -71,7 +71,10 @@ export class Device {
     return this.child.pid!;
   }
 
-  /** The generator's figures; it fails when anything but what the primary sent is released, or a checkpoint is asked for. */
+  /**
+   * The generator's figures; it fails when anything but what the primary sent is released, or a checkpoint is asked
+   * for.
+   */
   async load(mode: string, ...words: (number | string)[]): Promise<Record<string, number>> {
     const args = ['-c', GENERATOR_CPU, join(BUILT, 'load'), this.dir, mode, ...words.map(String)];
     try {

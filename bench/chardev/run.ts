@@ -1,7 +1,7 @@
-// QEMU's colo-compare and this project's on the same streams through the same sockets, in turns; medians of several rounds, each
-// with a fresh device that is warmed up. The device has one CPU and the generator the other. The generator checks every
-// released byte; what it reaches against a sink that compares nothing is measured too (`generator_pps_*`), so that one sees
-// that it is not the limit.
+// QEMU's colo-compare and this project's on the same streams through the same sockets, in turns; medians of several
+// rounds, each with a fresh device that is warmed up. The device has one CPU and the generator the other. The generator
+// checks every released byte; what it reaches against a sink that compares nothing is measured too (`generator_pps_*`),
+// so that one sees that it is not the limit.
 
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -45,12 +45,18 @@ const ROUNDS = 5;
 const WARM_UP_MS = 1500;
 const MEASURE_MS = 2000;
 const BATCH = 400;
-/** Two batches on their way, so that the device never waits for the next one. QEMU's queue takes 1024 and drops what is more. */
+/**
+ * Two batches on their way, so that the device never waits for the next one. QEMU's queue takes 1024 and drops what is
+ * more.
+ */
 const WINDOW = 2 * BATCH;
 const UDP_FLOWS = 1000;
 const LATENCY_PAIRS = { warmUp: 5000, measured: 20_000 };
 const COUNTED_PAIRS = 200_000;
-/** Open before the two measurements, measured block of new ones, warm-up, and the time after which reset ones are forgotten. */
+/**
+ * Open before the two measurements, measured block of new ones, warm-up, and the time after which reset ones are
+ * forgotten.
+ */
 const CONNECTIONS = { few: 100, many: 100_000, block: 20_000, warmUp: 20_000, settleMs: 13_000 };
 
 type Figures = Record<string, number>;

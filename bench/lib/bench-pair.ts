@@ -1,5 +1,5 @@
-// A pair for benchmarks, protected or not: the laboratory, and for a protected one the rules, both daemons and a controller, as an
-// operator would have them.
+// A pair for benchmarks, protected or not: the laboratory, and for a protected one the rules, both daemons and a
+// controller, as an operator would have them.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
-// Load for the end-to-end benchmark: `serve PORT` (in both guests), `download HOST PORT SECONDS`, `pingpong HOST PORT COUNT`.
-// A client's first byte says what it wants: 'D' endless data, 'P' each byte comes back.
+// Load for the end-to-end benchmark: `serve PORT` (in both guests), `download HOST PORT SECONDS`, `pingpong HOST PORT
+// COUNT`. A client's first byte says what it wants: 'D' endless data, 'P' each byte comes back.
 const net = require('node:net');
 
 const [what, ...args] = process.argv.slice(2);

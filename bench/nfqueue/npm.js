@@ -1,4 +1,5 @@
-// The npm package `nfqueue` in the comparison, as its README uses it, with the larger socket buffer that it advises. npm.js QUEUE
+// The npm package `nfqueue` in the comparison, as its README uses it, with the larger socket buffer that it advises.
+// npm.js QUEUE
 const nfq = require('./peer/node_modules/nfqueue');
 const { rewrite } = require('./rewrite');
 

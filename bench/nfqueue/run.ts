@@ -1,6 +1,6 @@
-// NFQUEUE, every packet rewritten: this project, a C program on libnetfilter_queue, and npm's nfqueue, in turns. UDP goes
-// through OUTPUT in a namespace of the benchmark's own; the rate is the kernel's count of packets that got their verdict.
-// The generator is bound to the first CPU, the consumer to the second, where there are two.
+// NFQUEUE, every packet rewritten: this project, a C program on libnetfilter_queue, and npm's nfqueue, in turns. UDP
+// goes through OUTPUT in a namespace of the benchmark's own; the rate is the kernel's count of packets that got their
+// verdict. The generator is bound to the first CPU, the consumer to the second, where there are two.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -166,8 +166,9 @@ class Bench {
   }
 
   /**
-   * Packets that have got a verdict: the id of the last one less those that wait, as the kernel lists them for the namespace of
-   * the process (/proc/net/netfilter/nfnetlink_queue: queue, port id, waiting, mode, range, dropped, dropped, last id).
+   * Packets that have got a verdict: the id of the last one less those that wait, as the kernel lists them for the
+   * namespace of the process (/proc/net/netfilter/nfnetlink_queue: queue, port id, waiting, mode, range, dropped,
+   * dropped, last id).
    */
   private settled(pid: number): number {
     const columns = readFileSync(`/proc/${pid}/net/netfilter/nfnetlink_queue`, 'utf8').trim().split(/\s+/).map(Number);

@@ -1,4 +1,5 @@
-// `colo doctor`: what this machine has and lacks, and what to do. Exit status 0: all that is needed is there; 1: something is missing.
+// `colo doctor`: what this machine has and lacks, and what to do. Exit status 0: all that is needed is there; 1:
+// something is missing.
 
 import { type Command, Option } from 'commander';
 import { addConfigOptions, type Config, loadConfig, type Role } from '../config/config';

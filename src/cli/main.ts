@@ -61,6 +61,7 @@ program(process.argv[2])
     }
     for (const line of error.message.split('\n')) console.error(`colo: ${line}`);
     if (error.hint !== undefined) console.error(`colo: ${error.hint}`);
-    // Not exitCode: a daemon that has opened its queues before it failed would live on, and hold packets that nobody reads.
+    // Not exitCode: a daemon that has opened its queues before it failed would live on, and hold packets that nobody
+    // reads.
     process.exit(EXIT_TROUBLE);
   });

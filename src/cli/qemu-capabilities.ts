@@ -1,4 +1,5 @@
-// What the QEMU family's programs keep of root's capabilities: they read frames of guests, so they keep no more than their ports need.
+// What the QEMU family's programs keep of root's capabilities: they read frames of guests, so they keep no more than
+// their ports need.
 
 import type { Endpoint } from '../io/stream/endpoint';
 import { CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, dropCapabilities } from '../native';

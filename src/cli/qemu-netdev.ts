@@ -1,5 +1,5 @@
-// `colo qemu netdev`: QEMU's filters outside QEMU, between a guest port and a host port. `mirror`, `redirector` and `rewriter` are the
-// same with one filter.
+// `colo qemu netdev`: QEMU's filters outside QEMU, between a guest port and a host port. `mirror`, `redirector` and
+// `rewriter` are the same with one filter.
 
 import { type Command, Option } from 'commander';
 import { complaints } from '../config/errors';

@@ -1,6 +1,6 @@
-// What is compared of a packet that belongs to no stream: UDP its payload, and where it ends by UDP's own length; ICMP and ICMPv6
-// type, code and all the rest but the checksum; every other protocol everything behind the IP header. Packets of a flow are
-// compared in order.
+// What is compared of a packet that belongs to no stream: UDP its payload, and where it ends by UDP's own length; ICMP
+// and ICMPv6 type, code and all the rest but the checksum; every other protocol everything behind the IP header.
+// Packets of a flow are compared in order.
 
 import type { FlowTable } from '../conntrack/flow-table';
 import { read16 } from '../core/big-endian';
@@ -66,7 +66,9 @@ export class DatagramComparator {
     return outcome;
   }
 
-  /** An SVM datagram against the PVM's oldest held one, whose copy is log record `held` with the compared bytes marked. */
+  /**
+   * An SVM datagram against the PVM's oldest held one, whose copy is log record `held` with the compared bytes marked.
+   */
   secondary(flow: number, v: PacketView, buf: Buffer, held: number): Outcome {
     const r = this.log.recordIndex(held);
     const lw = this.log.words;

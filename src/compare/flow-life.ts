@@ -14,7 +14,8 @@
 //   unknown     XF_UNKNOWN: how the SVM numbers it was forgotten; only a checkpoint helps.
 //   far         XF_FAR_ACK: the PVM has acknowledged what its peer cannot have sent. After a checkpoint the SVM has to say where it stands.
 //
-// What becomes of the flags, and of what they vouch for ("kept" as it is, "PVM's": the SVM's side takes the PVM's value):
+// What becomes of the flags, and of what they vouch for ("kept" as it is, "PVM's": the SVM's side takes the PVM's
+// value):
 //
 //                    the PVM's side   the SVM's side         lists it is in   beginning, scale, time   released
 //   resetPrimary     cleared          its SYN, if it waits   kept             cleared                  cleared
@@ -35,7 +36,10 @@ export class FlowLife {
     private readonly stream: StreamComparator,
   ) {}
 
-  /** A connection first seen without SYN: its numbers are the same on both sides, differ by a remembered delta, or are not known (negative). */
+  /**
+   * A connection first seen without SYN: its numbers are the same on both sides, differ by a remembered delta, or are
+   * not known (negative).
+   */
   adopt(flow: number, delta: number): void {
     const w = this.flows.words;
     if (delta < 0) {
@@ -79,8 +83,8 @@ export class FlowLife {
   }
 
   /**
-   * First touch of a flow after a checkpoint: the SVM has become a copy of the PVM, so all that the PVM had said is covered,
-   * and every counter of the SVM's side takes the PVM's value, the window too.
+   * First touch of a flow after a checkpoint: the SVM has become a copy of the PVM, so all that the PVM had said is
+   * covered, and every counter of the SVM's side takes the PVM's value, the window too.
    */
   align(flow: number): void {
     const w = this.flows.words;

@@ -5,7 +5,9 @@
 import { FLOW_USER } from '../conntrack/flow-table';
 
 export const X_FLAGS = FLOW_USER;
-/** Epoch to which the words below belong (low 32 bits); an older one is aligned on the first touch after the checkpoint. */
+/**
+ * Epoch to which the words below belong (low 32 bits); an older one is aligned on the first touch after the checkpoint.
+ */
 export const X_EPOCH = FLOW_USER + 1;
 /** Verified stream bytes: [X_BASE, X_VERIFIED). */
 export const X_BASE = FLOW_USER + 2;
@@ -18,8 +20,8 @@ export const X_PRIMARY_NEXT = FLOW_USER + 6; // mrcv_nxt
 /** Window of the SVM's SYN as it stands there: a SYN's window is never scaled. */
 export const X_SECONDARY_SYN_WINDOW = FLOW_USER + 7;
 /**
- * [X_GAP, X_GAP_END) reaches over every place that the PVM may have passed by since its stream began; empty when equal. A
- * checkpoint covers what the PVM had said, so none of this.
+ * [X_GAP, X_GAP_END) reaches over every place that the PVM may have passed by since its stream began; empty when equal.
+ * A checkpoint covers what the PVM had said, so none of this.
  */
 export const X_GAP = FLOW_USER + 8;
 export const X_GAP_END = FLOW_USER + 42;
@@ -71,7 +73,10 @@ export const X_PRIMARY_SYN_WINDOW = FLOW_USER + 41;
 /** What seldom is, as XO_* bits. Valid with XF_ODD. */
 export const X_ODD = FLOW_USER + 48;
 
-/** Copies of a held packet's bytes have left up to here. Speaks of the held packet within which it lies, of none otherwise. Valid with XF_LEFT. */
+/**
+ * Copies of a held packet's bytes have left up to here. Speaks of the held packet within which it lies, of none
+ * otherwise. Valid with XF_LEFT.
+ */
 export const X_LEFT = FLOW_USER + 43;
 
 /** Behind the byte that each side marked as urgent last, in the PVM's numbers. */
@@ -117,7 +122,9 @@ export const XF_PRIMARY_RST = 1 << 9;
 export const XF_SECONDARY_RST = 1 << 10;
 /** X_RELEASED_ACK and X_RELEASED_EDGE mean something. */
 export const XF_RELEASED = 1 << 11;
-/** First seen in its middle, and how the SVM numbers it is not known: nothing of it can be compared before a checkpoint. */
+/**
+ * First seen in its middle, and how the SVM numbers it is not known: nothing of it can be compared before a checkpoint.
+ */
 export const XF_UNKNOWN = 1 << 12;
 /** X_*_ISN is known. */
 export const XF_PRIMARY_ISN = 1 << 13;
@@ -128,7 +135,10 @@ export const XF_AHEAD = 1 << 15;
 export const XF_SCALE = 1 << 16;
 /** Among the held packets one stands behind others that it does not follow in the stream (a repetition). */
 export const XF_DISORDER = 1 << 17;
-/** The SYNs of this epoch have matched, and nothing has shown yet that the peer has answered: anybody may have sent its SYN. */
+/**
+ * The SYNs of this epoch have matched, and nothing has shown yet that the peer has answered: anybody may have sent its
+ * SYN.
+ */
 export const XF_HALF_OPEN = 1 << 18;
 /** X_RELEASED_TSVAL means something. */
 export const XF_TSVAL = 1 << 19;

@@ -1,5 +1,5 @@
-// What was verified stays in the log until the ring comes round to it. A retransmission is compared with this history, so that what
-// leaves a second time is what had left the first.
+// What was verified stays in the log until the ring comes round to it. A retransmission is compared with this history,
+// so that what leaves a second time is what had left the first.
 
 import type { FlowTable } from '../conntrack/flow-table';
 import { equalBytes } from '../core/bytes';
@@ -25,8 +25,8 @@ export class History {
   ) {}
 
   /**
-   * Compares [seq, seq+bytes), all of it verified, with what was verified there, from its end backwards as the history goes.
-   * `secondary`: the bytes are the SVM's, for the report of a difference.
+   * Compares [seq, seq+bytes), all of it verified, with what was verified there, from its end backwards as the history
+   * goes. `secondary`: the bytes are the SVM's, for the report of a difference.
    */
   check(flow: number, seq: number, buf: Buffer, off: number, bytes: number, secondary: boolean): HistoryResult {
     const w = this.flows.words;

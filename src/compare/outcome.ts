@@ -25,7 +25,10 @@ export const CheckpointCause = {
   TIMEOUT_PRIMARY_HELD: 'timeout_secondary_silent',
   TIMEOUT_SECONDARY_AHEAD: 'timeout_primary_silent',
   EXHAUSTED: 'bound_exhausted',
-  /** A packet of which not all is known (cut, or several in one, or a part of one), or a connection whose numbers are not. */
+  /**
+   * A packet of which not all is known (cut, or several in one, or a part of one), or a connection whose numbers are
+   * not.
+   */
   NOT_COMPARABLE: 'not_comparable',
   ADDRESS_REQUEST: 'secondary_address_request',
   OPERATOR: 'operator',

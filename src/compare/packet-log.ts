@@ -1,9 +1,10 @@
-// The comparison log: one ring of bytes and one ring of records, filled in the order of arrival. It holds what still has
-// to be compared or released, and behind that, for as long as the ring has room, what was verified: a retransmission is
-// checked against this history. Nothing is freed one by one: the tail passes over records that nobody needs any more and
-// moves the few that somebody does to the head, so a stalled flow cannot block the others.
+// The comparison log: one ring of bytes and one ring of records, filled in the order of arrival. It holds what still
+// has to be compared or released, and behind that, for as long as the ring has room, what was verified: a
+// retransmission is checked against this history. Nothing is freed one by one: the tail passes over records that nobody
+// needs any more and moves the few that somebody does to the head, so a stalled flow cannot block the others.
 //
-// The ring goes round in the first part of its memory, which caches keep, and in more of it only when that proves to be too little.
+// The ring goes round in the first part of its memory, which caches keep, and in more of it only when that proves to be
+// too little.
 
 import { copyBytes } from '../core/bytes';
 import { broken, invariant } from '../core/errors';
@@ -51,7 +52,10 @@ export const LOG_SOLE = 8;
 
 /** Told when a needed record gets a new id because it was moved to the head. */
 export interface LogOwner {
-  /** Must mend every reference to oldId. The record's words already stand under newId; holdSlot is 0 if none is held by it. */
+  /**
+   * Must mend every reference to oldId. The record's words already stand under newId; holdSlot is 0 if none is held by
+   * it.
+   */
   onMove(flow: number, oldId: number, newId: number, holdSlot: number): void;
 }
 
@@ -104,7 +108,9 @@ export class PacketLog {
     return id !== 0 && this.words[r + R_ID] === id && this.words[r + R_FLOW] === flow;
   }
 
-  /** Room for one more needed record of that many bytes? If not, the bound is exhausted and a checkpoint has to come. */
+  /**
+   * Room for one more needed record of that many bytes? If not, the bound is exhausted and a checkpoint has to come.
+   */
   hasRoom(bytes: number): boolean {
     return this.neededBytes + bytes <= this.maxNeededBytes && this.usedNeeded < this.maxNeeded;
   }
@@ -128,9 +134,9 @@ export class PacketLog {
   }
 
   /**
-   * Room for a run of that many bytes and up to so many records, which runRecord() makes and closeRun() fills: many packets that
-   * stand one behind the other are copied at once. Nothing else may be appended before the run is closed. Returns where it begins, or
-   * -1: that would be too much of the history at once.
+   * Room for a run of that many bytes and up to so many records, which runRecord() makes and closeRun() fills: many
+   * packets that stand one behind the other are copied at once. Nothing else may be appended before the run is closed.
+   * Returns where it begins, or -1: that would be too much of the history at once.
    */
   openRun(bytes: number, records: number): number {
     invariant(!this.runIsOpen, 'one run is open at a time');

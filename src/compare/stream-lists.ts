@@ -1,9 +1,11 @@
-// A flow's two lists of log records: what the PVM has said that the SVM has not, and the other way round. Both are in stream order, and
-// their records do not overlap. Behind the PVM's head its list goes on by R_PREV into the history, newest first:
+// A flow's two lists of log records: what the PVM has said that the SVM has not, and the other way round. Both are in
+// stream order, and their records do not overlap. Behind the PVM's head its list goes on by R_PREV into the history,
+// newest first:
 //
 //    X_HISTORY <- R_PREV - X_PRIMARY_HEAD <-> ... <-> X_PRIMARY_TAIL          X_SECONDARY_HEAD <-> ... <-> X_SECONDARY_TAIL
 //
-// A list is named by the word that holds its head; its tail is the next word. What lies between the records is not here: one side has not said it.
+// A list is named by the word that holds its head; its tail is the next word. What lies between the records is not
+// here: one side has not said it.
 
 import type { FlowTable } from '../conntrack/flow-table';
 import { equalBytes } from '../core/bytes';
@@ -61,7 +63,10 @@ export class StreamLists {
     return seqAdd(this.log.words[r + R_SEQ]!, this.log.words[r + R_BYTES]!);
   }
 
-  /** The SVM's record that contains this position, or 0. Those that end before it stay, but for so many that nobody will ask for them. */
+  /**
+   * The SVM's record that contains this position, or 0. Those that end before it stay, but for so many that nobody will
+   * ask for them.
+   */
   secondaryAt(flow: number, position: number): number {
     const lw = this.log.words;
     let passed = 0;
@@ -117,7 +122,10 @@ export class StreamLists {
     if (id === 0) w[flow + f.X_PRIMARY_TAIL] = 0;
   }
 
-  /** Takes the SVM's records that are wholly verified off its list; into the history where they are the only copy. Those below the base stay. */
+  /**
+   * Takes the SVM's records that are wholly verified off its list; into the history where they are the only copy. Those
+   * below the base stay.
+   */
   popSecondary(flow: number): void {
     const w = this.flows.words;
     const lw = this.log.words;
@@ -200,8 +208,8 @@ export class StreamLists {
   }
 
   /**
-   * Puts [seq, seq+bytes) of a logged PVM packet, record id, at the PVM's tail, behind all that is there; the packet's copy starts at
-   * packetOffset of the buffer in which the bytes stand at off.
+   * Puts [seq, seq+bytes) of a logged PVM packet, record id, at the PVM's tail, behind all that is there; the packet's
+   * copy starts at packetOffset of the buffer in which the bytes stand at off.
    */
   appendPacket(flow: number, id: number, packetOffset: number, seq: number, off: number, bytes: number): void {
     this.usePacket(flow, id, packetOffset, seq, off, bytes, this.flows.words[flow + f.X_PRIMARY_TAIL]!);

@@ -1,6 +1,6 @@
-// Comparison of two byte streams by sequence range: whatever the segmentation, overlap, retransmission or order of arrival,
-// a byte is verified when both sides put the same one at the same place. Bytes of the side that is ahead wait in the log (stream-lists);
-// verified ones stay there as history, which retransmissions are checked against (history).
+// Comparison of two byte streams by sequence range: whatever the segmentation, overlap, retransmission or order of
+// arrival, a byte is verified when both sides put the same one at the same place. Bytes of the side that is ahead wait
+// in the log (stream-lists); verified ones stay there as history, which retransmissions are checked against (history).
 
 import type { FlowTable } from '../conntrack/flow-table';
 import { equalBytes } from '../core/bytes';
@@ -34,8 +34,8 @@ export class StreamComparator {
   }
 
   /**
-   * Payload of a PVM segment: compares what can be compared now. Returns how many bytes at its end await the SVM (0: all of it is verified),
-   * or DIFFERS. The caller logs a packet of which some wait, and hands these to storePrimary().
+   * Payload of a PVM segment: compares what can be compared now. Returns how many bytes at its end await the SVM (0:
+   * all of it is verified), or DIFFERS. The caller logs a packet of which some wait, and hands these to storePrimary().
    */
   primary(flow: number, seq: number, buf: Buffer, off: number, bytes: number): number {
     const w = this.flows.words;
@@ -89,8 +89,8 @@ export class StreamComparator {
   }
 
   /**
-   * Keeps what primary() has said to wait, [seq, seq+bytes) at off of buf, whose packet was logged as record id (a copy that starts at
-   * packetOffset of buf). Returns WAIT, DIVERGED (the PVM contradicts itself or the SVM) or EXHAUSTED.
+   * Keeps what primary() has said to wait, [seq, seq+bytes) at off of buf, whose packet was logged as record id (a copy
+   * that starts at packetOffset of buf). Returns WAIT, DIVERGED (the PVM contradicts itself or the SVM) or EXHAUSTED.
    */
   storePrimary(
     flow: number,
@@ -130,7 +130,8 @@ export class StreamComparator {
         if (d > 0) break;
         let n: number;
         if (d < 0) {
-          // Behind a late start the PVM may still repeat what lies before its first segment: keep the SVM's copy of that.
+          // Behind a late start the PVM may still repeat what lies before its first segment: keep the SVM's copy of
+          // that.
           const below = (w[flow + f.X_FLAGS]! & f.XF_MIDSTREAM) !== 0 ? seqDiff(w[flow + f.X_BASE]!, seq) : 0;
           n = Math.min(bytes, below > 0 ? below : -d);
           if (below > 0) {
@@ -178,15 +179,18 @@ export class StreamComparator {
     );
   }
 
-  /** Both sides have said the same at seq, where the stream is even; the bytes will stand at `at` of the log, in its open run. */
+  /**
+   * Both sides have said the same at seq, where the stream is even; the bytes will stand at `at` of the log, in its
+   * open run.
+   */
   agreed(flow: number, seq: number, at: number, bytes: number): void {
     this.lists.pushHistory(flow, this.log.runRecord(flow, at, bytes, seq));
     this.raise(flow, seqAdd(seq, bytes));
   }
 
   /**
-   * Does what primary() has said to wait repeat, byte for byte, what the PVM has pending already? Not the whole segment: its beginning may
-   * be verified, and then is not in the list.
+   * Does what primary() has said to wait repeat, byte for byte, what the PVM has pending already? Not the whole
+   * segment: its beginning may be verified, and then is not in the list.
    */
   repeatsPending(flow: number, seq: number, buf: Buffer, off: number, bytes: number): boolean {
     return this.lists.repeatsPrimary(flow, seq, buf, off, bytes);
@@ -220,7 +224,10 @@ export class StreamComparator {
     this.range.cover(flow, next);
   }
 
-  /** The next `bytes` count as verified although a side lacks them: only for captures, which may have holes. WAIT or DIVERGED. */
+  /**
+   * The next `bytes` count as verified although a side lacks them: only for captures, which may have holes. WAIT or
+   * DIVERGED.
+   */
   passOver(flow: number, bytes: number): Outcome {
     this.raise(flow, seqAdd(this.flows.words[flow + f.X_VERIFIED]!, bytes));
     this.lists.popPrimary(flow);
@@ -228,7 +235,10 @@ export class StreamComparator {
     return this.advance(flow);
   }
 
-  /** A packet that was held beside the list, [seq, seq+bytes) of it at `at` of the log, has left: it can tell what was said there. */
+  /**
+   * A packet that was held beside the list, [seq, seq+bytes) of it at `at` of the log, has left: it can tell what was
+   * said there.
+   */
   remember(flow: number, id: number, seq: number, at: number, bytes: number): void {
     const r = this.log.recordIndex(id);
     const lw = this.log.words;
@@ -312,8 +322,9 @@ export class StreamComparator {
   }
 
   /**
-   * The PVM's segment begins below X_VERIFIED: compares its beginning with the history. Returns how many bytes are the same; 0: nothing is left to
-   * tell by, so that these bytes have to be verified anew and X_VERIFIED is lower now; DIFFERS.
+   * The PVM's segment begins below X_VERIFIED: compares its beginning with the history. Returns how many bytes are the
+   * same; 0: nothing is left to tell by, so that these bytes have to be verified anew and X_VERIFIED is lower now;
+   * DIFFERS.
    */
   private primaryRepeats(flow: number, seq: number, buf: Buffer, off: number, bytes: number): number {
     const w = this.flows.words;
@@ -331,8 +342,8 @@ export class StreamComparator {
   }
 
   /**
-   * Bytes that the PVM repeats of the verified range above X_VERIFIED must be those that were verified; where nothing is left
-   * to tell by, they count as verified no longer. False: they differ.
+   * Bytes that the PVM repeats of the verified range above X_VERIFIED must be those that were verified; where nothing
+   * is left to tell by, they count as verified no longer. False: they differ.
    */
   private checkIsland(flow: number, seq: number, buf: Buffer, off: number, bytes: number): boolean {
     const w = this.flows.words;
@@ -348,8 +359,8 @@ export class StreamComparator {
   }
 
   /**
-   * Does the SVM now say something else than it has said of a verified place? A client that has read the one would be served the
-   * other after a failover.
+   * Does the SVM now say something else than it has said of a verified place? A client that has read the one would be
+   * served the other after a failover.
    */
   private secondaryContradictsItself(flow: number, seq: number, buf: Buffer, off: number, bytes: number): boolean {
     const found = this.history.check(flow, seq, buf, off, bytes, true);

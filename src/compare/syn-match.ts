@@ -1,5 +1,6 @@
-// The SYNs of a connection, by which the two guests' numbers are known to belong together, and what they offer (MSS, window scale and the like:
-// tcp-syn). A side may repeat its SYN with another offer, or begin another connection by the same addresses and ports.
+// The SYNs of a connection, by which the two guests' numbers are known to belong together, and what they offer (MSS,
+// window scale and the like: tcp-syn). A side may repeat its SYN with another offer, or begin another connection by the
+// same addresses and ports.
 
 import type { FlowTable } from '../conntrack/flow-table';
 import { seqAdd, seqDiff } from '../core/seq32';
@@ -22,7 +23,9 @@ export class SynMatch {
     private readonly translated: boolean,
   ) {}
 
-  /** True when this SYN has another ISN than the connection that the flow knows: the caller settles the old one first. */
+  /**
+   * True when this SYN has another ISN than the connection that the flow knows: the caller settles the old one first.
+   */
   primaryReopens(flow: number, isn: number): boolean {
     const w = this.flows.words;
     const flags = w[flow + f.X_FLAGS]!;
@@ -38,7 +41,10 @@ export class SynMatch {
     return w[flow + f.X_SECONDARY_ISN] !== isn;
   }
 
-  /** Has one side repeated its SYN with an offer that the other has not made yet? Nothing said on it may leave, not even in part. */
+  /**
+   * Has one side repeated its SYN with an offer that the other has not made yet? Nothing said on it may leave, not even
+   * in part.
+   */
   offersDiffer(flow: number): boolean {
     return (this.flows.words[flow + f.X_ODD]! & OFFERS) !== 0;
   }
@@ -73,8 +79,8 @@ export class SynMatch {
   }
 
   /**
-   * A SYN is repeated, and at least one side has changed what it offers (Windows offers less in its third). What is offered anew waits for
-   * the other side to offer the same; what both have offered before may be repeated.
+   * A SYN is repeated, and at least one side has changed what it offers (Windows offers less in its third). What is
+   * offered anew waits for the other side to offer the same; what both have offered before may be repeated.
    */
   private primaryOffer(flow: number, v: PacketView, options: number): Outcome {
     const w = this.flows.words;

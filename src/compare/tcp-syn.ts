@@ -19,7 +19,9 @@ export function synWindowScale(packed: number): number {
   return scale === NO_SCALE ? -1 : scale;
 }
 
-/** Do two SYNs of one side and one connection offer the same? A SYN may be repeated as a SYN/ACK (simultaneous open). */
+/**
+ * Do two SYNs of one side and one connection offer the same? A SYN may be repeated as a SYN/ACK (simultaneous open).
+ */
 export function sameSynOffer(a: number, b: number): boolean {
   return ((a ^ b) & ~(1 << 23)) === 0;
 }

@@ -1,6 +1,7 @@
-// TCP: two connections that must say the same. The SYNs, and so the two numberings, are matched by syn-match, payload goes to the stream
-// comparator; this file compares where the streams end (FIN) or break (RST). Not compared: IP header, checksums, timestamps,
-// window, PSH and ECN, and the acknowledgement, which the release lowers to what both sides have given.
+// TCP: two connections that must say the same. The SYNs, and so the two numberings, are matched by syn-match, payload
+// goes to the stream comparator; this file compares where the streams end (FIN) or break (RST). Not compared: IP
+// header, checksums, timestamps, window, PSH and ECN, and the acknowledgement, which the release lowers to what both
+// sides have given.
 
 import type { FlowTable } from '../conntrack/flow-table';
 import { MAX_POSITION_SPAN, MAX_SEGMENT_AHEAD } from '../core/limits';
@@ -14,7 +15,10 @@ import { SynMatch } from './syn-match';
 import { UrgentMarks } from './urgent';
 
 const MAX_WINDOW_FIELD = 0xffff;
-/** Stands beside the TCP flags of a RST that refuses a SYN: it has no number of its own, and the peer's SYN is all that it acknowledges. */
+/**
+ * Stands beside the TCP flags of a RST that refuses a SYN: it has no number of its own, and the peer's SYN is all that
+ * it acknowledges.
+ */
 export const REFUSAL = 1 << 13;
 
 /** Is it a RST that takes its number from the segment that it answers (RFC 9293 section 3.5.2)? */
@@ -116,8 +120,8 @@ export class TcpComparator {
   }
 
   /**
-   * A segment of content without SYN, FIN or RST that both sides have sent, the next of an even stream (StreamComparator.isEven):
-   * what notePrimary and noteSecondary would note.
+   * A segment of content without SYN, FIN or RST that both sides have sent, the next of an even stream
+   * (StreamComparator.isEven): what notePrimary and noteSecondary would note.
    */
   noteAgreed(flow: number, v: PacketView, secondaryAck: number, secondaryWindow: number): void {
     const w = this.flows.words;
@@ -152,7 +156,10 @@ export class TcpComparator {
     );
   }
 
-  /** May a segment of the peer with this number be what the PVM waits for next? Where it has acknowledged nothing yet, any may. */
+  /**
+   * May a segment of the peer with this number be what the PVM waits for next? Where it has acknowledged nothing yet,
+   * any may.
+   */
   isInPrimaryWindow(flow: number, seq: number): boolean {
     const w = this.flows.words;
     const flags = w[flow + f.X_FLAGS]!;
@@ -186,8 +193,9 @@ export class TcpComparator {
   }
 
   /**
-   * What the PVM has acknowledged is what a checkpoint covers. One that lies further on than its peer could have sent since the
-   * last was no acknowledgement of this connection's: after a checkpoint the SVM has to say where it stands. Returns the flags.
+   * What the PVM has acknowledged is what a checkpoint covers. One that lies further on than its peer could have sent
+   * since the last was no acknowledgement of this connection's: after a checkpoint the SVM has to say where it stands.
+   * Returns the flags.
    */
   private notePrimaryAck(flow: number, flags: number, ack: number, window: number): number {
     const w = this.flows.words;

@@ -1,13 +1,14 @@
-// Which bytes of the PVM's stream count as said by both: [base, verified), and sometimes a second range further on, the island. And which
-// the PVM has said at all: up to `next`, but perhaps not those of the gap, which it has passed by. All are 32-bit sequence numbers, as words
-// of the flow's record; whose bytes they were is the lists' and the log's to know.
+// Which bytes of the PVM's stream count as said by both: [base, verified), and sometimes a second range further on, the
+// island. And which the PVM has said at all: up to `next`, but perhaps not those of the gap, which it has passed by.
+// All are 32-bit sequence numbers, as words of the flow's record; whose bytes they were is the lists' and the log's to
+// know.
 //
 //       X_BASE      X_VERIFIED      X_ISLAND     X_ISLAND_END     X_PRIMARY_NEXT
 //         | verified  | to be repeated | verified    | the PVM's, pending |
 //  -------+-----------+----------------+-------------+--------------------+------->
 //
-// The island is what is left of the range above when a part within it has to be said anew: where a retransmission cannot be
-// compared because the history has forgotten its bytes, nothing vouches for them any more.
+// The island is what is left of the range above when a part within it has to be said anew: where a retransmission
+// cannot be compared because the history has forgotten its bytes, nothing vouches for them any more.
 
 import type { FlowTable } from '../conntrack/flow-table';
 import { broken } from '../core/errors';
@@ -55,7 +56,10 @@ export class VerifiedRange {
     this.flows.words[flow + f.X_FLAGS] = this.flows.words[flow + f.X_FLAGS]! | f.XF_MIDSTREAM;
   }
 
-  /** Up to `to` all is verified. True when that has reached the island, whose end is now the range's: more may be wholly verified than was said. */
+  /**
+   * Up to `to` all is verified. True when that has reached the island, whose end is now the range's: more may be wholly
+   * verified than was said.
+   */
   raise(flow: number, to: number): boolean {
     const w = this.flows.words;
     if (seqDiff(to, w[flow + f.X_VERIFIED]!) < 0) broken('what is verified does not grow backwards');
@@ -73,7 +77,10 @@ export class VerifiedRange {
     return joined;
   }
 
-  /** [seq, seq+bytes), which begins below X_VERIFIED, has to be said anew by the SVM. What lies behind stays verified, as the island. */
+  /**
+   * [seq, seq+bytes), which begins below X_VERIFIED, has to be said anew by the SVM. What lies behind stays verified,
+   * as the island.
+   */
   lower(flow: number, seq: number, bytes: number): void {
     const w = this.flows.words;
     const verified = w[flow + f.X_VERIFIED]!;
@@ -139,7 +146,10 @@ export class VerifiedRange {
     else w[flow + f.X_GAP] = w[flow + f.X_GAP_END]!;
   }
 
-  /** A segment of the PVM that is not simply the next: which places may it have passed by, and which has it come back to? */
+  /**
+   * A segment of the PVM that is not simply the next: which places may it have passed by, and which has it come back
+   * to?
+   */
   private notePlace(flow: number, flags: number, seq: number, end: number): void {
     const w = this.flows.words;
     const next = w[flow + f.X_PRIMARY_NEXT]!;

@@ -1,4 +1,5 @@
-// The configuration, from a file, from flags, or from both: read, checked, completed. Errors say which key and what is allowed.
+// The configuration, from a file, from flags, or from both: read, checked, completed. Errors say which key and what is
+// allowed.
 
 import { OperatorError } from '../core/errors';
 import { toBypassRule } from './bypass-rule';

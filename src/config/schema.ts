@@ -4,7 +4,9 @@ import { z } from 'zod';
 import { DEFAULT_KEPT_CONNECTIONS, DEFAULT_LIMITS } from '../core/limits';
 import { bypassRuleSchema } from './bypass-rule';
 
-/** The one table of defaults. Queues and the forward bridge depend on a node's place in the list: see `nodeDefaults`. */
+/**
+ * The one table of defaults. Queues and the forward bridge depend on a node's place in the list: see `nodeDefaults`.
+ */
 export const DEFAULTS = {
   outerBridge: 'br0',
   compareTimeoutMs: 'auto',
@@ -132,7 +134,10 @@ export const nodeSchema = z.strictObject({
   queueBypass: flag.default(DEFAULTS.queueBypass),
   /** Frames of the PVM that are neither IP nor ARP cannot be compared: 802.1ad, PPPoE, MPLS, FCoE, IPX and the like. */
   otherProtocols: oneOf(['drop', 'pass']).default(DEFAULTS.otherProtocols),
-  /** How long one guest may be silent; `auto`: as long as is far beyond what it usually takes, at most maxCompareTimeoutMs. */
+  /**
+   * How long one guest may be silent; `auto`: as long as is far beyond what it usually takes, at most
+   * maxCompareTimeoutMs.
+   */
   compareTimeoutMs: orAuto(whole(10, 600_000), 'must be auto or a whole number from 10 to 600000').default(
     DEFAULTS.compareTimeoutMs,
   ),

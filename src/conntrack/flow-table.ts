@@ -1,9 +1,11 @@
-// All flows of a node in one preallocated array of records, found by tuple in O(1). Both engines keep their per-flow state in it.
+// All flows of a node in one preallocated array of records, found by tuple in O(1). Both engines keep their per-flow
+// state in it.
 //
 // A record is `recordWords` 32-bit words; its first 16 (one cache line) are the table's: key, hash, timers, TCP state.
-// The index is a linear hash table (Litwin 1980): it grows by splitting one bucket at a time, so no insert ever pays for a
-// rehash, and what is touched stays proportional to the flows that exist. Untouched pages of the arrays cost no memory. Hashes and
-// links stand in arrays of their own as well: a walk through a bucket would wait for a record out of the cache at every step.
+// The index is a linear hash table (Litwin 1980): it grows by splitting one bucket at a time, so no insert ever pays
+// for a rehash, and what is touched stays proportional to the flows that exist. Untouched pages of the arrays cost no
+// memory. Hashes and links stand in arrays of their own as well: a walk through a bucket would wait for a record out of
+// the cache at every step.
 
 import { invariant } from '../core/errors';
 import { hash4, hashWords } from '../core/hash';
@@ -39,7 +41,10 @@ export const FLOW_KEY_WORDS = 10;
 const BUCKETS_PER_FLOW = 2;
 const FIRST_BUCKETS = 64;
 
-/** Flows that were found of late are remembered by a few bits, for packets come in rows; whoever makes others collide gains nothing. */
+/**
+ * Flows that were found of late are remembered by a few bits, for packets come in rows; whoever makes others collide
+ * gains nothing.
+ */
 const RECENT_BITS = 8;
 /** 2^32 / phi: spreads neighbours (Knuth's multiplicative hash). */
 const SPREAD = 0x9e3779b1;
@@ -108,7 +113,10 @@ export class FlowTable {
     return -1;
   }
 
-  /** A new record for the packet's flow, all words after the key zero; -1 when the table is full. The flow must not be in the table. */
+  /**
+   * A new record for the packet's flow, all words after the key zero; -1 when the table is full. The flow must not be
+   * in the table.
+   */
   insert(view: PacketView, fromPeer: boolean): number {
     this.loadKey(view, fromPeer, flowMeta(view.zone, view.family, view.protocol));
     return this.insertKey(this.key);

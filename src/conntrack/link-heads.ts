@@ -1,5 +1,5 @@
-// Ethernet headers of the guest's TCP connections, as its SYNs and SYN/ACKs bore them: a kernel queue tells of a packet from its IP
-// header on, and a packet that is to be sent anew needs to know whom the guest spoke to, and in which VLAN.
+// Ethernet headers of the guest's TCP connections, as its SYNs and SYN/ACKs bore them: a kernel queue tells of a packet
+// from its IP header on, and a packet that is to be sent anew needs to know whom the guest spoke to, and in which VLAN.
 
 import { read32, write16, write32 } from '../core/big-endian';
 import { LINK_HEAD_SEARCH_LIMIT, MAX_LINK_HEADS } from '../core/limits';
@@ -35,7 +35,10 @@ export class LinkHeads {
     return this.flows.size;
   }
 
-  /** A frame that the guest has sent; `vlan` is the tag that the kernel keeps beside it. What is no TCP SYN is passed over. */
+  /**
+   * A frame that the guest has sent; `vlan` is the tag that the kernel keeps beside it. What is no TCP SYN is passed
+   * over.
+   */
   learn(buf: Buffer, bytes: number, vlan: number): void {
     const { frame, view, flows } = this;
     // A second tag would have to be kept, too.
@@ -53,7 +56,10 @@ export class LinkHeads {
     w[flow + L_VLAN] = vlan;
   }
 
-  /** Writes the header for the guest's packet in the view, so that it ends at `end` of out. Returns where it begins; -1: not known. */
+  /**
+   * Writes the header for the guest's packet in the view, so that it ends at `end` of out. Returns where it begins; -1:
+   * not known.
+   */
   write(v: PacketView, out: Buffer, end: number): number {
     const flow = this.flows.find(v, false);
     if (flow < 0) return -1;
@@ -67,7 +73,10 @@ export class LinkHeads {
     return at;
   }
 
-  /** A flood of connections must not push out those that are in use: they are passed once (a clock with a second chance). */
+  /**
+   * A flood of connections must not push out those that are in use: they are passed once (a clock with a second
+   * chance).
+   */
   private forgetOne(): void {
     const { flows } = this;
     for (let n = 0; ; n++) {

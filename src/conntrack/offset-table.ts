@@ -1,11 +1,12 @@
-// What must outlive the daemon, per connection: the offsets between what a VM numbers and what its peer numbers. The table lies in
-// memory that the caller supplies, a mapped file in production, and is whole after a kill at any instruction: the process may
-// stop between any two stores, and what it stored is then what the next one reads, in the same order. So a record
-// exists from the one store of its check word on, and an update is written beside the old values and then switched to.
+// What must outlive the daemon, per connection: the offsets between what a VM numbers and what its peer numbers. The
+// table lies in memory that the caller supplies, a mapped file in production, and is whole after a kill at any
+// instruction: the process may stop between any two stores, and what it stored is then what the next one reads, in the
+// same order. So a record exists from the one store of its check word on, and an update is written beside the old
+// values and then switched to.
 //
-// A checkpoint makes every offset void by one store: a new epoch. Records of an older epoch still name connections
-// (and the newest echo of their peers); only their offsets no longer count. What they held in the epoch before the present one stays
-// readable, for as long as it is in doubt whether the checkpoint came about.
+// A checkpoint makes every offset void by one store: a new epoch. Records of an older epoch still name connections (and
+// the newest echo of their peers); only their offsets no longer count. What they held in the epoch before the present
+// one stays readable, for as long as it is in doubt whether the checkpoint came about.
 
 import { invariant } from '../core/errors';
 import { hashWords } from '../core/hash';
@@ -59,7 +60,10 @@ const CHECK_SEED_COPY = 0x636f7079;
 /** What the constructor found in the memory. All but `resumed` mean that the table starts empty. */
 export type OffsetTableOrigin = 'new' | 'resumed' | 'not-a-table' | 'other-version' | 'other-size' | 'damaged';
 
-/** Who gives way when the table is full: ranks in this order, within a rank the oldest. Live records of this epoch never do. */
+/**
+ * Who gives way when the table is full: ranks in this order, within a rank the oldest. Live records of this epoch never
+ * do.
+ */
 export const Rank = { Finished: 1, Settled: 2, Live: 3, Embryonic: 4 } as const;
 export type Rank = (typeof Rank)[keyof typeof Rank];
 
@@ -94,7 +98,10 @@ export class OffsetTable {
     return this.words[H_EPOCH]!;
   }
 
-  /** Every offset is void from here on: the one store of the epoch, whatever the number of records. With `doubt` see inDoubt. */
+  /**
+   * Every offset is void from here on: the one store of the epoch, whatever the number of records. With `doubt` see
+   * inDoubt.
+   */
   advanceEpoch(doubt = false): void {
     if (doubt) this.store(H_DOUBT, this.epoch + 1);
     this.store(H_PREVIOUS, this.epoch);
@@ -154,7 +161,10 @@ export class OffsetTable {
     this.size = 0;
   }
 
-  /** A slot for the key (ten words of `key` from `keyOff`, as in a flow record), or -1 when all are taken. The echo is unknown. */
+  /**
+   * A slot for the key (ten words of `key` from `keyOff`, as in a flow record), or -1 when all are taken. The echo is
+   * unknown.
+   */
   insert(
     key: Uint32Array,
     keyOff: number,

@@ -1,5 +1,6 @@
-// Where a TCP connection is in its life (RFC 9293 section 3.3.2, seen from outside), as a table. It works when both directions
-// are seen and also when only the guest's packets are: every step that the peer's packet would make, the guest's next one makes too.
+// Where a TCP connection is in its life (RFC 9293 section 3.3.2, seen from outside), as a table. It works when both
+// directions are seen and also when only the guest's packets are: every step that the peer's packet would make, the
+// guest's next one makes too.
 //
 //             SYN              SYN/ACK            ACK (guest's; the peer's after SYN/ACK)
 //   None ----------> SynSent ----------> SynReceived ----------> Established ---- FIN ----> FinGuest | FinPeer
@@ -7,8 +8,9 @@
 //                        an ACK of the guest: the RST did not count  |                            v
 //                                                                  Closed <---- RST (any) ---- LastAck -- ACK --> TimeWait
 //
-// The guest is believed, the peer is not: anybody can forge a SYN or a RST. So a SYN of the peer on a known tuple changes
-// nothing until the guest answers it with a SYN/ACK of its own, and a RST only hastens forgetting until the guest speaks again.
+// The guest is believed, the peer is not: anybody can forge a SYN or a RST. So a SYN of the peer on a known tuple
+// changes nothing until the guest answers it with a SYN/ACK of its own, and a RST only hastens forgetting until the
+// guest speaks again.
 
 import type { TimerWheel } from '../core/timer-wheel';
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
@@ -47,7 +49,9 @@ export const Track = {
   Same: 0,
   /** The first packet of this record, whatever it is. */
   New: 1,
-  /** The tuple is used again: a SYN or SYN/ACK of the guest with another ISN. All the caller knew of the flow is void. */
+  /**
+   * The tuple is used again: a SYN or SYN/ACK of the guest with another ISN. All the caller knew of the flow is void.
+   */
   Reopen: 2,
   /** The connection has ended (TimeWait or Closed): its record may give way. */
   Finished: 3,

@@ -1,5 +1,6 @@
-// Places of different sizes in one buffer, given back in any order: a buddy allocator (Knowlton 1965; Knuth, TAOCP 1, 2.5). A place
-// takes the next power of two, and one that is given back joins its free neighbour, so that nothing crumbles for ever.
+// Places of different sizes in one buffer, given back in any order: a buddy allocator (Knowlton 1965; Knuth, TAOCP 1,
+// 2.5). A place takes the next power of two, and one that is given back joins its free neighbour, so that nothing
+// crumbles for ever.
 
 import { invariant } from './errors';
 import { SlotLists } from './slot-lists';
@@ -8,7 +9,9 @@ export class BuddyPool {
   readonly bytes: number;
   /** With what the rounding up costs. */
   usedBytes = 0;
-  /** Free blocks by order, each under its first unit. A block of order k is 2^k units, and begins at a multiple of that. */
+  /**
+   * Free blocks by order, each under its first unit. A block of order k is 2^k units, and begins at a multiple of that.
+   */
   private readonly freeBlocks: SlotLists;
   /** order + 1 of the place that begins at a unit. */
   private readonly orders: Uint8Array;

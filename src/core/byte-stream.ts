@@ -1,9 +1,12 @@
-// A connection that carries bytes both ways, as protocols need it that do no I/O. It may come and go: what was not received when it
-// ended is lost, and the next connection begins anew.
+// A connection that carries bytes both ways, as protocols need it that do no I/O. It may come and go: what was not
+// received when it ended is lost, and the next connection begins anew.
 
 export interface ByteStreamEvents {
   onOpen(): void;
-  /** buf[from, to) are unread bytes, valid during the call. Returns how many were consumed; the rest comes again with more. */
+  /**
+   * buf[from, to) are unread bytes, valid during the call. Returns how many were consumed; the rest comes again with
+   * more.
+   */
   onData(buf: Buffer, from: number, to: number): number;
   /** Not after close(). */
   onClose(why: string): void;

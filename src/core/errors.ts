@@ -20,7 +20,10 @@ export function invariant(condition: boolean, what: string): asserts condition {
   if (!condition) broken(what);
 }
 
-/** The same for what is done for each packet, `if (…) broken(…)`: a call that never comes costs the compiler's inlining nothing. */
+/**
+ * The same for what is done for each packet, `if (…) broken(…)`: a call that never comes costs the compiler's inlining
+ * nothing.
+ */
 export function broken(what: string): never {
   throw new Error(`broken invariant: ${what}`);
 }

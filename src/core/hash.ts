@@ -1,5 +1,6 @@
 // A keyed 32-bit hash for tables whose keys strangers choose: without the seed nobody can aim at one bucket.
-// HalfSipHash-1-3 (Aumasson and Bernstein, SipHash's 32-bit variant) over whole words; the length is fixed by the caller.
+// HalfSipHash-1-3 (Aumasson and Bernstein, SipHash's 32-bit variant) over whole words; the length is fixed by the
+// caller.
 
 const INIT_V2 = 0x6c796765;
 const INIT_V3 = 0x74656462;

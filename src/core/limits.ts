@@ -1,13 +1,22 @@
 // Every bound of the engines, with its reason. Going over one is a named outcome with a counter, never silence.
 
 export interface EngineLimits {
-  /** Flows tracked at once; a new one beyond it makes another give way, or is dropped where all are needed (`flow_table_full`). A record is about 250 bytes, touched on first use. */
+  /**
+   * Flows tracked at once; a new one beyond it makes another give way, or is dropped where all are needed
+   * (`flow_table_full`). A record is about 250 bytes, touched on first use.
+   */
   maxFlows: number;
   /** PVM packets held at once. The kernel's queue must be at least this long, or it drops first. */
   maxHeldPackets: number;
-  /** Bytes of PVM packets held and of either side's bytes awaiting comparison; at most half the log, so that cleaning always makes room. */
+  /**
+   * Bytes of PVM packets held and of either side's bytes awaiting comparison; at most half the log, so that cleaning
+   * always makes room.
+   */
   maxHeldBytes: number;
-  /** Size of the comparison log: unverified bytes, and as much verified history as fits (retransmissions are checked against it). */
+  /**
+   * Size of the comparison log: unverified bytes, and as much verified history as fits (retransmissions are checked
+   * against it).
+   */
   logBytes: number;
   /** Packets in the log; small packets run out of records before they run out of bytes. A power of two. */
   logRecords: number;
@@ -22,18 +31,22 @@ export const DEFAULT_LIMITS: Readonly<EngineLimits> = {
 };
 
 /**
- * Connections whose offsets outlive the daemon, 128 bytes each, reserved in memory (the state directory is a tmpfs). On the secondary
- * these are all that are translated at a time; one more finds the table full (`flow_table_full`) or makes an ended one give way.
+ * Connections whose offsets outlive the daemon, 128 bytes each, reserved in memory (the state directory is a tmpfs). On
+ * the secondary these are all that are translated at a time; one more finds the table full (`flow_table_full`) or makes
+ * an ended one give way.
  */
 export const DEFAULT_KEPT_CONNECTIONS = 1 << 16;
 
 /**
- * Of the connections whose numbers PN keeps, this part may be half-open: anybody can begin one, and 16,384 take 13 s of 1,200 SYN/s. The
- * rest is for those whose handshake both guests have ended.
+ * Of the connections whose numbers PN keeps, this part may be half-open: anybody can begin one, and 16,384 take 13 s of
+ * 1,200 SYN/s. The rest is for those whose handshake both guests have ended.
  */
 export const HALF_OPEN_PART = 1 / 4;
 
-/** Half-open connections of which it is asked whether they are open after all, before one is forgotten: a question is two system calls. */
+/**
+ * Half-open connections of which it is asked whether they are open after all, before one is forgotten: a question is
+ * two system calls.
+ */
 export const MAX_HALF_OPEN_QUESTIONS = 8;
 
 /** A PVM packet may span this much of the log: a GSO packet is at most 64 KiB with its headers. */
@@ -45,7 +58,9 @@ export const HISTORY_SEARCH_LIMIT = 4096;
 /** The SVM's records from before a connection's late start that are kept for the case that the PVM repeats the same. */
 export const BELOW_BASE_LIMIT = 64;
 
-/** A window is at most 2^30 bytes, and none in use comes near this: a segment further on follows on something unseen. */
+/**
+ * A window is at most 2^30 bytes, and none in use comes near this: a segment further on follows on something unseen.
+ */
 export const MAX_SEGMENT_AHEAD = 1 << 27;
 
 /** Positions of one stream that are considered together lie at most so far apart, so that they have an order. */
@@ -61,30 +76,43 @@ export const RELEASE_SCAN_LIMIT = 32;
 export const REPEAT_SEARCH_LIMIT = 64;
 
 /**
- * Flows of which the verified beginning of a held packet waits to be sent: as many as some batches have packets. One more waits for
- * its next packet (`prefix_list_full`).
+ * Flows of which the verified beginning of a held packet waits to be sent: as many as some batches have packets. One
+ * more waits for its next packet (`prefix_list_full`).
  */
 export const MAX_PREFIX_FLOWS = 1024;
 
 /**
- * Bytes of an IP packet that is cut from a held one, at most. A held packet may be one that hardware segments, and its segments' size
- * is not known: this is what every link with IPv6 takes (RFC 8200 section 5), and in practice every path.
+ * Bytes of an IP packet that is cut from a held one, at most. A held packet may be one that hardware segments, and its
+ * segments' size is not known: this is what every link with IPv6 takes (RFC 8200 section 5), and in practice every
+ * path.
  */
 export const PREFIX_PACKET_BYTES = 1280;
 
-/** Connections whose Ethernet headers are known, 92 bytes each: as many as have their offsets kept. One more makes an unused one give way. */
+/**
+ * Connections whose Ethernet headers are known, 92 bytes each: as many as have their offsets kept. One more makes an
+ * unused one give way.
+ */
 export const MAX_LINK_HEADS = 1 << 16;
 
 /** Those in use that are passed in the search for one that is not, so that one SYN costs a bounded time. */
 export const LINK_HEAD_SEARCH_LIMIT = 64;
 
-/** More than this of one packet is a bulk transfer's, PSH or not: more of the SVM's is on its way, and acknowledgements of what has left. */
+/**
+ * More than this of one packet is a bulk transfer's, PSH or not: more of the SVM's is on its way, and acknowledgements
+ * of what has left.
+ */
 export const PREFIX_AT_ONCE_BYTES = 8192;
 
-/** An SVM that has not said PSH and no more for so long waits all the same; within it, at a gigabit, 250 kB more would have come. */
+/**
+ * An SVM that has not said PSH and no more for so long waits all the same; within it, at a gigabit, 250 kB more would
+ * have come.
+ */
 export const PREFIX_PATIENCE_MS = 2;
 
-/** ICMP answers of either guest that wait for the other's; a power of two. The oldest gives way: a stranger chooses how many there are. */
+/**
+ * ICMP answers of either guest that wait for the other's; a power of two. The oldest gives way: a stranger chooses how
+ * many there are.
+ */
 export const MAX_ANSWERS = 1024;
 
 /** And their bytes: room for 16 of the largest. */
@@ -93,7 +121,10 @@ export const MAX_ANSWER_BYTES = 1 << 20;
 /** Answers of the same hash bucket that are looked at; there are as many buckets as answers. */
 export const ANSWER_SEARCH_LIMIT = 32;
 
-/** An answer waits so long for the other guest's, if the compare timeout is no shorter: long for a guest, and peers give up then, too. */
+/**
+ * An answer waits so long for the other guest's, if the compare timeout is no shorter: long for a guest, and peers give
+ * up then, too.
+ */
 export const ANSWER_GRACE_MS = 2000;
 
 /** A larger datagram has come in fragments, on links of the usual MTU. */
@@ -105,15 +136,21 @@ export const DIVIDED_GRACE_MS = 500;
 /** Datagrams in one frame for a host to cut; Linux makes at most 128 (UDP_MAX_SEGMENTS). */
 export const MAX_DATAGRAMS_PER_SEND = 1024;
 
-/** A repetition up to this size was never segmented by the sender's hardware, so cutting its payload off is safe; one MTU. */
+/**
+ * A repetition up to this size was never segmented by the sender's hardware, so cutting its payload off is safe; one
+ * MTU.
+ */
 export const MAX_PROBE_SOURCE_BYTES = 1500;
 
-/** Neighbours that either guest asks for at a time: more than a guest has next to it; what does not fit is asked for again by the guest. */
+/**
+ * Neighbours that either guest asks for at a time: more than a guest has next to it; what does not fit is asked for
+ * again by the guest.
+ */
 export const ADDRESS_QUESTIONS = 256;
 
 /**
- * Classes of waits whose usual length is known, 80 bytes each: service and host, and each service alone. A class that is used seldom gives
- * way to one that is used, among those of its set; while flows of a class wait it stays.
+ * Classes of waits whose usual length is known, 80 bytes each: service and host, and each service alone. A class that
+ * is used seldom gives way to one that is used, among those of its set; while flows of a class wait it stays.
  */
 export const TIME_CLASSES = 1024;
 export const TIME_CLASSES_PER_SET = 4;
@@ -121,6 +158,9 @@ export const TIME_CLASSES_PER_SET = 4;
 /** A longer message of QEMU's ends the connection; the longest that is asked for here has some kilobytes. */
 export const MAX_QMP_MESSAGE_BYTES = 256 << 10;
 
-/** Commands without an answer. While eight wait for its main loop QEMU reads nothing, not even what is out of band (tried with 7.2). */
+/**
+ * Commands without an answer. While eight wait for its main loop QEMU reads nothing, not even what is out of band
+ * (tried with 7.2).
+ */
 export const MAX_QMP_IN_BAND = 7;
 export const MAX_QMP_OUT_OF_BAND = 8;

@@ -1,4 +1,5 @@
-// Slots of a table in a few ordered lists, each slot in one of them at the most: append, move and take from the front in O(1).
+// Slots of a table in a few ordered lists, each slot in one of them at the most: append, move and take from the front
+// in O(1).
 
 /** Lists are numbered from 0; list 0 is by custom that of the free slots. */
 export class SlotLists {

@@ -1,6 +1,6 @@
-// A timer per record of a table, lazily re-armed: a packet only writes its record's deadline, and the wheel entry is moved
-// when its turn comes (Varghese and Lauck 1987, scheme 6, one level). An entry may come up early and be put back, never late
-// by more than a tick, as long as whoever brings a deadline *forward* calls arm() again.
+// A timer per record of a table, lazily re-armed: a packet only writes its record's deadline, and the wheel entry is
+// moved when its turn comes (Varghese and Lauck 1987, scheme 6, one level). An entry may come up early and be put back,
+// never late by more than a tick, as long as whoever brings a deadline *forward* calls arm() again.
 //
 // Times are milliseconds modulo 2^32, so a deadline must lie less than 24 days ahead.
 
@@ -8,7 +8,9 @@ import { invariant } from './errors';
 
 /** A tick is 1,024 ms: a power of two, so that ticks wrap around together with the milliseconds. */
 const TICK_SHIFT = 10;
-/** Ticks that the wheel sees ahead, about four minutes; what is due later comes up every four minutes and is put back. */
+/**
+ * Ticks that the wheel sees ahead, about four minutes; what is due later comes up every four minutes and is put back.
+ */
 const BUCKETS = 256;
 
 export class TimerWheel {
@@ -52,9 +54,9 @@ export class TimerWheel {
   }
 
   /**
-   * Calls `onExpire(base)` for every record whose deadline has passed: true = the record is gone or wants no timer any more,
-   * false = it stays and is armed again by its (new) deadline. Looks at `maxVisits` entries at the most and goes on in the
-   * next call where it stopped; returns how many it looked at.
+   * Calls `onExpire(base)` for every record whose deadline has passed: true = the record is gone or wants no timer any
+   * more, false = it stays and is armed again by its (new) deadline. Looks at `maxVisits` entries at the most and goes
+   * on in the next call where it stopped; returns how many it looked at.
    */
   expire(nowMs: number, onExpire: (base: number) => boolean, maxVisits: number): number {
     const now = nowMs >>> 0;

@@ -6,8 +6,8 @@ import type { Logger } from './log';
 import { watchFrames } from './watch-frames';
 
 /**
- * `onArp` is told of every packet with its VLAN (0: none); both hold during the call only. Throws OperatorError when the port is not
- * there now, unless it `mayCome` later, as a guest's port does. `whose` is for the log.
+ * `onArp` is told of every packet with its VLAN (0: none); both hold during the call only. Throws OperatorError when
+ * the port is not there now, unless it `mayCome` later, as a guest's port does. `whose` is for the log.
  */
 export function watchArp(
   port: string,

@@ -1,5 +1,5 @@
-// The daemon of either role: nodes, the control channel and its carriers, timers, metrics. The control channel calls, the
-// nodes do; everything here is on the control plane.
+// The daemon of either role: nodes, the control channel and its carriers, timers, metrics. The control channel calls,
+// the nodes do; everything here is on the control plane.
 
 import { randomUUID } from 'node:crypto';
 import type { Server } from 'node:http';
@@ -127,7 +127,10 @@ export class Daemon implements NodeControl {
     this.log.info({ role: this.settings.role, nodes: this.settings.nodes.length, pid: process.pid }, 'ready');
   }
 
-  /** In an engine of its own: the first packets need not wait for the compiler. The rest of it when nothing else is to be done. */
+  /**
+   * In an engine of its own: the first packets need not wait for the compiler. The rest of it when nothing else is to
+   * be done.
+   */
   private warmUp(): void {
     const warmUp = this.settings.role === 'primary' ? new PrimaryWarmUp() : new SecondaryWarmUp();
     const goOn = (): void => {

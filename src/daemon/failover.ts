@@ -1,5 +1,5 @@
-// What follows a failover outside of the packets: the guest's port joins the outer bridge, its connections' peers are told where they
-// stand, and the network learns where the guest's addresses are now.
+// What follows a failover outside of the packets: the guest's port joins the outer bridge, its connections' peers are
+// told where they stand, and the network learns where the guest's addresses are now.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { announcementFrames, groupQueryFrames, sendBy, sendOutwards } from '../io/announce';
@@ -10,7 +10,10 @@ import type { Logger } from './log';
 import type { NodeSettings } from './node-config';
 import { remindPeers } from './remind';
 
-/** Each round has all addresses: a frame may get lost, and a port that has just come up may be deaf for some time (STP, LACP). */
+/**
+ * Each round has all addresses: a frame may get lost, and a port that has just come up may be deaf for some time (STP,
+ * LACP).
+ */
 const FIRST_ROUNDS_MS = [0, 100, 200];
 const LATER_ROUNDS_MS = [1000, 3000, 7000];
 
@@ -21,7 +24,10 @@ export interface Takeover {
   close(): void;
 }
 
-/** `decided`: the engine knows the guest's numbers. Does all of it, as far as the node is configured so. Never rejects: what fails is logged with what to do by hand. */
+/**
+ * `decided`: the engine knows the guest's numbers. Does all of it, as far as the node is configured so. Never rejects:
+ * what fails is logged with what to do by hand.
+ */
 export function takeOver(
   settings: NodeSettings,
   engine: SecondaryEngine,
@@ -58,8 +64,8 @@ async function follow(
       );
     }
   }
-  // Before the announcement: these frames show the way to the guest, too, and a connection waits for each. Only a node that moves
-  // the port knows when they arrive.
+  // Before the announcement: these frames show the way to the guest, too, and a connection waits for each. Only a node
+  // that moves the port knows when they arrive.
   if (settings.moveTapOnFailover) {
     await decided;
     try {
@@ -94,8 +100,8 @@ class Rounds {
   ) {}
 
   /**
-   * `at`: ms after `beginMs`; `ref`: the process lives until then. Resolves early when it is ended. Rejects with the last round's
-   * error when all have failed.
+   * `at`: ms after `beginMs`; `ref`: the process lives until then. Resolves early when it is ended. Rejects with the
+   * last round's error when all have failed.
    */
   async run(at: readonly number[], beginMs: number, ended: AbortSignal, ref: boolean): Promise<void> {
     let failed: unknown;

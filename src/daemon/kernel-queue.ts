@@ -19,8 +19,9 @@ import { type CuttingQueue, type PacketSink, type QueuedPacket, queuedPacket } f
 import { ETH_ALEN } from '../packet/ethernet';
 
 /**
- * Before the failover what the SVM says is only looked at: its headers suffice, and copying 64 KiB of payload out of the kernel
- * for each large packet would cost more than all the rest. More than any chain of headers that a TCP packet has.
+ * Before the failover what the SVM says is only looked at: its headers suffice, and copying 64 KiB of payload out of
+ * the kernel for each large packet would cost more than all the rest. More than any chain of headers that a TCP packet
+ * has.
  */
 export const HEADER_BYTES = 512;
 
@@ -66,7 +67,10 @@ export class KernelQueue implements CuttingQueue {
   }
 }
 
-/** The packets of a batch; `p` is filled again for each, but for its buffer. `nameOf` gives the id under which its verdict comes. */
+/**
+ * The packets of a batch; `p` is filled again for each, but for its buffer. `nameOf` gives the id under which its
+ * verdict comes.
+ */
 export function handIn(
   { table }: NfQueue,
   count: number,

@@ -1,5 +1,5 @@
-// Answers what the SVM asks for on its port with what came to the PVM over the forward port. The primary is shown each answer, so that it
-// does not take the question for a lost address.
+// Answers what the SVM asks for on its port with what came to the PVM over the forward port. The primary is shown each
+// answer, so that it does not take the question for a lost address.
 
 import { OperatorError } from '../core/errors';
 import { neighbourFilter } from '../io/frame-filter';
@@ -46,8 +46,8 @@ export class AnsweringPort {
   private readonly forward: Outlet;
 
   /**
-   * `active`: false after a failover, when the SVM asks the network itself. Throws OperatorError when the forward port is not there; the
-   * guest's may come later.
+   * `active`: false after a failover, when the SVM asks the network itself. Throws OperatorError when the forward port
+   * is not there; the guest's may come later.
    */
   constructor({ guestPort, forwardPort }: NodeSettings, addresses: GuestAddresses, active: () => boolean, log: Logger) {
     this.answers = new NeighbourAnswers((family, address) => addresses.has(family, address));

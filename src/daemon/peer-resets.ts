@@ -9,7 +9,10 @@ import { IPPROTO_TCP, PacketView, TCP_RST } from '../packet/view';
 import type { Logger } from './log';
 import { watchFrames } from './watch-frames';
 
-/** `onReset` is told the connection, as in a flow record, and the reset's sequence number. `key` is valid during the call only. Throws OperatorError. */
+/**
+ * `onReset` is told the connection, as in a flow record, and the reset's sequence number. `key` is valid during the
+ * call only. Throws OperatorError.
+ */
 export function watchPeerResets(
   guestPort: string,
   onReset: (key: Uint32Array, seq: number) => void,

@@ -2,7 +2,9 @@
 
 import type { PortState } from '../node/ports';
 
-/** State of a network port of this host. A port that cannot be read counts as gone: what is held must not get out then. */
+/**
+ * State of a network port of this host. A port that cannot be read counts as gone: what is held must not get out then.
+ */
 export function portState(port: string): Promise<PortState> {
   const { execFile } = require('node:child_process') as typeof import('node:child_process');
   return new Promise((resolve) => {

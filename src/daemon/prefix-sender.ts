@@ -1,6 +1,6 @@
-// The way out for what is cut from held packets: a packet socket on the outer bridge, with the header that the guest's SYN bore. A
-// bridge sends on what is written to it as its own, so the frame goes to the port behind which its destination is, is not queued
-// again, and moves no address in the bridge's table.
+// The way out for what is cut from held packets: a packet socket on the outer bridge, with the header that the guest's
+// SYN bore. A bridge sends on what is written to it as its own, so the frame goes to the port behind which its
+// destination is, is not queued again, and moves no address in the bridge's table.
 
 import { LinkHeads, MAX_LINK_HEAD_BYTES } from '../conntrack/link-heads';
 import { OperatorError } from '../core/errors';

@@ -14,8 +14,8 @@ export function sayLastWords(log: Logger, lost: string): void {
 }
 
 /**
- * Resolves at the first SIGTERM or SIGINT. To be called before the program says that it is ready: who waits for that may end
- * it at once, and a signal without a handler kills.
+ * Resolves at the first SIGTERM or SIGINT. To be called before the program says that it is ready: who waits for that
+ * may end it at once, and a signal without a handler kills.
  */
 export function untilSignal(log: Logger): Promise<void> {
   return new Promise((resolve) => {

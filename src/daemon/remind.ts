@@ -1,6 +1,7 @@
-// Right after a failover has moved the guest's port: the peer of each living connection is told what the guest has acknowledged, and asked for
-// its own acknowledgement, so that nobody waits for a timer. The frames leave by the outer bridge itself, which looks up the port and
-// learns nothing from what its own host sends; switches on the way learn from them where the guest is now.
+// Right after a failover has moved the guest's port: the peer of each living connection is told what the guest has
+// acknowledged, and asked for its own acknowledgement, so that nobody waits for a timer. The frames leave by the outer
+// bridge itself, which looks up the port and learns nothing from what its own host sends; switches on the way learn
+// from them where the guest is now.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PacketSocket } from '../io/packet-socket';

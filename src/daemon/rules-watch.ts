@@ -1,5 +1,6 @@
-// Are the rules still there? Somebody else's firewall reload empties the tables, and a node whose packets pass the daemon by looks
-// as well as one that has nothing to complain of. So the rules are looked at whenever the kernel tells of a change, and at intervals.
+// Are the rules still there? Somebody else's firewall reload empties the tables, and a node whose packets pass the
+// daemon by looks as well as one that has nothing to complain of. So the rules are looked at whenever the kernel tells
+// of a change, and at intervals.
 
 import type { Logger } from './log';
 
@@ -17,7 +18,10 @@ export interface HostRules {
 
 /** A reload tells of each rule: one look for all of it. */
 const SETTLE_MS = 50;
-/** What nobody is told of (iptables-legacy, sysctls) is found by the look at intervals: a look starts a dozen small programs. */
+/**
+ * What nobody is told of (iptables-legacy, sysctls) is found by the look at intervals: a look starts a dozen small
+ * programs.
+ */
 const INTERVAL_MS = 5000;
 /** After a look that found the rules amiss. */
 const AMISS_INTERVAL_MS = 1000;

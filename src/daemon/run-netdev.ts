@@ -1,4 +1,5 @@
-// `colo qemu netdev` and its shorthands as a process: the netdev, its control socket, the watch over the secondary, their end.
+// `colo qemu netdev` and its shorthands as a process: the netdev, its control socket, the watch over the secondary,
+// their end.
 
 import type { Log } from '../core/log';
 import { byteStream } from '../io/stream/byte-stream';

@@ -1,6 +1,7 @@
-// What one guest says, in two kernel queues that are one to the engine. A queue that takes large packets whole (NFQA_CFG_F_GSO) tells
-// that a packet is to be segmented, and not where: streams do not care, datagrams are told apart by nothing else. So UDP has a queue
-// without that flag, where the kernel cuts such a packet into its datagrams before they are queued.
+// What one guest says, in two kernel queues that are one to the engine. A queue that takes large packets whole
+// (NFQA_CFG_F_GSO) tells that a packet is to be segmented, and not where: streams do not care, datagrams are told apart
+// by nothing else. So UDP has a queue without that flag, where the kernel cuts such a packet into its datagrams before
+// they are queued.
 
 import { NfQueue } from '../io/nfqueue';
 import { NFQ_D_ID, NFQ_D_WORDS } from '../native/layout';
@@ -9,7 +10,9 @@ import { handIn } from './kernel-queue';
 import type { NodeSettings } from './node-config';
 import { queueOptions } from './queue-options';
 
-/** The engine knows a packet by 32 bits: the last 31 of the kernel's number, and which of the two queues it came from. */
+/**
+ * The engine knows a packet by 32 bits: the last 31 of the kernel's number, and which of the two queues it came from.
+ */
 const UDP_BIT = 0x80000000;
 const NUMBER_MASK = 0x7fffffff;
 
@@ -74,7 +77,10 @@ export function nameOf(part: 0 | 1, number: number): number {
   return ((number & NUMBER_MASK) | (part === 0 ? 0 : UDP_BIT)) >>> 0;
 }
 
-/** The kernel counts on, and a queue never holds 2^31 packets: the number is the last one with these bits that is not after the newest. */
+/**
+ * The kernel counts on, and a queue never holds 2^31 packets: the number is the last one with these bits that is not
+ * after the newest.
+ */
 export function numberOf(name: number, newest: number): number {
   return (newest - ((newest - name) & NUMBER_MASK)) >>> 0;
 }

@@ -1,4 +1,5 @@
-// Frames of a port, listened to beside the queues: ARP cannot be queued. A port that goes is looked for until it is back.
+// Frames of a port, listened to beside the queues: ARP cannot be queued. A port that goes is looked for until it is
+// back.
 
 import { OperatorError } from '../core/errors';
 import { PacketSocket, type PacketSocketEvents, type PacketSocketOptions } from '../io/packet-socket';
@@ -8,8 +9,8 @@ import type { Logger } from './log';
 const RETRY_MS = 500;
 
 /**
- * `missing`: what is not heard while the port is gone. Throws OperatorError when the port cannot be opened now, unless it does not
- * exist and `mayCome`.
+ * `missing`: what is not heard while the port is gone. Throws OperatorError when the port cannot be opened now, unless
+ * it does not exist and `mayCome`.
  */
 export function watchFrames(
   options: PacketSocketOptions,

@@ -1,4 +1,5 @@
-// What the kernel can do, tried out in a network namespace that is made for it and thrown away: nothing of the host changes.
+// What the kernel can do, tried out in a network namespace that is made for it and thrown away: nothing of the host
+// changes.
 
 import { constants } from 'node:os';
 import { OperatorError } from '../core/errors';

@@ -1,6 +1,6 @@
 // Tells the network where a guest is now: switches learn the port of its MAC address, neighbours are reminded of its IP
-// addresses (RFC 5227, RFC 4861 section 7.2.6), out of every port of the bridge but the guest's own; and asks the guest for its
-// multicast groups, so that switches learn those, too.
+// addresses (RFC 5227, RFC 4861 section 7.2.6), out of every port of the bridge but the guest's own; and asks the guest
+// for its multicast groups, so that switches learn those, too.
 
 import { read32 } from '../core/big-endian';
 import { OperatorError } from '../core/errors';
@@ -44,8 +44,9 @@ export function groupQueryFrames(addresses: readonly AnnouncedAddress[]): Uint8A
 }
 
 /**
- * Sends the frames once by every port of a bridge but the guest's. Resolves with the number of frames sent. Rejects with
- * OperatorError when no port takes frames, and when the guest's port `must` be one of the bridge and is not: nobody would find it.
+ * Sends the frames once by every port of a bridge but the guest's. Resolves with the number of frames sent. Rejects
+ * with OperatorError when no port takes frames, and when the guest's port `must` be one of the bridge and is not:
+ * nobody would find it.
  */
 export async function sendOutwards(
   bridge: string,

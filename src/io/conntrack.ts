@@ -1,5 +1,6 @@
-// What the kernel's conntrack knows of a connection (ctnetlink, linux/netfilter/nfnetlink_conntrack.h). It is asked when that matters, and not
-// listened to: its five or six events took an eighth of what a short connection costs, mostly in the kernel, which writes each of them down.
+// What the kernel's conntrack knows of a connection (ctnetlink, linux/netfilter/nfnetlink_conntrack.h). It is asked
+// when that matters, and not listened to: its five or six events took an eighth of what a short connection costs,
+// mostly in the kernel, which writes each of them down.
 
 import { MessageBuilder } from '../netlink/builder';
 import {
@@ -30,7 +31,10 @@ export class Conntrack {
     );
   }
 
-  /** Has the peer of the TCP connection with this key (ten words, as in a flow record) answered the guest, and not reset it since? */
+  /**
+   * Has the peer of the TCP connection with this key (ten words, as in a flow record) answered the guest, and not reset
+   * it since?
+   */
   hasAnswered(key: Uint32Array): boolean {
     const { builder, reader, decoder, tuple } = this;
     this.seq = (this.seq + 1) >>> 0;

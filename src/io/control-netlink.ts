@@ -1,4 +1,5 @@
-// The control channel over NETLINK_USERSOCK: processes send to a well-known port id, as they would to the kernel (netlink(7)).
+// The control channel over NETLINK_USERSOCK: processes send to a well-known port id, as they would to the kernel
+// (netlink(7)).
 
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { OperatorError } from '../core/errors';
@@ -11,7 +12,10 @@ import { UserBudget } from './user-budget';
 
 export interface NetlinkCarrierOptions {
   readonly portId: number;
-  /** No controller can be heard over netlink: the socket has failed, or somebody else has the port id. It is tried again. */
+  /**
+   * No controller can be heard over netlink: the socket has failed, or somebody else has the port id. It is tried
+   * again.
+   */
   readonly onFailure?: (error: OperatorError) => void;
   /** After a failure: the port id is ours again. */
   readonly onRecovery?: () => void;
@@ -21,7 +25,10 @@ export interface NetlinkCarrierOptions {
 const PORT_LIST = '/proc/self/net/netlink';
 const RETRY_MS = 1000;
 
-/** Messages read and refusals answered in 100 ms, of one user but root and of all of them. The port has one buffer for everybody. */
+/**
+ * Messages read and refusals answered in 100 ms, of one user but root and of all of them. The port has one buffer for
+ * everybody.
+ */
 const MESSAGES = [256, 256] as const;
 const REFUSALS = [16, 16] as const;
 
@@ -35,8 +42,8 @@ export class NetlinkCarrier implements Carrier, PortProbe {
   private retry: NodeJS.Timeout | undefined;
 
   /**
-   * Binds at once; datagrams wait for start(). Anybody may take the port id, so it is no reason not to start that somebody has: see
-   * `failure`. Throws OperatorError for everything else.
+   * Binds at once; datagrams wait for start(). Anybody may take the port id, so it is no reason not to start that
+   * somebody has: see `failure`. Throws OperatorError for everything else.
    */
   constructor(private readonly options: NetlinkCarrierOptions) {
     try {
@@ -118,7 +125,10 @@ export class NetlinkCarrier implements Carrier, PortProbe {
   }
 }
 
-/** Port id to inode of the sockets of one protocol. Columns: sk, Eth, Pid (the port id), Groups, Rmem, Wmem, Dump, Locks, Drops, Inode. */
+/**
+ * Port id to inode of the sockets of one protocol. Columns: sk, Eth, Pid (the port id), Groups, Rmem, Wmem, Dump,
+ * Locks, Drops, Inode.
+ */
 export function parsePortList(text: string, protocol: number): Map<number, number> {
   const ports = new Map<number, number>();
   for (const line of text.split('\n')) {
@@ -129,7 +139,10 @@ export function parsePortList(text: string, protocol: number): Map<number, numbe
   return ports;
 }
 
-/** Who has a port id, in words, for people. A process of another user shows its sockets to a root with all capabilities only. */
+/**
+ * Who has a port id, in words, for people. A process of another user shows its sockets to a root with all capabilities
+ * only.
+ */
 export function portHolder(portId: number): string {
   let inode: number | undefined;
   try {

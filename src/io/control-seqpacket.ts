@@ -1,4 +1,5 @@
-// The control channel over a Unix SEQPACKET socket: one datagram is one record, and a controller that dies is noticed at once.
+// The control channel over a Unix SEQPACKET socket: one datagram is one record, and a controller that dies is noticed
+// at once.
 
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -11,7 +12,9 @@ import { UserBudget } from './user-budget';
 
 export interface SeqpacketCarrierOptions {
   readonly path: string;
-  /** Users beside root may speak. Otherwise the kernel keeps everybody else out; with them it cannot tell who is who. */
+  /**
+   * Users beside root may speak. Otherwise the kernel keeps everybody else out; with them it cannot tell who is who.
+   */
   readonly othersMaySpeak?: boolean;
 }
 

@@ -1,5 +1,5 @@
-// Timers that fire behind what has come meanwhile: after a pause of this process nobody is to be called silent whose words wait in a
-// socket. (Node looks at timers first, then reads, then calls immediates.)
+// Timers that fire behind what has come meanwhile: after a pause of this process nobody is to be called silent whose
+// words wait in a socket. (Node looks at timers first, then reads, then calls immediates.)
 
 /** A timer never fires before its time by the engines' clock, which drops fractions of a ms. */
 const ROUNDING_MS = 1;
@@ -23,8 +23,8 @@ export class RegularTimer {
 }
 
 /**
- * One timer for whoever says when it wants to be called. It is looked after once a batch, never a packet, and not set anew when the
- * deadline moves away: it fires, finds nothing to do, and is set to what the deadline is by then.
+ * One timer for whoever says when it wants to be called. It is looked after once a batch, never a packet, and not set
+ * anew when the deadline moves away: it fires, finds nothing to do, and is set to what the deadline is by then.
  */
 export class DeadlineTimer {
   private timer: NodeJS.Timeout | undefined;

@@ -18,9 +18,10 @@ export class Descriptor {
   private onWritable: (() => void) | undefined;
 
   /**
-   * Takes over `fd`. `onReadable` and `onWritable` come from the event loop; at first it watches for readable only. What goes
-   * wrong with a descriptor shows itself as readable, whatever is watched. `deadly`: a callback that throws ends the process, as
-   * nobody knows which packets are settled then; otherwise it is an uncaught exception like any other.
+   * Takes over `fd`. `onReadable` and `onWritable` come from the event loop; at first it watches for readable only.
+   * What goes wrong with a descriptor shows itself as readable, whatever is watched. `deadly`: a callback that throws
+   * ends the process, as nobody knows which packets are settled then; otherwise it is an uncaught exception like any
+   * other.
    */
   constructor(
     readonly fd: number,

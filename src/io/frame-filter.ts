@@ -69,7 +69,10 @@ export function rstFilter(): Uint8Array {
   return tcpFilter(TCP_RST);
 }
 
-/** TCP with one of these flags, with at most the VLAN tag that the kernel has taken off; over IPv6 without extension headers. */
+/**
+ * TCP with one of these flags, with at most the VLAN tag that the kernel has taken off; over IPv6 without extension
+ * headers.
+ */
 function tcpFilter(flags: number): Uint8Array {
   return program([
     /*  0 */ [LDH_ABS, 0, 0, PROTOCOL],

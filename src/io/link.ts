@@ -83,8 +83,8 @@ export async function addressesOf(name: string): Promise<string[]> {
 }
 
 /**
- * Makes a port a member of a bridge, whatever it was a member of before, and switches it on: what a failover does with the
- * guest's tap. `macs` are those behind the port, as macsBehind() told before. Rejects with OperatorError.
+ * Makes a port a member of a bridge, whatever it was a member of before, and switches it on: what a failover does with
+ * the guest's tap. `macs` are those behind the port, as macsBehind() told before. Rejects with OperatorError.
  */
 export async function moveToBridge(port: string, bridge: string, macs: readonly Uint8Array[] = []): Promise<void> {
   try {
@@ -102,8 +102,8 @@ export async function moveToBridge(port: string, bridge: string, macs: readonly 
 }
 
 /**
- * The bridge may have heard the same MAC addresses from outside (the primary guest's broadcasts come in there), and would throw
- * away what comes from there for them, until the guest speaks.
+ * The bridge may have heard the same MAC addresses from outside (the primary guest's broadcasts come in there), and
+ * would throw away what comes from there for them, until the guest speaks.
  */
 async function learn(port: string, bridge: string, macs: readonly Uint8Array[]): Promise<void> {
   if (macs.length === 0) await run('ip', ['link', 'set', 'dev', bridge, 'type', 'bridge', 'fdb_flush']);
@@ -120,7 +120,8 @@ interface FdbEntry {
 
 /**
  * The MAC addresses that were heard behind a bridge port: the guest's. To be asked before the port moves, as the bridge
- * forgets them then. Empty for a guest that has been silent for the bridge's ageing time (300 s); switches have forgotten it, too.
+ * forgets them then. Empty for a guest that has been silent for the bridge's ageing time (300 s); switches have
+ * forgotten it, too.
  */
 export async function macsBehind(port: string): Promise<Uint8Array[]> {
   const entries = JSON.parse((await run('bridge', ['-json', 'fdb', 'show', 'dev', port])) || '[]') as FdbEntry[];

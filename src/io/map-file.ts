@@ -1,11 +1,13 @@
-// A file in memory that outlives the process: what is written to the Buffer is in the file at once, whatever kills the process.
+// A file in memory that outlives the process: what is written to the Buffer is in the file at once, whatever kills the
+// process.
 
 import { addon } from '../native/addon';
 import { systemError } from '../native/errno';
 
 /**
- * Maps the first `bytes` bytes of `path`, made with mode 0600 and filled up with zeros as needed; all of them are reserved in
- * the file system, and the file is locked against other processes for as long as the Buffer lives. Throws OperatorError.
+ * Maps the first `bytes` bytes of `path`, made with mode 0600 and filled up with zeros as needed; all of them are
+ * reserved in the file system, and the file is locked against other processes for as long as the Buffer lives. Throws
+ * OperatorError.
  */
 export function mapFile(path: string, bytes: number): Buffer {
   const mapped = addon().mapFile(path, bytes);

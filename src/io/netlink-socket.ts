@@ -63,8 +63,9 @@ export class NetlinkSocket {
   }
 
   /**
-   * Sends to a port id (0 = the kernel). True = delivered into the receiver's buffer; false = nobody has that port id, or its
-   * buffer is full, which for a unicast means that the message is gone. Throws OperatorError for everything else.
+   * Sends to a port id (0 = the kernel). True = delivered into the receiver's buffer; false = nobody has that port id,
+   * or its buffer is full, which for a unicast means that the message is gone. Throws OperatorError for everything
+   * else.
    */
   send(buf: Uint8Array, portId: number): boolean {
     if (this.descriptor.closed) return false;
@@ -75,8 +76,8 @@ export class NetlinkSocket {
   }
 
   /**
-   * Asks the kernel a question that it answers with one message, before send() returns. undefined: it has not answered, or with an error.
-   * The answer is valid until the next question. Not for a socket that other messages come to.
+   * Asks the kernel a question that it answers with one message, before send() returns. undefined: it has not answered,
+   * or with an error. The answer is valid until the next question. Not for a socket that other messages come to.
    */
   ask(buf: Uint8Array): Buffer | undefined {
     if (!this.send(buf, 0)) return undefined;

@@ -16,7 +16,9 @@ export interface NfQueueCounters {
   verdictErrors: number;
   /** Sends that were tried again for lack of memory. */
   sendRetries: number;
-  /** Rewritten packets whose partial checksum could not be completed: fragments, and protocols without a known checksum. */
+  /**
+   * Rewritten packets whose partial checksum could not be completed: fragments, and protocols without a known checksum.
+   */
   checksumFailures: number;
   /** errno of the last refused verdict; 0 = none. */
   lastVerdictErrno: number;

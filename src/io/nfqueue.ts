@@ -1,5 +1,6 @@
-// One NFQUEUE of the kernel: packets in batches, verdicts for any earlier packet in any order (linux/netfilter/nfnetlink_queue.h).
-// The packet path allocates nothing: packets lie in `arena`, their descriptors in `table`, verdicts in a command table.
+// One NFQUEUE of the kernel: packets in batches, verdicts for any earlier packet in any order
+// (linux/netfilter/nfnetlink_queue.h). The packet path allocates nothing: packets lie in `arena`, their descriptors in
+// `table`, verdicts in a command table.
 
 import { OperatorError } from '../core/errors';
 import { type Addon, addon, type Handle } from '../native/addon';
@@ -98,8 +99,9 @@ export class NfQueue {
   };
 
   /**
-   * Binds the queue; packets come from the next turn of the event loop on. `onBatch(count)` finds `count` descriptors in
-   * `table`. If it throws, the process ends with exit code 70, and the kernel drops what it holds. Throws OperatorError.
+   * Binds the queue; packets come from the next turn of the event loop on. `onBatch(count)` finds `count` descriptors
+   * in `table`. If it throws, the process ends with exit code 70, and the kernel drops what it holds. Throws
+   * OperatorError.
    */
   constructor(options: NfQueueOptions, onBatch: (count: number) => void) {
     const batch = options.batch ?? DEFAULT_BATCH;
@@ -169,8 +171,9 @@ export class NfQueue {
   }
 
   /**
-   * Lets the packet go on with other bytes, from the IP header on; they are copied at once. `partialChecksum`: the packet came
-   * with NFQA_SKB_CSUMNOTREADY; its full checksum is computed, because the kernel forgets that it was partial.
+   * Lets the packet go on with other bytes, from the IP header on; they are copied at once. `partialChecksum`: the
+   * packet came with NFQA_SKB_CSUMNOTREADY; its full checksum is computed, because the kernel forgets that it was
+   * partial.
    */
   acceptRewritten(id: number, buf: Buffer, off: number, len: number, partialChecksum: boolean, mark?: number): void {
     if (len < 0 || len > NFQ_MAX_COPY || off < 0 || off + len > buf.length) {
@@ -190,7 +193,10 @@ export class NfQueue {
     this.command(action, id, mark ?? 0, at, len);
   }
 
-  /** Sends the verdicts that wait. Happens by itself at the end of a batch, of the current turn, and when the table is full. */
+  /**
+   * Sends the verdicts that wait. Happens by itself at the end of a batch, of the current turn, and when the table is
+   * full.
+   */
   flush(): void {
     if (this.commands[0] === 0 || this.handle === undefined) return;
     const err = this.native.nfqFlush(this.handle);
@@ -198,8 +204,8 @@ export class NfQueue {
   }
 
   /**
-   * Takes everything that the kernel has ready, now, batch by batch, through `onBatch`; packets taken. At most as many as the
-   * queue can hold, so that a flood cannot keep it going. Not from within `onBatch`.
+   * Takes everything that the kernel has ready, now, batch by batch, through `onBatch`; packets taken. At most as many
+   * as the queue can hold, so that a flood cannot keep it going. Not from within `onBatch`.
    */
   drain(): number {
     if (this.handle === undefined) return 0;

@@ -22,7 +22,10 @@ export interface PacketSocketOptions {
 }
 
 export interface PacketSocketEvents {
-  /** A frame with its link-layer header, valid during the call only. Frames that leave by the interface are left out, unless asked for. */
+  /**
+   * A frame with its link-layer header, valid during the call only. Frames that leave by the interface are left out,
+   * unless asked for.
+   */
   onFrame(buf: Buffer, sender: FrameSender): void;
   /** The interface is down or gone, and the socket closed. Not called after close(). */
   onClose?(error: OperatorError): void;
@@ -61,7 +64,10 @@ export class PacketSocket {
     this.descriptor = new Descriptor(fd, () => this.receive());
   }
 
-  /** Sends a whole frame, frame[off, off+bytes). False = the interface's queue is full (counted). Throws OperatorError for everything else. */
+  /**
+   * Sends a whole frame, frame[off, off+bytes). False = the interface's queue is full (counted). Throws OperatorError
+   * for everything else.
+   */
   send(frame: Uint8Array, off = 0, bytes = frame.length): boolean {
     if (this.descriptor.closed) return false;
     const n = this.descriptor.native.messageSend(this.descriptor.fd, frame, off, bytes);

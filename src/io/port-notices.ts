@@ -1,5 +1,6 @@
-// The kernel's word that frames written to an interface begin to get somewhere: it was switched on, or has become the port of another
-// bridge, or that bridge has let it forward (rtnetlink(7): RTM_NEWLINK, once of the interface itself, once of the bridge's port).
+// The kernel's word that frames written to an interface begin to get somewhere: it was switched on, or has become the
+// port of another bridge, or that bridge has let it forward (rtnetlink(7): RTM_NEWLINK, once of the interface itself,
+// once of the bridge's port).
 
 import { AttributeReader } from '../netlink/attributes';
 import { HOST_LITTLE_ENDIAN, readU32 } from '../netlink/byte-order';

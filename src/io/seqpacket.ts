@@ -1,4 +1,5 @@
-// Unix sockets that keep message borders (unix(7), SOCK_SEQPACKET), with the credentials of whoever is at the other end.
+// Unix sockets that keep message borders (unix(7), SOCK_SEQPACKET), with the credentials of whoever is at the other
+// end.
 
 import { constants } from 'node:os';
 import { OperatorError } from '../core/errors';
@@ -9,7 +10,9 @@ import { isEnd, SENDER_WORDS, type Sender, senderOf, wasTruncated } from './send
 
 /** A longer message is refused, and its connection closed. */
 export const SEQPACKET_MAX_BYTES = 64 << 10;
-/** Messages that wait for a slow reader; beyond it the connection is closed, because answers must not be lost silently. */
+/**
+ * Messages that wait for a slow reader; beyond it the connection is closed, because answers must not be lost silently.
+ */
 const MAX_WAITING = 256;
 const BACKLOG = 16;
 
@@ -145,8 +148,8 @@ export class SeqpacketServer {
   private readonly admit: (peer: Sender) => boolean;
 
   /**
-   * Listens at once; a socket file left by a dead server is replaced. `onConnection` gives each connection its events by
-   * `handle()`. Throws OperatorError.
+   * Listens at once; a socket file left by a dead server is replaced. `onConnection` gives each connection its events
+   * by `handle()`. Throws OperatorError.
    */
   constructor(
     options: SeqpacketServerOptions,
@@ -197,7 +200,9 @@ export class SeqpacketServer {
   }
 }
 
-/** Connects to a server; blocks for up to `waitMs` when too many others are waiting to be let in. Throws OperatorError. */
+/**
+ * Connects to a server; blocks for up to `waitMs` when too many others are waiting to be let in. Throws OperatorError.
+ */
 export function connectSeqpacket(path: string, events: SeqpacketEvents, waitMs = 0): SeqpacketConnection {
   const fd = addon().seqpacketConnect(path, waitMs);
   if (fd < 0) throw pathError(fd, `connecting to ${path}`);

@@ -1,4 +1,5 @@
-// The state directory: each file in it is its owner's alone, but others may pass through to the control socket, which is usually in it.
+// The state directory: each file in it is its owner's alone, but others may pass through to the control socket, which
+// is usually in it.
 
 import { chmodSync, mkdirSync } from 'node:fs';
 

@@ -1,4 +1,5 @@
-// A tap device as a port for Ethernet frames: what the machine (or a bridge) sends comes in batches, and what is written arrives there.
+// A tap device as a port for Ethernet frames: what the machine (or a bridge) sends comes in batches, and what is
+// written arrives there.
 
 import { constants } from 'node:os';
 import type { OperatorError } from '../core/errors';
@@ -15,7 +16,10 @@ export interface TapOptions {
 }
 
 export interface TapEvents {
-  /** `count` frames came: tap.offset(i) and tap.bytes(i) in tap.arena, valid during the call. One that throws ends the process. */
+  /**
+   * `count` frames came: tap.offset(i) and tap.bytes(i) in tap.arena, valid during the call. One that throws ends the
+   * process.
+   */
   onFrames(count: number): void;
   /** The device has gone. Not called after close(). */
   onClose?(error: OperatorError): void;
@@ -25,7 +29,10 @@ export interface TapEvents {
 const BATCH_FRAMES = 256;
 /** More than a queue of the kernel's usual length holds; who goes on talking does not keep a drain from its end. */
 const DRAIN_BATCHES = 16;
-/** A full batch of 1500-byte packets, with as much to spare; it ends earlier when less is left than a largest frame may take. */
+/**
+ * A full batch of 1500-byte packets, with as much to spare; it ends earlier when less is left than a largest frame may
+ * take.
+ */
 const ARENA_BYTES = 1 << 20;
 
 const { EAGAIN, EIO } = constants.errno;
@@ -93,7 +100,9 @@ export class Tap {
     this.descriptor.watchReadable(!paused);
   }
 
-  /** Hands over what the device holds now, paused or not. For who has to know all that was said before something else. */
+  /**
+   * Hands over what the device holds now, paused or not. For who has to know all that was said before something else.
+   */
   drain(): void {
     for (let i = 0; i < DRAIN_BATCHES && !this.closed && this.receive(); i++);
   }

@@ -1,5 +1,5 @@
-// How much of the daemon's time users other than root may take: so many acts in each window of time. What a flood costs beyond that
-// is the kernel's, and its author's.
+// How much of the daemon's time users other than root may take: so many acts in each window of time. What a flood costs
+// beyond that is the kernel's, and its author's.
 
 const WINDOW_MS = 100;
 

@@ -49,7 +49,10 @@ export interface Addon {
   seqpacketReceive(fd: number, buffer: Uint8Array, sender: Uint32Array): number;
   messageSend(fd: number, buffer: Uint8Array, off: number, bytes: number): number;
 
-  /** `filter`: struct sock_filter (linux/filter.h) one after the other; none when empty. `outgoing`: 1 = what leaves by it, too. */
+  /**
+   * `filter`: struct sock_filter (linux/filter.h) one after the other; none when empty. `outgoing`: 1 = what leaves by
+   * it, too.
+   */
   packetOpen(
     name: string,
     ethertype: number,
@@ -75,8 +78,9 @@ export interface Addon {
   /** Waits without sleeping until one of two sockets can be read, for so long at most. 1: it can. */
   streamSpin(first: number, second: number, microseconds: number): number;
   /**
-   * Compares length-prefixed frames of a[aFrom, aTo) and b[bFrom, bTo) in turn: differing[i] is how many bytes of frame i, from its
-   * start, reach behind the last that differs (native/core/tails.h). Returns how many frames it has compared.
+   * Compares length-prefixed frames of a[aFrom, aTo) and b[bFrom, bTo) in turn: differing[i] is how many bytes of frame
+   * i, from its start, reach behind the last that differs (native/core/tails.h). Returns how many frames it has
+   * compared.
    */
   frameTails(
     a: Uint8Array,
@@ -97,7 +101,10 @@ export interface Addon {
   /** Removes a server's path, if it still is the file that xxxListen() made. */
   unixUnlink(path: string, file: Float64Array): void;
   closeDescriptor(fd: number): number;
-  /** Events: bit 1 readable, 2 writable. Owns the descriptor from now on. `deadly` 1: an exception ends the process (exit code 70). */
+  /**
+   * Events: bit 1 readable, 2 writable. Owns the descriptor from now on. `deadly` 1: an exception ends the process
+   * (exit code 70).
+   */
   pollStart(fd: number, onReady: (events: number) => void, deadly: number): Handle | number;
   pollEvents(handle: Handle, events: number): number;
   pollClose(handle: Handle): void;

@@ -50,9 +50,9 @@ function mask(names: readonly string[]): bigint {
 }
 
 /**
- * Gives up every capability outside `keep`, for good and for all threads. Must be the very first act of a program: unless
- * nothing is to be given up, the process executes itself again with the same arguments (same pid), and what ran before this
- * call is lost. Returns when the process has no more than `keep`.
+ * Gives up every capability outside `keep`, for good and for all threads. Must be the very first act of a program:
+ * unless nothing is to be given up, the process executes itself again with the same arguments (same pid), and what ran
+ * before this call is lost. Returns when the process has no more than `keep`.
  */
 export function dropCapabilities(keep: readonly string[]): void {
   const failed = reduceCapabilities(keep);
@@ -63,7 +63,10 @@ export function dropCapabilities(keep: readonly string[]): void {
   }
 }
 
-/** As dropCapabilities(), for a program that calls that later, too: what cannot be done now is for it to say. 0, or -errno. */
+/**
+ * As dropCapabilities(), for a program that calls that later, too: what cannot be done now is for it to say. 0, or
+ * -errno.
+ */
 export function reduceCapabilities(keep: readonly string[]): number {
   const needed = addon().capabilitiesPrepare(mask(keep));
   if (needed <= 0) return needed;

@@ -1,5 +1,5 @@
-// Numbers that the C core and this side must agree on (native/core/nfq.h). addon.ts compares them with the C side's own when
-// the addon is loaded, so a drift ends the program at once; they stand here as constants for the optimiser's sake.
+// Numbers that the C core and this side must agree on (native/core/nfq.h). addon.ts compares them with the C side's own
+// when the addon is loaded, so a drift ends the program at once; they stand here as constants for the optimiser's sake.
 
 /** Words of a packet's descriptor in `NfQueue.table`; all host order. */
 export const NFQ_D_ID = 0;

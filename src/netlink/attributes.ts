@@ -1,4 +1,5 @@
-// A cursor over attributes (struct nlattr, <linux/netlink.h>): the first error sticks, reads after it give 0 or nothing.
+// A cursor over attributes (struct nlattr, <linux/netlink.h>): the first error sticks, reads after it give 0 or
+// nothing.
 
 import { HOST_LITTLE_ENDIAN, readU16, readU32 } from './byte-order';
 import { Errno } from './errno';

@@ -1,5 +1,5 @@
-// Integers at any offset in a chosen byte order: netlink's own fields are in the host's, most netfilter attributes in the network's.
-// Callers have checked that the bytes are there.
+// Integers at any offset in a chosen byte order: netlink's own fields are in the host's, most netfilter attributes in
+// the network's. Callers have checked that the bytes are there.
 
 /** True on a little-endian host. */
 export const HOST_LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;

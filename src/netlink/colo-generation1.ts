@@ -1,5 +1,5 @@
-// The COLO messages of generation 1 (netlink family 28, 2014): a bare header, no nfgenmsg, no attributes. libxl speaks them.
-// Byte layouts with examples: docs/PROTOCOL.md.
+// The COLO messages of generation 1 (netlink family 28, 2014): a bare header, no nfgenmsg, no attributes. libxl speaks
+// them. Byte layouts with examples: docs/PROTOCOL.md.
 
 import type { MessageBuilder } from './builder';
 import type { MessageReader } from './message';
@@ -39,7 +39,9 @@ export function buildColo1Command(
 const WANTED = Uint8Array.of(1);
 const NOT_WANTED = Uint8Array.of(0);
 
-/** The notice, and the answer to a question: struct colomsg { bool checkpoint; }. nlmsg_len is 17, 20 bytes are sent. */
+/**
+ * The notice, and the answer to a question: struct colomsg { bool checkpoint; }. nlmsg_len is 17, 20 bytes are sent.
+ */
 export function buildColo1Notice(b: MessageBuilder, wanted: boolean, seq: number, pid: number): MessageBuilder {
   return b
     .begin(Colo1Type.QUERY_CHECKPOINT, 0, seq, pid)

@@ -1,5 +1,5 @@
-// The COLO messages of generation 2 (nfnetlink subsystem 12, 2015): nfgenmsg and one attribute. QEMU's COLO branch speaks them.
-// Byte layouts with examples: docs/PROTOCOL.md.
+// The COLO messages of generation 2 (nfnetlink subsystem 12, 2015): nfgenmsg and one attribute. QEMU's COLO branch
+// speaks them. Byte layouts with examples: docs/PROTOCOL.md.
 
 import { AttributeReader } from './attributes';
 import type { MessageBuilder } from './builder';

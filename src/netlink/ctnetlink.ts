@@ -1,5 +1,6 @@
-// Connection tracking events: the birth and death of connections as the kernel sees them.
-// Linux: <linux/netfilter/nfnetlink_conntrack.h>, <linux/netfilter/nf_conntrack_common.h>, <linux/netfilter/nf_conntrack_tcp.h>.
+// Connection tracking events: the birth and death of connections as the kernel sees them. Linux:
+// <linux/netfilter/nfnetlink_conntrack.h>, <linux/netfilter/nf_conntrack_common.h>,
+// <linux/netfilter/nf_conntrack_tcp.h>.
 
 import { AttributeReader } from './attributes';
 import type { MessageBuilder } from './builder';
@@ -222,7 +223,10 @@ export class ConntrackDecoder {
   }
 }
 
-/** Asks for the entry of the default zone that this direction belongs to, which may be its reply; the answer looks like an event. */
+/**
+ * Asks for the entry of the default zone that this direction belongs to, which may be its reply; the answer looks like
+ * an event.
+ */
 export function buildConntrackGet(b: MessageBuilder, t: ConntrackTuple, seq: number): MessageBuilder {
   const family = t.family === 4 ? AF_INET : AF_INET6;
   b.begin(nfnlType(Subsystem.CTNETLINK, ConntrackMessage.GET), MessageFlag.REQUEST, seq, 0).nfgenmsg(

@@ -14,8 +14,9 @@ export interface Request {
 }
 
 /**
- * Answers a request as the kernel does: result 0 echoes the header alone, an error echoes the whole message. An echo that was cut
- * although there is an error says so with NLM_F_CAPPED. A `why` adds NLMSGERR_ATTR_MSG, which only clients of today understand.
+ * Answers a request as the kernel does: result 0 echoes the header alone, an error echoes the whole message. An echo
+ * that was cut although there is an error says so with NLM_F_CAPPED. A `why` adds NLMSGERR_ATTR_MSG, which only clients
+ * of today understand.
  */
 export function buildError(
   b: MessageBuilder,

@@ -1,4 +1,5 @@
-// Walks the messages of one datagram (struct nlmsghdr, <linux/netlink.h>). The first lie about a length ends the walk for good.
+// Walks the messages of one datagram (struct nlmsghdr, <linux/netlink.h>). The first lie about a length ends the walk
+// for good.
 
 import { HOST_LITTLE_ENDIAN, readU16, readU32 } from './byte-order';
 import { Errno } from './errno';

@@ -1,6 +1,6 @@
 // nfnetlink_queue: its constants, and messages for tools and tests. The packet path itself is in the native binding.
-// Linux: <linux/netfilter/nfnetlink_queue.h>, <linux/netfilter.h>. NFQNL_MSG_VERDICT_BATCH is left out on purpose: it settles
-// every packet up to an id, and packets are held here in any order.
+// Linux: <linux/netfilter/nfnetlink_queue.h>, <linux/netfilter.h>. NFQNL_MSG_VERDICT_BATCH is left out on purpose: it
+// settles every packet up to an id, and packets are held here in any order.
 
 import { AttributeReader } from './attributes';
 import type { MessageBuilder } from './builder';
@@ -136,7 +136,10 @@ function beginConfig(b: MessageBuilder, queue: number, seq: number): void {
   b.nfgenmsg(0, NFNETLINK_V0, queue);
 }
 
-/** What NFQNL_MSG_PACKET says of a packet; one object is reused. Absent fields are 0, the payload is a range of the buffer. */
+/**
+ * What NFQNL_MSG_PACKET says of a packet; one object is reused. Absent fields are 0, the payload is a range of the
+ * buffer.
+ */
 export class QueuePacket {
   id = 0;
   hwProtocol = 0;

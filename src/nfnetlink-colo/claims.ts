@@ -1,12 +1,14 @@
-// Controllers come and go: who holds which node, for how long, and what happens when the holder, or the daemon, was restarted.
+// Controllers come and go: who holds which node, for how long, and what happens when the holder, or the daemon, was
+// restarted.
 //
 //            INIT                              DO_FAILOVER (secondary)
 //   free ───────────> held ─────────────────────────────────────> held, failed over
 //    ^                 │  connection ended, port gone, LEAVE                │
 //    └─────────────────┴────────────── controllerLost ──────────────────────┘
 //
-// A restarted daemon takes its nodes up as `held` again: a netlink port that is still bound by the same socket is notified as before,
-// a Unix connection has REATTACH_MS to come back. The first INIT of the same controller after that is answered with 0, not EEXIST.
+// A restarted daemon takes its nodes up as `held` again: a netlink port that is still bound by the same socket is
+// notified as before, a Unix connection has REATTACH_MS to come back. The first INIT of the same controller after that
+// is answered with 0, not EEXIST.
 
 import { ColoMode } from '../netlink/colo-generation2';
 import { Errno } from '../netlink/errno';
@@ -150,7 +152,10 @@ export class Claims {
   }
 }
 
-/** Whether an INIT comes from the controller that a former process of the daemon had. sweep() has compared inodes before. */
+/**
+ * Whether an INIT comes from the controller that a former process of the daemon had. sweep() has compared inodes
+ * before.
+ */
 function isBack(claim: Claim, { address, uid, pid }: Sender): boolean {
   if (!claim.restored || claim.detached) return false;
   if (claim.address !== undefined) return sameAddress(claim.address, address);

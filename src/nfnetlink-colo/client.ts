@@ -1,4 +1,5 @@
-// The controller's and the tools' side of the channel: writes requests, reads what comes back. No I/O; one datagram is one array.
+// The controller's and the tools' side of the channel: writes requests, reads what comes back. No I/O; one datagram is
+// one array.
 
 import { MessageBuilder } from '../netlink/builder';
 import { buildColo1Command, Colo1Type, readColo1Notice } from '../netlink/colo-generation1';

@@ -7,7 +7,10 @@ import type { ControlCounters } from './counters';
 import type { ControlNode, NodeTable } from './node-table';
 import type { Sender } from './peer';
 
-/** Result of a request whose reply has gone out and ends with NLMSG_DONE: as for the kernel's dumps, no acknowledgement follows. */
+/**
+ * Result of a request whose reply has gone out and ends with NLMSG_DONE: as for the kernel's dumps, no acknowledgement
+ * follows.
+ */
 export const ANSWERED = 1;
 
 export interface ControlContext {

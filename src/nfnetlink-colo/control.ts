@@ -1,6 +1,7 @@
-// The control channel: takes datagrams of controllers and tools, answers them, and tells controllers that a checkpoint is wanted.
-// It has the role of the kernel module nfnetlink_colo, for both generations of messages and on any carrier. No I/O here: datagrams,
-// the time and the answers come and go through the interfaces of peer.ts and of a node's controller.
+// The control channel: takes datagrams of controllers and tools, answers them, and tells controllers that a checkpoint
+// is wanted. It has the role of the kernel module nfnetlink_colo, for both generations of messages and on any carrier.
+// No I/O here: datagrams, the time and the answers come and go through the interfaces of peer.ts and of a node's
+// controller.
 
 import { MessageBuilder } from '../netlink/builder';
 import { buildColo1Notice, isColo1Type } from '../netlink/colo-generation1';
@@ -40,7 +41,9 @@ export interface ControlOptions {
   readonly probe: PortProbe;
   /** Who may speak, besides uid 0. */
   readonly allowUids: readonly number[];
-  /** save() would give something else than before, something that a successor needs. Called seldom; never for a notice. */
+  /**
+   * save() would give something else than before, something that a successor needs. Called seldom; never for a notice.
+   */
   readonly onChange?: () => void;
 }
 
@@ -69,7 +72,9 @@ export class ControlChannel implements ControlContext {
     this.claims = new Claims(this.table, actions, probe, this.counters, onChange);
   }
 
-  /** True when answers wait for a slow reader or notices for a controller: call flush() within some ten milliseconds. */
+  /**
+   * True when answers wait for a slow reader or notices for a controller: call flush() within some ten milliseconds.
+   */
   get busy(): boolean {
     return this.outbox.busy || this.table.nodes.some((node) => node.noticePending && node.claim?.address !== undefined);
   }
@@ -124,7 +129,10 @@ export class ControlChannel implements ControlContext {
     this.claims.connectionClosed(connection);
   }
 
-  /** A checkpoint is wanted: tells the node's controller, as soon as it can be told. Once for each wanted checkpoint is enough. */
+  /**
+   * A checkpoint is wanted: tells the node's controller, as soon as it can be told. Once for each wanted checkpoint is
+   * enough.
+   */
   notify(index: number): void {
     const node = this.table.at(index);
     if (node === undefined) return;
@@ -259,8 +267,9 @@ export class ControlChannel implements ControlContext {
   }
 
   /**
-   * Answers bytes that are not (or not yet) known to be a message: at most once, and never what calls itself an answer. What cannot be
-   * sent at once to a user who may not speak is not kept, or such users could use up the room for the answers of others.
+   * Answers bytes that are not (or not yet) known to be a message: at most once, and never what calls itself an answer.
+   * What cannot be sent at once to a user who may not speak is not kept, or such users could use up the room for the
+   * answers of others.
    */
   private refuse(buf: Uint8Array, off: number, bytes: number, sender: Sender, errno: number): void {
     const header = new Uint8Array(NLMSG_HDRLEN);

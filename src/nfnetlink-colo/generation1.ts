@@ -1,5 +1,5 @@
-// What messages of generation 1 do. The answers, errors and silences are those of the kernel module of 2014; docs/PROTOCOL.md lists
-// them, and where this differs.
+// What messages of generation 1 do. The answers, errors and silences are those of the kernel module of 2014;
+// docs/PROTOCOL.md lists them, and where this differs.
 
 import { Colo1Type } from '../netlink/colo-generation1';
 import { ColoMode } from '../netlink/colo-generation2';

@@ -1,5 +1,5 @@
-// What messages of generation 2 do. The answers and errors are those of the kernel module of 2015; docs/PROTOCOL.md lists them, and
-// where this differs.
+// What messages of generation 2 do. The answers and errors are those of the kernel module of 2015; docs/PROTOCOL.md
+// lists them, and where this differs.
 
 import { Colo2Message, Colo2Type } from '../netlink/colo-generation2';
 import { Errno } from '../netlink/errno';

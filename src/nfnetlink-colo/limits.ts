@@ -12,7 +12,10 @@ export const MAX_ECHO_BYTES = 1024;
 /** The words of an error; some are made from what the request said. */
 export const MAX_WHY_CHARACTERS = 500;
 
-/** JSON in one message. With its header it stays inside two pages, so a receiver's default buffer takes about twenty of them. */
+/**
+ * JSON in one message. With its header it stays inside two pages, so a receiver's default buffer takes about twenty of
+ * them.
+ */
 export const PART_BYTES = 7168;
 
 /** A whole JSON reply. Hundreds of nodes stay below. */

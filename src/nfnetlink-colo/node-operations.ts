@@ -10,7 +10,8 @@ import { errnoOf, type Outcome, outcomeOf } from './results';
 export function checkpoint(node: ControlNode, actions: NodeControl): Outcome {
   if (node.mode === ColoMode.UNPROTECTED) return 0;
   if (node.failedOver) {
-    // A checkpoint drops the offsets that connections live on after a failover, and there is no primary to checkpoint with.
+    // A checkpoint drops the offsets that connections live on after a failover, and there is no primary to checkpoint
+    // with.
     return { errno: -Errno.EINVAL, message: 'the failover has happened, there is nothing to checkpoint with' };
   }
   const { checkpointWanted, noticePending } = node;

@@ -68,8 +68,8 @@ export class NodeTable {
   }
 
   /**
-   * The node that a message to `key` is for: the one with exactly this index, else the one whose controller has this key. Key 0 is the
-   * one that the sender itself holds, else the only one that there is. undefined when that is none.
+   * The node that a message to `key` is for: the one with exactly this index, else the one whose controller has this
+   * key. Key 0 is the one that the sender itself holds, else the only one that there is. undefined when that is none.
    */
   find(key: number, from: Address): ControlNode | undefined {
     const named = this.named(key);
@@ -80,8 +80,8 @@ export class NodeTable {
   }
 
   /**
-   * The node that an INIT with `key` and `mode` claims (mode undefined: any role fits), or a negative errno. A key that names no node
-   * gets the one that is left: controllers use process ids as keys, which nobody can configure.
+   * The node that an INIT with `key` and `mode` claims (mode undefined: any role fits), or a negative errno. A key that
+   * names no node gets the one that is left: controllers use process ids as keys, which nobody can configure.
    */
   choose(key: number, mode: ColoMode | undefined): ControlNode | number {
     const named = this.named(key);

@@ -45,7 +45,9 @@ export class Outbox {
     this.keep(queue ?? this.queueFor(to), bytes);
   }
 
-  /** Sends or not, and keeps nothing: 0 or a negative errno. Nothing overtakes what already waits for the same reader. */
+  /**
+   * Sends or not, and keeps nothing: 0 or a negative errno. Nothing overtakes what already waits for the same reader.
+   */
   trySend(to: Address, bytes: Uint8Array): number {
     return this.waiting.has(addressName(to)) ? -Errno.EAGAIN : this.sendNow(to, bytes);
   }

@@ -1,5 +1,5 @@
-// Our own requests and replies: types from 64 up of the same subsystem, with nfgenmsg, whose version is that of this format.
-// Byte layouts with examples: docs/PROTOCOL.md.
+// Our own requests and replies: types from 64 up of the same subsystem, with nfgenmsg, whose version is that of this
+// format. Byte layouts with examples: docs/PROTOCOL.md.
 
 import { AttributeReader } from '../netlink/attributes';
 import type { MessageBuilder } from '../netlink/builder';

@@ -14,14 +14,18 @@ export interface Sender {
 }
 
 export interface Carrier {
-  /** Sends one datagram now or not at all; `bytes` are valid only during the call. 0, or a negative errno (-EAGAIN: try again). */
+  /**
+   * Sends one datagram now or not at all; `bytes` are valid only during the call. 0, or a negative errno (-EAGAIN: try
+   * again).
+   */
   send(to: Address, bytes: Uint8Array): number;
 }
 
 export interface PortProbe {
   /**
-   * The netlink ports that are bound in the control channel's family, with the inode of each one's socket, so that a port id that
-   * somebody else has taken over is told apart. undefined when that cannot be known now: nobody is declared lost then.
+   * The netlink ports that are bound in the control channel's family, with the inode of each one's socket, so that a
+   * port id that somebody else has taken over is told apart. undefined when that cannot be known now: nobody is
+   * declared lost then.
    */
   ports(): ReadonlyMap<number, number> | undefined;
 }

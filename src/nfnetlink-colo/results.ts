@@ -1,5 +1,5 @@
-// What a message ends with: 0, a negative errno, or one with words, which only clients that know our own messages see. A node's answer has no
-// errno; here it gets the one that the kernel's modules would have given.
+// What a message ends with: 0, a negative errno, or one with words, which only clients that know our own messages see.
+// A node's answer has no errno; here it gets the one that the kernel's modules would have given.
 
 import { ColoMode } from '../netlink/colo-generation2';
 import { Errno } from '../netlink/errno';

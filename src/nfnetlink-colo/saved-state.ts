@@ -1,4 +1,5 @@
-// What a restarted daemon has to know of its nodes and controllers, as plain JSON, and the way back from JSON that may be anything.
+// What a restarted daemon has to know of its nodes and controllers, as plain JSON, and the way back from JSON that may
+// be anything.
 
 import { ColoMode } from '../netlink/colo-generation2';
 import { LOSS_REASONS } from '../node/controller';

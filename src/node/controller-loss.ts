@@ -1,6 +1,6 @@
-// What becomes of a primary node whose controller went away. First question: did the guest die with it? A hypervisor that is
-// killed closes its control channel and its tap in no particular order, so the port is watched for a moment before anything
-// is let out: a dead guest's held output must never appear, the SVM is about to take over.
+// What becomes of a primary node whose controller went away. First question: did the guest die with it? A hypervisor
+// that is killed closes its control channel and its tap in no particular order, so the port is watched for a moment
+// before anything is let out: a dead guest's held output must never appear, the SVM is about to take over.
 
 import type { PortState } from './ports';
 

@@ -26,7 +26,10 @@ export interface Refusal {
 /** undefined: it was done. */
 export type Answer = Refusal | undefined;
 
-/** The answer comes later where something has to happen first that takes time: a disk's part of a checkpoint must have reached the disk. */
+/**
+ * The answer comes later where something has to happen first that takes time: a disk's part of a checkpoint must have
+ * reached the disk.
+ */
 export type Reply = Answer | Promise<Answer>;
 
 export type InitHow =

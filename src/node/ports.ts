@@ -1,7 +1,10 @@
-// What a node needs of the world. The daemons give it kernel queues, ports and timers; the simulator its own; a node itself does no I/O
-// and reads no clock.
+// What a node needs of the world. The daemons give it kernel queues, ports and timers; the simulator its own; a node
+// itself does no I/O and reads no clock.
 
-/** One packet as a queue shows it. One object is filled again and again: nothing of it holds after the call that handed it in. */
+/**
+ * One packet as a queue shows it. One object is filled again and again: nothing of it holds after the call that handed
+ * it in.
+ */
 export interface QueuedPacket {
   /** Under which its verdict is given. */
   id: number;

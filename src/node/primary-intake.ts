@@ -1,4 +1,5 @@
-// Hands both guests' packets to the primary's engine as a queue shows them, and gives the SVM's their verdict: they are looked at and dropped.
+// Hands both guests' packets to the primary's engine as a queue shows them, and gives the SVM's their verdict: they are
+// looked at and dropped.
 
 import { IPPROTO_TCP } from '../packet/view';
 import type { PrimaryEngine } from '../pmycolo/engine';

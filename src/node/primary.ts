@@ -1,8 +1,9 @@
-// One protected VM on the primary node: in which order queues are read, held packets released or dropped, and checkpoints made. The
-// daemon, the comparison behind QEMU's sockets and the simulator all run this class; they differ in the ports around it.
+// One protected VM on the primary node: in which order queues are read, held packets released or dropped, and
+// checkpoints made. The daemon, the comparison behind QEMU's sockets and the simulator all run this class; they differ
+// in the ports around it.
 //
-// The order is what both safety rules hang on. What a guest has said before a message was sent stands in its queue when the message
-// comes, so queues are read empty before the message is obeyed.
+// The order is what both safety rules hang on. What a guest has said before a message was sent stands in its queue when
+// the message comes, so queues are read empty before the message is obeyed.
 //
 //   protect (fresh)   drain both, drop, forget the pair          an old SVM's words are not the new one's
 //   protect (resume)  numbers lost: ask for a checkpoint         nothing can be compared before it, so the sooner the better
@@ -134,7 +135,10 @@ export class PrimaryNode {
     this.ports.guest.flush();
   }
 
-  /** Packets of the guest have passed the queue by, so nobody knows how far its streams are: a checkpoint makes both sides equal. */
+  /**
+   * Packets of the guest have passed the queue by, so nobody knows how far its streams are: a checkpoint makes both
+   * sides equal.
+   */
   unseenPassed(): void {
     if (this.engine.isProtected) this.engine.boundExhausted();
   }
@@ -144,8 +148,8 @@ export class PrimaryNode {
   }
 
   /**
-   * A peer has reset the connection with this key (FLOW_KEY_WORDS words). What the guest sent before it heard of that has to be read first:
-   * at the next tick.
+   * A peer has reset the connection with this key (FLOW_KEY_WORDS words). What the guest sent before it heard of that
+   * has to be read first: at the next tick.
    */
   peerReset(key: Uint32Array, seq: number): void {
     if (!this.engine.isProtected) return;
@@ -174,7 +178,10 @@ export class PrimaryNode {
     this.endBatch(now);
   }
 
-  /** What arrived together was handed in: what it verified leaves now, not with the guest's next packet; what of it is held still follows. */
+  /**
+   * What arrived together was handed in: what it verified leaves now, not with the guest's next packet; what of it is
+   * held still follows.
+   */
   endBatch(nowMs: number): void {
     this.ports.guest.flush();
     this.engine.endBatch(nowMs);

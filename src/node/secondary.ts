@@ -1,5 +1,6 @@
-// One protected VM on the secondary node: what comes from the peers on its way in, what the SVM says on its way out, and in which order
-// queues are read when a message comes. The daemon, the netdev behind QEMU's sockets and the simulator all run this class.
+// One protected VM on the secondary node: what comes from the peers on its way in, what the SVM says on its way out,
+// and in which order queues are read when a message comes. The daemon, the netdev behind QEMU's sockets and the
+// simulator all run this class.
 //
 //   checkpoint   drain the guest's, then the next epoch     what it has sent belongs to the time before
 //   failover     drain the peers', then translate both ways what they sent before it is for the guest as it was
@@ -68,8 +69,9 @@ export class SecondaryNode {
   }
 
   /**
-   * DO_CHECKPOINT, the guest stands still. What it has sent belongs to the time before; what is queued for it will be read by
-   * its new state, so that is translated afterwards: an old offset could make an acknowledgement confirm what nobody has.
+   * DO_CHECKPOINT, the guest stands still. What it has sent belongs to the time before; what is queued for it will be
+   * read by its new state, so that is translated afterwards: an old offset could make an acknowledgement confirm what
+   * nobody has.
    */
   checkpoint(): void {
     this.ports.guest().drain();
@@ -95,8 +97,8 @@ export class SecondaryNode {
   }
 
   /**
-   * PROXY_INIT. A guest that has taken over lives on its offsets until its connections end: a controller that comes then, a successor
-   * of the one that died, finds the node failed over. Else a new pair begins.
+   * PROXY_INIT. A guest that has taken over lives on its offsets until its connections end: a controller that comes
+   * then, a successor of the one that died, finds the node failed over. Else a new pair begins.
    */
   attach(fresh: boolean): void {
     // The loss of its predecessor means nothing any more.
@@ -118,8 +120,8 @@ export class SecondaryNode {
   }
 
   /**
-   * The controller is gone without a word (libxl never sends DO_FAILOVER, it closes its socket): if the guest lives, what is
-   * translated stays translated, now in both directions. The network is left alone: only DO_FAILOVER moves it.
+   * The controller is gone without a word (libxl never sends DO_FAILOVER, it closes its socket): if the guest lives,
+   * what is translated stays translated, now in both directions. The network is left alone: only DO_FAILOVER moves it.
    */
   controllerLost(): void {
     if (this.engine.failedOver) return;

@@ -1,5 +1,5 @@
-// While it is not known after a failover in which numbers the guest lives (seccolo/numbering.ts): what its peers send waits under its
-// verdict, the guest is asked, and the first answer lets everything go on.
+// While it is not known after a failover in which numbers the guest lives (seccolo/numbering.ts): what its peers send
+// waits under its verdict, the guest is asked, and the first answer lets everything go on.
 
 import type { Log } from '../core/log';
 import { askGuest } from '../seccolo/ask-guest';
@@ -44,7 +44,10 @@ export class Undecided {
     private readonly ports: AskingPorts,
   ) {}
 
-  /** False when there is no room: the packet is to be dropped. What waits is reason to ask, whoever has made the engine fail over. */
+  /**
+   * False when there is no room: the packet is to be dropped. What waits is reason to ask, whoever has made the engine
+   * fail over.
+   */
   hold(packet: WaitingPacket): boolean {
     this.begin();
     if (this.waiting.length === MAX_WAITING) return false;

@@ -1,5 +1,5 @@
-// Addresses as people write them (RFC 4291 section 2.2, RFC 5952) and as four words. For configuration, logs and commands,
-// never for the packet path.
+// Addresses as people write them (RFC 4291 section 2.2, RFC 5952) and as four words. For configuration, logs and
+// commands, never for the packet path.
 
 export interface Address {
   family: 4 | 6;
@@ -12,7 +12,9 @@ export interface Prefix extends Address {
   bits: number;
 }
 
-/** `10.0.0.1`, `2001:db8::1`, `::ffff:10.0.0.1`; undefined when it is no address. Zones (`%eth0`) are not part of one. */
+/**
+ * `10.0.0.1`, `2001:db8::1`, `::ffff:10.0.0.1`; undefined when it is no address. Zones (`%eth0`) are not part of one.
+ */
 export function parseAddress(text: string): Address | undefined {
   if (!text.includes(':')) {
     const word = parseIpv4(text);

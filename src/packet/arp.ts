@@ -60,12 +60,18 @@ export function isGratuitous(view: ArpView): boolean {
   return view.senderIp === view.targetIp && view.senderIp !== 0;
 }
 
-/** A question for another's address; one for its own is an announcement, and one without a sender asks whether its own is free (RFC 5227). */
+/**
+ * A question for another's address; one for its own is an announcement, and one without a sender asks whether its own
+ * is free (RFC 5227).
+ */
 export function asksForAnother(view: ArpView): boolean {
   return view.operation === ARPOP_REQUEST && view.senderIp !== 0 && view.senderIp !== view.targetIp;
 }
 
-/** Reads the ARP packet of a whole Ethernet frame, tagged or not, into the view; returns its VLAN (0: none), or -1: it is none. */
+/**
+ * Reads the ARP packet of a whole Ethernet frame, tagged or not, into the view; returns its VLAN (0: none), or -1: it
+ * is none.
+ */
 export function parseArpFrame(view: ArpView, frame: Uint8Array, off: number, len: number): number {
   if (parseFrame(frameView, frame, off, len) !== FRAME_OK || frameView.type !== ETH_P_ARP) return -1;
   if (!parseArp(view, frame, frameView.network, off + len - frameView.network)) return -1;

@@ -1,5 +1,5 @@
-// Internet checksums: full (RFC 1071) and incremental (RFC 1624). A partial checksum (CHECKSUM_PARTIAL) holds only the sum
-// of the pseudo-header: changes of the segment must not be adjusted into it.
+// Internet checksums: full (RFC 1071) and incremental (RFC 1624). A partial checksum (CHECKSUM_PARTIAL) holds only the
+// sum of the pseudo-header: changes of the segment must not be adjusted into it.
 
 import { read16 } from '../core/big-endian';
 import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, type PacketView } from './view';
@@ -62,7 +62,10 @@ export function checksumAdjust32At(
 /** So many words cannot bring a sum out of 32 bits. */
 const CHUNK_BYTES = 0x10000;
 
-/** Folded one's complement sum of [off, off+len) and `start` (below 2^31), not inverted. off is on an even place of what is summed. */
+/**
+ * Folded one's complement sum of [off, off+len) and `start` (below 2^31), not inverted. off is on an even place of what
+ * is summed.
+ */
 export function sumBytes(buf: Uint8Array, off: number, len: number, start = 0): number {
   let sum = fold(start);
   const end = off + (len & ~1);
@@ -85,8 +88,9 @@ export function icmpChecksum(buf: Uint8Array, off: number, len: number): number 
 }
 
 /**
- * The checksum that the TCP, UDP, ICMP or ICMPv6 header in the view should carry, or -1 for a fragment and for a protocol
- * without one that we know. With a routing header that is not used up the receiver counts another address: not for those.
+ * The checksum that the TCP, UDP, ICMP or ICMPv6 header in the view should carry, or -1 for a fragment and for a
+ * protocol without one that we know. With a routing header that is not used up the receiver counts another address: not
+ * for those.
  */
 export function transportChecksum(view: PacketView): number {
   const at = checksumOffset(view);
@@ -106,8 +110,8 @@ export function pseudoHeaderSum(view: PacketView): number {
 }
 
 /**
- * Makes a partial checksum whole. The field holds the sum that the sender put there, so this needs no address and is right
- * behind a routing header too. False: no checksum that we know.
+ * Makes a partial checksum whole. The field holds the sum that the sender put there, so this needs no address and is
+ * right behind a routing header too. False: no checksum that we know.
  */
 export function completeChecksum(view: PacketView): boolean {
   const at = checksumOffset(view);

@@ -1,5 +1,5 @@
-// The records of reassembly.ts: fragments, the datagrams that they belong to, and the index that finds a datagram by its key. They are
-// made when first needed, up to their bounds, and used again for ever after.
+// The records of reassembly.ts: fragments, the datagrams that they belong to, and the index that finds a datagram by
+// its key. They are made when first needed, up to their bounds, and used again for ever after.
 
 import { hashWords } from '../core/hash';
 import type { FragmentFields } from './fragment';
@@ -27,7 +27,10 @@ export class Fragment {
 export const State = { Free: 0, Partial: 1, Complete: 2, Discarded: 3 } as const;
 export type State = (typeof State)[keyof typeof State];
 
-/** What fragments make together. When complete: the reassembled frame in the reassembler's `data`, and the fragments that it was. */
+/**
+ * What fragments make together. When complete: the reassembled frame in the reassembler's `data`, and the fragments
+ * that it was.
+ */
 export class Datagram {
   /** Of the reassembled frame: the first fragment's head, then the whole packet. */
   offset = 0;

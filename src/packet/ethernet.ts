@@ -49,8 +49,9 @@ export function parseFrame(view: FrameView, buf: Uint8Array, off: number, len: n
 }
 
 /**
- * Fills a packet's view from a frame that is no IP packet: the MAC addresses stand for the IP addresses, the EtherType for the
- * ports, and all that lies behind the header up to `end` is content. Which part of that is padding only its protocol knows.
+ * Fills a packet's view from a frame that is no IP packet: the MAC addresses stand for the IP addresses, the EtherType
+ * for the ports, and all that lies behind the header up to `end` is content. Which part of that is padding only its
+ * protocol knows.
  */
 export function viewLinkFrame(view: PacketView, buf: Uint8Array, frame: FrameView, end: number): void {
   view.buf = buf;

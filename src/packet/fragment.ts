@@ -42,8 +42,8 @@ export function mendIpv4Header(buf: Uint8Array, ip: number, headerBytes: number,
 }
 
 /**
- * The same for IPv6, where the fragment header has been left out: it would stand at `cut`, behind the headers that every fragment
- * has, and names `nextHeader` as what follows.
+ * The same for IPv6, where the fragment header has been left out: it would stand at `cut`, behind the headers that
+ * every fragment has, and names `nextHeader` as what follows.
  */
 export function mendIpv6Header(
   buf: Uint8Array,

@@ -1,5 +1,6 @@
-// General queries for multicast groups, IGMPv3 (RFC 3376 section 4.1) and MLDv2 (RFC 3810 section 5.1): a host answers with reports
-// of its groups, from which a snooping switch learns where they are wanted. Hosts of older versions answer in theirs.
+// General queries for multicast groups, IGMPv3 (RFC 3376 section 4.1) and MLDv2 (RFC 3810 section 5.1): a host answers
+// with reports of its groups, from which a snooping switch learns where they are wanted. Hosts of older versions answer
+// in theirs.
 
 import { icmpChecksum, ipv4HeaderChecksum, transportChecksum } from './checksum';
 import { ETH_HLEN, ETH_P_IP, ETH_P_IPV6, writeFrameHeader } from './ethernet';
@@ -22,8 +23,8 @@ const ALL_HOSTS_MAC = Uint8Array.of(0x01, 0x00, 0x5e, 0, 0, 1);
 /** Of no host: locally administered. */
 const QUERIER_MAC = Uint8Array.of(0x02, 0xc0, 0x10, 0, 0, 1);
 /**
- * A query must come from a link-local address, and the lowest becomes the link's querier: the highest of all never does. IGMP takes
- * 0.0.0.0, which no election counts (RFC 4541 section 2.1.1).
+ * A query must come from a link-local address, and the lowest becomes the link's querier: the highest of all never
+ * does. IGMP takes 0.0.0.0, which no election counts (RFC 4541 section 2.1.1).
  */
 const QUERIER = Uint8Array.of(0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff);
 

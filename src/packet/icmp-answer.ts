@@ -1,5 +1,6 @@
-// ICMP messages that a guest sends because a peer has sent something: replies, and errors (RFC 792, RFC 4443). How many it gives is
-// bounded by its own rate limits (RFC 1812 4.3.2.8, RFC 4443 2.4 f), so two equal guests need not answer the same ones.
+// ICMP messages that a guest sends because a peer has sent something: replies, and errors (RFC 792, RFC 4443). How many
+// it gives is bounded by its own rate limits (RFC 1812 4.3.2.8, RFC 4443 2.4 f), so two equal guests need not answer
+// the same ones.
 
 import { read32 } from '../core/big-endian';
 import { IPPROTO_ICMP, IPPROTO_ICMPV6, type PacketView } from './view';
@@ -31,14 +32,20 @@ function isError(v: PacketView): boolean {
   return v.protocol === IPPROTO_ICMPV6 && v.family === 6 && t >= ICMPV6_UNREACHABLE && t <= ICMPV6_PARAMETER_PROBLEM;
 }
 
-/** Of the quote: an IP header without options or extensions, and the first eight bytes behind, of which an error must quote all. */
+/**
+ * Of the quote: an IP header without options or extensions, and the first eight bytes behind, of which an error must
+ * quote all.
+ */
 const QUOTE_BYTES_4 = 28;
 const QUOTE_BYTES_6 = 48;
 
 /** Zone, family and protocol; kind and length; addresses; what is answered. */
 export const ANSWER_KEY_WORDS = 2 + 8 + QUOTE_BYTES_6 / 4;
 
-/** What tells which packet is answered: of a reply its identifier and sequence number, of an error the packet that it quotes. */
+/**
+ * What tells which packet is answered: of a reply its identifier and sequence number, of an error the packet that it
+ * quotes.
+ */
 export function answerKey(key: Uint32Array, v: PacketView): void {
   const reply = isReply(v);
   const from = v.l4 + (reply ? 4 : 8);

@@ -1,6 +1,6 @@
 // Packets by which a host keeps its place on the link: neighbour discovery (RFC 4861), multicast membership (RFC 2710,
-// 3810, 3376). The two VMs' clocks make them differ; they carry no service. Only what is well formed and small counts, for nobody
-// compares it: all else of these protocols is compared as any other packet.
+// 3810, 3376). The two VMs' clocks make them differ; they carry no service. Only what is well formed and small counts,
+// for nobody compares it: all else of these protocols is compared as any other packet.
 
 import { isIgmp, isMld } from './membership';
 import { isNeighbourDiscovery } from './neighbour-discovery';
@@ -23,8 +23,9 @@ export function isInfrastructure(v: PacketView): boolean {
 }
 
 /**
- * A question for a neighbour: the sender has lost (or never had) what it asks for. A solicitation without a source asks whether the
- * sender's own address is free (RFC 4862). One for routers tells of no loss: a host puts it when its link comes up, and by a timer.
+ * A question for a neighbour: the sender has lost (or never had) what it asks for. A solicitation without a source asks
+ * whether the sender's own address is free (RFC 4862). One for routers tells of no loss: a host puts it when its link
+ * comes up, and by a timer.
  */
 export function isNeighbourRequest(v: PacketView): boolean {
   if (v.fragment || v.family !== 6 || v.protocol !== IPPROTO_ICMPV6) return false;
@@ -36,7 +37,10 @@ export function isNeighbourAdvertisement(v: PacketView): boolean {
   return !v.fragment && v.family === 6 && v.protocol === IPPROTO_ICMPV6 && v.icmpType === NDISC_NEIGHBOUR_ADVERTISEMENT;
 }
 
-/** Offset in the view's buffer of the address that a neighbour solicitation or advertisement is about, or -1: it is cut off. */
+/**
+ * Offset in the view's buffer of the address that a neighbour solicitation or advertisement is about, or -1: it is cut
+ * off.
+ */
 export function neighbourTarget(v: PacketView): number {
   return v.end - v.l4 < TARGET_OFFSET + 16 ? -1 : v.l4 + TARGET_OFFSET;
 }

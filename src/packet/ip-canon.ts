@@ -1,5 +1,6 @@
-// Brings into one form what an IP header and its frame may say beside the packet that is compared: nobody compares IPv4 options, a
-// bit that has no meaning, or what stands behind the packet in its frame, so none of it may carry anything (RFC 791, RFC 2113, RFC 8200).
+// Brings into one form what an IP header and its frame may say beside the packet that is compared: nobody compares IPv4
+// options, a bit that has no meaning, or what stands behind the packet in its frame, so none of it may carry anything
+// (RFC 791, RFC 2113, RFC 8200).
 
 import { read16, read32, write16 } from '../core/big-endian';
 import { checksumAdjust16, checksumAdjustBytes } from './checksum';
@@ -17,10 +18,15 @@ const IPV4_CHECKSUM = 10;
 /** The bit beside DF and MF, which must be zero. */
 const IPV4_RESERVED_FLAG = 0x8000;
 const IPOPT_NOOP = 1; // IPOPT_NOOP
-/** Router Alert of value 0 (RFC 2113): what multicast membership and RSVP need of their routers. It always says the same. */
+/**
+ * Router Alert of value 0 (RFC 2113): what multicast membership and RSVP need of their routers. It always says the
+ * same.
+ */
 const IPOPT_ROUTER_ALERT = 0x94040000; // IPOPT_RA
 const ROUTER_ALERT_BYTES = 4;
-/** What a frame of the least length (ETH_ZLEN) has behind its header: as far a short packet may be followed by zeros. */
+/**
+ * What a frame of the least length (ETH_ZLEN) has behind its header: as far a short packet may be followed by zeros.
+ */
 const LEAST_CONTENT_BYTES = 46;
 
 /** Has the packet nothing of what is treated here? Then canonicalIp() would do nothing. */
@@ -32,9 +38,9 @@ export function isPlainIp(v: PacketView): boolean {
 }
 
 /**
- * IPv4: options become no-operations, all but a Router Alert, and the reserved flag is cleared. A fragment's reserved bits are
- * cleared too. The frame ends with the packet: padding may stand there only as zeros that fill a shortest frame (v.limit says where
- * it ends now). True when anything changed.
+ * IPv4: options become no-operations, all but a Router Alert, and the reserved flag is cleared. A fragment's reserved
+ * bits are cleared too. The frame ends with the packet: padding may stand there only as zeros that fill a shortest
+ * frame (v.limit says where it ends now). True when anything changed.
  */
 export function canonicalIp(v: PacketView): boolean {
   let changed = false;
@@ -59,16 +65,16 @@ export function hasBareFragmentHeader(v: PacketView): boolean {
 }
 
 /**
- * Has an IPv6 packet headers that nobody compares between IPv6's and the transport's? A fragment's alone says nothing: it is that of an
- * atomic one (RFC 6946).
+ * Has an IPv6 packet headers that nobody compares between IPv6's and the transport's? A fragment's alone says nothing:
+ * it is that of an atomic one (RFC 6946).
  */
 export function hasExtensionHeaders(v: PacketView): boolean {
   return v.family === 6 && v.l4 - v.start !== IPV6_HEADER_BYTES && !hasBareFragmentHeader(v);
 }
 
 /**
- * Makes of an IPv6 packet with extension headers one of the protocol of its first header, without ports: so everything behind the
- * fixed header is compared. That a TCP connection of such packets is one is not seen then.
+ * Makes of an IPv6 packet with extension headers one of the protocol of its first header, without ports: so everything
+ * behind the fixed header is compared. That a TCP connection of such packets is one is not seen then.
  */
 export function viewWhole(v: PacketView): void {
   v.protocol = v.buf[v.start + IPV6_NEXT_HEADER]!;
@@ -82,7 +88,10 @@ export function viewWhole(v: PacketView): void {
   v.icmpCode = 0;
 }
 
-/** Is what stands behind a packet in [from, to), its frame's content beginning at `start`, zeros that fill a shortest frame? */
+/**
+ * Is what stands behind a packet in [from, to), its frame's content beginning at `start`, zeros that fill a shortest
+ * frame?
+ */
 export function isPadding(buf: Uint8Array, start: number, from: number, to: number): boolean {
   if (to - start > LEAST_CONTENT_BYTES) return false;
   for (let at = from; at < to; at++) if (buf[at] !== 0) return false;
@@ -108,7 +117,8 @@ function removeOptions(v: PacketView): boolean {
       continue;
     }
     const was = buf[at]!;
-    // Option by option would let a length decide what is looked at: byte by byte everything is, and all else is data of nothing.
+    // Option by option would let a length decide what is looked at: byte by byte everything is, and all else is data of
+    // nothing.
     if (was !== IPOPT_NOOP) {
       checksumAdjustBytes(buf, start + IPV4_CHECKSUM, at - start, was, IPOPT_NOOP);
       buf[at] = IPOPT_NOOP;

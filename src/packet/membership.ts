@@ -1,5 +1,6 @@
-// Which packets of multicast membership (IGMP: RFC 1112, 2236, 3376; MLD: RFC 2710, 3810) are well formed and small. They are never
-// compared, so they may say no more than which groups: to where they belong, not beyond the link, with the lengths that they tell of.
+// Which packets of multicast membership (IGMP: RFC 1112, 2236, 3376; MLD: RFC 2710, 3810) are well formed and small.
+// They are never compared, so they may say no more than which groups: to where they belong, not beyond the link, with
+// the lengths that they tell of.
 
 import { read16, read32 } from '../core/big-endian';
 import type { PacketView } from './view';
@@ -16,7 +17,10 @@ const MLD2_REPORT = 143; // ICMPV6_MLD2_REPORT
 
 const IGMP_BYTES = 8;
 const MLD_BYTES = 24;
-/** Of the message: about 30 groups of IPv4, 12 of IPv6. A guest in more of them has its reports compared as any other packet. */
+/**
+ * Of the message: about 30 groups of IPv4, 12 of IPv6. A guest in more of them has its reports compared as any other
+ * packet.
+ */
 const MAX_MEMBERSHIP_BYTES = 256;
 /** RFC 3376 section 4, RFC 3810 section 5: no router may forward it. */
 const TTL = 1;
@@ -70,7 +74,10 @@ export function isMld(v: PacketView): boolean {
   }
 }
 
-/** A hop-by-hop header of 8 bytes with the alert for MLD (RFC 2711, value 0) and padding, and nothing else before the message. */
+/**
+ * A hop-by-hop header of 8 bytes with the alert for MLD (RFC 2711, value 0) and padding, and nothing else before the
+ * message.
+ */
 function hasRouterAlert(v: PacketView): boolean {
   const { buf, start } = v;
   const at = start + 40;
@@ -81,14 +88,20 @@ function hasRouterAlert(v: PacketView): boolean {
   return (first === 0x0502 && middle === 0 && last === 0x0100) || (first === 0x0100 && middle === 0x0502 && last === 0);
 }
 
-/** The old form, of `plain` bytes; or the new one, of `fixed` bytes with the number of sources, of so many bytes each, at its end. */
+/**
+ * The old form, of `plain` bytes; or the new one, of `fixed` bytes with the number of sources, of so many bytes each,
+ * at its end.
+ */
 function isQuery(v: PacketView, plain: number, fixed: number, sourceBytes: number): boolean {
   const bytes = v.end - v.l4;
   if (bytes === plain) return true;
   return bytes >= fixed && bytes === fixed + read16(v.buf, v.l4 + fixed - 2) * sourceBytes;
 }
 
-/** A report's group records, whose heads are of so many bytes, their sources of so many, without auxiliary data, to its end. */
+/**
+ * A report's group records, whose heads are of so many bytes, their sources of so many, without auxiliary data, to its
+ * end.
+ */
 function hasRecords(v: PacketView, headBytes: number, sourceBytes: number): boolean {
   const { buf, l4, end } = v;
   if (read16(buf, l4 + 4) !== 0) return false;

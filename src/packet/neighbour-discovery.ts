@@ -1,5 +1,6 @@
-// Which packets of neighbour discovery (RFC 4861, RFC 7527, RFC 8106, RFC 4191) are well formed and small. They are never compared, so
-// they may say no more than what they are for. A redirect quotes a whole packet, and is not among them.
+// Which packets of neighbour discovery (RFC 4861, RFC 7527, RFC 8106, RFC 4191) are well formed and small. They are
+// never compared, so they may say no more than what they are for. A redirect quotes a whole packet, and is not among
+// them.
 
 import { read16, read32 } from '../core/big-endian';
 import type { PacketView } from './view';

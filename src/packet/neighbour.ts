@@ -1,5 +1,5 @@
-// Neighbour discovery (RFC 4861): what a host says of its own addresses, and the unsolicited neighbour advertisement (section
-// 7.2.6), which tells everybody on the link that an IPv6 address is at this MAC address now.
+// Neighbour discovery (RFC 4861): what a host says of its own addresses, and the unsolicited neighbour advertisement
+// (section 7.2.6), which tells everybody on the link that an IPv6 address is at this MAC address now.
 
 import { transportChecksum } from './checksum';
 import { ETH_ALEN, ETH_HLEN, ETH_P_IPV6, writeFrameHeader } from './ethernet';
@@ -26,7 +26,10 @@ export const NA_FRAME_BYTES = ETH_HLEN + IPV6_BYTES + NA_BYTES;
 export const ALL_NODES = Uint8Array.of(0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1);
 export const ALL_NODES_MAC = Uint8Array.of(0x33, 0x33, 0, 0, 0, 1);
 
-/** An address that a neighbour discovery message says to be its sender's own. Reused; offsets in the buffer that was parsed. */
+/**
+ * An address that a neighbour discovery message says to be its sender's own. Reused; offsets in the buffer that was
+ * parsed.
+ */
 export class NeighbourClaim {
   /** Of the 16 bytes of the address. */
   address = 0;
@@ -34,18 +37,25 @@ export class NeighbourClaim {
   mac = -1;
   /** What the message says of its sender: it forwards packets, it does not, or nothing. */
   router: boolean | undefined;
-  /** Neighbours are to replace what they know (the O flag); false for an anycast address, or one that is held for another. */
+  /**
+   * Neighbours are to replace what they know (the O flag); false for an anycast address, or one that is held for
+   * another.
+   */
   override = true;
   /** An advertisement that answers somebody's question. */
   solicited = false;
 }
 
-/** Length of the own fields, before the options, of types 133 to 136: the solicitation and advertisement of routers, of neighbours. */
+/**
+ * Length of the own fields, before the options, of types 133 to 136: the solicitation and advertisement of routers, of
+ * neighbours.
+ */
 const FIXED_BYTES: readonly number[] = [8, 16, 24, 24];
 
 /**
- * Fills the claim from a parsed packet. False: it claims no address (a probe, RFC 4862), is none of these messages, or is not valid
- * (RFC 4861 section 6.1 and 7.1: hop limit 255, code 0, lengths). Whether the address can be anybody's is not looked at.
+ * Fills the claim from a parsed packet. False: it claims no address (a probe, RFC 4862), is none of these messages, or
+ * is not valid (RFC 4861 section 6.1 and 7.1: hop limit 255, code 0, lengths). Whether the address can be anybody's is
+ * not looked at.
  */
 export function parseNeighbourClaim(claim: NeighbourClaim, v: PacketView): boolean {
   const { buf, l4, end } = v;
@@ -70,8 +80,8 @@ export function parseNeighbourClaim(claim: NeighbourClaim, v: PacketView): boole
 }
 
 /**
- * The frame for one address (16 bytes, network order). `router`: the guest forwards packets; without it hosts take it off their
- * lists of routers. `override` as in a NeighbourClaim.
+ * The frame for one address (16 bytes, network order). `router`: the guest forwards packets; without it hosts take it
+ * off their lists of routers. `override` as in a NeighbourClaim.
  */
 export function unsolicitedNaFrame(mac: Uint8Array, address: Uint8Array, router = false, override = true): Buffer {
   return naFrame(ALL_NODES_MAC, ALL_NODES, mac, address, (override ? NA_OVERRIDE : 0) | (router ? NA_ROUTER : 0));

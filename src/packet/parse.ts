@@ -1,8 +1,8 @@
-// Takes an IP packet apart (RFC 791, RFC 8200, RFC 9293, RFC 768, RFC 792, RFC 4443). Every length is checked here, once;
-// what the view says afterwards lies inside the packet.
+// Takes an IP packet apart (RFC 791, RFC 8200, RFC 9293, RFC 768, RFC 792, RFC 4443). Every length is checked here,
+// once; what the view says afterwards lies inside the packet.
 //
-// Single bytes and shifts, not a DataView: that would be a few ns faster, but one would have to be made whenever the packets
-// of two arenas come in turns.
+// Single bytes and shifts, not a DataView: that would be a few ns faster, but one would have to be made whenever the
+// packets of two arenas come in turns.
 
 import { read32 } from '../core/big-endian';
 import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, type PacketView } from './view';
@@ -56,8 +56,8 @@ const ICMPV6_ECHO_REQUEST = 128; // ICMPV6_ECHO_REQUEST
 const ICMPV6_ECHO_REPLY = 129; // ICMPV6_ECHO_REPLY
 
 /**
- * Fills the view from the IP packet at off, of which len bytes are at hand (they must lie inside buf). After anything but
- * PARSE_OK the view means nothing. Bytes behind the packet's own length are padding and are left out.
+ * Fills the view from the IP packet at off, of which len bytes are at hand (they must lie inside buf). After anything
+ * but PARSE_OK the view means nothing. Bytes behind the packet's own length are padding and are left out.
  */
 export function parseIp(view: PacketView, buf: Uint8Array, off: number, len: number): ParseCode {
   if (len < 20) return PARSE_SHORT;

@@ -1,8 +1,9 @@
-// Whole packets out of IPv4 and IPv6 fragments (RFC 791, RFC 815, RFC 8200 4.5, RFC 5722), for a path on which no kernel does it.
-// The fragments themselves are kept, so that they can be sent on as they came, or with payload bytes that were changed in the whole.
+// Whole packets out of IPv4 and IPv6 fragments (RFC 791, RFC 815, RFC 8200 4.5, RFC 5722), for a path on which no
+// kernel does it. The fragments themselves are kept, so that they can be sent on as they came, or with payload bytes
+// that were changed in the whole.
 //
-// Two fragments that claim the same bytes discard their datagram, and what else comes for it until its time is over: whoever sends
-// such wants the comparer to see something else than the receiver. Only an exact repetition is let pass.
+// Two fragments that claim the same bytes discard their datagram, and what else comes for it until its time is over:
+// whoever sends such wants the comparer to see something else than the receiver. Only an exact repetition is let pass.
 
 import { BuddyPool } from '../core/buddy-pool';
 import { copyBytes, equalBytes } from '../core/bytes';
@@ -121,8 +122,8 @@ export class Reassembler {
   }
 
   /**
-   * A fragment as parseIp() found it: view.buf[frameStart, frameEnd) is its frame, with the head before the IP header and the
-   * padding behind the packet; view.buf is a Buffer. `zone` sets apart what may not be joined, as VLANs.
+   * A fragment as parseIp() found it: view.buf[frameStart, frameEnd) is its frame, with the head before the IP header
+   * and the padding behind the packet; view.buf is a Buffer. `zone` sets apart what may not be joined, as VLANs.
    */
   add(view: PacketView, frameStart: number, frameEnd: number, zone: number, nowMs: number): ReassemblyOutcome {
     this.complete = undefined;
@@ -146,7 +147,9 @@ export class Reassembler {
     return this.place(d, view, frameStart, frameEnd, end);
   }
 
-  /** Gives up what has waited for the rest too long. To be called now and then; returns how many datagrams were lost. */
+  /**
+   * Gives up what has waited for the rest too long. To be called now and then; returns how many datagrams were lost.
+   */
   expire(nowMs: number): number {
     let lost = 0;
     for (let d = this.oldest; d !== undefined && d.expiresAtMs <= nowMs; d = this.oldest) {

@@ -1,6 +1,6 @@
-// Brings into one form what a TCP header may say beside what is compared, translated or lowered (RFC 9293 section 3.1 and 3.2): reserved
-// bits, fields that have no meaning without their flag, options that nobody knows or that stand where they mean nothing, and what lies
-// behind the end of options. What stays is listed in docs/ARCHITECTURE.md.
+// Brings into one form what a TCP header may say beside what is compared, translated or lowered (RFC 9293 section 3.1
+// and 3.2): reserved bits, fields that have no meaning without their flag, options that nobody knows or that stand
+// where they mean nothing, and what lies behind the end of options. What stays is listed in docs/ARCHITECTURE.md.
 
 import { read16, write16, write32 } from '../core/big-endian';
 import { copyBytes } from '../core/bytes';
@@ -56,7 +56,10 @@ export function isPlainTcp(v: PacketView): boolean {
 export class TcpCanon {
   /** Bytes of the packet were changed. */
   changed = false;
-  /** Nothing was changed, though it should be: the header is signed, and without what is taken out it would be worthless. */
+  /**
+   * Nothing was changed, though it should be: the header is signed, and without what is taken out it would be
+   * worthless.
+   */
   refused = false;
   /** Fields that were cleared. */
   cleared = 0;
@@ -67,9 +70,9 @@ export class TcpCanon {
 }
 
 /**
- * Treats the header of the TCP packet in the view; the options are read into `o`. False: they are malformed (parseTcpOptions).
- * SACK blocks are taken out everywhere: the other guest need not have the same holes. A packet with a signature (TCP-MD5, TCP-AO)
- * stays as it is.
+ * Treats the header of the TCP packet in the view; the options are read into `o`. False: they are malformed
+ * (parseTcpOptions). SACK blocks are taken out everywhere: the other guest need not have the same holes. A packet with
+ * a signature (TCP-MD5, TCP-AO) stays as it is.
  */
 export function canonicalTcp(v: PacketView, o: TcpOptions, partialChecksum: boolean, done: TcpCanon): boolean {
   done.changed = false;

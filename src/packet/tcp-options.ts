@@ -49,8 +49,9 @@ export class TcpOptions {
 }
 
 /**
- * Reads the options of the TCP packet in the view. False: a length leads nowhere, or SACK or timestamps come twice (then it
- * is anybody's guess which the receiver takes). Options whose length is not theirs are passed over, as receivers do.
+ * Reads the options of the TCP packet in the view. False: a length leads nowhere, or SACK or timestamps come twice
+ * (then it is anybody's guess which the receiver takes). Options whose length is not theirs are passed over, as
+ * receivers do.
  */
 export function parseTcpOptions(view: PacketView, o: TcpOptions): boolean {
   o.mss = -1;

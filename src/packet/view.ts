@@ -24,7 +24,10 @@ export class PacketView {
   start = 0;
   /** Offset after the last byte of the packet, by the IP header's own length. */
   end = 0;
-  /** Bytes of the frame's own headers directly before start that are kept with the packet. This and the next two are the caller's, so is `changed`. */
+  /**
+   * Bytes of the frame's own headers directly before start that are kept with the packet. This and the next two are the
+   * caller's, so is `changed`.
+   */
   head = 0;
   /** Offset after the frame's last byte: its padding lies between end and limit. */
   limit = 0;
@@ -44,7 +47,10 @@ export class PacketView {
   dst1 = 0;
   dst2 = 0;
   dst3 = 0;
-  /** Any fragment (offset or MF set, or an IPv6 fragment header that is not atomic): only addresses, protocol and l4 hold then. */
+  /**
+   * Any fragment (offset or MF set, or an IPv6 fragment header that is not atomic): only addresses, protocol and l4
+   * hold then.
+   */
   fragment = false;
   /** Offset in buf of the transport header (or of the first byte after the IP headers). */
   l4 = 0;

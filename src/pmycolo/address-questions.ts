@@ -1,6 +1,6 @@
-// Which neighbours the two guests ask for (ARP requests, neighbour solicitations), and when a question of the SVM tells that it has lost
-// an address which the PVM still knows. Both guests' caches age by timers, and the SVM runs 20 to 40 ms before the PVM after each
-// checkpoint, so it mostly asks first, and the PVM puts the same question next.
+// Which neighbours the two guests ask for (ARP requests, neighbour solicitations), and when a question of the SVM tells
+// that it has lost an address which the PVM still knows. Both guests' caches age by timers, and the SVM runs 20 to 40
+// ms before the PVM after each checkpoint, so it mostly asks first, and the PVM puts the same question next.
 //
 //             the SVM asks            the PVM asks, or somebody has answered
 //   nothing ---------------> open ------------------------------------------> nothing

@@ -1,5 +1,5 @@
-// Which addresses the guests ask for, and whether the SVM has lost one that the PVM still knows (address-questions): then a checkpoint is asked
-// for, without a pause.
+// Which addresses the guests ask for, and whether the SVM has lost one that the PVM still knows (address-questions):
+// then a checkpoint is asked for, without a pause.
 
 import { CheckpointCause } from '../compare/outcome';
 import { read32 } from '../core/big-endian';

@@ -1,6 +1,7 @@
-// ICMP answers of both guests. A guest's own rate limits decide which packets it answers, so those that only one guest gives are
-// dropped after a while, and are no reason for a checkpoint: a stranger chooses how many there are. Two that answer the same packet
-// have to be the same, and several answers to one, in order. They are of no flow; between packets their order means nothing.
+// ICMP answers of both guests. A guest's own rate limits decide which packets it answers, so those that only one guest
+// gives are dropped after a while, and are no reason for a checkpoint: a stranger chooses how many there are. Two that
+// answer the same packet have to be the same, and several answers to one, in order. They are of no flow; between
+// packets their order means nothing.
 
 import { sameContent } from '../compare/datagram';
 import { CheckpointCause, DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';

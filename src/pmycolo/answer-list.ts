@@ -1,5 +1,5 @@
-// Answers of one side that wait for the same of the other: found by what they answer, and forgotten in the order of their coming.
-// Bounded in number and bytes; the oldest gives way.
+// Answers of one side that wait for the same of the other: found by what they answer, and forgotten in the order of
+// their coming. Bounded in number and bytes; the oldest gives way.
 
 import { hashWords } from '../core/hash';
 import { ANSWER_SEARCH_LIMIT } from '../core/limits';

@@ -29,16 +29,20 @@ import { TcpRelease } from './tcp-release';
 /** What the engine asks of its surroundings. Each PVM packet gets exactly one of the three verdicts. */
 export interface PrimaryActions {
   /**
-   * The packet leaves as it came. Its bytes are buf[off, off+len), from the IP header to the frame's end, and the frame's own
-   * headers lie directly before off; valid only during the call. Who has kept the packet (the kernel) needs none of them.
+   * The packet leaves as it came. Its bytes are buf[off, off+len), from the IP header to the frame's end, and the
+   * frame's own headers lie directly before off; valid only during the call. Who has kept the packet (the kernel) needs
+   * none of them.
    */
   accept(id: number, buf: Buffer, off: number, len: number): void;
-  /** These bytes leave instead, with the frame's headers before them as above. A partial checksum is to be completed. */
+  /**
+   * These bytes leave instead, with the frame's headers before them as above. A partial checksum is to be completed.
+   */
   acceptRewritten(id: number, buf: Buffer, off: number, len: number, partialChecksum: boolean): void;
   drop(id: number): void;
   /**
-   * One more packet leaves: the verified beginning of the packet `id`, which stays held. Bytes and headers as above, the checksums are
-   * whole. False: it cannot be sent. Nothing may be asked of the engine meanwhile. Without it no beginnings leave.
+   * One more packet leaves: the verified beginning of the packet `id`, which stays held. Bytes and headers as above,
+   * the checksums are whole. False: it cannot be sent. Nothing may be asked of the engine meanwhile. Without it no
+   * beginnings leave.
    */
   emit?(id: number, buf: Buffer, off: number, len: number): boolean;
   /** At most once an epoch. */
@@ -47,7 +51,10 @@ export interface PrimaryActions {
 
 /** Remembers ISN(PVM) - ISN(SVM) of connections beyond the life of the process. */
 export interface DeltaTable {
-  /** Delta of the packet's connection, which is not of this epoch if there is none (0); NUMBERS_UNKNOWN when it may be, all the same. */
+  /**
+   * Delta of the packet's connection, which is not of this epoch if there is none (0); NUMBERS_UNKNOWN when it may be,
+   * all the same.
+   */
   find(v: PacketView): number;
   /** Of a connection whose SYNs have matched. */
   store(v: PacketView, delta: number): void;
@@ -133,8 +140,8 @@ export class PrimaryContext {
   }
 
   /**
-   * Logs a PVM packet with its frame's headers and padding, and enters it among the held. Returns the record's id, or 0 when a bound is exhausted (then the
-   * packet is dropped here: its sender repeats it).
+   * Logs a PVM packet with its frame's headers and padding, and enters it among the held. Returns the record's id, or 0
+   * when a bound is exhausted (then the packet is dropped here: its sender repeats it).
    */
   hold(
     id: number,

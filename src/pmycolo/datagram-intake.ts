@@ -1,4 +1,5 @@
-// UDP, ICMP, every other protocol, and frames that are no IP packets: packets of a flow are compared one by one, in order.
+// UDP, ICMP, every other protocol, and frames that are no IP packets: packets of a flow are compared one by one, in
+// order.
 
 import { comparedFrom, DatagramComparator } from '../compare/datagram';
 import * as f from '../compare/flow-words';

@@ -1,10 +1,12 @@
-// ISN(PVM) - ISN(SVM) of the connections of this epoch, kept where a restarted daemon finds them again, and a connection that was silent for
-// long: without them a connection's two numberings cannot be brought together before the next checkpoint.
+// ISN(PVM) - ISN(SVM) of the connections of this epoch, kept where a restarted daemon finds them again, and a
+// connection that was silent for long: without them a connection's two numberings cannot be brought together before the
+// next checkpoint.
 //
-// The table is bounded, so it may have to forget. What then is not in it may be a connection from before the last checkpoint, which
-// both guests number alike, or one that was forgotten: that is not known, and nothing of it is comparable. Nobody can make it forget a
-// connection whose peer has answered both guests: half-open ones have a part of their own, and those that have ended go first. Whether the
-// peer of one has answered is asked when it would have to go, if the guest has said nothing since that shows it.
+// The table is bounded, so it may have to forget. What then is not in it may be a connection from before the last
+// checkpoint, which both guests number alike, or one that was forgotten: that is not known, and nothing of it is
+// comparable. Nobody can make it forget a connection whose peer has answered both guests: half-open ones have a part of
+// their own, and those that have ended go first. Whether the peer of one has answered is asked when it would have to
+// go, if the guest has said nothing since that shows it.
 
 import { FLOW_KEY_WORDS, FLOW_USER, FlowTable } from '../conntrack/flow-table';
 import { type OffsetTable, Rank } from '../conntrack/offset-table';

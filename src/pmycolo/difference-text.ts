@@ -11,7 +11,10 @@ const SHOWN_BYTES = 16;
 /** What a zone is called: ` vlan 5`, or nothing. */
 export type ZoneText = (zone: number) => string;
 
-/** `tcp 10.0.0.1:80 > 10.0.0.2:40000`, `ethertype 0x88cc 52:54:00:00:00:01 > 01:80:c2:00:00:0e`; behind it what zoneText has. */
+/**
+ * `tcp 10.0.0.1:80 > 10.0.0.2:40000`, `ethertype 0x88cc 52:54:00:00:00:01 > 01:80:c2:00:00:0e`; behind it what zoneText
+ * has.
+ */
 export function describeFlow(words: Uint32Array, flow: number, zoneText: ZoneText): string {
   const meta = words[flow + FLOW_META]!;
   const zone = zoneText(meta >>> 16);

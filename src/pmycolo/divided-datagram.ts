@@ -1,6 +1,7 @@
-// A datagram in fragments that a checkpoint may have divided. The kernel puts them together before they are queued. The PVM had sent a
-// part when it stopped, and sends the rest as the first when it goes on. So does the SVM then; but what it had sent of its own before
-// bears another identification, so its datagram never gets whole, and nothing tells of that. Such a one asks soon.
+// A datagram in fragments that a checkpoint may have divided. The kernel puts them together before they are queued. The
+// PVM had sent a part when it stopped, and sends the rest as the first when it goes on. So does the SVM then; but what
+// it had sent of its own before bears another identification, so its datagram never gets whole, and nothing tells of
+// that. Such a one asks soon.
 
 import { X_HELD_HEAD } from '../compare/flow-words';
 import { DIVIDED_GRACE_MS, LARGEST_UNDIVIDED_BYTES } from '../core/limits';

@@ -1,5 +1,5 @@
-// PMYCOLO, the primary's engine: takes the packets of both VMs, compares them, lets the PVM's go when the SVM has said the
-// same, and asks for a checkpoint when it has not. It does no I/O: packets and times come in, verdicts go out.
+// PMYCOLO, the primary's engine: takes the packets of both VMs, compares them, lets the PVM's go when the SVM has said
+// the same, and asks for a checkpoint when it has not. It does no I/O: packets and times come in, verdicts go out.
 //
 //    packet-intake --> flow-handler: tcp-intake, udp-intake, answer-intake, datagram-intake --> compare/
 //         |                 |                                                                      |
@@ -91,9 +91,9 @@ export class PrimaryEngine {
   }
 
   /**
-   * A packet of the PVM, its IP header at off. `id` gets exactly one verdict, now or later. With headBytes the frame's own
-   * headers lie directly before off, and are there again when the packet is released. Packets of different zones (VLANs) are
-   * strangers to each other.
+   * A packet of the PVM, its IP header at off. `id` gets exactly one verdict, now or later. With headBytes the frame's
+   * own headers lie directly before off, and are there again when the packet is released. Packets of different zones
+   * (VLANs) are strangers to each other.
    */
   primary(
     id: number,
@@ -109,9 +109,9 @@ export class PrimaryEngine {
   }
 
   /**
-   * A packet of the PVM that cannot be compared, as not all of it is known: it was cut to `len` of its originalLen bytes, or is several
-   * in one. It is held, asks for a checkpoint, and leaves by that. A cut TCP segment is dropped: TCP repeats it, and in smaller ones;
-   * a whole one is compared, as a stream does not care where it is cut.
+   * A packet of the PVM that cannot be compared, as not all of it is known: it was cut to `len` of its originalLen
+   * bytes, or is several in one. It is held, asks for a checkpoint, and leaves by that. A cut TCP segment is dropped:
+   * TCP repeats it, and in smaller ones; a whole one is compared, as a stream does not care where it is cut.
    */
   primaryOpaque(
     id: number,
@@ -132,7 +132,10 @@ export class PrimaryEngine {
     this.intake.secondaryOpaque(buf, off, len, originalLen, nowMs, zone);
   }
 
-  /** A frame of the PVM that is no IP packet, its content at frame.network: compared with the SVM's next of the same header. */
+  /**
+   * A frame of the PVM that is no IP packet, its content at frame.network: compared with the SVM's next of the same
+   * header.
+   */
   primaryLink(
     id: number,
     buf: Buffer,
@@ -156,8 +159,8 @@ export class PrimaryEngine {
   }
 
   /**
-   * Before a row of pair() calls for PVM packets that stand in buf[from, to), in this order and at most `packets` of them. False:
-   * the long way is the only one now. Between it and endPairs() nothing but pair() may be called.
+   * Before a row of pair() calls for PVM packets that stand in buf[from, to), in this order and at most `packets` of
+   * them. False: the long way is the only one now. Between it and endPairs() nothing but pair() may be called.
    */
   beginPairs(from: number, to: number, packets: number, nowMs: number): boolean {
     if (
@@ -178,9 +181,10 @@ export class PrimaryEngine {
   }
 
   /**
-   * The next packet of either side at once: p[pOff, pOff+pLen) and s[sOff, sOff+sLen), from their IP headers to their frames'
-   * ends; when the lengths are equal, so are they from `differing` bytes on. RELEASED: the PVM's packet leaves, as it now stands there; both are settled
-   * without a verdict by the actions. Any other result: nothing has happened, and says what to hand in the long way.
+   * The next packet of either side at once: p[pOff, pOff+pLen) and s[sOff, sOff+sLen), from their IP headers to their
+   * frames' ends; when the lengths are equal, so are they from `differing` bytes on. RELEASED: the PVM's packet leaves,
+   * as it now stands there; both are settled without a verdict by the actions. Any other result: nothing has happened,
+   * and says what to hand in the long way.
    */
   pair(
     p: Buffer,
@@ -200,8 +204,8 @@ export class PrimaryEngine {
   }
 
   /**
-   * All that arrived together was handed in, and what it let out is on its way: now what is verified of held packets' beginnings leaves.
-   * For what has to wait a moment for more of the SVM's, nextDeadlineMs tells when.
+   * All that arrived together was handed in, and what it let out is on its way: now what is verified of held packets'
+   * beginnings leaves. For what has to wait a moment for more of the SVM's, nextDeadlineMs tells when.
    */
   endBatch(nowMs: number): void {
     if (this.phase.protectedNow && !this.phase.paused) this.x.prefixes.send(nowMs);
@@ -223,7 +227,9 @@ export class PrimaryEngine {
     this.phase.pace.primaryRuns(nowMs);
   }
 
-  /** When tick() and endBatch() want to be called beside its regular times, by the clock of nowMs; Infinity: at no time. */
+  /**
+   * When tick() and endBatch() want to be called beside its regular times, by the clock of nowMs; Infinity: at no time.
+   */
   get nextDeadlineMs(): number {
     return this.phase.nextDeadlineMs(this.silence.wakeMs, this.x.prefixes.deadlineMs);
   }
@@ -280,8 +286,8 @@ export class PrimaryEngine {
   }
 
   /**
-   * An ARP request of either guest for another's address, which stands in words as in a packet view. (Neighbour solicitations are
-   * packets, and come the packets' way.)
+   * An ARP request of either guest for another's address, which stands in words as in a packet view. (Neighbour
+   * solicitations are packets, and come the packets' way.)
    */
   addressQuestion(
     primary: boolean,
@@ -306,14 +312,17 @@ export class PrimaryEngine {
     this.addresses.lost();
   }
 
-  /** Whoever feeds the engine has no room for what is held, or had none for what it has to know: only a checkpoint helps. */
+  /**
+   * Whoever feeds the engine has no room for what is held, or had none for what it has to know: only a checkpoint
+   * helps.
+   */
   boundExhausted(): void {
     if (this.phase.protectedNow) this.phase.ask(CheckpointCause.EXHAUSTED, true);
   }
 
   /**
-   * The PVM was sent a RST with this sequence number in the connection with this key (FLOW_KEY_WORDS words). To be called when all that the
-   * PVM had sent before was handed in.
+   * The PVM was sent a RST with this sequence number in the connection with this key (FLOW_KEY_WORDS words). To be
+   * called when all that the PVM had sent before was handed in.
    */
   peerReset(key: Uint32Array, seq: number, nowMs: number): void {
     if (this.phase.protectedNow) this.expiry.resetByPeer(key, seq, nowMs);

@@ -1,6 +1,7 @@
-// Who gives way when the flow table is full. Anybody can begin flows, so what costs nothing goes first, and what both guests have
-// an open connection in goes last; a flow in which a packet is held stays. The work is bounded: a hand goes round the table, and the best of
-// the few flows that it passes by is taken (of equals the one that has been idle longest).
+// Who gives way when the flow table is full. Anybody can begin flows, so what costs nothing goes first, and what both
+// guests have an open connection in goes last; a flow in which a packet is held stays. The work is bounded: a hand goes
+// round the table, and the best of the few flows that it passes by is taken (of equals the one that has been idle
+// longest).
 
 import { X_ACKS_HEAD, X_FLAGS, X_HELD_HEAD, XF_AHEAD } from '../compare/flow-words';
 import { FLOW_DEADLINE } from '../conntrack/flow-table';

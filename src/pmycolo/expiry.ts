@@ -33,10 +33,10 @@ export class Expiry {
   }
 
   /**
-   * The peer has reset this connection: what is held of it is wanted by nobody, and the two sides need not say the same any more. A reset
-   * from outside of the window is a stranger's, or of the tuple's last connection. We believe more resets than a guest does, which wants one
-   * at the very edge of its window (RFC 5961): if it goes on, it repeats what was dropped, and its numbers are still known. A reset of the
-   * guest's own is a packet that is held and compared.
+   * The peer has reset this connection: what is held of it is wanted by nobody, and the two sides need not say the same
+   * any more. A reset from outside of the window is a stranger's, or of the tuple's last connection. We believe more
+   * resets than a guest does, which wants one at the very edge of its window (RFC 5961): if it goes on, it repeats what
+   * was dropped, and its numbers are still known. A reset of the guest's own is a packet that is held and compared.
    */
   resetByPeer(key: Uint32Array, seq: number, nowMs: number): void {
     const { flows, stream, tcp } = this.x;
@@ -80,7 +80,10 @@ export class Expiry {
     return true;
   }
 
-  /** The SVM has begun what the PVM will say, such as the tuple's next connection: forgotten, it would have to be said again. */
+  /**
+   * The SVM has begun what the PVM will say, such as the tuple's next connection: forgotten, it would have to be said
+   * again.
+   */
   private isAhead(flow: number): boolean {
     return (this.x.flows.words[flow + f.X_FLAGS]! & f.XF_AHEAD) !== 0 && !this.x.isStale(flow);
   }

@@ -1,5 +1,5 @@
-// What the engine asks of a protocol. Who adds one writes a comparator (compare/), a handler that feeds it, and a line in the table of the
-// engine's constructor.
+// What the engine asks of a protocol. Who adds one writes a comparator (compare/), a handler that feeds it, and a line
+// in the table of the engine's constructor.
 
 import type { Outcome } from '../compare/outcome';
 import { FLOW_META, type FlowTable } from '../conntrack/flow-table';
@@ -34,7 +34,10 @@ export interface FlowHandler {
   admitSecondary(v: PacketView): boolean;
   /** The packet's flow, a new one where there is none, in the present epoch; NO_ROOM or FLOWLESS. */
   flowOf(v: PacketView, nowMs: number): number;
-  /** A PVM packet that was admitted: it leaves, is held or dropped. While a checkpoint is awaited (not `comparing`) it is only noted and held. */
+  /**
+   * A PVM packet that was admitted: it leaves, is held or dropped. While a checkpoint is awaited (not `comparing`) it
+   * is only noted and held.
+   */
   primary(
     id: number,
     flow: number,
@@ -57,7 +60,10 @@ export interface FlowHandler {
   onMove(flow: number, oldId: number, newId: number): void;
   /** A held packet leaves uncompared, by a checkpoint or by the operator's word. True: its bytes were changed. */
   leavesUncompared(slot: number): boolean;
-  /** Before held packets go without a checkpoint: what the PVM has said either counts as said by both (`released`), or as never said. */
+  /**
+   * Before held packets go without a checkpoint: what the PVM has said either counts as said by both (`released`), or
+   * as never said.
+   */
   settleHeld(flow: number, released: boolean): void;
   /** Nothing or Handshake or Open. */
   costToForget(flow: number): Cost;

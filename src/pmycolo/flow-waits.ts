@@ -1,6 +1,7 @@
-// Flows in which one guest waits for the other: the PVM's packets are held, or the SVM is ahead. They stand in a list for each class of
-// waits (learned-times), in the order of their last progress, so its head is the one that has waited longest, and the first whose limit
-// passes. A flow that gets on goes to the tail; more words of the side that waits are no progress.
+// Flows in which one guest waits for the other: the PVM's packets are held, or the SVM is ahead. They stand in a list
+// for each class of waits (learned-times), in the order of their last progress, so its head is the one that has waited
+// longest, and the first whose limit passes. A flow that gets on goes to the tail; more words of the side that waits
+// are no progress.
 
 import { W_LIST, W_MARK, W_NEXT, W_PREV, W_SINCE, X_FLAGS, type XF_AHEAD } from '../compare/flow-words';
 import { FLOW_META, FLOW_PEER, FLOW_PORTS, type FlowTable } from '../conntrack/flow-table';
@@ -40,8 +41,8 @@ export class FlowWaits {
   }
 
   /**
-   * After a packet of the flow: does it wait now, and for what (-1: for nothing)? `mark` is something of the flow that changes when the
-   * other side has got on, and at no other time while it waits.
+   * After a packet of the flow: does it wait now, and for what (-1: for nothing)? `mark` is something of the flow that
+   * changes when the other side has got on, and at no other time while it waits.
    */
   note(flow: number, kind: WaitKind | -1, mark: number, nowMs: number): void {
     const w = this.flows.words;
@@ -77,8 +78,8 @@ export class FlowWaits {
   }
 
   /**
-   * The flow that has waited for longer than it may, or -1. `otherMs`: when anything was last heard of the other side (low 32 bits). Of
-   * one of which nothing has come at all since a wait began, at least `silentMs` are awaited.
+   * The flow that has waited for longer than it may, or -1. `otherMs`: when anything was last heard of the other side
+   * (low 32 bits). Of one of which nothing has come at all since a wait began, at least `silentMs` are awaited.
    */
   check(nowMs: number, otherMs: number, silentMs: number): number {
     const w = this.flows.words;

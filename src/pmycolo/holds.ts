@@ -45,7 +45,10 @@ export const HF_ANSWER = 1 << 14;
 /** Bytes of the frame's headers before the packet in the copy; the eight bits from here on. */
 export const HF_HEAD_SHIFT = 16;
 
-/** What every held packet says of its bytes: the checksum is partial, they were changed, and how many are its frame's headers. */
+/**
+ * What every held packet says of its bytes: the checksum is partial, they were changed, and how many are its frame's
+ * headers.
+ */
 export function holdFlags(v: PacketView, partial: boolean): number {
   return (partial ? HF_PARTIAL : 0) | (v.changed ? HF_DIRTY : 0) | (v.head << HF_HEAD_SHIFT);
 }
@@ -95,7 +98,8 @@ export class Holds {
     return slot;
   }
 
-  // The one reader of a held packet's copy; h is index(slot). It stands in the log's data until the next packet is logged.
+  // The one reader of a held packet's copy; h is index(slot). It stands in the log's data until the next packet is
+  // logged.
 
   /** Where the copy begins, with the frame's headers. */
   copyAt(h: number): number {

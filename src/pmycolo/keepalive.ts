@@ -1,6 +1,6 @@
-// Keepalive probes with a byte of garbage (RFC 1122 section 4.2.3.6; Windows sends such every few seconds): the last byte of what the
-// guest has said, once more, and not necessarily with its value. The peer either has that byte, and looks at the number only,
-// or it takes this one for it: so the probe leaves with the right one.
+// Keepalive probes with a byte of garbage (RFC 1122 section 4.2.3.6; Windows sends such every few seconds): the last
+// byte of what the guest has said, once more, and not necessarily with its value. The peer either has that byte, and
+// looks at the number only, or it takes this one for it: so the probe leaves with the right one.
 
 import { X_LAST_BYTE } from '../compare/flow-words';
 import type { FlowTable } from '../conntrack/flow-table';
@@ -10,7 +10,10 @@ import type { PacketView } from '../packet/view';
 import type { PrimaryContext } from './context';
 import { H_END, H_FLOW } from './holds';
 
-/** Writes the byte that has left there into the segment of one byte, which TcpComparator.repeatsLastByte has accepted. True: it was another. */
+/**
+ * Writes the byte that has left there into the segment of one byte, which TcpComparator.repeatsLastByte has accepted.
+ * True: it was another.
+ */
 export function restoreLastByte(flows: FlowTable, flow: number, v: PacketView, partialChecksum: boolean): boolean {
   const { buf, payload, l4 } = v;
   const is = flows.words[flow + X_LAST_BYTE]! & 0xff;
@@ -21,7 +24,10 @@ export function restoreLastByte(flows: FlowTable, flow: number, v: PacketView, p
   return true;
 }
 
-/** A held TCP packet, h in the table of holds, leaves now: which byte of its stream is the last to have left? Its header is at l4 of the log. */
+/**
+ * A held TCP packet, h in the table of holds, leaves now: which byte of its stream is the last to have left? Its header
+ * is at l4 of the log.
+ */
 export function noteHeldLeft(x: PrimaryContext, h: number, l4: number): void {
   const { holds, log } = x;
   const bytes = holds.contentBytes(h);

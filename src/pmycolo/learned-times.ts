@@ -1,16 +1,18 @@
-// How long the slower guest takes to say what the other has said, learned for each class: what waits (data of the PVM, its pure
-// acknowledgements, data of the SVM), protocol, port of the service, and peer host. A wait far beyond it is a stall.
+// How long the slower guest takes to say what the other has said, learned for each class: what waits (data of the PVM,
+// its pure acknowledgements, data of the SVM), protocol, port of the service, and peer host. A wait far beyond it is a
+// stall.
 //
-// What is learned from are the longest waits that ended by themselves, one of each 100 ms: a transfer has a thousand short ones for
-// each long one, and it is the long one that must not be called a stall. A class keeps some hundred of them in a histogram by powers of
-// the root of 2, halved when it is full. The limit is FACTOR times what one in 64 of them exceeds, between FLOOR_MS and the greatest.
+// What is learned from are the longest waits that ended by themselves, one of each 100 ms: a transfer has a thousand
+// short ones for each long one, and it is the long one that must not be called a stall. A class keeps some hundred of
+// them in a histogram by powers of the root of 2, halved when it is full. The limit is FACTOR times what one in 64 of
+// them exceeds, between FLOOR_MS and the greatest.
 //
-// Where too little is known of a class, its kind (the same without the host) decides, then all that was learned of the same side, then
-// the greatest limit. So whoever makes his own class slow makes no class slow that is known.
+// Where too little is known of a class, its kind (the same without the host) decides, then all that was learned of the
+// same side, then the greatest limit. So whoever makes his own class slow makes no class slow that is known.
 //
-// A wait that was cut short by a checkpoint teaches nothing, and a guest that has become slow would never be found to be only slow. So
-// of the waits that a class was cut short in, the 3rd, 5th, 9th, ... may last 4, 16, 64, ... times longer. If such a one ends by itself,
-// it counts for all that were cut short before it.
+// A wait that was cut short by a checkpoint teaches nothing, and a guest that has become slow would never be found to
+// be only slow. So of the waits that a class was cut short in, the 3rd, 5th, 9th, ... may last 4, 16, 64, ... times
+// longer. If such a one ends by itself, it counts for all that were cut short before it.
 
 import { hashWords } from '../core/hash';
 import { TIME_CLASSES, TIME_CLASSES_PER_SET } from '../core/limits';
@@ -23,11 +25,14 @@ export type WaitKind = typeof WAIT_CONTENT | typeof WAIT_ACK | typeof WAIT_AHEAD
 const KINDS = 3;
 
 /**
- * Both guests stand still for nearly that long in a checkpoint: asking sooner than it costs gains nothing. And a host that computes for
- * others does not run a guest for 80 ms now and then.
+ * Both guests stand still for nearly that long in a checkpoint: asking sooner than it costs gains nothing. And a host
+ * that computes for others does not run a guest for 80 ms now and then.
  */
 export const FLOOR_MS = 100;
-/** A pure acknowledgement may be delayed by 200 ms by either guest (Linux, TCP_DELACK_MAX), and nobody waits for it alone. */
+/**
+ * A pure acknowledgement may be delayed by 200 ms by either guest (Linux, TCP_DELACK_MAX), and nobody waits for it
+ * alone.
+ */
 export const ACK_FLOOR_MS = 250;
 const FACTOR = 3;
 /** From so many waits on a class is known; each of them counts, later ones by their longest of WINDOW_MS. */
@@ -47,7 +52,10 @@ const EDGES: readonly number[] = [
 ];
 const BUCKETS = EDGES.length;
 
-/** Words of a class. Its key: kind of wait + 1, protocol, port; then the host, and 1 when there is one. 0 in the first = free. */
+/**
+ * Words of a class. Its key: kind of wait + 1, protocol, port; then the host, and 1 when there is one. 0 in the first =
+ * free.
+ */
 const K_KIND = 0;
 const K_HOST = 1;
 const K_HAS_HOST = 5;
@@ -69,7 +77,9 @@ const C_PARENT = 12;
 const C_WORTH = 13;
 const CLASS_WORDS = 14;
 
-/** Classes 0 to KINDS - 1: all that wait in the same way, whoever they are; what finds no room in the table is of them. */
+/**
+ * Classes 0 to KINDS - 1: all that wait in the same way, whoever they are; what finds no room in the table is of them.
+ */
 const FIRST = KINDS;
 
 export class LearnedTimes {

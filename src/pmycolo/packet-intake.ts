@@ -1,5 +1,5 @@
-// Packets of both VMs as they come: what is not compared leaves or is refused here, the rest goes the way of its protocol (flow-handler). What
-// comes of it, a request for a checkpoint or one guest waiting for the other, is noted.
+// Packets of both VMs as they come: what is not compared leaves or is refused here, the rest goes the way of its
+// protocol (flow-handler). What comes of it, a request for a checkpoint or one guest waiting for the other, is noted.
 
 import { CheckpointCause, DIVERGED, EQUAL, EXHAUSTED, type Outcome } from '../compare/outcome';
 import { type FrameView, viewLinkFrame } from '../packet/ethernet';
@@ -55,9 +55,9 @@ export class PacketIntake {
   }
 
   /**
-   * A packet of the PVM, its IP header at off. `id` gets exactly one verdict, now or later. With headBytes the frame's own
-   * headers lie directly before off, and are there again when the packet is released. Packets of different zones (VLANs) are
-   * strangers to each other.
+   * A packet of the PVM, its IP header at off. `id` gets exactly one verdict, now or later. With headBytes the frame's
+   * own headers lie directly before off, and are there again when the packet is released. Packets of different zones
+   * (VLANs) are strangers to each other.
    */
   primary(
     id: number,
@@ -111,9 +111,9 @@ export class PacketIntake {
   }
 
   /**
-   * A packet of the PVM that cannot be compared, as not all of it is known: it was cut to `len` of its originalLen bytes, or is several
-   * in one. It is held, asks for a checkpoint, and leaves by that. A cut TCP segment is dropped: TCP repeats it, and in smaller ones;
-   * a whole one is compared, as a stream does not care where it is cut.
+   * A packet of the PVM that cannot be compared, as not all of it is known: it was cut to `len` of its originalLen
+   * bytes, or is several in one. It is held, asks for a checkpoint, and leaves by that. A cut TCP segment is dropped:
+   * TCP repeats it, and in smaller ones; a whole one is compared, as a stream does not care where it is cut.
    */
   primaryOpaque(
     id: number,
@@ -160,7 +160,10 @@ export class PacketIntake {
     c[C_SECONDARY_OPAQUE]!++;
   }
 
-  /** A frame of the PVM that is no IP packet, its content at frame.network: compared with the SVM's next of the same header. */
+  /**
+   * A frame of the PVM that is no IP packet, its content at frame.network: compared with the SVM's next of the same
+   * header.
+   */
   primaryLink(
     id: number,
     buf: Buffer,

@@ -1,6 +1,7 @@
-// The short way: the next packet of either side at once. Where both have said the same at the same place and nothing waits, that is
-// all there is to know, and the PVM's packet leaves as it stands, without being held or looked up twice. Everything else goes the
-// long way, one packet at a time; which of the two comes first there decides how soon the sides are in step again.
+// The short way: the next packet of either side at once. Where both have said the same at the same place and nothing
+// waits, that is all there is to know, and the PVM's packet leaves as it stands, without being held or looked up twice.
+// Everything else goes the long way, one packet at a time; which of the two comes first there decides how soon the
+// sides are in step again.
 
 import * as f from '../compare/flow-words';
 import { read16, read32 } from '../core/big-endian';
@@ -23,7 +24,10 @@ import {
 } from './counters';
 import type { Expiry } from './expiry';
 
-/** Both are settled: the PVM's packet leaves as it now stands in its buffer, where acknowledgement and window may have been lowered. */
+/**
+ * Both are settled: the PVM's packet leaves as it now stands in its buffer, where acknowledgement and window may have
+ * been lowered.
+ */
 export const PAIR_RELEASED = 0;
 /** Nothing was done. Hand the SVM's to secondary(), then the PVM's to primary(). */
 export const PAIR_BOTH = 1;
@@ -61,8 +65,8 @@ export class PairIntake {
   ) {}
 
   /**
-   * Opens a run for packets that stand in [from, to) of the PVM's buffer, at most `packets` of them. closeRun() must come before
-   * anything else is asked of the engine. False: they are too many for its log.
+   * Opens a run for packets that stand in [from, to) of the PVM's buffer, at most `packets` of them. closeRun() must
+   * come before anything else is asked of the engine. False: they are too many for its log.
    */
   openRun(from: number, to: number, packets: number): boolean {
     this.runAt = this.x.log.openRun(to - from, packets);
@@ -78,8 +82,8 @@ export class PairIntake {
   }
 
   /**
-   * p[pOff, pOff+pLen) and s[sOff, sOff+sLen) are the packets from their IP headers to their frames' ends. When the lengths are
-   * equal, so are they from `differing` bytes on.
+   * p[pOff, pOff+pLen) and s[sOff, sOff+sLen) are the packets from their IP headers to their frames' ends. When the
+   * lengths are equal, so are they from `differing` bytes on.
    */
   pair(
     p: Buffer,

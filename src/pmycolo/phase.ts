@@ -1,5 +1,5 @@
-// Whether the two guests' packets are compared now, and the request for the checkpoint that is awaited: at most one an epoch, and none before the
-// PVM has run for a while since the last (request-pace).
+// Whether the two guests' packets are compared now, and the request for the checkpoint that is awaited: at most one an
+// epoch, and none before the PVM has run for a while since the last (request-pace).
 //
 //                    a divergence, what cannot be compared, an exhausted bound
 //      +-----------+ ------------------------------------------> +--------+
@@ -7,8 +7,9 @@
 //      +-----------+ <------------------------------------------ +--------+
 //                    DO_CHECKPOINT: the PVM's is released in order, the SVM's purged, all counters aligned
 //
-// One guest's silence, and an address that the SVM has lost, ask for a checkpoint without a pause: nothing is known to differ, and what
-// proves equal before the checkpoint leaves as ever. So a guest that was only slow costs no more than its slowness where nobody answers.
+// One guest's silence, and an address that the SVM has lost, ask for a checkpoint without a pause: nothing is known to
+// differ, and what proves equal before the checkpoint leaves as ever. So a guest that was only slow costs no more than
+// its slowness where nobody answers.
 //
 // The request itself goes out when the pace allows it; the pause begins at once.
 
@@ -60,7 +61,10 @@ export class Phase {
     if (this.protectedNow && this.delayed !== undefined && nowMs >= this.pace.opensMs) this.send(this.delayed);
   }
 
-  /** When the engine wants to be called, if silence is to be looked for at silenceMs and beginnings of held packets are to leave at prefixMs. */
+  /**
+   * When the engine wants to be called, if silence is to be looked for at silenceMs and beginnings of held packets are
+   * to leave at prefixMs.
+   */
   nextDeadlineMs(silenceMs: number, prefixMs: number): number {
     if (!this.protectedNow) return NEVER;
     const { opensMs } = this.pace;

@@ -1,13 +1,14 @@
-// The verified beginning of a held TCP packet leaves as a copy, cut from the comparison log, while the packet itself stays held: when
-// the PVM has put two writes into one segment and the SVM has sent the first alone, it waits (Nagle, RFC 9293 section 3.7.4) for an
-// acknowledgement that the client can give only if it hears of what both have said.
+// The verified beginning of a held TCP packet leaves as a copy, cut from the comparison log, while the packet itself
+// stays held: when the PVM has put two writes into one segment and the SVM has sent the first alone, it waits (Nagle,
+// RFC 9293 section 3.7.4) for an acknowledgement that the client can give only if it hears of what both have said.
 //
 //        H_SEQ        X_LEFT        X_VERIFIED             H_END
 //          | has left   |  the copy    |  the SVM's is missing |
 //          +------------+--------------+-----------------------+   the flow's first held packet with content
 //
-// At the end of a batch, so that what arrives in one piece leaves in one piece; and only where the SVM seems to wait: it has said PSH (RFC
-// 9293 section 3.9.1.2: the end of a write, nothing more is queued), or was silent for a moment. So bulk transfers are not copied.
+// At the end of a batch, so that what arrives in one piece leaves in one piece; and only where the SVM seems to wait:
+// it has said PSH (RFC 9293 section 3.9.1.2: the end of a write, nothing more is queued), or was silent for a moment.
+// So bulk transfers are not copied.
 
 import * as f from '../compare/flow-words';
 import { read32 } from '../core/big-endian';
@@ -38,7 +39,10 @@ const CUTTABLE = HF_TCP | TCP_ACK;
 const NEVER_CUT = TCP_SYN | TCP_RST | TCP_URG | HF_SIGNED;
 
 export class PrefixOutlet {
-  /** Flows that had something to send when they were noted; the SVM's progress and the time then, and its last echo (-1: none). */
+  /**
+   * Flows that had something to send when they were noted; the SVM's progress and the time then, and its last echo (-1:
+   * none).
+   */
   private readonly noted = new Uint32Array(MAX_PREFIX_FLOWS);
   private readonly progress = new Uint32Array(MAX_PREFIX_FLOWS);
   private readonly since = new Float64Array(MAX_PREFIX_FLOWS);
@@ -171,8 +175,8 @@ export class PrefixOutlet {
   }
 
   /**
-   * A held packet of which copies have left is verified now: what has not left goes, with the packet's own flags, and in two segments. False:
-   * it has to leave whole. Its hold is the caller's.
+   * A held packet of which copies have left is verified now: what has not left goes, with the packet's own flags, and
+   * in two segments. False: it has to leave whole. Its hold is the caller's.
    */
   leaveRest(flow: number, slot: number): boolean {
     const { x, cut } = this;
@@ -205,9 +209,9 @@ export class PrefixOutlet {
   }
 
   /**
-   * Content that leaves with less than the PVM's acknowledgement, len bytes at off of buf: its peer may hold back what it has to say until the
-   * rest is acknowledged (Nagle), and its own acknowledgement, for which the SVM may wait, because it has nothing to say. So it leaves
-   * in two segments. False: it has to leave as it is.
+   * Content that leaves with less than the PVM's acknowledgement, len bytes at off of buf: its peer may hold back what
+   * it has to say until the rest is acknowledged (Nagle), and its own acknowledgement, for which the SVM may wait,
+   * because it has nothing to say. So it leaves in two segments. False: it has to leave as it is.
    */
   leaveInTwo(id: number, flow: number, buf: Buffer, off: number, len: number, l4: number, hold: number): boolean {
     const { x, cut } = this;
@@ -238,8 +242,9 @@ export class PrefixOutlet {
   }
 
   /**
-   * In two segments: a receiver that would put off its acknowledgement of one gives it for two (RFC 9293 section 3.8.6.3), and it is what both
-   * guests wait for. The first is one byte and brings no new acknowledgement, so that it gives the receiver no reason to speak in between.
+   * In two segments: a receiver that would put off its acknowledgement of one gives it for two (RFC 9293 section
+   * 3.8.6.3), and it is what both guests wait for. The first is one byte and brings no new acknowledgement, so that it
+   * gives the receiver no reason to speak in between.
    */
   private sendOf(flow: number, echo: number): void {
     const { x } = this;
@@ -252,7 +257,10 @@ export class PrefixOutlet {
     this.sendRange(flow, h, first === to ? from : first, to, echo, false);
   }
 
-  /** Sends [from, to) of the held packet, and acknowledges what was acknowledged before or all that is granted. False: it could not. */
+  /**
+   * Sends [from, to) of the held packet, and acknowledges what was acknowledged before or all that is granted. False:
+   * it could not.
+   */
   private sendRange(flow: number, h: number, from: number, to: number, echo: number, asTold: boolean): boolean {
     const { x, cut } = this;
     this.load(h);
@@ -278,7 +286,10 @@ export class PrefixOutlet {
     return true;
   }
 
-  /** The segment that was loaded is a beginning: it acknowledges what is granted, or no more than the peer was told, and nothing is noted yet. */
+  /**
+   * The segment that was loaded is a beginning: it acknowledges what is granted, or no more than the peer was told, and
+   * nothing is noted yet.
+   */
   private acknowledge(flow: number, echo: number, asTold: boolean): void {
     const { cut } = this;
     const { release } = this.x;

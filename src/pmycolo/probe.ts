@@ -1,9 +1,10 @@
-// A repetition of the PVM's that still may not leave as it is. When the SVM has said its beginning, that much leaves: the two
-// cut their streams into different segments, and each repeats only its first until the peer acknowledges it. When the SVM has said
-// none of it, it becomes a keepalive probe: its header without a byte of payload, and numbered one before, where the peer has
-// acknowledged already. The peer answers with its present acknowledgement, which
-// reaches both VMs. Without it a connection could stand still: when the SVM has missed the peer's last acknowledgement, it
-// repeats what the peer has, the PVM repeats what the SVM has not said yet, and the peer, hearing nothing, says nothing.
+// A repetition of the PVM's that still may not leave as it is. When the SVM has said its beginning, that much leaves:
+// the two cut their streams into different segments, and each repeats only its first until the peer acknowledges it.
+// When the SVM has said none of it, it becomes a keepalive probe: its header without a byte of payload, and numbered
+// one before, where the peer has acknowledged already. The peer answers with its present acknowledgement, which reaches
+// both VMs. Without it a connection could stand still: when the SVM has missed the peer's last acknowledgement, it
+// repeats what the peer has, the PVM repeats what the SVM has not said yet, and the peer, hearing nothing, says
+// nothing.
 
 import { X_BASE, X_VERIFIED } from '../compare/flow-words';
 import { write16, write32 } from '../core/big-endian';
@@ -14,7 +15,10 @@ import { type PacketView, TCP_ACK } from '../packet/view';
 import type { PrimaryContext } from './context';
 import { C_PROBES } from './counters';
 
-/** Rewrites the packet in place and lets it out, cut short or as a probe. Its acknowledgement and window are lowered as those of any other. */
+/**
+ * Rewrites the packet in place and lets it out, cut short or as a probe. Its acknowledgement and window are lowered as
+ * those of any other.
+ */
 export function leaveAsProbe(x: PrimaryContext, id: number, flow: number, v: PacketView, buf: Buffer): void {
   const { l4, start } = v;
   const said = saidBySecondary(x, flow, v);
@@ -25,7 +29,8 @@ export function leaveAsProbe(x: PrimaryContext, id: number, flow: number, v: Pac
   buf[l4 + TCP_FLAGS_AT] = TCP_ACK;
   // Without its flag the urgent pointer means nothing, and nobody has compared it.
   write16(buf, l4 + TCP_URGENT_AT, 0);
-  // A peer takes no acknowledgement from a segment that is outside of its window, as a probe is: it still has to be told.
+  // A peer takes no acknowledgement from a segment that is outside of its window, as a probe is: it still has to be
+  // told.
   x.release.lower(flow, buf, l4, TCP_ACK, true, said > 0);
   v.end = v.payload + said;
   v.payloadBytes = said;

@@ -1,7 +1,11 @@
-// How soon after a checkpoint the next may be asked for. A guest that has just been resumed and is stopped again gets nothing done, and
-// the SVM, which is resumed 20 to 40 ms before the PVM, finds a reason at once: whatever happens by a timer or a clock happens there first.
+// How soon after a checkpoint the next may be asked for. A guest that has just been resumed and is stopped again gets
+// nothing done, and the SVM, which is resumed 20 to 40 ms before the PVM, finds a reason at once: whatever happens by a
+// timer or a clock happens there first.
 
-/** A PVM that is silent after a checkpoint counts as running from so long after DO_CHECKPOINT on, in ms: nothing else tells it. */
+/**
+ * A PVM that is silent after a checkpoint counts as running from so long after DO_CHECKPOINT on, in ms: nothing else
+ * tells it.
+ */
 export const SILENT_START_MS = 1000;
 
 export class RequestPace {

@@ -1,5 +1,5 @@
-// Segments that are cut from a packet of the PVM's: its headers, some of its payload, and what has to be told of them anew. The packet itself
-// stays as it is.
+// Segments that are cut from a packet of the PVM's: its headers, some of its payload, and what has to be told of them
+// anew. The packet itself stays as it is.
 
 import { read16, write16, write32 } from '../core/big-endian';
 import { copyBytes } from '../core/bytes';
@@ -28,8 +28,8 @@ export class SegmentBuilder {
   }
 
   /**
-   * Takes the headers of the packet whose frame's headers, so many bytes, begin at `copy` of data, and its TCP header l4 bytes on. False: it
-   * may not be cut, as IP options and extension headers may say things of the whole packet.
+   * Takes the headers of the packet whose frame's headers, so many bytes, begin at `copy` of data, and its TCP header
+   * l4 bytes on. False: it may not be cut, as IP options and extension headers may say things of the whole packet.
    */
   load(data: Buffer, copy: number, headBytes: number, l4: number): boolean {
     const family = data[copy + headBytes]! >>> 4 === 4 ? 4 : 6;
@@ -71,7 +71,8 @@ export class SegmentBuilder {
     write32(packet, l4 + TCP_SEQ_AT, seq);
     if (view.family === 4) {
       write16(packet, start + 2, end - start);
-      // The packet that it was cut from has the same identification: nobody may put parts of the two together (RFC 6864).
+      // The packet that it was cut from has the same identification: nobody may put parts of the two together (RFC
+      // 6864).
       packet[start + 6] = packet[start + 6]! | IPV4_DF;
       write16(packet, start + 10, ipv4HeaderChecksum(packet, start, l4 - start));
     } else {

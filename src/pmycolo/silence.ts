@@ -1,11 +1,13 @@
-// How long one guest may be silent before a checkpoint is asked for: a time that is set, or one that is learned (`auto`).
+// How long one guest may be silent before a checkpoint is asked for: a time that is set, or one that is learned
+// (`auto`).
 //
-//   set       from a packet's arrival on, however much of it the SVM has said meanwhile; or from the flow's last progress where the SVM
-//             is ahead
-//   learned   from the flow's last progress on, as long as is far beyond what such waits take (learned-times), never above the greatest;
-//             and that from a packet's arrival on, whatever else of its flow gets on.
-//             Where nothing has come of the other guest at all, for any flow, it is its host that has stopped: all flows stall at once,
-//             and at least SILENT_MS are awaited; four times longer in each epoch that follows a checkpoint which it gave no sign after
+//   set       from a packet's arrival on, however much of it the SVM has said meanwhile; or from the flow's last
+//             progress where the SVM is ahead
+//   learned   from the flow's last progress on, as long as is far beyond what such waits take (learned-times), never
+//             above the greatest; and that from a packet's arrival on, whatever else of its flow gets on.
+//             Where nothing has come of the other guest at all, for any flow, it is its host that has stopped: all
+//             flows stall at once, and at least SILENT_MS are awaited; four times longer in each epoch that follows a
+//             checkpoint which it gave no sign after
 
 import * as f from '../compare/flow-words';
 import { CheckpointCause } from '../compare/outcome';
@@ -141,7 +143,10 @@ export class Silence {
     }
   }
 
-  /** Has a packet been held for the greatest time? A flow may get on in one thing and not in another: an acknowledgement beside content. */
+  /**
+   * Has a packet been held for the greatest time? A flow may get on in one thing and not in another: an acknowledgement
+   * beside content.
+   */
   private oldestIsOverdue(nowMs: number): boolean {
     const { holds } = this;
     const oldest = holds.awaiting;

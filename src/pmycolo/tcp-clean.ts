@@ -1,5 +1,5 @@
-// What is taken out of a TCP packet's header before it is compared: options and fields that only one guest may have, or that nobody compares
-// (packet/tcp-canon says which).
+// What is taken out of a TCP packet's header before it is compared: options and fields that only one guest may have, or
+// that nobody compares (packet/tcp-canon says which).
 
 import { canonicalTcp, TcpCanon } from '../packet/tcp-canon';
 import { TcpOptions } from '../packet/tcp-options';
@@ -25,7 +25,10 @@ export class TcpClean {
 
   constructor(private readonly counters: PrimaryCounters) {}
 
-  /** Takes out of a PVM packet's header what nobody compares. MALFORMED; UNCLEAN; HF_DIRTY: bytes changed; HF_SIGNED; 0: nothing. */
+  /**
+   * Takes out of a PVM packet's header what nobody compares. MALFORMED; UNCLEAN; HF_DIRTY: bytes changed; HF_SIGNED; 0:
+   * nothing.
+   */
   clean(v: PacketView, partial: boolean): number {
     const { options, canon } = this;
     if (!canonicalTcp(v, options, partial, canon)) return MALFORMED;

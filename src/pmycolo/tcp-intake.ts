@@ -119,7 +119,8 @@ export class TcpIntake implements FlowHandler {
     hold |= v.flags;
     if ((v.flags & TCP_SYN) !== 0) return this.syns.primary(id, flow, v, buf, hold, comparing, nowMs);
     if (!comparing) {
-      // Noted first: where the PVM's stream ends is known from its first packet, not by comparison with what was never set.
+      // Noted first: where the PVM's stream ends is known from its first packet, not by comparison with what was never
+      // set.
       x.tcp.notePrimary(flow, v);
       this.startPaused(flow, v);
       return outlet.keep(id, flow, v, buf, hold, nowMs) === 0 ? EXHAUSTED : WAIT;
@@ -143,7 +144,8 @@ export class TcpIntake implements FlowHandler {
         outlet.leaveNow(id, flow, v, buf, hold);
         return EQUAL;
       }
-      // The peer has sent again what the PVM has, because it was not told what the SVM has: this one tells it, the first waits.
+      // The peer has sent again what the PVM has, because it was not told what the SVM has: this one tells it, the
+      // first waits.
       if (outlet.repeatsHeldAck(flow, v.ack) && x.release.ackBringsNews(flow, v.window)) {
         outlet.leaveNow(id, flow, v, buf, hold);
         return EQUAL;
@@ -208,9 +210,9 @@ export class TcpIntake implements FlowHandler {
   }
 
   /**
-   * Both guests have ended their streams, and the PVM has forgotten the connection: so it answers a segment of a peer that knows all it
-   * said, which the SVM need not have forgotten at the same time. The first such reset is as if lost: a peer that waits for an answer
-   * asks again, and the next is held and compared.
+   * Both guests have ended their streams, and the PVM has forgotten the connection: so it answers a segment of a peer
+   * that knows all it said, which the SVM need not have forgotten at the same time. The first such reset is as if lost:
+   * a peer that waits for an answer asks again, and the next is held and compared.
    */
   private isOfForgotten(flow: number, v: PacketView): boolean {
     if ((v.flags & TCP_RST) === 0 || !hasPeersNumber(v.flags) || v.payloadBytes > 0) return false;
@@ -269,7 +271,8 @@ export class TcpIntake implements FlowHandler {
     if ((flags & f.XF_SECONDARY_SYN) !== 0 || (w[flow + f.X_ODD]! & f.XO_SECONDARY_OFFER) !== 0) return true;
     const ends = flags & (f.XF_PRIMARY_FIN | f.XF_SECONDARY_FIN);
     if (ends === f.XF_SECONDARY_FIN) return true;
-    // Where both have ended, a reset says that the SVM has forgotten the connection, which the PVM need not have at the same time.
+    // Where both have ended, a reset says that the SVM has forgotten the connection, which the PVM need not have at the
+    // same time.
     if (ends === 0 || ends === f.XF_PRIMARY_FIN) {
       if ((flags & (f.XF_PRIMARY_RST | f.XF_SECONDARY_RST)) === f.XF_SECONDARY_RST) return true;
     }

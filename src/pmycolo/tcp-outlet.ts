@@ -1,5 +1,5 @@
-// What of TCP is held, and all that lets it go. What a packet may say when it leaves is tcp-release's to know, what it says of content the
-// comparison's; here is in which order, and what becomes of those that the peer needs no more.
+// What of TCP is held, and all that lets it go. What a packet may say when it leaves is tcp-release's to know, what it
+// says of content the comparison's; here is in which order, and what becomes of those that the peer needs no more.
 
 import * as f from '../compare/flow-words';
 import { DIVERGED } from '../compare/outcome';
@@ -72,8 +72,8 @@ export class TcpOutlet {
   }
 
   /**
-   * Lets out what became verified: pure acknowledgements in order, content in order but for what still waits. `echo` is the
-   * TSecr of the SVM's packet that is being looked at, or NO_ECHO.
+   * Lets out what became verified: pure acknowledgements in order, content in order but for what still waits. `echo` is
+   * the TSecr of the SVM's packet that is being looked at, or NO_ECHO.
    */
   releaseReady(flow: number, echo: number, nowMs: number): void {
     const x = this.x;
@@ -86,7 +86,8 @@ export class TcpOutlet {
       const ack = this.ackAt(at);
       const window = read16(x.log.data, at + TCP_WINDOW_AT);
       if (!x.release.ackMayLeave(flow, ack, window)) {
-        // All but the last may tell, lowered, what the SVM has given meanwhile: a peer that lacks it sends again what both have.
+        // All but the last may tell, lowered, what the SVM has given meanwhile: a peer that lacks it sends again what
+        // both have.
         if (next !== 0 && x.release.ackBringsNews(flow, window)) this.leaveHeld(slot, echo, nowMs);
         break;
       }
@@ -134,8 +135,8 @@ export class TcpOutlet {
   }
 
   /**
-   * The SVM misses something that the PVM has: the peer has to hear the SVM's duplicate acknowledgements, or only its timer tells it, one
-   * segment at a time. Any but the last of those that wait can tell it.
+   * The SVM misses something that the PVM has: the peer has to hear the SVM's duplicate acknowledgements, or only its
+   * timer tells it, one segment at a time. Any but the last of those that wait can tell it.
    */
   repeatAck(flow: number, echo: number, nowMs: number): void {
     const { holds, flows, release, log } = this.x;
@@ -161,8 +162,8 @@ export class TcpOutlet {
   }
 
   /**
-   * A held packet leaves without having been compared: should the PVM repeat it, there is its copy to compare with. True: its bytes were
-   * changed, as the peer must not see time run backwards.
+   * A held packet leaves without having been compared: should the PVM repeat it, there is its copy to compare with.
+   * True: its bytes were changed, as the peer must not see time run backwards.
    */
   leavesUncompared(slot: number): boolean {
     const { holds, log, stream, release } = this.x;
@@ -182,8 +183,9 @@ export class TcpOutlet {
   }
 
   /**
-   * Of a held packet whose bytes have just left in others, which bore the flags `left`: does the peer know what else it says? It would
-   * answer a FIN that comes twice, and a guest that has forgotten the connection by then answers that with a reset.
+   * Of a held packet whose bytes have just left in others, which bore the flags `left`: does the peer know what else it
+   * says? It would answer a FIN that comes twice, and a guest that has forgotten the connection by then answers that
+   * with a reset.
    */
   private saysNoMore(flow: number, slot: number, left: number): boolean {
     const { holds, release } = this.x;

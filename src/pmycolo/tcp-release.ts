@@ -1,6 +1,7 @@
 // What a verified TCP packet may say when it leaves: no acknowledgement and no window that the SVM has not granted too
-// (ack <= min(ack PVM, ack SVM)), and never less than what was let out before, so that the peer sees no step back. Nor an older
-// timestamp: a packet that was held while a later one left would be discarded by the peer (PAWS, RFC 7323 section 5).
+// (ack <= min(ack PVM, ack SVM)), and never less than what was let out before, so that the peer sees no step back. Nor
+// an older timestamp: a packet that was held while a later one left would be discarded by the peer (PAWS, RFC 7323
+// section 5).
 
 import * as f from '../compare/flow-words';
 import type { FlowTable } from '../conntrack/flow-table';
@@ -30,9 +31,9 @@ export class TcpRelease {
   }
 
   /**
-   * Whether an acknowledgement that is ahead of the SVM's would, lowered to it, tell the peer more than it knows. One lets go of
-   * a peer that sends again what both guests have: if every answer waited, neither side would ever move. Where nothing is known to
-   * have left (a daemon that was started in mid-transfer), anything may be news.
+   * Whether an acknowledgement that is ahead of the SVM's would, lowered to it, tell the peer more than it knows. One
+   * lets go of a peer that sends again what both guests have: if every answer waited, neither side would ever move.
+   * Where nothing is known to have left (a daemon that was started in mid-transfer), anything may be news.
    */
   ackBringsNews(flow: number, window: number): boolean {
     const w = this.flows.words;
@@ -55,7 +56,9 @@ export class TcpRelease {
     return (w[flow + f.X_FLAGS]! & f.XF_RELEASED) !== 0 && seqDiff(ack, w[flow + f.X_RELEASED_ACK]!) <= 0;
   }
 
-  /** Takes back the acknowledgement of a segment, whose checksum is still to be made, to what the peer was told before. */
+  /**
+   * Takes back the acknowledgement of a segment, whose checksum is still to be made, to what the peer was told before.
+   */
   lowerToTold(flow: number, buf: Buffer, l4: number): void {
     if (this.wasToldAtLeast(flow, read32(buf, l4 + TCP_ACK_AT))) return;
     const w = this.flows.words;
@@ -78,16 +81,18 @@ export class TcpRelease {
   }
 
   /**
-   * A FIN leaves with its whole acknowledgement: nothing that the guest says of itself would bring the rest later. The peer would send
-   * its own end again, and where one guest has forgotten the connection by then and the other has not, they answer differently.
+   * A FIN leaves with its whole acknowledgement: nothing that the guest says of itself would bring the rest later. The
+   * peer would send its own end again, and where one guest has forgotten the connection by then and the other has not,
+   * they answer differently.
    */
   endMayLeave(flow: number, tcpFlags: number, ack: number): boolean {
     return (tcpFlags & (TCP_FIN | TCP_ACK)) !== (TCP_FIN | TCP_ACK) || !this.lowersAck(flow, ack);
   }
 
   /**
-   * Lowers acknowledgement and window of the packet whose TCP header is at l4 of buf, raises its timestamp to what left before,
-   * and mends its checksum unless that is partial. Returns true when a byte changed. Notes what is let out, unless the peer will not heed it.
+   * Lowers acknowledgement and window of the packet whose TCP header is at l4 of buf, raises its timestamp to what left
+   * before, and mends its checksum unless that is partial. Returns true when a byte changed. Notes what is let out,
+   * unless the peer will not heed it.
    */
   lower(flow: number, buf: Buffer, l4: number, tcpFlags: number, partial: boolean, note = true): boolean {
     const w = this.flows.words;
@@ -146,8 +151,8 @@ export class TcpRelease {
   }
 
   /**
-   * An acknowledgement that has waited for the SVM's answers what the SVM has answered: with the echo of the old one the peer would
-   * measure the wait as its round trip. True when a byte changed.
+   * An acknowledgement that has waited for the SVM's answers what the SVM has answered: with the echo of the old one
+   * the peer would measure the wait as its round trip. True when a byte changed.
    */
   raiseEcho(buf: Buffer, l4: number, echo: number, partial: boolean): boolean {
     const at = timestampOffset(buf, l4);

@@ -1,5 +1,5 @@
-// SYNs of both sides on their way into the comparison: a connection begins, or another in its place; and the data that has come on or
-// behind them before both were known.
+// SYNs of both sides on their way into the comparison: a connection begins, or another in its place; and the data that
+// has come on or behind them before both were known.
 
 import * as f from '../compare/flow-words';
 import { DIVERGED, EQUAL, EXHAUSTED, type Outcome, WAIT } from '../compare/outcome';

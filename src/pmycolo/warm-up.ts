@@ -1,5 +1,6 @@
-// The first packets of a process are judged by code that is interpreted still, and guests wait for it. So before them an engine of its
-// own judges made-up traffic of both sides, and the compiler learns from that. Nothing of it outlives the call.
+// The first packets of a process are judged by code that is interpreted still, and guests wait for it. So before them
+// an engine of its own judges made-up traffic of both sides, and the compiler learns from that. Nothing of it outlives
+// the call.
 
 import { putDatagram, putSegment } from '../packet/made-up';
 import { TCP_ACK, TCP_FIN, TCP_PSH, TCP_SYN } from '../packet/view';
@@ -77,7 +78,10 @@ export class PrimaryWarmUp implements WarmUp {
   }
 }
 
-/** One connection after the other, from its beginning to its end: what only beginnings need is learnt again and again, too. */
+/**
+ * One connection after the other, from its beginning to its end: what only beginnings need is learnt again and again,
+ * too.
+ */
 class Traffic {
   private readonly arena = Buffer.alloc(ROW * SLOT_BYTES);
   private flow = 0;

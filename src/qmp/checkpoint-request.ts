@@ -1,5 +1,5 @@
-// Asks a primary QEMU for a checkpoint. There is no command for it; but setting x-checkpoint-delay, even to what it is already,
-// begins one at once while COLO runs, and does nothing else while it does not.
+// Asks a primary QEMU for a checkpoint. There is no command for it; but setting x-checkpoint-delay, even to what it is
+// already, begins one at once while COLO runs, and does nothing else while it does not.
 
 import { ColoWatch } from './colo-watch';
 

@@ -1,13 +1,14 @@
-// A client of QEMU's machine protocol (QMP): one JSON object a line both ways, a greeting, commands with ids, events between the
-// answers. A stream that reconnects lives through restarts of QEMU. Source: QEMU's docs/interop/qmp-spec.
+// A client of QEMU's machine protocol (QMP): one JSON object a line both ways, a greeting, commands with ids, events
+// between the answers. A stream that reconnects lives through restarts of QEMU. Source: QEMU's docs/interop/qmp-spec.
 //
 //            onOpen              greeting: {"QMP": ...}           answer to qmp_capabilities
 //   closed ---------> greeting ------------------------> negotiating ------------------------> ready
 //      ^                                                                                         |
 //      +-------------- the connection ends, or says what is no QMP: from any state <-------------+
 //
-// Commands are executed in order by QEMU's main loop, which may stand still for seconds (a disk that is flushed). One sent *out of
-// band* is executed at once, beside the loop, and its answer may come before those of earlier commands. Few commands can be (`yank`).
+// Commands are executed in order by QEMU's main loop, which may stand still for seconds (a disk that is flushed). One
+// sent *out of band* is executed at once, beside the loop, and its answer may come before those of earlier commands.
+// Few commands can be (`yank`).
 
 import type { ByteStream, ConnectStream } from '../core/byte-stream';
 import { OperatorError } from '../core/errors';
@@ -84,7 +85,10 @@ export class QmpClient {
     return this.ready && this.oob;
   }
 
-  /** Rejects with QmpError for QEMU's refusal, and with OperatorError when there is no connection or it ends before the answer. */
+  /**
+   * Rejects with QmpError for QEMU's refusal, and with OperatorError when there is no connection or it ends before the
+   * answer.
+   */
   execute(command: string, args?: Record<string, unknown>): Promise<unknown> {
     return this.promised({ execute: command, arguments: args });
   }

@@ -1,18 +1,19 @@
-// Learns from a QEMU's QMP when its guest stands still for a checkpoint, whether the checkpoint came about, and when there was a
-// failover. QEMU has no event for a checkpoint: on either side it is a STOP and a RESUME, and so is a failover (and an operator's
-// own `stop` and `cont`). query-colo-status tells them apart.
+// Learns from a QEMU's QMP when its guest stands still for a checkpoint, whether the checkpoint came about, and when
+// there was a failover. QEMU has no event for a checkpoint: on either side it is a STOP and a RESUME, and so is a
+// failover (and an operator's own `stop` and `cont`). query-colo-status tells them apart.
 //
 //             STOP                RESUME, still in COLO
 //   running --------> stopped ---------------------------> onCheckpoint --> running
 //                        |        RESUME, COLO is over
 //                        +-------------------------------> onFailover ----> running
 //
-// What the guest sends after RESUME belongs to the time after the checkpoint, but it may arrive before the event or the answer to
-// the query. So the handler reads at onStopped what has arrived of the guest, and nothing more until onRunning. QEMU sends STOP after
-// the guest's last frame and RESUME before its next; so the order is exact if the reading has ended before RESUME. A process that did
-// not run for a while may read STOP when the guest has long gone on. So it asks something that is answered at once, out of band, when
-// the reading has ended: with the answer before RESUME the reading was in time, without it the checkpoint may cover less than was read.
-// (A QEMU that answers nothing out of band is asked in band: its main loop has to run before RESUME, or no checkpoint is exact.)
+// What the guest sends after RESUME belongs to the time after the checkpoint, but it may arrive before the event or the
+// answer to the query. So the handler reads at onStopped what has arrived of the guest, and nothing more until
+// onRunning. QEMU sends STOP after the guest's last frame and RESUME before its next; so the order is exact if the
+// reading has ended before RESUME. A process that did not run for a while may read STOP when the guest has long gone
+// on. So it asks something that is answered at once, out of band, when the reading has ended: with the answer before
+// RESUME the reading was in time, without it the checkpoint may cover less than was read. (A QEMU that answers nothing
+// out of band is asked in band: its main loop has to run before RESUME, or no checkpoint is exact.)
 
 import type { ConnectStream } from '../core/byte-stream';
 import type { Clock } from '../core/clock';
@@ -31,8 +32,8 @@ export interface WatchHandler {
   /** The guest stands still: read what has arrived of it, and nothing more until onRunning. */
   onStopped(): void;
   /**
-   * This guest and the other are equal. Comes before onRunning. `exact`: all that was read at onStopped and before is covered.
-   * Otherwise there may have been a checkpoint, and it is not known which of it.
+   * This guest and the other are equal. Comes before onRunning. `exact`: all that was read at onStopped and before is
+   * covered. Otherwise there may have been a checkpoint, and it is not known which of it.
    */
   onCheckpoint(exact: boolean): void;
   /** The guest goes on alone; once. */
@@ -61,8 +62,8 @@ export class ColoWatch {
   /** COLO has ended: no RESUME is a checkpoint any more. */
   private ended = false;
   /**
-   * The question that is under way, one at a time however often the guest stops. QEMU may have answered it before what was heard of
-   * since: then its answer counts no longer (`stale`), or it is asked again behind it (`again`).
+   * The question that is under way, one at a time however often the guest stops. QEMU may have answered it before what
+   * was heard of since: then its answer counts no longer (`stale`), or it is asked again behind it (`again`).
    */
   private question: 'none' | 'asked' | 'stale' | 'again' = 'none';
   private cancelPoll = (): void => {};
@@ -160,7 +161,8 @@ export class ColoWatch {
   private exit(reason: string): void {
     this.log.warn({ role: this.role, reason }, 'COLO has ended');
     this.ended = true;
-    // By request: a failover, which the RESUME or the next answer confirms. By an error nobody has decided anything yet.
+    // By request: a failover, which the RESUME or the next answer confirms. By an error nobody has decided anything
+    // yet.
     this.pollAgain();
     if (reason === 'request') this.judge(false);
   }

@@ -1,5 +1,6 @@
-// Compares what the two guests of a pair sent, out of two captures, by the engine that a running primary uses. It goes twice
-// through the files: first to know the flows and the guest, then to compare flow by flow, both files merged by time.
+// Compares what the two guests of a pair sent, out of two captures, by the engine that a running primary uses. It goes
+// twice through the files: first to know the flows and the guest, then to compare flow by flow, both files merged by
+// time.
 
 import { statSync } from 'node:fs';
 import { OperatorError } from '../core/errors';
@@ -27,7 +28,10 @@ export interface CompareOptions {
   maxDifferences?: number;
   /** The secondary's connections have the primary's sequence numbers already, all but their SYNs. */
   secondaryTranslated?: boolean;
-  /** How far one side may be ahead of the other, in bytes of one flow; beyond it is a difference (`bound_exhausted`). Default: 64 MiB. */
+  /**
+   * How far one side may be ahead of the other, in bytes of one flow; beyond it is a difference (`bound_exhausted`).
+   * Default: 64 MiB.
+   */
   maxAheadBytes?: number;
 }
 
@@ -66,7 +70,10 @@ export interface Comparison {
 
 export const DEFAULT_MAX_DIFFERENCES = 20;
 
-/** Clocks of two hosts may differ by less than this; captures further apart are laid side by side by their first packets. */
+/**
+ * Clocks of two hosts may differ by less than this; captures further apart are laid side by side by their first
+ * packets.
+ */
 const MAX_CLOCK_DIFFERENCE_NS = 60_000_000_000n;
 
 const F_SEEN = 1;
@@ -224,7 +231,9 @@ class CaptureComparison {
     this.running.delete(flow);
   }
 
-  /** A capture without an IP packet is that of a silent guest only where the guest is named, and all of it can be read. */
+  /**
+   * A capture without an IP packet is that of a silent guest only where the guest is named, and all of it can be read.
+   */
   private requireIp(side: Side, silenceIsPossible: boolean): void {
     const { packets, skipped } = this.survey;
     if (packets[side] !== 0) return;
@@ -246,7 +255,10 @@ class CaptureComparison {
     );
   }
 
-  /** A stream of which pieces were cut cannot be compared. Without guests: where nothing is whole, nobody can be told to be one. */
+  /**
+   * A stream of which pieces were cut cannot be compared. Without guests: where nothing is whole, nobody can be told to
+   * be one.
+   */
   private requireWhole(guests?: ReadonlySet<AddressKey>): void {
     for (const side of [PRIMARY, SECONDARY] as const) {
       const number = this.survey.cutOf(side, guests);

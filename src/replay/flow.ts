@@ -1,5 +1,5 @@
-// One flow of two captures through the primary's engine. A difference ends the flow: what follows one cannot be told apart
-// from its consequences, and only a running pair has checkpoints.
+// One flow of two captures through the primary's engine. A difference ends the flow: what follows one cannot be told
+// apart from its consequences, and only a running pair has checkpoints.
 
 import { comparedFrom } from '../compare/datagram';
 import * as f from '../compare/flow-words';
@@ -25,7 +25,10 @@ const MAX_AHEAD_PACKETS = 1 << 17;
 
 /** What was found of a flow. */
 export interface Finding {
-  /** As the daemon would name it when asking for a checkpoint; `primary_silent` and `secondary_silent` at the end of a capture. */
+  /**
+   * As the daemon would name it when asking for a checkpoint; `primary_silent` and `secondary_silent` at the end of a
+   * capture.
+   */
   cause: CheckpointCause | 'primary_silent' | 'secondary_silent';
   /**
    * TCP: bytes of the guest's stream before the first differing one, or before what the capture has first of it.
@@ -158,8 +161,8 @@ export class FlowComparison {
   }
 
   /**
-   * A guest says nothing behind what it has not said: a piece that lacks before others of the same side was lost by the capture.
-   * What can be compared behind such holes is. True: a difference was found there.
+   * A guest says nothing behind what it has not said: a piece that lacks before others of the same side was lost by the
+   * capture. What can be compared behind such holes is. True: a difference was found there.
    */
   private passHoles(flow: number): boolean {
     const { stream } = this.engine.context;
@@ -184,7 +187,10 @@ export class FlowComparison {
     );
   }
 
-  /** Bytes that a side must have said, and that its capture lacks, before the next that it has of its stream; Infinity = none. */
+  /**
+   * Bytes that a side must have said, and that its capture lacks, before the next that it has of its stream; Infinity =
+   * none.
+   */
   private holeBefore(flow: number, headAt: number, finKnown: number, finAt: number): number {
     const { flows, log } = this.engine.context;
     const w = flows.words;

@@ -79,8 +79,8 @@ export function count(counts: Map<string, number>, reason: string, more: number)
 }
 
 /**
- * IP packets of the file in its order, those that can be compared and those that were cut. Fragments come as the packet that they
- * make, in the place of the last. Throws OperatorError.
+ * IP packets of the file in its order, those that can be compared and those that were cut. Fragments come as the packet
+ * that they make, in the place of the last. Throws OperatorError.
  */
 export function* ipPackets(path: string, skipped: Skipped): Generator<SidePacket, void, undefined> {
   const packet = new SidePacket();
@@ -133,8 +133,8 @@ export function* ipPackets(path: string, skipped: Skipped): Generator<SidePacket
 }
 
 /**
- * Segments that the sender hands to its network card whole (TSO) are captured with a length of 0 in the IP header: the captured
- * length stands for it. Not in a frame so short that it may be padding.
+ * Segments that the sender hands to its network card whole (TSO) are captured with a length of 0 in the IP header: the
+ * captured length stands for it. Not in a frame so short that it may be padding.
  */
 function restoreLength(data: Buffer, off: number, bytes: number): void {
   if (bytes <= LONGEST_PADDED_BYTES || bytes > 0xffff || data.length - off < 40) return;

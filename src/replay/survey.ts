@@ -90,7 +90,9 @@ export class Survey {
     return owners;
   }
 
-  /** Number of a packet of the guest's that was cut, or undefined. Without guests: of anybody's, where none is whole. */
+  /**
+   * Number of a packet of the guest's that was cut, or undefined. Without guests: of anybody's, where none is whole.
+   */
   cutOf(side: Side, guests?: ReadonlySet<AddressKey>): number | undefined {
     if (guests === undefined) {
       for (let flow = this.flows.next(-1); flow >= 0; flow = this.flows.next(flow)) {
@@ -125,8 +127,8 @@ export class Survey {
   }
 
   /**
-   * The addresses that send in both captures. Where some of these send to others, the guest is the one that all the others
-   * of a group speak with. Throws OperatorError when that leaves a choice.
+   * The addresses that send in both captures. Where some of these send to others, the guest is the one that all the
+   * others of a group speak with. Throws OperatorError when that leaves a choice.
    */
   findGuests(): { key: AddressKey; text: string }[] {
     const w = this.flows.words;

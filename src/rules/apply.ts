@@ -25,7 +25,9 @@ export function applyRules(config: RuleConfig): Promise<RulesReport> {
   return apply(config, false);
 }
 
-/** Puts back what is missing of rules that were applied before, and does nothing where they were not, or were removed. */
+/**
+ * Puts back what is missing of rules that were applied before, and does nothing where they were not, or were removed.
+ */
 export function restoreRules(config: RuleConfig): Promise<RulesReport> {
   return apply(config, true);
 }

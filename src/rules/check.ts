@@ -165,7 +165,10 @@ function outerBridgeWarnings(node: RuleNode, known: Map<string, Link>): string[]
   return [];
 }
 
-/** Bridged packets pass FORWARD as soon as the bridge calls netfilter; firewalls made for routing tend to drop them there. */
+/**
+ * Bridged packets pass FORWARD as soon as the bridge calls netfilter; firewalls made for routing tend to drop them
+ * there.
+ */
 async function policyWarnings(plan: Plan): Promise<string[]> {
   const out: string[] = [];
   for (const family of FAMILIES) {

@@ -1,4 +1,5 @@
-// iptables rules of a node: found by their comment, put in and taken out by iptables-restore, one transaction for each table.
+// iptables rules of a node: found by their comment, put in and taken out by iptables-restore, one transaction for each
+// table.
 
 import { run } from '../io/exec';
 import type { IptablesRule } from './plan';
@@ -34,7 +35,9 @@ export function restoreBatch(table: string, present: readonly string[], wanted: 
   return lines.join('\n');
 }
 
-/** Replaces a node's rules (by none: removes them) in all tables and both families. Returns how many were there before. */
+/**
+ * Replaces a node's rules (by none: removes them) in all tables and both families. Returns how many were there before.
+ */
 export async function replaceRules(
   iptables: string,
   comment: string,

@@ -1,5 +1,5 @@
-// What was changed and how it was before, so that removing the rules restores it: a file in the state directory, written
-// before each change. It may get lost; the rules themselves are found by their marks.
+// What was changed and how it was before, so that removing the rules restores it: a file in the state directory,
+// written before each change. It may get lost; the rules themselves are found by their marks.
 
 import { closeSync, openSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,5 @@
-// The copy of everything that goes to the PVM: a tc filter on the tap's egress (tc-u32(8), tc-mirred(8)), or nft's dup there.
+// The copy of everything that goes to the PVM: a tc filter on the tap's egress (tc-u32(8), tc-mirred(8)), or nft's dup
+// there.
 
 import { CommandError, run } from '../io/exec';
 import { commentOf, cookieOf, MIRROR_PREF, mirrorTable } from './marks';
@@ -35,7 +36,10 @@ async function filters(dev: string, direction: 'ingress' | 'egress'): Promise<Fi
 }
 
 export interface MirrorState {
-  /** What is attached where clsact would be: it, or an `ingress` qdisc (libvirt's bandwidth), beside which there is no room for it. */
+  /**
+   * What is attached where clsact would be: it, or an `ingress` qdisc (libvirt's bandwidth), beside which there is no
+   * room for it.
+   */
   qdisc: 'clsact' | 'ingress' | undefined;
   /** Who copies. */
   by: 'tc' | 'nft' | undefined;
@@ -71,7 +75,10 @@ async function nftMirror(dev: string, index: number): Promise<string | undefined
   return new RegExp(`hook egress devices? .*"${dev}"`).test(text) ? /dup to "([^"]+)"/.exec(text)?.[1] : undefined;
 }
 
-/** Copies in the place of tc's, where an ingress qdisc is: nft's egress hook (Linux 5.16) needs no qdisc. For `nft -f -`. */
+/**
+ * Copies in the place of tc's, where an ingress qdisc is: nft's egress hook (Linux 5.16) needs no qdisc. For `nft -f
+ * -`.
+ */
 export function nftMirrorBatch(from: string, to: string, index: number): string {
   const table = `netdev ${mirrorTable(index)}`;
   return [

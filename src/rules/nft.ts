@@ -1,13 +1,15 @@
-// What iptables cannot say, in nft(8)'s words. Tables of our own, so that making and removing them is one transaction each.
+// What iptables cannot say, in nft(8)'s words. Tables of our own, so that making and removing them is one transaction
+// each.
 
 import { CommandError, run } from '../io/exec';
 import { commentOf, FORWARD_ZONE, mirrorTable } from './marks';
 import type { NodePlan, RuleNode } from './plan';
 
 /**
- * Reassembly comes before iptables' raw table, so its zone is too late for fragments: both guests' fragments with the same IPv4
- * identification, which copies of one machine do choose, would be put together into one packet with bytes of both.
- * This sets the zone before (NF_IP_PRI_CONNTRACK_DEFRAG is -400). IPv6 fragments are kept apart by their interface.
+ * Reassembly comes before iptables' raw table, so its zone is too late for fragments: both guests' fragments with the
+ * same IPv4 identification, which copies of one machine do choose, would be put together into one packet with bytes of
+ * both. This sets the zone before (NF_IP_PRI_CONNTRACK_DEFRAG is -400). IPv6 fragments are kept apart by their
+ * interface.
  */
 export function defragStatements(table: string, node: RuleNode): string[] {
   return [
@@ -24,8 +26,8 @@ const REQUEST_OR_REPLY = '@nh,48,16 { 1, 2 }';
 const REVERSE = '@nh,48,16 { 3, 4 }';
 
 /**
- * Only IP is seen by the queues. ARP and RARP, which find it, pass where they bear nothing else. Anything else would leave
- * unverified, so it does not leave: LLDP, EAPOL and what is no ARP for IPv4 too.
+ * Only IP is seen by the queues. ARP and RARP, which find it, pass where they bear nothing else. Anything else would
+ * leave unverified, so it does not leave: LLDP, EAPOL and what is no ARP for IPv4 too.
  */
 export function guestStatements(table: string, node: RuleNode): string[] {
   const comment = `comment "${commentOf(node.index)}"`;

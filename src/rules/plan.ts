@@ -1,10 +1,11 @@
-// What a node needs of the kernel, as data. `colo rules show` prints it as commands, `apply` and `remove` make it so and undo it.
+// What a node needs of the kernel, as data. `colo rules show` prints it as commands, `apply` and `remove` make it so
+// and undo it.
 //
 //   primary:   br0 = {outer NIC, tap0}, colobr0 = {fwd0}; mirror tap0 -> fwd0; from tap0 -> guest queues, from fwd0 -> forward queues
 //   secondary: colobr0 = {fwd0, tap0};                    from tap0 -> guest queue, towards tap0 -> forward queue
 //
-// The rules look at bridged packets: iptables-extensions(8) physdev, and the bridges' own nf_call_iptables (ip-link(8)), so
-// that other bridges of the host stay as they are.
+// The rules look at bridged packets: iptables-extensions(8) physdev, and the bridges' own nf_call_iptables
+// (ip-link(8)), so that other bridges of the host stay as they are.
 
 import { commentOf, FORWARD_ZONE, SHARED_ALIAS } from './marks';
 import { defragStatements, guestStatements } from './nft';
@@ -98,9 +99,9 @@ export function planOf(config: RuleConfig): Plan {
 export const CONNTRACK_MAX = 'net/netfilter/nf_conntrack_max';
 
 /**
- * Half-open connections must not fill conntrack: a full table drops everybody's new connections. 20,000 SYNs a second that nobody
- * finishes are 200,000 entries in 10 s, and fit; with the kernel's 60 s for them they are 1.2 million. A handshake that takes longer is
- * picked up again from its next packet (nf_conntrack_tcp_loose).
+ * Half-open connections must not fill conntrack: a full table drops everybody's new connections. 20,000 SYNs a second
+ * that nobody finishes are 200,000 entries in 10 s, and fit; with the kernel's 60 s for them they are 1.2 million. A
+ * handshake that takes longer is picked up again from its next packet (nf_conntrack_tcp_loose).
  */
 const CONNTRACK: readonly Setting[] = [
   { path: CONNTRACK_MAX, value: '262144', bound: 'least' },
@@ -157,8 +158,9 @@ function secondaryPlan(node: RuleNode): NodePlan {
   const comment = commentOf(node.index);
   const mark = ['-m', 'comment', '--comment', comment];
   const fromGuest = ['-m', 'physdev', '--physdev-in', node.guestPort, ...mark];
-  // Whatever the bridge and the port it comes from, so it holds after a failover, too. Of a flooded packet there are many copies, none
-  // for the guest alone; the kernel drops them rather than queue them while conntrack does not know the connection.
+  // Whatever the bridge and the port it comes from, so it holds after a failover, too. Of a flooded packet there are
+  // many copies, none for the guest alone; the kernel drops them rather than queue them while conntrack does not know
+  // the connection.
   const toGuest = [
     '-m',
     'physdev',
@@ -180,7 +182,8 @@ function secondaryPlan(node: RuleNode): NodePlan {
       // Brings conntrack, and with it reassembly, to the namespace.
       { table: 'raw', chain: 'PREROUTING', words: [...fromGuest, '-j', 'CT'] },
       { table: 'mangle', chain: 'PREROUTING', words: [...fromGuest, ...queue(node.guestQueue, node.queueBypass)] },
-      // What begins a connection needs no translation: from the outer bridge it passes as it is until conntrack knows it.
+      // What begins a connection needs no translation: from the outer bridge it passes as it is until conntrack knows
+      // it.
       ...[
         ['-p', 'udp'],
         // As iptables-save writes --syn.

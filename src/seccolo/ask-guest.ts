@@ -1,10 +1,14 @@
-// After a failover the guest may have to show first in which numbers it lives (seccolo/numbering.ts): it is asked, and what its peers send
-// waits meanwhile. Used by whatever brings the packets: it says how a frame reaches the guest, and how to hand in again what waited.
+// After a failover the guest may have to show first in which numbers it lives (seccolo/numbering.ts): it is asked, and
+// what its peers send waits meanwhile. Used by whatever brings the packets: it says how a frame reaches the guest, and
+// how to hand in again what waited.
 
 import type { SecondaryEngine } from './engine';
 import { MAX_ACK_FRAME_BYTES } from './frame-head';
 
-/** Connections that are asked at a time: the guest may have closed some, and answers one such question in half a second (Linux). */
+/**
+ * Connections that are asked at a time: the guest may have closed some, and answers one such question in half a second
+ * (Linux).
+ */
 const ASKED_AT_ONCE = 8;
 
 /** Sends questions about some connections; returns the connection to go on behind, -1 = from the start. */

@@ -1,5 +1,5 @@
-// Writes an acknowledgement without data (RFC 9293 section 3.1) as an IP packet of its own, from either end of a flow: what a failover
-// says to an end that would otherwise wait for a timer.
+// Writes an acknowledgement without data (RFC 9293 section 3.1) as an IP packet of its own, from either end of a flow:
+// what a failover says to an end that would otherwise wait for a timer.
 
 import { FLOW_GUEST, FLOW_META, FLOW_PEER, FLOW_PORTS, metaFamily } from '../conntrack/flow-table';
 import { write16, write32 } from '../core/big-endian';

@@ -12,7 +12,9 @@ export const SECONDARY_COUNTER_NAMES = [
   'peer_malformed',
   /** Dropped. */
   'guest_malformed',
-  /** TCP options that lead nowhere: from the peer the rest of the packet is translated, from the guest it is dropped. */
+  /**
+   * TCP options that lead nowhere: from the peer the rest of the packet is translated, from the guest it is dropped.
+   */
   'malformed_options',
   'peer_fragments',
   'guest_fragments',
@@ -40,19 +42,27 @@ export const SECONDARY_COUNTER_NAMES = [
   'stray_echoes',
   /** RSTs that refuse a connection of the guest. */
   'refusals',
-  /** RSTs of the guest that were dropped after a failover, because they would have ended a handshake begun before it. */
+  /**
+   * RSTs of the guest that were dropped after a failover, because they would have ended a handshake begun before it.
+   */
   'handshake_resets',
   /** SYNs of such handshakes that were held back for a moment, for the same reason. */
   'handshake_syns',
   /** Times that a timestamp offset was raised after a failover. */
   'timestamps_raised',
-  /** Segments made at a failover that tell a peer what the guest has acknowledged, or ask it for its own acknowledgement. */
+  /**
+   * Segments made at a failover that tell a peer what the guest has acknowledged, or ask it for its own
+   * acknowledgement.
+   */
   'reminders',
   'icmp_translated',
   /** ICMP errors about TCP whose quotation is too short or too unusual to tell whose it is. */
   'icmp_unreadable',
   'checkpoints_done',
-  /** After a checkpoint the guest has shown the new numbers; or the old ones: it never came about, and the old offsets are back. */
+  /**
+   * After a checkpoint the guest has shown the new numbers; or the old ones: it never came about, and the old offsets
+   * are back.
+   */
   'checkpoints_confirmed',
   'checkpoints_missed',
   /** Segments of peers that had to wait after a failover until that was known. */

@@ -1,5 +1,5 @@
-// The secondary's engine (xt_SECCOLO): makes the SVM's TCP connections bear the PVM's numbers, so that they outlive the PVM.
-// Bytes and a time come in, a verdict goes out; packets are changed in place and keep their length.
+// The secondary's engine (xt_SECCOLO): makes the SVM's TCP connections bear the PVM's numbers, so that they outlive the
+// PVM. Bytes and a time come in, a verdict goes out; packets are changed in place and keep their length.
 //
 // Peer to guest, always: ack, SACK edges and TSecr go from the peer's numbers to the guest's. Guest to peer, after the
 // failover (or always, where the receiver expects translated packets): seq and TSval the other way.
@@ -57,7 +57,10 @@ export const SecondaryVerdict = {
 } as const;
 export type SecondaryVerdict = (typeof SecondaryVerdict)[keyof typeof SecondaryVerdict];
 
-/** When the guest's own packets are translated: from the failover on, or always (QEMU's way: the compare side sees no SYN). */
+/**
+ * When the guest's own packets are translated: from the failover on, or always (QEMU's way: the compare side sees no
+ * SYN).
+ */
 export type SecondaryMode = 'failover' | 'always';
 
 export interface SecondaryOptions {
@@ -76,7 +79,10 @@ export interface SecondaryStatus {
   epoch: number;
   flows: number;
   maxFlows: number;
-  /** Connections with offsets that the guest has confirmed; those from before the last checkpoint count until they are seen again. */
+  /**
+   * Connections with offsets that the guest has confirmed; those from before the last checkpoint count until they are
+   * seen again.
+   */
   translated: number;
   /** Handshakes under way, and connections on which the guest has not spoken since. */
   halfOpen: number;
@@ -152,8 +158,8 @@ export class SecondaryEngine {
   }
 
   /**
-   * A packet on its way to the guest: the IP header at off, len bytes at hand. Packets of different zones (VLANs) are of
-   * different connections.
+   * A packet on its way to the guest: the IP header at off, len bytes at hand. Packets of different zones (VLANs) are
+   * of different connections.
    */
   fromPeer(
     buf: Uint8Array,
@@ -220,9 +226,9 @@ export class SecondaryEngine {
   }
 
   /**
-   * DO_CHECKPOINT: the SVM is the PVM's copy from here on, numbers included, so every offset is void; unless it shows afterwards that it
-   * is not (numbering.ts). All packets that the guest
-   * sent before it stopped must have been handed in. False, and nothing done, after a failover: there is no PVM to be a copy of.
+   * DO_CHECKPOINT: the SVM is the PVM's copy from here on, numbers included, so every offset is void; unless it shows
+   * afterwards that it is not (numbering.ts). All packets that the guest sent before it stopped must have been handed
+   * in. False, and nothing done, after a failover: there is no PVM to be a copy of.
    */
   checkpoint(_nowMs: number): boolean {
     if (this.failedOver) return false;
@@ -232,8 +238,9 @@ export class SecondaryEngine {
   }
 
   /**
-   * DO_FAILOVER: what lives keeps its offsets, and its handshakes may still finish; new connections are the guest's own. From here
-   * on the guest's packets are translated too. False when it had been done before (also by an earlier process).
+   * DO_FAILOVER: what lives keeps its offsets, and its handshakes may still finish; new connections are the guest's
+   * own. From here on the guest's packets are translated too. False when it had been done before (also by an earlier
+   * process).
    */
   failover(nowMs: number): boolean {
     if (this.failedOver) return false;
@@ -244,7 +251,8 @@ export class SecondaryEngine {
   }
 
   /**
-   * For walks after a failover: the first connection behind `base` whose peer waits for a word of the guest, or -1. Start with -1.
+   * For walks after a failover: the first connection behind `base` whose peer waits for a word of the guest, or -1.
+   * Start with -1.
    */
   nextToRemind(base: number): number {
     const { table } = this.flows;
@@ -254,15 +262,18 @@ export class SecondaryEngine {
   }
 
   /**
-   * Writes to `out` from `off` on the frame that tells (0) or asks (1) the peer of such a connection; see reminders.ts. Returns its
-   * bytes, 0 where the connection's MAC addresses are not known. `out` has room for MAX_ACK_FRAME_BYTES.
+   * Writes to `out` from `off` on the frame that tells (0) or asks (1) the peer of such a connection; see reminders.ts.
+   * Returns its bytes, 0 where the connection's MAC addresses are not known. `out` has room for MAX_ACK_FRAME_BYTES.
    */
   writeReminder(base: number, which: 0 | 1, out: Uint8Array, off: number): number {
     const head = writeFrameHead(this.flows.words, base, true, out, off);
     return head === 0 ? 0 : head + this.reminders.write(base, which, out, off + head);
   }
 
-  /** After a failover: the guest has not shown yet whether the last checkpoint came about. Ask it, and decide() after a while. */
+  /**
+   * After a failover: the guest has not shown yet whether the last checkpoint came about. Ask it, and decide() after a
+   * while.
+   */
   get undecided(): boolean {
     return this.failedOver && this.numbering.inDoubt;
   }
@@ -296,9 +307,10 @@ export class SecondaryEngine {
   }
 
   /**
-   * A SYN of a handshake begun before the failover. If the peer has answered the PVM's, it takes the SVM's for a stray: it says
-   * so, in the PVM's numbers, to which the guest would reply with a reset; or, where the two ISNs lie close together, it ends the
-   * handshake itself (Linux, for a SYN inside its window). So the peer's own SYN/ACK gets the time to be repeated first.
+   * A SYN of a handshake begun before the failover. If the peer has answered the PVM's, it takes the SVM's for a stray:
+   * it says so, in the PVM's numbers, to which the guest would reply with a reset; or, where the two ISNs lie close
+   * together, it ends the handshake itself (Linux, for a SYN inside its window). So the peer's own SYN/ACK gets the
+   * time to be repeated first.
    */
   private mayHarmHandshake(v: PacketView, nowMs: number): boolean {
     return (v.flags & (TCP_SYN | TCP_ACK)) === TCP_SYN && ((nowMs - this.failoverMs) | 0) < HANDSHAKE_GRACE_MS;
@@ -381,7 +393,9 @@ export class SecondaryEngine {
     return changed ? AcceptRewritten : Accept;
   }
 
-  /** Only the first fragment has a TCP header; the checksum in it covers the whole, and follows what is changed here. */
+  /**
+   * Only the first fragment has a TCP header; the checksum in it covers the whole, and follows what is changed here.
+   */
   private guestFragment(partial: boolean): SecondaryVerdict {
     if (!this.translatesGuest) return Accept;
     switch (readFirstFragment(this.view)) {

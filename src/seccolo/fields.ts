@@ -1,5 +1,5 @@
-// Moves numbers in packets by an offset, in place, with the checksum mended incrementally (RFC 1624). A partial checksum
-// covers only the pseudo-header, which no change here touches, so it stays as it is.
+// Moves numbers in packets by an offset, in place, with the checksum mended incrementally (RFC 1624). A partial
+// checksum covers only the pseudo-header, which no change here touches, so it stays as it is.
 
 import { read32, write32 } from '../core/big-endian';
 import { checksumAdjust16, checksumAdjust32At } from '../packet/checksum';
@@ -41,8 +41,8 @@ function addTo(v: PacketView, at: number, off: number, partialChecksum: boolean)
 }
 
 /**
- * A number of a TCP header that an ICMP error quotes: `at` is the field, `quote` the quoted TCP header, `quoteEnd` the end of
- * what is quoted. The quoted checksum follows where it is quoted, and the ICMP checksum in any case.
+ * A number of a TCP header that an ICMP error quotes: `at` is the field, `quote` the quoted TCP header, `quoteEnd` the
+ * end of what is quoted. The quoted checksum follows where it is quoted, and the ICMP checksum in any case.
  */
 export function addToQuoted(v: PacketView, at: number, off: number, quote: number, quoteEnd: number): void {
   const { buf, l4 } = v;

@@ -1,11 +1,14 @@
-// The colo extension of a flow on the secondary (nf_conn_colo_tcp.s of the original), as words of the flow's record behind
-// those of the flow table. Positions are 32-bit sequence numbers: "guest's" = as the SVM numbers, "peer's" = as the peer sees them.
+// The colo extension of a flow on the secondary (nf_conn_colo_tcp.s of the original), as words of the flow's record
+// behind those of the flow table. Positions are 32-bit sequence numbers: "guest's" = as the SVM numbers, "peer's" = as
+// the peer sees them.
 
 import { FLOW_USER } from '../conntrack/flow-table';
 
 /** Slot of the flow's record in the offset table. Every flow has one. */
 export const S_SLOT = FLOW_USER;
-/** Epoch to which the words below belong; with an older one the offsets are void (the SVM has the PVM's numbers now). */
+/**
+ * Epoch to which the words below belong; with an older one the offsets are void (the SVM has the PVM's numbers now).
+ */
 export const S_EPOCH = FLOW_USER + 1;
 /** A phase, and flags. */
 export const S_STATE = FLOW_USER + 2;
@@ -20,7 +23,10 @@ export const S_SYN_ACK = FLOW_USER + 6;
 export const S_GUEST_ACK = FLOW_USER + 7;
 export const S_GUEST_EDGE = FLOW_USER + 8;
 
-/** Behind the last byte that the guest has sent. This and the next four are valid with SF_SAID; with SF_ACKED alone this one is of an older epoch. */
+/**
+ * Behind the last byte that the guest has sent. This and the next four are valid with SF_SAID; with SF_ACKED alone this
+ * one is of an older epoch.
+ */
 export const S_NEXT = FLOW_USER + 9;
 /** Window of the guest's greatest acknowledgement, as in the header: not scaled. */
 export const S_WINDOW = FLOW_USER + 10;
@@ -50,7 +56,8 @@ export const SECONDARY_RECORD_WORDS = 48;
  *      |   guest's SYN/ACK   v     peer's ACK            |
  *      +--------------> SynAnswered ---------------------+
  *
- * Any of them: a checkpoint -> Settled (and back, when it proves to have come to nothing: numbering.ts); a signature or an ISN that cannot be told -> GivenUp.
+ * Any of them: a checkpoint -> Settled (and back, when it proves to have come to nothing: numbering.ts); a signature or
+ * an ISN that cannot be told -> GivenUp.
  */
 export const Phase = {
   /** Both VMs number alike (opened before the last checkpoint), or nothing is known. */

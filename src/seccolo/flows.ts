@@ -1,5 +1,6 @@
-// The secondary's connections: found by tuple, timed, and kept in the offset table, one record there for each flow. Only
-// what the guest says makes a flow, so nobody outside can fill the table with packets that the guest does not answer.
+// The secondary's connections: found by tuple, timed, and kept in the offset table, one record there for each flow.
+// Only what the guest says makes a flow, so nobody outside can fill the table with packets that the guest does not
+// answer.
 
 import { FLOW_DEADLINE, FLOW_GUEST_ISN, FLOW_KEY_WORDS, FlowTable } from '../conntrack/flow-table';
 import { type OffsetTable, Rank } from '../conntrack/offset-table';
@@ -173,7 +174,10 @@ export class SecondaryFlows {
     offsets.endDoubt();
   }
 
-  /** Fills `old` for a flow as it stands in the table of flows, not aligned; false when it had no offset in the previous epoch. */
+  /**
+   * Fills `old` for a flow as it stands in the table of flows, not aligned; false when it had no offset in the previous
+   * epoch.
+   */
   previousOf(base: number): boolean {
     const { words, offsets, old } = this;
     const slot = words[base + S_SLOT]!;
@@ -210,7 +214,9 @@ export class SecondaryFlows {
     }
   }
 
-  /** Takes a flow's numbers from a copy of its record, as its phase has them; returns the guest's ISN, -1 = not known. */
+  /**
+   * Takes a flow's numbers from a copy of its record, as its phase has them; returns the guest's ISN, -1 = not known.
+   */
   private load(base: number, slot: number, copy?: number): number {
     const { words, offsets } = this;
     const phase = this.phase(base);
@@ -237,7 +243,10 @@ export class SecondaryFlows {
     this.offsets.clear();
   }
 
-  /** The flow, its words those of the present epoch: after a checkpoint the SVM numbers as the PVM does, what was learned before is void. */
+  /**
+   * The flow, its words those of the present epoch: after a checkpoint the SVM numbers as the PVM does, what was
+   * learned before is void.
+   */
   aligned(base: number): number {
     const { words } = this;
     if (base >= 0 && words[base + S_EPOCH] !== this.offsets.epoch) {

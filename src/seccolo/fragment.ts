@@ -1,4 +1,5 @@
-// The first fragment of a fragmented TCP segment holds its header. parseIp() leaves fragments alone; this fills in the TCP fields.
+// The first fragment of a fragmented TCP segment holds its header. parseIp() leaves fragments alone; this fills in the
+// TCP fields.
 
 import { read32 } from '../core/big-endian';
 import { IPPROTO_TCP, type PacketView } from '../packet/view';

@@ -1,4 +1,5 @@
-// The Ethernet header of a segment made for a connection: its addresses are those that the connection's own frames have borne.
+// The Ethernet header of a segment made for a connection: its addresses are those that the connection's own frames have
+// borne.
 
 import { FLOW_META, metaFamily } from '../conntrack/flow-table';
 import { write16, write32 } from '../core/big-endian';
@@ -24,8 +25,8 @@ export interface LinkSource {
 }
 
 /**
- * Writes the header of a frame from one end of the flow to the other, with the tags that the guest's own frames bear; returns its bytes, 0
- * where an address is not known, or the flow is in a VLAN and its tags are not known.
+ * Writes the header of a frame from one end of the flow to the other, with the tags that the guest's own frames bear;
+ * returns its bytes, 0 where an address is not known, or the flow is in a VLAN and its tags are not known.
  */
 export function writeFrameHead(
   words: Uint32Array,

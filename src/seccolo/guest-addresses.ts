@@ -1,6 +1,7 @@
-// The addresses that the guest claims on its link: what may be announced when it moves to another port at a failover. Only what it
-// says of itself there counts (the sender of its ARP, the target and the source of its neighbour discovery). The sources of its IP
-// packets do not: a guest that forwards packets sends those of others, and announcing them would take them off their owners.
+// The addresses that the guest claims on its link: what may be announced when it moves to another port at a failover.
+// Only what it says of itself there counts (the sender of its ARP, the target and the source of its neighbour
+// discovery). The sources of its IP packets do not: a guest that forwards packets sends those of others, and announcing
+// them would take them off their owners.
 
 import { read16, read32 } from '../core/big-endian';
 import { ArpView, parseArp } from '../packet/arp';
@@ -9,7 +10,9 @@ import { NeighbourClaim, parseNeighbourClaim } from '../packet/neighbour';
 import { PARSE_OK, parseIp } from '../packet/parse';
 import { PacketView } from '../packet/view';
 
-/** A guest with more addresses than this has those announced that it claimed last; the rest is found by its own traffic. */
+/**
+ * A guest with more addresses than this has those announced that it claimed last; the rest is found by its own traffic.
+ */
 export const MAX_GUEST_ADDRESSES = 64;
 
 export interface GuestAddress {

@@ -1,5 +1,5 @@
-// The TCP segment that an ICMP error quotes (RFC 792, RFC 1191, RFC 4443): whose it is, and where its numbers stand. At least its
-// ports and its sequence number are there; the rest may be cut off.
+// The TCP segment that an ICMP error quotes (RFC 792, RFC 1191, RFC 4443): whose it is, and where its numbers stand. At
+// least its ports and its sequence number are there; the rest may be cut off.
 
 import { FLOW_GUEST, FLOW_KEY_WORDS, FLOW_META, FLOW_PEER, FLOW_PORTS, flowMeta } from '../conntrack/flow-table';
 import { read32 } from '../core/big-endian';

@@ -1,12 +1,13 @@
 // Learning a connection's offsets from what passes on the secondary's host alone.
 //
-// The guest's SYN or SYN/ACK gives ISN(SVM); the first acknowledgement that the peer sends gives ISN(PVM) = ack - 1, because what the
-// peer saw came from the PVM. That the first one says no more than that follows from the output commit rule: the peer can only
-// have received, and acknowledged, bytes that the SVM has sent too, and the SVM sends none before the handshake's end has passed
-// here. Where a guest does send data earlier (Fast Open), the ISN cannot be told and the connection is left alone.
+// The guest's SYN or SYN/ACK gives ISN(SVM); the first acknowledgement that the peer sends gives ISN(PVM) = ack - 1,
+// because what the peer saw came from the PVM. That the first one says no more than that follows from the output commit
+// rule: the peer can only have received, and acknowledged, bytes that the SVM has sent too, and the SVM sends none
+// before the handshake's end has passed here. Where a guest does send data earlier (Fast Open), the ISN cannot be told
+// and the connection is left alone.
 //
-// Timestamps: TSval of the first SYN or SYN/ACK against the first echo. The pair is about the same moment on both VMs; what it is off by
-// is made good at a failover, when a timestamp is never let fall behind what the peer has seen.
+// Timestamps: TSval of the first SYN or SYN/ACK against the first echo. The pair is about the same moment on both VMs;
+// what it is off by is made good at a failover, when a timestamp is never let fall behind what the peer has seen.
 
 import { FLOW_GUEST_ISN } from '../conntrack/flow-table';
 import { TcpState } from '../conntrack/tcp-track';
@@ -42,7 +43,9 @@ import type { SecondaryFlows } from './flows';
 
 /** The greatest scale of RFC 7323, taken where the SYN was not seen. */
 const GREATEST_SCALE = 14;
-/** A SYN/ACK's window is not scaled, so the peer cannot have sent more than this before it hears from the guest again. */
+/**
+ * A SYN/ACK's window is not scaled, so the peer cannot have sent more than this before it hears from the guest again.
+ */
 const HANDSHAKE_WINDOW = 0xffff;
 /** Old segments, as from a retransmission, are allowed for beyond one window. */
 const OLD_SLACK = 0xffff;

@@ -1,10 +1,11 @@
-// Answers the SVM's questions for neighbours (ARP, neighbour discovery) with what the PVM was answered. The SVM's own questions reach no
-// network: it learns what the PVM asks for, from the answers that come over the forward link, and what it alone asks for from nobody.
+// Answers the SVM's questions for neighbours (ARP, neighbour discovery) with what the PVM was answered. The SVM's own
+// questions reach no network: it learns what the PVM asks for, from the answers that come over the forward link, and
+// what it alone asks for from nobody.
 //
-// Only with an answer that passed to the PVM less than ANSWER_MS ago, by the MAC address, the router flag and the override flag that it
-// bore, or that an announcement has brought since. A question that there is no such answer to waits for QUESTION_MS: the SVM runs a little
-// before the PVM, whose question is put next. Never answered: a probe (RFC 5227, RFC 4862), whose sender asks whether an address is free,
-// and a question for an address of the guest's own.
+// Only with an answer that passed to the PVM less than ANSWER_MS ago, by the MAC address, the router flag and the
+// override flag that it bore, or that an announcement has brought since. A question that there is no such answer to
+// waits for QUESTION_MS: the SVM runs a little before the PVM, whose question is put next. Never answered: a probe (RFC
+// 5227, RFC 4862), whose sender asks whether an address is free, and a question for an address of the guest's own.
 
 import { ARPOP_REPLY, ArpView, arpReplyFrame, asksForAnother, parseArp } from '../packet/arp';
 import {

@@ -1,16 +1,17 @@
-// Which numbers the guest lives in. DO_CHECKPOINT says that it has become the primary's copy, whose numbers are the peer's; but a
-// controller may say so before the guest has the state, and the primary may die in between. Then the guest goes on as what it was before,
-// and the offsets of the time before are what its connections live on. So those are kept until the guest itself has shown it:
+// Which numbers the guest lives in. DO_CHECKPOINT says that it has become the primary's copy, whose numbers are the
+// peer's; but a controller may say so before the guest has the state, and the primary may die in between. Then the
+// guest goes on as what it was before, and the offsets of the time before are what its connections live on. So those
+// are kept until the guest itself has shown it:
 //
 //                DO_CHECKPOINT                a segment that fits the new numbers alone
 //   certain ---------------------> in doubt -------------------------------------------> certain, the old offsets are gone
 //                                     |      a segment that fits the old numbers alone
 //                                     +------------------------------------------------> certain, the old offsets are back
 //
-// Numbers are sequence numbers against the peer's last acknowledgement, and timestamps against its last echo. One segment decides for all
-// connections. Until it has come the new numbers are taken for right; after a failover, where nothing but the
-// guest's connections is left, the peers' segments wait, and the guest is asked: a segment from below its window makes it acknowledge,
-// and whatever it acknowledges bears its numbers (RFC 9293 section 3.10.7.4).
+// Numbers are sequence numbers against the peer's last acknowledgement, and timestamps against its last echo. One
+// segment decides for all connections. Until it has come the new numbers are taken for right; after a failover, where
+// nothing but the guest's connections is left, the peers' segments wait, and the guest is asked: a segment from below
+// its window makes it acknowledge, and whatever it acknowledges bears its numbers (RFC 9293 section 3.10.7.4).
 
 import { Rank } from '../conntrack/offset-table';
 import { seqDiff } from '../core/seq32';
@@ -37,16 +38,19 @@ import {
 import type { SecondaryFlows } from './flows';
 
 /**
- * How far from the peer's last acknowledgement a segment of the guest may lie: no window of it is known here without its scale. A number of
- * the other kind falls inside by chance once in 2,000 times, and then the next segment decides.
+ * How far from the peer's last acknowledgement a segment of the guest may lie: no window of it is known here without
+ * its scale. A number of the other kind falls inside by chance once in 2,000 times, and then the next segment decides.
  */
 const NEAR = 1 << 20;
 /**
- * Two guests of one image choose close numbers, one for each 64 ns of their clocks' difference: from so far apart on, the exact place in the
- * stream tells them from each other.
+ * Two guests of one image choose close numbers, one for each 64 ns of their clocks' difference: from so far apart on,
+ * the exact place in the stream tells them from each other.
  */
 const APART = 1 << 16;
-/** A clock so near to the peer's last echo is the one that it echoed; connections that were silent for longer tell by their numbers. */
+/**
+ * A clock so near to the peer's last echo is the one that it echoed; connections that were silent for longer tell by
+ * their numbers.
+ */
 const NEAR_MS = 1 << 20;
 /** The question lies this far below what the guest has acknowledged: below its window, whichever state it is in. */
 const FAR_BELOW = 1 << 20;

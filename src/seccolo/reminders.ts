@@ -1,12 +1,14 @@
-// What the guest and its peer last said on each connection, and what can be told the peer of it at a failover. Nobody would say anything
-// then until a timer ends: the guest's last acknowledgements died on the primary's host, and so did the peer's. So the peer is told
+// What the guest and its peer last said on each connection, and what can be told the peer of it at a failover. Nobody
+// would say anything then until a timer ends: the guest's last acknowledgements died on the primary's host, and so did
+// the peer's. So the peer is told
 //
 //   1. the guest's present acknowledgement and window: if it knew less it goes on sending at once;
-//   2. a segment from below what it has acknowledged. It is outside the peer's window, so the peer tells its own acknowledgement
-//      (RFC 9293 section 3.10.7.4), which is what moves the guest.
+//   2. a segment from below what it has acknowledged. It is outside the peer's window, so the peer tells its own
+//      acknowledgement (RFC 9293 section 3.10.7.4), which is what moves the guest.
 //
-// Both are the guest's own words, in the numbers that the peer knows, and nothing else is said: no data, no SACK block. The timestamp is
-// the guest's last, raised where the peer has echoed a newer one; the guest's clock does not go back, so nothing that follows is below it.
+// Both are the guest's own words, in the numbers that the peer knows, and nothing else is said: no data, no SACK block.
+// The timestamp is the guest's last, raised where the peer has echoed a newer one; the guest's clock does not go back,
+// so nothing that follows is below it.
 
 import { TcpState } from '../conntrack/tcp-track';
 import { seqAfter } from '../core/seq32';
@@ -51,7 +53,9 @@ export class Reminders {
     private readonly counters: SecondaryCounters,
   ) {}
 
-  /** A segment of the guest, after its acknowledgement has been noted. Only what it says with ACK is a state to tell. */
+  /**
+   * A segment of the guest, after its acknowledgement has been noted. Only what it says with ACK is a state to tell.
+   */
   noteGuest(base: number, v: PacketView, o: TcpOptions, link: LinkSource): void {
     if ((v.flags & (TCP_ACK | TCP_RST)) !== TCP_ACK) return;
     const { words } = this.flows;
@@ -94,7 +98,9 @@ export class Reminders {
     words[base + S_PEER_MAC + 1] = link.macLow;
   }
 
-  /** Is there a peer that waits, and something that is known to be true? Half-open connections have their own timers. */
+  /**
+   * Is there a peer that waits, and something that is known to be true? Half-open connections have their own timers.
+   */
   mayRemind(base: number): boolean {
     const { words } = this.flows;
     const known = SF_SAID | SF_WINDOW | SF_PEER_ACK;
@@ -106,8 +112,8 @@ export class Reminders {
   }
 
   /**
-   * Writes to `out` the IP packet that the peer is to be told: `which` is 0 for the guest's acknowledgement, 1 for the question. Returns
-   * its bytes.
+   * Writes to `out` the IP packet that the peer is to be told: `which` is 0 for the guest's acknowledgement, 1 for the
+   * question. Returns its bytes.
    */
   write(base: number, which: 0 | 1, out: Uint8Array, off: number): number {
     const { words } = this.flows;

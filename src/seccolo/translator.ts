@@ -86,7 +86,10 @@ export class Translator {
     return true;
   }
 
-  /** Never lets the peer see a timestamp older than one that it has echoed: it would take every segment for an old duplicate (PAWS). */
+  /**
+   * Never lets the peer see a timestamp older than one that it has echoed: it would take every segment for an old
+   * duplicate (PAWS).
+   */
   raiseTimestamps(base: number, tsVal: number): void {
     const { words, offsets } = this.flows;
     const slot = words[base + S_SLOT]!;

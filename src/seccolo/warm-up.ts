@@ -1,5 +1,5 @@
-// As pmycolo/warm-up: an engine of its own translates made-up connections of two sides, so that the compiler has learnt before the first
-// real packet comes. Nothing of it outlives the call.
+// As pmycolo/warm-up: an engine of its own translates made-up connections of two sides, so that the compiler has learnt
+// before the first real packet comes. Nothing of it outlives the call.
 
 import { OffsetTable } from '../conntrack/offset-table';
 import { putSegment } from '../packet/made-up';
@@ -67,8 +67,8 @@ export interface MadeUpWay {
 }
 
 /**
- * The connection of a round from its beginning to its end, with data of both sides. `packet`: room for each of its packets, from `off` on:
- * MADE_UP_BYTES of them.
+ * The connection of a round from its beginning to its end, with data of both sides. `packet`: room for each of its
+ * packets, from `off` on: MADE_UP_BYTES of them.
  */
 export function madeUpConnection(way: MadeUpWay, packet: Buffer, off: number, round: number): void {
   const flow = round % FLOWS;

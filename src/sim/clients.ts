@@ -1,4 +1,5 @@
-// The client's applications in a run: sessions that it opens, calls that it answers, datagrams, and whether all is done.
+// The client's applications in a run: sessions that it opens, calls that it answers, datagrams, and whether all is
+// done.
 
 import { ClientSession, type SessionObserver } from './app/client';
 import { askDatagram, askEcho, checkAnswer } from './app/datagram';

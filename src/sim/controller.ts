@@ -2,9 +2,10 @@
 //
 //   stop both -> forward link dry -> [early: DO_CHECKPOINT] -> state copied -> [late: DO_CHECKPOINT] -> resume both
 //
-// SN may be told early, too, when PN is told late: then it was told of a checkpoint that never came about, and has to find out.
-// In the early order (QEMU's fork) the primary releases before the state has arrived: a PVM that dies between the two
-// costs what was released, whatever the proxies do. So the simulator lets it die before or after, never between.
+// SN may be told early, too, when PN is told late: then it was told of a checkpoint that never came about, and has to
+// find out. In the early order (QEMU's fork) the primary releases before the state has arrived: a PVM that dies between
+// the two costs what was released, whatever the proxies do. So the simulator lets it die before or after, never
+// between.
 
 import { Note } from './nodes';
 import type { ControllerPlan } from './scenario';

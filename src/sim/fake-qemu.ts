@@ -1,9 +1,9 @@
-// A QEMU as its monitor (QMP) shows it: greeting, negotiation, commands in and out of band, a guest that is stopped and goes on, COLO
-// with its checkpoints and its end. It does nothing by itself: bytes and commands move when run() and deliver() say so, as far as they
-// say, so that a test or a simulated world has every order in its hand.
+// A QEMU as its monitor (QMP) shows it: greeting, negotiation, commands in and out of band, a guest that is stopped and
+// goes on, COLO with its checkpoints and its end. It does nothing by itself: bytes and commands move when run() and
+// deliver() say so, as far as they say, so that a test or a simulated world has every order in its hand.
 //
-// As in QEMU (docs/interop/qmp-spec): commands of one connection are executed in order by the main loop; out of band at once, if that
-// was offered and taken; with eight commands waiting for the loop nothing more is read.
+// As in QEMU (docs/interop/qmp-spec): commands of one connection are executed in order by the main loop; out of band at
+// once, if that was offered and taken; with eight commands waiting for the loop nothing more is read.
 
 import type { ByteStream, ByteStreamEvents, ConnectStream } from '../core/byte-stream';
 import { invariant } from '../core/errors';

@@ -1,6 +1,6 @@
-// The kernel's NFQUEUE: it keeps packets under ids until a verdict comes, hands them to the listener in batches with some
-// delay, drops what it holds when the listener dies and what comes while nobody listens, and drops beyond its length.
-// More than one verdict for a packet, or one for a packet that it does not hold, is a broken rule of the run.
+// The kernel's NFQUEUE: it keeps packets under ids until a verdict comes, hands them to the listener in batches with
+// some delay, drops what it holds when the listener dies and what comes while nobody listens, and drops beyond its
+// length. More than one verdict for a packet, or one for a packet that it does not hold, is a broken rule of the run.
 
 import type { SimPacket } from './packet';
 import type { Prng } from './prng';

@@ -146,7 +146,8 @@ export class Faults {
   /** A fault that would only show the controller's own weakness waits until it shows the proxy's. */
   private mayHappen(fault: Fault): boolean {
     const c = this.world.controller;
-    // A process that begins in doubt has heard no peer, and cannot ask the guest: it believes what the controller has said.
+    // A process that begins in doubt has heard no peer, and cannot ask the guest: it believes what the controller has
+    // said.
     if (
       fault.kind === 'secondary-daemon' &&
       c.missed &&
@@ -190,8 +191,8 @@ export class Faults {
       this.hostDies(fault);
       return;
     }
-    // The hypervisor was the controller. The daemon lives, and its host for a while: what of the guest's is on its way must not appear
-    // when its death was noticed.
+    // The hypervisor was the controller. The daemon lives, and its host for a while: what of the guest's is on its way
+    // must not appear when its death was noticed.
     this.world.pn.controllerLost();
     this.restart(this.world.prng.below(DEATH_NOTICED_US), () => this.hostDies(fault));
   }

@@ -1,5 +1,5 @@
-// What a run is made of that can be right or wrong: the engines and nodes that ship, as the daemons wire them. The stand-ins, and the planted
-// mistakes, put others in their place.
+// What a run is made of that can be right or wrong: the engines and nodes that ship, as the daemons wire them. The
+// stand-ins, and the planted mistakes, put others in their place.
 
 import { OffsetTable } from '../conntrack/offset-table';
 import { type PrimaryEngineFace, PrimaryNode, type PrimaryNodeSettings, type PrimaryPorts } from '../node/primary';

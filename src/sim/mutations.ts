@@ -1,5 +1,5 @@
-// Planted mistakes, each made by wrapping an engine or a node that is right: the simulation must find every one of them, else it
-// would not find such a mistake in the product either.
+// Planted mistakes, each made by wrapping an engine or a node that is right: the simulation must find every one of
+// them, else it would not find such a mistake in the product either.
 
 import { PREFIX_PACKET_BYTES } from '../core/limits';
 import type { Drainable } from '../node/ports';

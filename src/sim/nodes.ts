@@ -1,5 +1,5 @@
-// The two hosts' daemons: the nodes that ship, between queues that check them, with an arena that is overwritten after every call (as the
-// real one is reused), restart by kill -9, and files that outlive it.
+// The two hosts' daemons: the nodes that ship, between queues that check them, with an arena that is overwritten after
+// every call (as the real one is reused), restart by kill -9, and files that outlive it.
 
 import { seqDiff } from '../core/seq32';
 import { type ControllerLossPolicy, PORT_WATCH_MS } from '../node/controller-loss';
@@ -138,7 +138,9 @@ abstract class SimDaemon<Engine extends { readonly counters: { snapshot(): Recor
     };
   }
 
-  /** Shows the sink a packet, or `shown` bytes of it, somewhere in the arena; what stood there is gone after the call. */
+  /**
+   * Shows the sink a packet, or `shown` bytes of it, somewhere in the arena; what stood there is gone after the call.
+   */
   protected show(sink: PacketSink, id: number, packet: SimPacket, shown: number): void {
     const { arena } = this;
     const off = this.around.prng.below(64);

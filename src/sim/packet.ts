@@ -16,7 +16,9 @@ export class SimPacket {
   /** Payload bytes per wire segment; a larger packet is a GSO packet. 0: never segmented. */
   segmentBytes = 0;
 
-  /** The connection, by a name that both guests give it; `s...` for a reset that belongs to none; empty for datagrams. */
+  /**
+   * The connection, by a name that both guests give it; `s...` for a reset that belongs to none; empty for datagrams.
+   */
   key = '';
   /** Place of the first sequence number in the sender's stream: 0 is the SYN, data begins at 1. */
   place = 0;

@@ -1,4 +1,5 @@
-// Runs seeds. A run is a pure function of its seed and of the engines, so a failing seed is run again to tell what happened.
+// Runs seeds. A run is a pure function of its seed and of the engines, so a failing seed is run again to tell what
+// happened.
 
 import { addCoverage, type Coverage, coverageOf } from './coverage';
 import type { Makers } from './makers';

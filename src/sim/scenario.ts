@@ -66,11 +66,16 @@ export interface ControllerPlan {
   latencyUs: number;
   /** How long the state takes from PN to SN. */
   transferUs: number;
-  /** The SVM is resumed so long before the PVM, as QEMU does it; 0: either may be the first, shortly before the other. */
+  /**
+   * The SVM is resumed so long before the PVM, as QEMU does it; 0: either may be the first, shortly before the other.
+   */
   headStartUs: number;
   /** DO_CHECKPOINT right when the guests stop, before the state is copied, or after it, before they resume. */
   early: boolean;
-  /** Tells SN right when the guests stop, though PN only when the state is copied: SN may then be told of one that never comes. */
+  /**
+   * Tells SN right when the guests stop, though PN only when the state is copied: SN may then be told of one that never
+   * comes.
+   */
   secondaryEarly: boolean;
   /** Waits until the forward link is dry; else the primary engine refuses what is still on the way. */
   drains: boolean;
@@ -218,7 +223,10 @@ function sequences(kind: Numbers): MachineHabits['initialSequence'] {
   return (prng) => prng.u32();
 }
 
-/** Never the same twice: a port that is used again must not have the client's old number, by which the ledger tells connections apart. */
+/**
+ * Never the same twice: a port that is used again must not have the client's old number, by which the ledger tells
+ * connections apart.
+ */
 function justBelowTheEnd(): MachineHabits['initialSequence'] {
   const used = new Set<number>();
   return (prng) => {

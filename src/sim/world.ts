@@ -281,8 +281,9 @@ export class World {
   }
 
   /**
-   * What waits in the stopped SVM's tap bears the numbers of the old epoch, and no proxy can call it back: the tap's queue has
-   * to be emptied with the checkpoint. (An acknowledgement moved by a small old offset could confirm bytes that nobody has.)
+   * What waits in the stopped SVM's tap bears the numbers of the old epoch, and no proxy can call it back: the tap's
+   * queue has to be emptied with the checkpoint. (An acknowledgement moved by a small old offset could confirm bytes
+   * that nobody has.)
    */
   checkpointSecondary(): void {
     this.sn.node!.checkpoint();
@@ -345,7 +346,10 @@ export class World {
     if (this.pn.node) this.pn.unprotect();
   }
 
-  /** The primary's node lets out what it holds. It may do so when it is told, or when its policy says so and the PVM lives. */
+  /**
+   * The primary's node lets out what it holds. It may do so when it is told, or when its policy says so and the PVM
+   * lives.
+   */
   private letsGo(): void {
     if (!this.isProtected) return;
     if (!this.controller.gone || this.scenario.controller.onLoss !== 'release' || !this.pvm.alive) {

@@ -1,6 +1,6 @@
-// Ethernet frames around IP packets: plain, tagged (802.1Q, 802.1ad, both), IPv4 or IPv6, padded or not. Every packet of the
-// primary bears a number that a comparer does not compare and leaves as it is, so that what comes out can be told apart:
-// IPv4's identification, IPv6's flow label.
+// Ethernet frames around IP packets: plain, tagged (802.1Q, 802.1ad, both), IPv4 or IPv6, padded or not. Every packet
+// of the primary bears a number that a comparer does not compare and leaves as it is, so that what comes out can be
+// told apart: IPv4's identification, IPv6's flow label.
 
 import type { Prng } from '../../src/sim/prng';
 import { buildIp, buildTcp, buildUdp, onesComplementSum, type TcpFields } from '../lib/build-packet';

@@ -1,5 +1,5 @@
-// The same flows through QEMU's own colo-compare and through ours, by the same four sockets. Where the two differ, a row of
-// the table (table.ts) has to say why; where they agree, both must be right.
+// The same flows through QEMU's own colo-compare and through ours, by the same four sockets. Where the two differ, a
+// row of the table (table.ts) has to say why; where they agree, both must be right.
 //
 //   COLO_SEED=N     the first flow (default 1)
 //   COLO_FLOWS=N    how many (default 10000)

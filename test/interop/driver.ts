@@ -1,5 +1,5 @@
-// Feeds one device through its sockets, step by step, and writes down what it lets out and when it asks for a checkpoint.
-// Nothing here waits by the clock: markers (see markers.ts) say when a step has been handled.
+// Feeds one device through its sockets, step by step, and writes down what it lets out and when it asks for a
+// checkpoint. Nothing here waits by the clock: markers (see markers.ts) say when a step has been handled.
 
 import { createConnection, type Socket } from 'node:net';
 import { join } from 'node:path';
@@ -189,7 +189,10 @@ export class Driver {
     else this.secondarySocket = next;
   }
 
-  /** Returns when all of the secondary was read. Hangs up for it: the device sees the end behind all that it has still to read, and hangs up in turn. */
+  /**
+   * Returns when all of the secondary was read. Hangs up for it: the device sees the end behind all that it has still
+   * to read, and hangs up in turn.
+   */
   async drainSecondary(): Promise<void> {
     const socket = this.secondarySocket;
     const gone = new Promise<void>((resolve) => socket.once('close', () => resolve()));
@@ -227,8 +230,8 @@ export class Driver {
     const { p } = this.vnetHeaders;
     const cleared = Buffer.from(p).fill(0, 0, Math.min(p.length, OFFLOAD_BYTES));
     const head = bytes.subarray(0, p.length);
-    // A packet that was altered has a whole checksum, and its header says that nothing is left to be done (virtio 1.2, 5.1.6).
-    // Ours clears what its packet does not need, the number of buffers too.
+    // A packet that was altered has a whole checksum, and its header says that nothing is left to be done (virtio 1.2,
+    // 5.1.6). Ours clears what its packet does not need, the number of buffers too.
     const settled = Buffer.alloc(p.length);
     const known = head.equals(p) || (this.device.name === 'colo' && (head.equals(cleared) || head.equals(settled)));
     if (vnetBytes !== p.length || !known) {

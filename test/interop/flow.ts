@@ -1,5 +1,5 @@
-// A flow as the generator makes it: what each packet is about (for the models that say what must come of it), its bytes (for
-// the devices), and the order in which the two sides' packets reach the comparer.
+// A flow as the generator makes it: what each packet is about (for the models that say what must come of it), its bytes
+// (for the devices), and the order in which the two sides' packets reach the comparer.
 
 export type Side = 'p' | 's';
 

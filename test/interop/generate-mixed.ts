@@ -1,4 +1,5 @@
-// What is compared in pieces or not at all: fragments, address resolution and group membership, and frames that are no IP.
+// What is compared in pieces or not at all: fragments, address resolution and group membership, and frames that are no
+// IP.
 
 import type { Prng } from '../../src/sim/prng';
 import { buildUdp, onesComplementSum } from '../lib/build-packet';
@@ -30,8 +31,8 @@ export function fragments(b: FlowBuilder, side: Side, datagram: number, payload:
 }
 
 /**
- * So many that there are a few pieces. None ends up shorter than the four bytes that QEMU takes for ports: it would read them from
- * behind the frame, and do one thing or another.
+ * So many that there are a few pieces. None ends up shorter than the four bytes that QEMU takes for ports: it would
+ * read them from behind the frame, and do one thing or another.
  */
 function payloadBytes(prng: Prng, sizes: Record<Side, number>): number {
   for (;;) {
@@ -61,7 +62,10 @@ export function fragmentFlow(prng: Prng, seed: number, flowNumber: number): Flow
   return b.finish();
 }
 
-/** An IGMP message, to the group that it is about and no further than the link: else it would be compared (RFC 2236 section 2). */
+/**
+ * An IGMP message, to the group that it is about and no further than the link: else it would be compared (RFC 2236
+ * section 2).
+ */
 export function igmpFrame(outside: Outside, message: Buffer): Buffer {
   const group = [...message.subarray(4, 8)];
   return ipFrame({ ...outside, ends: { ...outside.ends, dst: group }, ttl: 1 }, 2, message);

@@ -1,5 +1,6 @@
-// TCP connections of every kind: both sides send the same stream, cut and repeated each in its own way, or a stream with a
-// deliberate difference. The secondary is behind a rewriter: its data bears the primary's numbers, only its SYN its own.
+// TCP connections of every kind: both sides send the same stream, cut and repeated each in its own way, or a stream
+// with a deliberate difference. The secondary is behind a rewriter: its data bears the primary's numbers, only its SYN
+// its own.
 
 import type { Prng } from '../../src/sim/prng';
 import type { TcpFields } from '../lib/build-packet';

@@ -1,5 +1,5 @@
-// What breaks QEMU's colo-compare, each on a device of its own, and what ours does instead: bytes that are no frames, peers that
-// go away, bounds that are reached, and time.
+// What breaks QEMU's colo-compare, each on a device of its own, and what ours does instead: bytes that are no frames,
+// peers that go away, bounds that are reached, and time.
 
 import { requires } from '../netns/requires';
 import { PLAIN4, udpFrame } from './carrier';

@@ -1,5 +1,5 @@
-// Xen's libxl on the checkpoint channel (notify_dev), replayed step by step by a client that does what libxl does, with its
-// mistakes: libxl tolerates little, and a comparer that it does not understand costs the guest its protection.
+// Xen's libxl on the checkpoint channel (notify_dev), replayed step by step by a client that does what libxl does, with
+// its mistakes: libxl tolerates little, and a comparer that it does not understand costs the guest its protection.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

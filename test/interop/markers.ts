@@ -1,6 +1,6 @@
-// Frames by which the driver knows how far a device is. A primary frame that is no IP leaves at once, so when it comes out,
-// all before it on that socket was handled. The secondary's socket says nothing by itself: a datagram that the primary
-// has sent before is released when its equal on the secondary's socket is reached.
+// Frames by which the driver knows how far a device is. A primary frame that is no IP leaves at once, so when it comes
+// out, all before it on that socket was handled. The secondary's socket says nothing by itself: a datagram that the
+// primary has sent before is released when its equal on the secondary's socket is reached.
 
 import { buildUdp } from '../lib/build-packet';
 

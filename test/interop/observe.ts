@@ -67,8 +67,8 @@ export async function observe(flow: Flow, driver: Driver): Promise<Result> {
 }
 
 /**
- * Runs flows of one epoch in among each other, in an order that the generator draws, up to one checkpoint for all. What leaves
- * in a step must be of the flow that the step is of; the beginning of a held segment may leave a moment later.
+ * Runs flows of one epoch in among each other, in an order that the generator draws, up to one checkpoint for all. What
+ * leaves in a step must be of the flow that the step is of; the beginning of a held segment may leave a moment later.
  */
 export async function observeTogether(flows: readonly Flow[], prng: Prng, driver: Driver): Promise<Result[]> {
   const results = flows.map((flow): Result => {

@@ -1,5 +1,5 @@
-// Stock QEMU COLO without Xen: the secondary is a true copy of the primary, the comparison asks QEMU for checkpoints over QMP and
-// learns of them there, and so does the secondary's rewriter.
+// Stock QEMU COLO without Xen: the secondary is a true copy of the primary, the comparison asks QEMU for checkpoints
+// over QMP and learns of them there, and so does the secondary's rewriter.
 
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';

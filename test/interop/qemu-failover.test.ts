@@ -1,6 +1,6 @@
-// Real guests, and a failover: the secondary's QEMU has no filters of its own but a socket to `colo qemu netdev`. TCP timestamps
-// are on, and each guest has its own sequence numbers and its own timestamps: connections outlive the primary only when
-// everything was translated from their first packet on.
+// Real guests, and a failover: the secondary's QEMU has no filters of its own but a socket to `colo qemu netdev`. TCP
+// timestamps are on, and each guest has its own sequence numbers and its own timestamps: connections outlive the
+// primary only when everything was translated from their first packet on.
 
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -49,8 +49,8 @@ requires(
 
   test('so does one over a connection that the guest opens', async () => {
     const file = join(pair.lab.dir, 'dialled');
-    // Its standard input stays open: at the end of that it would close its half of the connection at once, which makes the
-    // guest's program end in the middle of the file, each guest's in another place.
+    // Its standard input stays open: at the end of that it would close its half of the connection at once, which makes
+    // the guest's program end in the middle of the file, each guest's in another place.
     const server = pair.lab.spawn('client', 'sh', ['-c', 'exec busybox nc -l -p 5000 >"$0"', file], {
       stdio: ['pipe', 'pipe', 'pipe'],
     });

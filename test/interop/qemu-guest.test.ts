@@ -1,5 +1,5 @@
-// Real guests: two QEMUs with stock filters, `colo qemu compare` in place of the primary's colo-compare, and a client that
-// downloads through the pair.
+// Real guests: two QEMUs with stock filters, `colo qemu compare` in place of the primary's colo-compare, and a client
+// that downloads through the pair.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { requires } from '../netns/requires';

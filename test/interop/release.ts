@@ -1,7 +1,8 @@
-// Whose packet came out, and is it still what went in? QEMU changes nothing. Ours cuts off what stands behind a packet or makes zeros of it, and may lower
-// an acknowledgement and a window to what the secondary has given, take SACK blocks away, cut a repetition short, and let the bytes of a
-// held segment leave in pieces, the last of which is the segment itself from there on; a segment of one byte at the end of what was said
-// (a keepalive, RFC 1122 section 4.2.3.6) leaves with the byte that stands there; the checksums must be right.
+// Whose packet came out, and is it still what went in? QEMU changes nothing. Ours cuts off what stands behind a packet
+// or makes zeros of it, and may lower an acknowledgement and a window to what the secondary has given, take SACK blocks
+// away, cut a repetition short, and let the bytes of a held segment leave in pieces, the last of which is the segment
+// itself from there on; a segment of one byte at the end of what was said (a keepalive, RFC 1122 section 4.2.3.6)
+// leaves with the byte that stands there; the checksums must be right.
 
 import { timestampOffset } from '../../src/packet/tcp-options';
 import { MIN_FRAME_BYTES, networkAt } from './carrier';
@@ -9,7 +10,10 @@ import { describePacket, type Packet, type TcpAbout } from './flow';
 
 export interface Released {
   packet: Packet;
-  /** With it all its bytes have left. False: a repetition that left without what the secondary has not said, or a piece before the last. */
+  /**
+   * With it all its bytes have left. False: a repetition that left without what the secondary has not said, or a piece
+   * before the last.
+   */
   whole: boolean;
   frame: Buffer;
 }

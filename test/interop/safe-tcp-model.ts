@@ -1,6 +1,6 @@
 // What a safe comparer lets out of one TCP flow and when: no byte that the secondary has not said at the same place, no
-// acknowledgement that it has not given, no end of the stream that it has not put there. Written over plain positions and
-// single bytes, with nothing in common with the engine but the rules.
+// acknowledgement that it has not given, no end of the stream that it has not put there. Written over plain positions
+// and single bytes, with nothing in common with the engine but the rules.
 
 import type { Packet, TcpAbout } from './flow';
 
@@ -43,7 +43,10 @@ export class SafeTcpModel {
   private content: Packet[] = [];
   private acks: Packet[] = [];
   private disorder = false;
-  /** The primary went back behind its first segment: whether the secondary's word on that is still at hand is not said here. */
+  /**
+   * The primary went back behind its first segment: whether the secondary's word on that is still at hand is not said
+   * here.
+   */
   reachedBack = false;
 
   primary(packet: Packet, paused: boolean): Verdict {
@@ -357,14 +360,20 @@ export class SafeTcpModel {
     return ack <= Math.max(this.secondaryAck, this.releasedAck ?? this.secondaryAck);
   }
 
-  /** One byte in the place of the last that has left (RFC 1122 section 4.2.3.6): it may be garbage, and the one that left leaves again. */
+  /**
+   * One byte in the place of the last that has left (RFC 1122 section 4.2.3.6): it may be garbage, and the one that
+   * left leaves again.
+   */
   private isKeepalive(a: TcpAbout): boolean {
     return (
       a.data.length === 1 && !a.fin && !a.rst && a.pos + 1 === this.leftEnd && this.said.has(a.pos) && this.mayLeave(a)
     );
   }
 
-  /** A held repetition whose bytes have all left, and its acknowledgement too, has nothing to tell any more: it may be dropped. */
+  /**
+   * A held repetition whose bytes have all left, and its acknowledgement too, has nothing to tell any more: it may be
+   * dropped.
+   */
   private hasLeft(a: TcpAbout): boolean {
     if (a.syn || a.fin || a.rst || a.ack > (this.releasedAck ?? -1)) return false;
     for (let i = 0; i < a.data.length; i++) if (!this.left.has(a.pos + i)) return false;

@@ -1,5 +1,5 @@
-// The two rules, held against what ours let out, knowing nothing of how it decides: no byte of the primary leaves that the
-// secondary has not said at the same place or a checkpoint covers, and no acknowledgement above the secondary's.
+// The two rules, held against what ours let out, knowing nothing of how it decides: no byte of the primary leaves that
+// the secondary has not said at the same place or a checkpoint covers, and no acknowledgement above the secondary's.
 
 import { networkAt } from './carrier';
 import { describePacket, type Flow, type Packet, type TcpAbout } from './flow';

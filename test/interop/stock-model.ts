@@ -54,8 +54,8 @@ const WITH_PORTS = [TCP, UDP, 33, 50, 132, 136];
 const diff = (a: number, b: number): number => (a - b) | 0;
 
 /**
- * Where the IPv4 header is: behind no tag, or behind an 802.1ad tag and perhaps another. undefined: not looked into, which is
- * so for a frame with an 802.1Q tag alone, for IPv6 and for very short frames.
+ * Where the IPv4 header is: behind no tag, or behind an 802.1ad tag and perhaps another. undefined: not looked into,
+ * which is so for a frame with an 802.1Q tag alone, for IPv6 and for very short frames.
  */
 function networkOffset(frame: Buffer): number | undefined {
   if (frame.length < 18) return undefined;

@@ -1,8 +1,10 @@
-// Where QEMU's colo-compare and ours may do different things with a flow, why, and how to tell that a difference is of that
-// kind. A difference that no row knows fails the test, and so does a row that its example (cases.ts) does not need.
+// Where QEMU's colo-compare and ours may do different things with a flow, why, and how to tell that a difference is of
+// that kind. A difference that no row knows fails the test, and so does a row that its example (cases.ts) does not
+// need.
 //
-// What QEMU does in each case is asserted too: in every flow it must do exactly what the model of it does (stock-model.ts), and
-// ours exactly what is safe (safe-model.ts). The rows speak of the model's own reasons, so they cannot excuse anything else.
+// What QEMU does in each case is asserted too: in every flow it must do exactly what the model of it does
+// (stock-model.ts), and ours exactly what is safe (safe-model.ts). The rows speak of the model's own reasons, so they
+// cannot excuse anything else.
 
 import { networkAt } from './carrier';
 import type { Difference } from './differences';

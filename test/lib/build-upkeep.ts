@@ -1,4 +1,5 @@
-// Packets by which a host keeps its place on the link, well formed, for tests; each part may be said otherwise. Checksums are left out.
+// Packets by which a host keeps its place on the link, well formed, for tests; each part may be said otherwise.
+// Checksums are left out.
 
 import { buildIp } from './build-packet';
 

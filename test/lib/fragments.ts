@@ -19,8 +19,8 @@ export interface Piece {
 }
 
 /**
- * One fragment of the packet, of any piece (even an impossible one) of what lies behind its unfragmentable part. `payload` instead
- * of the packet's own bytes.
+ * One fragment of the packet, of any piece (even an impossible one) of what lies behind its unfragmentable part.
+ * `payload` instead of the packet's own bytes.
  */
 export function fragmentOf(packet: Buffer, piece: Piece, id: number, unfragmentable = 40, payload?: Buffer): Buffer {
   const v4 = packet[0]! >> 4 === 4;

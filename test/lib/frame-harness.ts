@@ -80,7 +80,10 @@ export class FrameHarness {
     };
   }
 
-  /** Bytes of both sides' streams, which are looked at together; what has no counterpart goes in alone, the secondary's first. */
+  /**
+   * Bytes of both sides' streams, which are looked at together; what has no counterpart goes in alone, the secondary's
+   * first.
+   */
   together(p: Buffer, s: Buffer): void {
     const [pBuf, sBuf] = [
       { side: 'p' as const, bytes: p },

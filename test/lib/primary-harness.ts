@@ -19,7 +19,9 @@ export class PrimaryHarness {
   /** Whether such can be sent. */
   emits = true;
   now = 1000;
-  /** Bytes of frame headers before every packet, which must come back unchanged, and behind it, which must not leave. */
+  /**
+   * Bytes of frame headers before every packet, which must come back unchanged, and behind it, which must not leave.
+   */
   head = 0;
   padding = 0;
   zone = 0;
@@ -84,7 +86,9 @@ export class PrimaryHarness {
     );
   }
 
-  /** Hands over a PVM packet and returns its id. The buffer is poisoned afterwards: the engine may keep no reference. */
+  /**
+   * Hands over a PVM packet and returns its id. The buffer is poisoned afterwards: the engine may keep no reference.
+   */
   p(packet: Buffer, partial = false): number {
     const id = ++this.id;
     this.sent.set(id, Buffer.from(packet));

@@ -1,4 +1,5 @@
-// What operators and controllers do, and what happens when they go: rules at run time, strangers, lost controllers, signals.
+// What operators and controllers do, and what happens when they go: rules at run time, strangers, lost controllers,
+// signals.
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { flowMeta } from '../../src/conntrack/flow-table';

@@ -1,4 +1,5 @@
-// How a guest packs its datagrams is its own affair: many in one send, or each alone. Where one ends is not: the client sees it.
+// How a guest packs its datagrams is its own affair: many in one send, or each alone. Where one ends is not: the client
+// sees it.
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { requires } from './requires';
@@ -117,7 +118,8 @@ requires(
         for (const name of opaque) expect(counters[name]).toBe(before.counters[name]! + 1);
         return got;
       };
-      // One of its 45 fragments may find a full buffer on a busy machine: then there is no datagram, and none is asked for again.
+      // One of its 45 fragments may find a full buffer on a busy machine: then there is no datagram, and none is asked
+      // for again.
       let got = await once();
       if (got.lengths.length === 0) got = await once();
       expect(got).toEqual({ lengths: [bytes], right: true });

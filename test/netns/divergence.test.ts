@@ -20,7 +20,10 @@ requires('netns', 'nfqueue')('guests that differ', () => {
 
   const seen = (text: string): Promise<number> => wire.count(text);
 
-  /** After a checkpoint the SVM would be a copy of the PVM. Here it is not, so it says no more on the connections that it has. */
+  /**
+   * After a checkpoint the SVM would be a copy of the PVM. Here it is not, so it says no more on the connections that
+   * it has.
+   */
   const silenceSecondary = (): void => {
     const sockets = pair.lab.execSync('svm', 'ss', ['-tnH', `sport = :${port}`]);
     for (const [, peer] of sockets.matchAll(/:(\d+)\s*$/gm)) {

@@ -1,5 +1,5 @@
-// The death of the primary node, many times: at any moment of transfers that go on, in any order of what dies first. Every
-// connection is finished by the secondary guest, and no byte is missing, double or wrong.
+// The death of the primary node, many times: at any moment of transfers that go on, in any order of what dies first.
+// Every connection is finished by the secondary guest, and no byte is missing, double or wrong.
 import { execFileSync } from 'node:child_process';
 import { expected } from './guest/content';
 import { requires } from './requires';

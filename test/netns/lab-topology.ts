@@ -1,4 +1,5 @@
-// The laboratory's wiring as data: what each network namespace holds, in the words of `ip -batch`, `tc -batch` and sysctl.
+// The laboratory's wiring as data: what each network namespace holds, in the words of `ip -batch`, `tc -batch` and
+// sysctl.
 //
 //   client: lan0 (bridge, has the client's addresses) = {pn, sn}        the outer network and its switch
 //   pn:     br0 = {nic0, tap0}   colobr0 = {fwd0}   mirror tap0 egress -> fwd0
@@ -27,9 +28,9 @@ export interface TopologyOptions {
   /** Give the SVM's TCP other initial sequence numbers and timestamps than the PVM's. */
   distinctStacks: boolean;
   /**
-   * Cut a guest's packets loose from its sockets when they leave, as a tap does. Without it a packet that waits in a queue
-   * of the host still counts as "being sent" in the guest (TCP small queues), whose TCP sends less at a time then. Costs
-   * about a fifth of an unprotected pair's throughput.
+   * Cut a guest's packets loose from its sockets when they leave, as a tap does. Without it a packet that waits in a
+   * queue of the host still counts as "being sent" in the guest (TCP small queues), whose TCP sends less at a time
+   * then. Costs about a fifth of an unprotected pair's throughput.
    */
   detachGuests: boolean;
 }

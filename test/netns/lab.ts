@@ -91,8 +91,8 @@ export class Lab {
   }
 
   /**
-   * A port forwards, and an interface sends, only after the kernel's own worker has taken note of the carrier; what comes
-   * before is lost.
+   * A port forwards, and an interface sends, only after the kernel's own worker has taken note of the carrier; what
+   * comes before is lost.
    */
   private async linksWork(): Promise<void> {
     for (let attempt = 0; attempt < 500; attempt++) {

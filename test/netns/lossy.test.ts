@@ -1,5 +1,6 @@
-// A forward link that loses and reorders one frame in a hundred, both ways: what the hosts tell each other comes late, in another
-// order or not at all, and still nothing wrong is let out, and every transfer finishes without a checkpoint's help.
+// A forward link that loses and reorders one frame in a hundred, both ways: what the hosts tell each other comes late,
+// in another order or not at all, and still nothing wrong is let out, and every transfer finishes without a
+// checkpoint's help.
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expected } from './guest/content';

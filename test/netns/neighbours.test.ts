@@ -1,4 +1,5 @@
-// What the guests ask for on their link: both the same, the SVM alone what the PVM was answered before, the SVM alone what nobody was.
+// What the guests ask for on their link: both the same, the SVM alone what the PVM was answered before, the SVM alone
+// what nobody was.
 import { requires } from './requires';
 import { Pair } from './support/pair';
 import { sleep, until } from './support/wait';

@@ -1,5 +1,5 @@
-// What both guests have said of a held packet reaches the client although the packet stays held: it leaves by the outer bridge as the
-// host's own, is not queued again, and moves no address in the bridge's table.
+// What both guests have said of a held packet reaches the client although the packet stays held: it leaves by the outer
+// bridge as the host's own, is not queued again, and moves no address in the bridge's table.
 import { join } from 'node:path';
 import { GUEST_MAC } from './lab';
 import { requires } from './requires';

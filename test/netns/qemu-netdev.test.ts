@@ -1,5 +1,5 @@
-// Two network namespaces, whose stacks reach each other only through two netdevs: each has a tap as its host port, and the
-// two guest ports are one socket. So what one filters as tx the other filters as rx, with real TCP in between.
+// Two network namespaces, whose stacks reach each other only through two netdevs: each has a tap as its host port, and
+// the two guest ports are one socket. So what one filters as tx the other filters as rx, with real TCP in between.
 
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';

@@ -1,5 +1,5 @@
-// What a test needs of the machine. A missing ability skips the test with a reason; when COLO_REQUIRE names it (a list like
-// "netns,nfqueue"), the test fails instead, so that a run that should be complete cannot pass by skipping.
+// What a test needs of the machine. A missing ability skips the test with a reason; when COLO_REQUIRE names it (a list
+// like "netns,nfqueue"), the test fails instead, so that a run that should be complete cannot pass by skipping.
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 

@@ -1,4 +1,5 @@
-// Daemons that are killed and started again in the middle of transfers: nobody notices, and nothing wrong gets out meanwhile.
+// Daemons that are killed and started again in the middle of transfers: nobody notices, and nothing wrong gets out
+// meanwhile.
 import { readdirSync, rmSync } from 'node:fs';
 import { expected } from './guest/content';
 import { requires } from './requires';

@@ -1,4 +1,5 @@
-// The network follows the guest: its port changes the bridge, and the switch learns of it without a word from the guest.
+// The network follows the guest: its port changes the bridge, and the switch learns of it without a word from the
+// guest.
 import { join } from 'node:path';
 import { PacketSocket } from '../../src/io/packet-socket';
 import { gratuitousArpFrame } from '../../src/packet/arp';

@@ -1,4 +1,5 @@
-// Somebody else's firewall reload takes the rules of a protected node: the daemon notices, says so, and puts them back if it may.
+// Somebody else's firewall reload takes the rules of a protected node: the daemon notices, says so, and puts them back
+// if it may.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Lab, type LabProcess } from './lab';

@@ -1,5 +1,5 @@
-// Runs rules inside the namespace of this process, as `colo rules` does: one JSON outcome a line. A job comes as argument, or
-// many one after the other on standard input.
+// Runs rules inside the namespace of this process, as `colo rules` does: one JSON outcome a line. A job comes as
+// argument, or many one after the other on standard input.
 import { createInterface } from 'node:readline';
 import { checkConfig } from '../../src/config/config';
 import { applyRules, planOf, removeRules, showLines, undoLines } from '../../src/rules';

@@ -37,7 +37,9 @@ function configOf(lab: Lab, side: Side, node: object = {}, more: object = {}): o
   };
 }
 
-/** One process for each host, which lives as long as the laboratory: loading the program takes longer than most tests. */
+/**
+ * One process for each host, which lives as long as the laboratory: loading the program takes longer than most tests.
+ */
 const workers = new WeakMap<Lab, Map<Side, { started: LabProcess; taken: number }>>();
 
 /** Runs actions on a host and gives their outcomes. */

@@ -1,5 +1,5 @@
-// Real servers in both guests: each answers through the protected pair, everything compared equal, and each one's connection that was
-// open when the primary node died goes on with the secondary's copy.
+// Real servers in both guests: each answers through the protected pair, everything compared equal, and each one's
+// connection that was open when the primary node died goes on with the secondary's copy.
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,5 @@
-// The simulator alone: with engines that hold everything until a checkpoint no rule can break, so what breaks is its own.
+// The simulator alone: with engines that hold everything until a checkpoint no rule can break, so what breaks is its
+// own.
 
 import { simulate } from '../lib/simulate';
 

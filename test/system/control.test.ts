@@ -1,5 +1,5 @@
-// The control channel over its real carriers: our client, the npm package `netlink` as one that knows nothing of us, users who may
-// not speak, controllers that vanish, a daemon that is restarted, and garbage.
+// The control channel over its real carriers: our client, the npm package `netlink` as one that knows nothing of us,
+// users who may not speak, controllers that vanish, a daemon that is restarted, and garbage.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,5 +1,5 @@
-// Loads TypeScript in a plain Node process and runs one of the scenes of native-scenes.ts: native-child.js SCENE ARGS...
-// For tests of what a process does at its end, or as another user, which cannot be seen from within jest.
+// Loads TypeScript in a plain Node process and runs one of the scenes of native-scenes.ts: native-child.js SCENE
+// ARGS... For tests of what a process does at its end, or as another user, which cannot be seen from within jest.
 const { readFileSync } = require('node:fs');
 const { transformSync } = require('@swc/core');
 

@@ -57,7 +57,10 @@ export class Datagrams {
     return packet;
   }
 
-  /** Lets the packet go with another text. With `complete` its checksum is computed by the addon, else its field stays as it is. */
+  /**
+   * Lets the packet go with another text. With `complete` its checksum is computed by the addon, else its field stays
+   * as it is.
+   */
   acceptAs(queue: NfQueue, base: number, text: string, complete: boolean, mark?: number): void {
     const packet = this.packetOf(queue, text, base);
     queue.acceptRewritten(queue.table[base + NFQ_D_ID]!, packet, 0, packet.length, complete, mark);

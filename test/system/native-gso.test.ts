@@ -1,4 +1,5 @@
-// TCP in bulk through a queue that takes large packets whole: what is rewritten, whole or in segments, arrives rewritten.
+// TCP in bulk through a queue that takes large packets whole: what is rewritten, whole or in segments, arrives
+// rewritten.
 
 import { NfQueue } from '../../src/io/nfqueue';
 import {

@@ -1,4 +1,5 @@
-// NFQUEUE against the real kernel: datagrams leave the left namespace through a queue and arrive, or not, in the right one.
+// NFQUEUE against the real kernel: datagrams leave the left namespace through a queue and arrive, or not, in the right
+// one.
 
 import { NfQueue } from '../../src/io/nfqueue';
 import {

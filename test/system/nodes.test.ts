@@ -1,5 +1,5 @@
-// The program on the newer releases of Node (test/nodes, installed by scripts/test-long.sh): it runs, the addon is loaded, and Node has
-// nothing to warn of.
+// The program on the newer releases of Node (test/nodes, installed by scripts/test-long.sh): it runs, the addon is
+// loaded, and Node has nothing to warn of.
 
 import { execFile } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';

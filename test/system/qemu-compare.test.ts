@@ -1,4 +1,5 @@
-// colo-compare on real sockets: what its peers see when all goes well, and what becomes of frames when one of them is slow or gone.
+// colo-compare on real sockets: what its peers see when all goes well, and what becomes of frames when one of them is
+// slow or gone.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, writeFileSync } from 'node:fs';

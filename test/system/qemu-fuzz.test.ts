@@ -1,6 +1,6 @@
-// The processes on sockets under a minute of bad input: they live, nothing unverified leaves, memory stays bounded, and afterwards an
-// honest pair of guests is served as before. COLO_FUZZ_S sets how many seconds it takes in all, COLO_SEED what comes; how the process is
-// scheduled meanwhile no seed repeats.
+// The processes on sockets under a minute of bad input: they live, nothing unverified leaves, memory stays bounded, and
+// afterwards an honest pair of guests is served as before. COLO_FUZZ_S sets how many seconds it takes in all, COLO_SEED
+// what comes; how the process is scheduled meanwhile no seed repeats.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,8 +21,8 @@ const FILL_TIMES = Math.ceil(LOG_BYTES / (HELD_PACKETS * LARGE_BYTES)) + 1;
 /** A flow's record is about 250 bytes, its place in the index and what hangs on it not more. */
 const BYTES_PER_FLOW = 512;
 /**
- * Fragments (two reassemblies of 16 MiB, which the warm-up does not fill) and what V8's heap swings by. All else has its room since
- * the warm-up, whatever comes: so this does not grow with the time that the attack takes.
+ * Fragments (two reassemblies of 16 MiB, which the warm-up does not fill) and what V8's heap swings by. All else has
+ * its room since the warm-up, whatever comes: so this does not grow with the time that the attack takes.
  */
 const MARGIN_BYTES = (32 << 20) + (64 << 20);
 

@@ -1,5 +1,5 @@
-// `colo qemu netdev` as a process between real sockets. The first three tests are QEMU's own for its filters (tests/qtest:
-// filter mirror, filter redirector), told anew: what enters where, and where it must come out.
+// `colo qemu netdev` as a process between real sockets. The first three tests are QEMU's own for its filters
+// (tests/qtest: filter mirror, filter redirector), told anew: what enters where, and where it must come out.
 
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';

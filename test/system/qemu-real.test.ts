@@ -1,5 +1,5 @@
-// Against the installed QEMU, without a guest: a hub inside it joins two of its netdevs, so that frames enter at one socket and
-// leave at another, past QEMU's own filters.
+// Against the installed QEMU, without a guest: a hub inside it joins two of its netdevs, so that frames enter at one
+// socket and leave at another, past QEMU's own filters.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -64,7 +64,8 @@ requires('qemu', 'addon')("QEMU's netdevs and filters with ours", () => {
       ...['netdev', '--guest', net.at('guest', ',server'), '--host', net.at('host', ',server')],
       ...['--chardev', `id=m,${net.at('m', ',server')}`, '--filter', 'mirror,id=m0,queue=tx,outdev=m'],
     ]);
-    // The red netdev of QEMU has no other connection than its filter: what it brings in as rx leaves at the hub's other ports.
+    // The red netdev of QEMU has no other connection than its filter: what it brings in as rx leaves at the hub's other
+    // ports.
     qemu = new Qemu(
       ...[
         '-netdev',

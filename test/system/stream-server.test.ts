@@ -1,5 +1,5 @@
-// A server of many peers on Listener and Connection, against the real kernel: lengths and bytes that are sent back, and peers that do
-// not keep to it.
+// A server of many peers on Listener and Connection, against the real kernel: lengths and bytes that are sent back, and
+// peers that do not keep to it.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';

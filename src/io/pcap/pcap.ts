@@ -17,8 +17,8 @@ const LINK_TYPE_MASK = 0xffff;
 const SNAPLEN = 262144;
 
 /**
- * The packets of a capture file, in the file's order. The file is closed when the loop ends. Throws OperatorError (ECAPTURE)
- * for a file that cannot be read or is damaged, after the packets before the damage.
+ * The packets of a capture file, in the file's order. The file is closed when the loop ends. Throws OperatorError
+ * (ECAPTURE) for a file that cannot be read or is damaged, after the packets before the damage.
  */
 export function* readCapture(path: string): Generator<CapturedPacket, void, undefined> {
   const source = new CaptureSource(path);

@@ -1,5 +1,5 @@
-// pcapng (draft-ietf-opsawg-pcapng): sections of either byte order, several interfaces with their own link types and clocks,
-// enhanced, simple and obsolete packet blocks. Every other block is passed over.
+// pcapng (draft-ietf-opsawg-pcapng): sections of either byte order, several interfaces with their own link types and
+// clocks, enhanced, simple and obsolete packet blocks. Every other block is passed over.
 
 import type { CapturedPacket, CaptureSource } from './source';
 

@@ -1,10 +1,13 @@
-// The bytes of a capture file, front to back, in pieces of exactly the wanted length. What is wrong with a file is told with
-// the byte offset at which something else was expected.
+// The bytes of a capture file, front to back, in pieces of exactly the wanted length. What is wrong with a file is told
+// with the byte offset at which something else was expected.
 
 import { closeSync, openSync, readSync } from 'node:fs';
 import { OperatorError } from '../../core/errors';
 
-/** No record or block is larger: the largest snapshot length in use is 256 KiB, options and resolved names need some more. */
+/**
+ * No record or block is larger: the largest snapshot length in use is 256 KiB, options and resolved names need some
+ * more.
+ */
 export const MAX_BLOCK_BYTES = 16 << 20;
 
 const CHUNK_BYTES = 256 << 10;
@@ -16,7 +19,10 @@ export interface CapturedPacket {
   /** Nanoseconds since 1970; 0 in blocks that carry no time. */
   timeNs: bigint;
   data: Buffer;
-  /** Length on the wire: more than `data` has when the capture cut the packet, less where a tool has written its padding too. */
+  /**
+   * Length on the wire: more than `data` has when the capture cut the packet, less where a tool has written its padding
+   * too.
+   */
   originalBytes: number;
   /** From 1, in the file's order. */
   number: number;
@@ -39,7 +45,10 @@ export class CaptureSource {
     }
   }
 
-  /** The next n bytes, valid until the next call. Undefined at the end of the file if `mayEnd`; else the end is an error. */
+  /**
+   * The next n bytes, valid until the next call. Undefined at the end of the file if `mayEnd`; else the end is an
+   * error.
+   */
   take(n: number, what: string, mayEnd = false): Buffer | undefined {
     if (n > MAX_BLOCK_BYTES) throw this.corrupt(`${what} of at most ${MAX_BLOCK_BYTES} bytes`, `one of ${n} bytes`);
     if (this.to - this.from < n) this.fill(n);

@@ -1,4 +1,5 @@
-// What an operator says about comparisons, by options or in a file: QEMU's properties by QEMU's names, defaults and rules.
+// What an operator says about comparisons, by options or in a file: QEMU's properties by QEMU's names, defaults and
+// rules.
 
 import { z } from 'zod';
 import { OperatorError } from '../../core/errors';

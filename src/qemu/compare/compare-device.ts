@@ -242,7 +242,10 @@ export class CompareDevice {
     for (const socket of this.sockets()) socket.stream.close();
   }
 
-  /** The guests are stopped and equal. What they said before is read first: after it they would be asked for the same again. */
+  /**
+   * The guests are stopped and equal. What they said before is read first: after it they would be asked for the same
+   * again.
+   */
   checkpoint(): void {
     this.readEmpty();
     this.release();
@@ -401,7 +404,10 @@ export class CompareDevice {
     this.pairs.together = on;
   }
 
-  /** The primary is read when its frames find a way out and it does not stand still; the secondary when the primary does not. */
+  /**
+   * The primary is read when its frames find a way out and it does not stand still; the secondary when the primary does
+   * not.
+   */
   private pause(): void {
     const { isHeld } = this.gate;
     this.primaryIn.stream.pause(isHeld || this.backlogged);

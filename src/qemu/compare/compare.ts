@@ -1,18 +1,22 @@
-// colo-compare without its sockets: Ethernet frames of both guests in, frames of the primary out, the engine of src/pmycolo between.
+// colo-compare without its sockets: Ethernet frames of both guests in, frames of the primary out, the engine of
+// src/pmycolo between.
 //
 //                   primary                          secondary
 //   IPv4, IPv6      the engine's verdict             the engine's
-//   fragments       are compared as the packet that they make, and leave as they came; parts of one that never gets whole do not leave
+//   fragments       are compared as the packet that they make, and leave as they came; parts of one that never gets
+//                   whole do not leave
 //   UDP packed      (segmentation offload) is compared by datagram; a frame leaves whole when all of its datagrams may
-//   ARP, RARP       leaves, without what is behind   dropped; an ARP request for another's address that the primary does not put within a second, or
-//                                                    that the secondary puts again first, asks for a checkpoint: an address was lost
-//   anything else   waits for the same frame of the secondary, by VLANs, MAC addresses and EtherType; so LLDP or STP of a guest
-//                   leave late or not at all where the two guests differ, and their timeouts ask for checkpoints as all others do
+//   ARP, RARP       leaves, without what is behind   dropped; an ARP request for another's address that the primary
+//                                                    does not put within a second, or that the secondary puts again
+//                                                    first, asks for a checkpoint: an address was lost
+//   anything else   waits for the same frame of the secondary, by VLANs, MAC addresses and EtherType; so LLDP or STP of
+//                   a guest leave late or not at all where the two guests differ, and their timeouts ask for
+//                   checkpoints as all others do
 //   < 14 bytes      dropped                          dropped
 //
-// VLAN tags are looked through; what has another header (MAC addresses, tags) never meets. A virtio-net header is never compared: it
-// says what its packet needs and nothing else (vnet-settle.ts), and of a packet that the engine had to cut short or from another that
-// nothing is left to do.
+// VLAN tags are looked through; what has another header (MAC addresses, tags) never meets. A virtio-net header is never
+// compared: it says what its packet needs and nothing else (vnet-settle.ts), and of a packet that the engine had to cut
+// short or from another that nothing is left to do.
 
 import { type FrameSink, writeFrame } from '../../chardev/frame';
 import { LinkHeaders, MAX_ZONE_TAGS, NO_ZONE, sameHeaders } from '../../chardev/link-headers';
@@ -75,9 +79,9 @@ export interface CompareOptions {
   /** See PrimaryConfig. */
   minCheckpointIntervalMs?: number;
   /**
-   * QEMU's max_queue_size bounds each connection's packets, and one more is dropped without a word. Here it bounds those that are
-   * held of all connections together, at HELD_PER_QUEUE times as many; going over it drops the packet, counts it, and asks for a
-   * checkpoint, which empties everything.
+   * QEMU's max_queue_size bounds each connection's packets, and one more is dropped without a word. Here it bounds
+   * those that are held of all connections together, at HELD_PER_QUEUE times as many; going over it drops the packet,
+   * counts it, and asks for a checkpoint, which empties everything.
    */
   maxQueueSize: number;
   /** QEMU's vnet_hdr_support. */
@@ -159,7 +163,9 @@ export class FrameComparison {
     );
   }
 
-  /** A frame of the primary: buf[off, off+len), the first vnetBytes of it a virtio-net header. The bytes may be changed. */
+  /**
+   * A frame of the primary: buf[off, off+len), the first vnetBytes of it a virtio-net header. The bytes may be changed.
+   */
   primary(buf: Buffer, off: number, len: number, vnetBytes: number, nowMs: number): void {
     const c = this.counters.values;
     c[C_PRIMARY_FRAMES]!++;
@@ -218,8 +224,8 @@ export class FrameComparison {
   }
 
   /**
-   * The next frame of either side at once (PrimaryEngine.pair): p[pOff, pOff+pLen) and s[sOff, sOff+sLen), with virtio-net headers of
-   * the same size. When RELEASED, the caller lets the primary's frame out from where it stands.
+   * The next frame of either side at once (PrimaryEngine.pair): p[pOff, pOff+pLen) and s[sOff, sOff+sLen), with
+   * virtio-net headers of the same size. When RELEASED, the caller lets the primary's frame out from where it stands.
    */
   pair(
     p: Buffer,
@@ -274,7 +280,8 @@ export class FrameComparison {
   /** Both guests are stopped and equal, and all that they had said before was handed in. */
   checkpoint(nowMs: number): void {
     this.engine.checkpoint(nowMs);
-    // The secondary is the primary's copy: it goes on with the datagrams that the primary has begun, under their identifications.
+    // The secondary is the primary's copy: it goes on with the datagrams that the primary has begun, under their
+    // identifications.
     this.secondaryFragments.adopt(this.primaryFragments, nowMs);
     if (this.links.full) this.links.clear();
   }
@@ -290,7 +297,9 @@ export class FrameComparison {
     this.engine.setProtected(true);
   }
 
-  /** The primary is gone: what is held of it is dropped, and nothing that was known of its connections holds any more. */
+  /**
+   * The primary is gone: what is held of it is dropped, and nothing that was known of its connections holds any more.
+   */
   forgetPrimary(): void {
     this.engine.forgetPair();
     this.primaryFragments.expire(Number.POSITIVE_INFINITY);
@@ -430,7 +439,10 @@ export class FrameComparison {
     if (zone === NO_ZONE) this.engine.boundExhausted();
   }
 
-  /** ARP or RARP as it must be, which the frame's sender says of itself; `arp` has it then. Anything else is content like any other. */
+  /**
+   * ARP or RARP as it must be, which the frame's sender says of itself; `arp` has it then. Anything else is content
+   * like any other.
+   */
   private isAddressResolution(buf: Buffer, end: number): boolean {
     const { arp, frame } = this;
     if (frame.type !== ETH_P_ARP && frame.type !== ETH_P_RARP) return false;
@@ -464,7 +476,9 @@ export class FrameComparison {
     clearOffloads(this.sink.out, at, vnetBytes);
   }
 
-  /** The verified beginning of a held packet. Not of one that came in fragments: its frames' headers are those of parts. */
+  /**
+   * The verified beginning of a held packet. Not of one that came in fragments: its frames' headers are those of parts.
+   */
   private emit(id: number, buf: Buffer, off: number, len: number): boolean {
     if (id >>> ID_SLOT_SHIFT !== 0) return false;
     const head = (id >>> ID_HEAD_SHIFT) & ID_SIZE_MASK;

@@ -1,5 +1,6 @@
-// Frames of several datagrams, which the host's kernel or hardware is to cut (UDP segmentation offload; virtio 1.2, 5.1.6.2): taken
-// apart, and kept until all of their datagrams may leave. How a guest packs its datagrams is its own affair, where one ends is not.
+// Frames of several datagrams, which the host's kernel or hardware is to cut (UDP segmentation offload; virtio 1.2,
+// 5.1.6.2): taken apart, and kept until all of their datagrams may leave. How a guest packs its datagrams is its own
+// affair, where one ends is not.
 
 import { MAX_FRAME_BYTES } from '../../chardev/frame';
 import { write16 } from '../../core/big-endian';
@@ -25,7 +26,10 @@ export class DatagramCutter {
   private size = 0;
   private l4 = 0;
 
-  /** The frame's headers begin at off; `size` bytes of payload for each datagram but the last. False: there are too many. */
+  /**
+   * The frame's headers begin at off; `size` bytes of payload for each datagram but the last. False: there are too
+   * many.
+   */
   start(v: PacketView, off: number, size: number): boolean {
     if (v.payloadBytes > size * MAX_DATAGRAMS_PER_SEND) return false;
     copyBytes(v.buf as Buffer, off, this.buf, 0, v.payload - off);
@@ -105,7 +109,10 @@ export class HeldSends {
     this.slots[slot]!.waiting++;
   }
 
-  /** A verdict: the datagram may leave, or not. SEND_WAITS also while the frame is not kept: its caller asks then what became of it. */
+  /**
+   * A verdict: the datagram may leave, or not. SEND_WAITS also while the frame is not kept: its caller asks then what
+   * became of it.
+   */
   settle(slot: number, mayLeave: boolean): SendOutcome {
     const send = this.slots[slot]!;
     invariant(send.waiting > 0, 'a datagram gets one verdict');

@@ -1,5 +1,5 @@
-// Puts every frame of both guests into the epoch in which it was said, by what a ColoWatch of the primary's QEMU hears. QEMU stops
-// the secondary first, then the primary, and lets them go on in the same order:
+// Puts every frame of both guests into the epoch in which it was said, by what a ColoWatch of the primary's QEMU hears.
+// QEMU stops the secondary first, then the primary, and lets them go on in the same order:
 //
 //   secondary   ...says | STOP ........................ RESUME | says...
 //   primary     ...says ....... | STOP ................................ RESUME | says...
@@ -9,8 +9,9 @@
 import type { WatchHandler } from '../../qmp/colo-watch';
 
 /**
- * Frames of the secondary may still be on the way between the hosts when the primary's STOP is heard, though it stopped before. They
- * are in a network's latency, and a checkpoint, before whose end the secondary says nothing, takes ten times as long.
+ * Frames of the secondary may still be on the way between the hosts when the primary's STOP is heard, though it stopped
+ * before. They are in a network's latency, and a checkpoint, before whose end the secondary says nothing, takes ten
+ * times as long.
  */
 export const LATE_MS = 2;
 

@@ -1,5 +1,5 @@
-// Fragments of the primary that are compared as the packet that they make together, and leave as they came. They lie in the
-// reassembler's memory until the engine has given its verdict on the whole; the engine knows them by a slot.
+// Fragments of the primary that are compared as the packet that they make together, and leave as they came. They lie in
+// the reassembler's memory until the engine has given its verdict on the whole; the engine knows them by a slot.
 
 import { copyBytes } from '../../core/bytes';
 import type { Datagram, Reassembler } from '../../packet/reassembly';

@@ -1,6 +1,7 @@
-// Both guests' streams of frames walked together, as long as they say the same. In step, a frame of the primary is released as it
-// stands in the receive buffer, in one piece with its neighbours; out of step, frames go to the comparison one by one until the two
-// meet again. Which side's socket is read first is chance, so any order between the two sides is right.
+// Both guests' streams of frames walked together, as long as they say the same. In step, a frame of the primary is
+// released as it stands in the receive buffer, in one piece with its neighbours; out of step, frames go to the
+// comparison one by one until the two meet again. Which side's socket is read first is chance, so any order between the
+// two sides is right.
 
 import { MAX_FRAME_BYTES, MAX_VNET_BYTES } from '../../chardev/frame';
 import { read32 } from '../../core/big-endian';
@@ -44,7 +45,10 @@ export class Lockstep {
     this.wordBytes = vnetWord ? 8 : 4;
   }
 
-  /** Takes whole frames of p[pFrom, pTo) and s[sFrom, sTo) while both have one. A length that cannot be is left to the reader. */
+  /**
+   * Takes whole frames of p[pFrom, pTo) and s[sFrom, sTo) while both have one. A length that cannot be is left to the
+   * reader.
+   */
   run(p: Buffer, pFrom: number, pTo: number, s: Buffer, sFrom: number, sTo: number, nowMs: number): void {
     const { comparison, vnetWord, wordBytes } = this;
     let pAt = pFrom;

@@ -1,14 +1,14 @@
-// notify_dev: how a comparison and the controller of its pair (libxl, or whoever takes a guest's checkpoints) speak. Frames of text
-// without a NUL. Those that come carry the second length word with vnet_hdr_support, or leave it out (no text looks like one); those
-// that go never do.
+// notify_dev: how a comparison and the controller of its pair (libxl, or whoever takes a guest's checkpoints) speak.
+// Frames of text without a NUL. Those that come carry the second length word with vnet_hdr_support, or leave it out (no
+// text looks like one); those that go never do.
 //
 //   controller -> compare   COLO_USERSPACE_PROXY_INIT    hello
 //   compare -> controller   COLO_COMPARE_GET_XEN_INIT    the answer; libxl waits 500 ms for it
 //   compare -> controller   DO_CHECKPOINT                the guests differ, one of them is silent, or a bound is exhausted
 //   controller -> compare   COLO_CHECKPOINT              both guests are stopped and equal; no answer
 //
-// A controller that has just connected is told nothing before its hello is answered: libxl would take a request for the answer, and
-// give up. One that says no hello is told after HELLO_MS.
+// A controller that has just connected is told nothing before its hello is answered: libxl would take a request for the
+// answer, and give up. One that says no hello is told after HELLO_MS.
 //
 // Length and text go out in one piece: a client that times out between the two would lose its place in the stream.
 
@@ -56,7 +56,10 @@ export class NotifyProtocol {
     this.owed = false;
   }
 
-  /** Says that a checkpoint is wanted, for the first time or again, or will say it when `owes`. False: nobody could be told. */
+  /**
+   * Says that a checkpoint is wanted, for the first time or again, or will say it when `owes`. False: nobody could be
+   * told.
+   */
   ask(nowMs: number): boolean {
     this.owed = nowMs < this.quietUntilMs;
     return this.owed || this.send(DO_CHECKPOINT_BYTES);

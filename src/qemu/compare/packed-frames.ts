@@ -1,5 +1,5 @@
-// Frames that the host is to cut, on their way through the comparison: the engine is given their datagrams, and a frame leaves as it
-// came when all of these may. What is to be cut in a way that is not known here waits for a checkpoint.
+// Frames that the host is to cut, on their way through the comparison: the engine is given their datagrams, and a frame
+// leaves as it came when all of these may. What is to be cut in a way that is not known here waits for a checkpoint.
 
 import { PACKED_UNKNOWN } from '../../chardev/vnet-offload';
 import { canonicalIp } from '../../packet/ip-canon';
@@ -28,7 +28,10 @@ export class PackedFrames {
     private readonly write: (vnetBytes: number, buf: Buffer, off: number, len: number) => void,
   ) {}
 
-  /** buf[off, end) with its IP packet at `network`; `packing` is what packingOf() says. False: it is one packet all the same. */
+  /**
+   * buf[off, end) with its IP packet at `network`; `packing` is what packingOf() says. False: it is one packet all the
+   * same.
+   */
   primary(
     packing: number,
     buf: Buffer,

@@ -1,7 +1,7 @@
-// What one guest's socket has brought is looked at together with what the other's has: the two are read in turns for as long as
-// there is something to compare at once. What is left without a counterpart goes to the comparison alone: a few frames at once, many
-// when their counterparts have not come within a moment. What waits could not leave without them anyway, but for the few packets that
-// may leave on the primary's word.
+// What one guest's socket has brought is looked at together with what the other's has: the two are read in turns for as
+// long as there is something to compare at once. What is left without a counterpart goes to the comparison alone: a few
+// frames at once, many when their counterparts have not come within a moment. What waits could not leave without them
+// anyway, but for the few packets that may leave on the primary's word.
 
 import { BAD_FRAME, type FrameReader, type FrameSource } from '../../chardev/frame';
 import type { Chardev } from '../../io/stream/chardev';
@@ -16,7 +16,10 @@ const DEFERRED_MS = 1;
 /** What is put off must leave room in the receive buffer. */
 const MOST_DEFERRED_BYTES = 1 << 19;
 
-/** As long as QEMU's own I/O threads look for the next packet before they sleep (poll-max-ns): waking up costs about as much. */
+/**
+ * As long as QEMU's own I/O threads look for the next packet before they sleep (poll-max-ns): waking up costs about as
+ * much.
+ */
 const LINGER_US = 32;
 /** What follows within this time was worth waiting for. */
 const LIVELY_MS = 0.064;
@@ -121,8 +124,8 @@ export class PairReader {
   }
 
   /**
-   * After a turn, when all that it let out is sent: while packets follow closely on one another, the next is waited for a moment
-   * without sleeping.
+   * After a turn, when all that it let out is sent: while packets follow closely on one another, the next is waited for
+   * a moment without sleeping.
    */
   linger(): void {
     if (this.busy) return;

@@ -1,5 +1,6 @@
-// A checkpoint that was asked for. It is asked for once an epoch, and while it goes unheeded again from time to time: whoever makes
-// checkpoints may have lost the request with its connection, and saying it twice costs at most a checkpoint.
+// A checkpoint that was asked for. It is asked for once an epoch, and while it goes unheeded again from time to time:
+// whoever makes checkpoints may have lost the request with its connection, and saying it twice costs at most a
+// checkpoint.
 
 export class PendingRequest {
   /** A checkpoint is wanted and has not come. */

@@ -1,4 +1,5 @@
-// As pmycolo/warm-up, for frames: a comparison of its own is given made-up frames of both guests, walked together in step.
+// As pmycolo/warm-up, for frames: a comparison of its own is given made-up frames of both guests, walked together in
+// step.
 
 import { putSegment } from '../../packet/made-up';
 import { TCP_ACK, TCP_PSH, TCP_SYN } from '../../packet/view';

@@ -3,8 +3,8 @@
 //      host port --tx--> head  [f0] [f1] [f2]  tail --tx--> guest port
 //      host port <--rx-- head  [f0] [f1] [f2]  tail <--rx-- guest port
 //
-// A filter that injects a frame (a redirector's indev) injects it behind itself in its own direction: on tx between itself
-// and the tail, on rx between itself and the head, and with queue=all both.
+// A filter that injects a frame (a redirector's indev) injects it behind itself in its own direction: on tx between
+// itself and the tail, on rx between itself and the head, and with queue=all both.
 
 import { type FrameHandler, MAX_FRAME_BYTES } from '../../chardev/frame';
 import { OperatorError } from '../../core/errors';
@@ -34,8 +34,8 @@ export interface Filter {
   readonly type: string;
   readonly queue: Queue;
   /**
-   * A frame is buf[off, off + len), of which the first vnetBytes (often 0) are a virtio-net header. A filter may change it in
-   * place but not its length; the bytes are the filter's during the call only.
+   * A frame is buf[off, off + len), of which the first vnetBytes (often 0) are a virtio-net header. A filter may change
+   * it in place but not its length; the bytes are the filter's during the call only.
    */
   frame(direction: Direction, buf: Buffer, off: number, len: number, vnetBytes: number): Verdict;
   /** State and counters for a status reply. */

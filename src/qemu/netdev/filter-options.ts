@@ -1,5 +1,5 @@
-// What an operator says about one filter: QEMU's names, defaults and complaints (those of 7.2), plus `fail_open` of a redirector and
-// `state` and `max_flows` of a rewriter.
+// What an operator says about one filter: QEMU's names, defaults and complaints (those of 7.2), plus `fail_open` of a
+// redirector and `state` and `max_flows` of a rewriter.
 
 import { OperatorError } from '../../core/errors';
 import type { Place, Queue } from './filter-chain';

@@ -1,9 +1,10 @@
 // filter-redirector: every frame goes to outdev instead of onwards; what comes from indev goes on behind this filter.
 //
-// Safe outcome: when nobody is at outdev, or its peer is too slow, the frame is held back: dropped, and counted as `held`. On a
-// primary the frames of this filter are what nobody has compared yet, so passing them on (as QEMU does when outdev is gone) would
-// let unverified output out. `fail_open=on` asks for exactly that. Without outdev every frame passes.
-// What comes from indev has no such question; a bad length ends that connection, and the next one starts afresh.
+// Safe outcome: when nobody is at outdev, or its peer is too slow, the frame is held back: dropped, and counted as
+// `held`. On a primary the frames of this filter are what nobody has compared yet, so passing them on (as QEMU does
+// when outdev is gone) would let unverified output out. `fail_open=on` asks for exactly that. Without outdev every
+// frame passes. What comes from indev has no such question; a bad length ends that connection, and the next one starts
+// afresh.
 
 import type { FrameOutput } from '../../chardev/frame-output';
 import { type Direction, type Filter, type Queue, Verdict } from './filter-chain';

@@ -1,10 +1,11 @@
-// filter-rewriter, on a secondary: gives the guest's TCP connections the numbers that the primary's have, by the engine of
-// src/seccolo. From the first handshake on, not only after a failover: the comparison at the other end expects it.
+// filter-rewriter, on a secondary: gives the guest's TCP connections the numbers that the primary's have, by the engine
+// of src/seccolo. From the first handshake on, not only after a failover: the comparison at the other end expects it.
 //
-// Safe outcome: a full table costs the oldest connection that has ended, stands still half open or lost its offset to a checkpoint,
-// never a live one's offset; when all are live, a new connection goes untranslated and is counted (`flow_table_full`): it then
-// differs from the primary's, which asks for a checkpoint. Frames of the guest that cannot be understood as the IP packet they
-// claim to be are dropped (`guest_malformed`); frames for the guest and all that is not IP pass.
+// Safe outcome: a full table costs the oldest connection that has ended, stands still half open or lost its offset to a
+// checkpoint, never a live one's offset; when all are live, a new connection goes untranslated and is counted
+// (`flow_table_full`): it then differs from the primary's, which asks for a checkpoint. Frames of the guest that cannot
+// be understood as the IP packet they claim to be are dropped (`guest_malformed`); frames for the guest and all that is
+// not IP pass.
 
 import type { Batch } from '../../chardev/batch';
 import { isPartial } from '../../chardev/vnet-offload';
@@ -44,8 +45,8 @@ export class RewriterFilter implements Filter {
   ) {}
 
   /**
-   * After a failover: asks the guest for its numbers, where they are not known. `missed`: what is believed of the last checkpoint when it
-   * does not answer.
+   * After a failover: asks the guest for its numbers, where they are not known. `missed`: what is believed of the last
+   * checkpoint when it does not answer.
    */
   decide(vnetBytes: number, missed: boolean, behind = -1, times = 0): void {
     clearTimeout(this.timer);

@@ -1,6 +1,7 @@
-// Answers what the SVM asks for on its link with what came to the PVM (seccolo/neighbour-answers). What the PVM is answered reaches the SVM,
-// too, by the primary's mirror; what the SVM alone asks for reaches nobody, and its question would cost a checkpoint. One that
-// is answered goes no further: the comparison takes those that it sees for lost addresses.
+// Answers what the SVM asks for on its link with what came to the PVM (seccolo/neighbour-answers). What the PVM is
+// answered reaches the SVM, too, by the primary's mirror; what the SVM alone asks for reaches nobody, and its question
+// would cost a checkpoint. One that is answered goes no further: the comparison takes those that it sees for lost
+// addresses.
 
 import { ETH_P_ARP, ETH_P_IPV6, FRAME_OK, FrameView, parseFrame } from '../../packet/ethernet';
 import { IPPROTO_ICMPV6 } from '../../packet/view';
@@ -27,7 +28,10 @@ export class Neighbours {
     this.answers.heard(frame, frame.length, 0, nowMs);
   }
 
-  /** A frame of the SVM. Returns the frame, with a virtio-net header as long, that answers it; then it is to go no further. */
+  /**
+   * A frame of the SVM. Returns the frame, with a virtio-net header as long, that answers it; then it is to go no
+   * further.
+   */
   question(buf: Buffer, off: number, len: number, vnetBytes: number, nowMs: number): Buffer | undefined {
     if (!this.concerns(buf, off + vnetBytes, len - vnetBytes)) return undefined;
     const frame = buf.subarray(off + vnetBytes, off + len);

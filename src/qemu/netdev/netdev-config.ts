@@ -125,8 +125,8 @@ export function parsePort(text: string): PortSpec {
 }
 
 /**
- * `id=ID,ENDPOINT`, or as QEMU has it: `socket,id=ID,path=PATH,server=on,wait=off`, `socket,id=ID,host=HOST,port=PORT,reconnect=1`.
- * Throws OperatorError.
+ * `id=ID,ENDPOINT`, or as QEMU has it: `socket,id=ID,path=PATH,server=on,wait=off`,
+ * `socket,id=ID,host=HOST,port=PORT,reconnect=1`. Throws OperatorError.
  */
 export function parseDevice(text: string): DeviceSpec {
   const own = /^id=([^,]*),(.*)$/s.exec(text);

@@ -66,7 +66,10 @@ export class Netdev {
     this.reminders = new PeerReminders(engines, this.host, config.vnetHeaderBytes, this.batch, log);
   }
 
-  /** Listens and dials; servers first, as some may be there for the clients. Throws OperatorError, and then nothing stays open. */
+  /**
+   * Listens and dials; servers first, as some may be there for the clients. Throws OperatorError, and then nothing
+   * stays open.
+   */
   async open(): Promise<void> {
     try {
       const isServer = (d: Device) => d.endpoint.server;
@@ -92,8 +95,8 @@ export class Netdev {
   }
 
   /**
-   * The guest stands still and is the primary's copy. What it said before belongs to the time before, so all that has arrived is
-   * read first. Throws OperatorError.
+   * The guest stands still and is the primary's copy. What it said before belongs to the time before, so all that has
+   * arrived is read first. Throws OperatorError.
    */
   checkpoint(): void {
     this.rewriter();
@@ -110,8 +113,8 @@ export class Netdev {
   }
 
   /**
-   * The primary is dead: the rewriter keeps the offsets in use, every other filter is switched off, as QEMU does on a secondary.
-   * False when it had been done before. Throws OperatorError.
+   * The primary is dead: the rewriter keeps the offsets in use, every other filter is switched off, as QEMU does on a
+   * secondary. False when it had been done before. Throws OperatorError.
    */
   failover(): boolean {
     this.rewriter();
@@ -171,7 +174,10 @@ export class Netdev {
     this.host.close();
   }
 
-  /** A rewriter whose kept state says that the failover has been: what was switched off then is off, unless the operator says otherwise. */
+  /**
+   * A rewriter whose kept state says that the failover has been: what was switched off then is off, unless the operator
+   * says otherwise.
+   */
   private stayFailedOver(): void {
     if (!this.failedOver) return;
     const unsaid = this.config.filters.filter(({ on }) => on === undefined).map(({ id }) => id);

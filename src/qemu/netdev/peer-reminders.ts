@@ -1,6 +1,7 @@
-// At a failover: the peer of each living connection is told what the guest has acknowledged, and asked for its own acknowledgement, so that
-// nobody waits for a timer (seccolo/reminders.ts). The host's port is mostly given to the clients' network only afterwards, by somebody
-// else: they are told at once, and anew whenever the port has got to where it was not before.
+// At a failover: the peer of each living connection is told what the guest has acknowledged, and asked for its own
+// acknowledgement, so that nobody waits for a timer (seccolo/reminders.ts). The host's port is mostly given to the
+// clients' network only afterwards, by somebody else: they are told at once, and anew whenever the port has got to
+// where it was not before.
 
 import type { Batch } from '../../chardev/batch';
 import type { Port } from '../../chardev/port';

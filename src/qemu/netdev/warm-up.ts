@@ -1,4 +1,5 @@
-// As seccolo/warm-up, for frames: made-up connections go through a secondary's filters, off one stream and on to another.
+// As seccolo/warm-up, for frames: made-up connections go through a secondary's filters, off one stream and on to
+// another.
 
 import { Batch } from '../../chardev/batch';
 import { FrameReader } from '../../chardev/frame';

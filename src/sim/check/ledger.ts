@@ -145,7 +145,9 @@ export class Ledger {
     this.judgeAck(flow, packet, out);
   }
 
-  /** The peer discards what seems older than what it has (PAWS): time must not run backwards, nor ahead of the PVM's. */
+  /**
+   * The peer discards what seems older than what it has (PAWS): time must not run backwards, nor ahead of the PVM's.
+   */
   private judgeTime(flow: TrueFlow, packet: SimPacket, out: Buffer): void {
     const time = timeOf(packet, out);
     if (time < 0) return;

@@ -1,5 +1,6 @@
-// What a proxy may change in a packet of the PVM: the acknowledgement, the window, the checksum, the timestamp's value and echo (the
-// ledger judges which), and SACK and MPTCP options into NOPs. Everything else must leave as the guest made it.
+// What a proxy may change in a packet of the PVM: the acknowledgement, the window, the checksum, the timestamp's value
+// and echo (the ledger judges which), and SACK and MPTCP options into NOPs. Everything else must leave as the guest
+// made it.
 
 import { seqDiff } from '../../core/seq32';
 import { timestampOffset } from '../../packet/tcp-options';
@@ -33,7 +34,10 @@ export function rewriteFault(packet: SimPacket, out: Buffer, partial: boolean): 
   return null;
 }
 
-/** What is wrong with a copy of the beginning of a packet that stays held, or null: a plain segment of content that the packet brings. */
+/**
+ * What is wrong with a copy of the beginning of a packet that stays held, or null: a plain segment of content that the
+ * packet brings.
+ */
 export function copyFault(packet: SimPacket, out: Buffer): string | null {
   const { buf, family } = packet;
   if (packet.protocol !== PROTO_TCP || packet.syn || packet.rst) return 'a copy of a packet that may not be cut';
@@ -60,7 +64,10 @@ export function copyFault(packet: SimPacket, out: Buffer): string | null {
   return null;
 }
 
-/** A repetition may leave cut short, or without payload as a keepalive probe, numbered one before; an ACK and nothing else. */
+/**
+ * A repetition may leave cut short, or without payload as a keepalive probe, numbered one before; an ACK and nothing
+ * else.
+ */
 function cutFault(packet: SimPacket, out: Buffer): string | null {
   const { buf, family } = packet;
   if (!checksumHolds(out, family, PROTO_TCP, false)) return 'the checksum of a probe is wrong';

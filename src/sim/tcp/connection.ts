@@ -1,5 +1,6 @@
-// One end of a TCP connection (RFC 9293, RFC 7323, RFC 2018, RFC 6298, RFC 5681), small but honest: client and guests run
-// this same code. Streams are counted in places (plain numbers from the SYN's 0), so that wrap-around is only at the wire.
+// One end of a TCP connection (RFC 9293, RFC 7323, RFC 2018, RFC 6298, RFC 5681), small but honest: client and guests
+// run this same code. Streams are counted in places (plain numbers from the SYN's 0), so that wrap-around is only at
+// the wire.
 
 import type { Origin } from '../packet';
 import { NEVER, State, type TcpApp, type TcpHost } from './host-port';
@@ -133,7 +134,8 @@ export class Connection {
 
   read(): Buffer[] {
     const bytes = this.receive.read();
-    // A window update goes out when the edge can move by two segments, or when it was shut (RFC 9293 section 3.8.6.2.2).
+    // A window update goes out when the edge can move by two segments, or when it was shut (RFC 9293 section
+    // 3.8.6.2.2).
     const before = this.receiveEdge;
     if (
       this.freeEdge() - before >= 2 * this.host.image.mss ||

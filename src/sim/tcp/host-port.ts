@@ -17,7 +17,6 @@ export const State = {
   TIME_WAIT: 9,
 } as const;
 export type State = (typeof State)[keyof typeof State];
-export const STATE_NAMES = Object.keys(State);
 
 export const NEVER = Number.POSITIVE_INFINITY;
 

@@ -69,7 +69,9 @@ interface Piece {
   bytes: Buffer;
 }
 
-/** Bytes received: in order and unread, and out of order. Buffers in here are never written to, so copies share them. */
+/**
+ * Bytes received: in order and unread, and out of order. Buffers in here are never written to, so copies share them.
+ */
 export class ReceiveStream {
   /** Place of the next byte expected. */
   next = 1;

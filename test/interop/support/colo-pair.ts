@@ -1,5 +1,5 @@
-// A real COLO pair: two QEMUs of which one is kept the copy of the other by QEMU's own COLO, with nothing between them that makes
-// checkpoints but `colo qemu compare --qmp`, and `colo qemu netdev --qmp` as the secondary's filters.
+// A real COLO pair: two QEMUs of which one is kept the copy of the other by QEMU's own COLO, with nothing between them
+// that makes checkpoints but `colo qemu compare --qmp`, and `colo qemu netdev --qmp` as the secondary's filters.
 
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';

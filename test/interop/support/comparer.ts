@@ -1,5 +1,5 @@
-// `colo qemu compare` by itself, with the test at its four sockets. COLO_COMPARER=qemu puts QEMU's own colo-compare there
-// instead, to see what that does in the same scene.
+// `colo qemu compare` by itself, with the test at its four sockets. COLO_COMPARER=qemu puts QEMU's own colo-compare
+// there instead, to see what that does in the same scene.
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// The laboratory's namespaces with real taps, for guests that run in QEMU: pn and sn each have a tap0 that a QEMU opens, and
-// the forward link between them carries TCP.
+// The laboratory's namespaces with real taps, for guests that run in QEMU: pn and sn each have a tap0 that a QEMU
+// opens, and the forward link between them carries TCP.
 //
 //   client: lan0 = {pn, sn}     pn: br0 = {nic0, tap0}   sn: br0 = {nic0}, tap0 alone until a failover puts it into br0
 //   pn fwd0 10.78.0.1 <-> sn fwd0 10.78.0.2
@@ -10,7 +10,9 @@ import { CLIENT_IP, Lab } from '../../netns/lab';
 export const PN_FORWARD_IP = '10.78.0.1';
 export const SN_FORWARD_IP = '10.78.0.2';
 
-/** The client has several addresses, as a kernel's timestamps have one random offset for each address that it talks to. */
+/**
+ * The client has several addresses, as a kernel's timestamps have one random offset for each address that it talks to.
+ */
 export const CLIENT_IPS = [CLIENT_IP, ...[21, 22, 23, 24, 25, 26, 27].map((last) => `10.77.0.${last}`)];
 
 export async function createGuestLab(): Promise<Lab> {

@@ -1,6 +1,6 @@
-// A pair of guests in QEMU with a comparison between them, and a controller on the checkpoint channel that counts what is asked
-// and checkpoints when the test says so. The guests are booted side by side and are no copies of one another, so a checkpoint
-// here only lets out what the comparison holds.
+// A pair of guests in QEMU with a comparison between them, and a controller on the checkpoint channel that counts what
+// is asked and checkpoints when the test says so. The guests are booted side by side and are no copies of one another,
+// so a checkpoint here only lets out what the comparison holds.
 
 import { join } from 'node:path';
 import { ROOT } from '../../lib/root';

@@ -1,4 +1,5 @@
-// One test guest in QEMU, and the stock command lines that make it a primary or a secondary (docs/QEMU.md has them in full).
+// One test guest in QEMU, and the stock command lines that make it a primary or a secondary (docs/QEMU.md has them in
+// full).
 
 import { CLIENT_MAC, GUEST_IP, GUEST_MAC, type Lab, type LabProcess } from '../../netns/lab';
 import { INITRD, KERNEL } from './guest-files';
@@ -20,8 +21,8 @@ export interface GuestOptions {
 }
 
 /**
- * RAM of an odd size: under TCG, QEMU before 9.0 loses dirty pages at COLO's checkpoints when the size is a multiple of 256 KiB,
- * and the secondary guest panics and reboots.
+ * RAM of an odd size: under TCG, QEMU before 9.0 loses dirty pages at COLO's checkpoints when the size is a multiple of
+ * 256 KiB, and the secondary guest panics and reboots.
  */
 const RAM = '131080K';
 
@@ -57,7 +58,9 @@ export class Guest {
     await this.process.waitFor(/GUEST-UP/, 90_000);
   }
 
-  /** Throws when the guest has panicked or booted again, or QEMU has ended by itself (a reboot ends it, see MACHINE). */
+  /**
+   * Throws when the guest has panicked or booted again, or QEMU has ended by itself (a reboot ends it, see MACHINE).
+   */
   provenSteady(): void {
     if (this.killed) return;
     const { name, output, exitCode } = this.process;

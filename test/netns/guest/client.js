@@ -1,12 +1,13 @@
 // The client's program: one process for many transfers, told on standard input what to do, one JSON object a line.
 //   {id, op: "get", host, port, bytes, rate}        GET /bytes/N          rate in bytes/s, none: as fast as it goes
-//   {id, op: "dial", host, port, local, bytes, rate} listens on `local`, asks the guest to call it from its own port `local`
+//   {id, op: "dial", host, port, local, bytes, rate} listens on `local`; the guest calls it from its own `local`
 //   {id, op: "upload", host, port, bytes, rate}     POST /upload; sha256 is the guest's answer
 //   {id, op: "keepalive", host, port, count}        several requests on one connection
 //   {id, op: "text", host, port, path}              the body as text
 //   {id, op: "udp", host, port, messages}           one after the other, each repeated every 5 s until it is answered
 //   {id, op: "send", host, port, text}              one UDP datagram, nothing awaited
-// Answers: {id, event: "begun"} at the first byte; {id, event: "done", bytes, sha256, ...} or {id, event: "failed", error}.
+// Answers: {id, event: "begun"} at the first byte; {id, event: "done", bytes, sha256, ...} or
+// {id, event: "failed", error}.
 const http = require('node:http');
 const net = require('node:net');
 const dgram = require('node:dgram');

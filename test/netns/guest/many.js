@@ -1,6 +1,6 @@
-// Many connections of one client at once: node many.js HOST PORT COUNT
-// Opens COUNT connections, asks a few bytes on each and keeps it, says "open GOOD"; a line on standard input: asks once more on
-// each, closes them, says "closed GOOD". GOOD counts answers that are what they must be.
+// Many connections of one client at once: node many.js HOST PORT COUNT Opens COUNT connections, asks a few bytes on
+// each and keeps it, says "open GOOD"; a line on standard input: asks once more on each, closes them, says "closed
+// GOOD". GOOD counts answers that are what they must be.
 const net = require('node:net');
 const { block } = require('./content.js');
 

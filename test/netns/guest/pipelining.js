@@ -1,5 +1,6 @@
-// A client that has so many requests open on each of so many connections at a time, and reads the answers of two-writes.js.
-// usage: pipelining.js HOST PORT CONNECTIONS OPEN REQUESTS; says how many were answered, and in how many ms
+// A client that has so many requests open on each of so many connections at a time, and reads the answers of
+// two-writes.js. usage: pipelining.js HOST PORT CONNECTIONS OPEN REQUESTS; says how many were answered, and in how many
+// ms
 const net = require('node:net');
 
 const [host, port, connections, open, requests] = process.argv.slice(2);

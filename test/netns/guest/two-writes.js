@@ -1,4 +1,5 @@
-// A server that answers every line by two small writes, with Nagle's algorithm on: `joined` in one system call, `apart` in two.
+// A server that answers every line by two small writes, with Nagle's algorithm on: `joined` in one system call, `apart`
+// in two.
 // usage: two-writes.js PORT joined|apart
 const net = require('node:net');
 

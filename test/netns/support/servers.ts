@@ -1,5 +1,5 @@
-// Real servers, Debian's, one of each in both guests: configured so that two copies of a program, which are no copies of one
-// another's memory, give the same answers. Configurations and data lie in the laboratory's directory.
+// Real servers, Debian's, one of each in both guests: configured so that two copies of a program, which are no copies
+// of one another's memory, give the same answers. Configurations and data lie in the laboratory's directory.
 
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';

@@ -2,7 +2,10 @@
 
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Resolves with the first value that is neither false nor undefined; rejects, naming `what`, when there is none in time. */
+/**
+ * Resolves with the first value that is neither false nor undefined; rejects, naming `what`, when there is none in
+ * time.
+ */
 export async function until<T>(
   what: string,
   probe: () => T | false | undefined | Promise<T | false | undefined>,

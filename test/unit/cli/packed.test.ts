@@ -1,4 +1,5 @@
-// The program's pack: modules out of one file behave as out of their own, and a pack that is not of this program is not used.
+// The program's pack: modules out of one file behave as out of their own, and a pack that is not of this program is not
+// used.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,5 @@
-// Which flags of a flow outlive a new connection of either side and a checkpoint: each flag alone, and all of them together.
+// Which flags of a flow outlive a new connection of either side and a checkpoint: each flag alone, and all of them
+// together.
 
 import { FlowLife } from '../../../src/compare/flow-life';
 import * as words from '../../../src/compare/flow-words';

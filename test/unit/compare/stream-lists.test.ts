@@ -129,7 +129,10 @@ test('what is settled is history, what is dropped is not; neither is needed by a
   }
 });
 
-/** The model: byte by place for each side. Texts contradict one another here and there; the log is small, so that records move. */
+/**
+ * The model: byte by place for each side. Texts contradict one another here and there; the log is small, so that
+ * records move.
+ */
 test('each list holds what its side has said and the other has not, whatever moves in the log', () => {
   const op = fc.record({
     kind: fc.constantFrom('primary', 'primary', 'secondary', 'secondary', 'raise', 'wash'),

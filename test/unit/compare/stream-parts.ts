@@ -67,7 +67,10 @@ export class Parts {
     for (; bytes > 0; bytes -= 256) this.log.append(FLOW, Buffer.alloc(256), 0, 256, 0);
   }
 
-  /** The records of a list, from its head; checks that they are in order, do not overlap, are needed, and that the ways back are the ways there. */
+  /**
+   * The records of a list, from its head; checks that they are in order, do not overlap, are needed, and that the ways
+   * back are the ways there.
+   */
   records(list: List): { at: number; bytes: Buffer }[] {
     const { w, log } = this;
     const lw = log.words;

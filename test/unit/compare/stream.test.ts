@@ -1,4 +1,5 @@
-// The comparison of two streams without an engine around it, against the plainest model: what each side has said, byte by place.
+// The comparison of two streams without an engine around it, against the plainest model: what each side has said, byte
+// by place.
 
 import fc from 'fast-check';
 import { X_FLAGS, X_PRIMARY_NEXT, X_VERIFIED, XF_BASED, XF_MIDSTREAM } from '../../../src/compare/flow-words';
@@ -8,7 +9,10 @@ import { DIFFERS } from '../../../src/compare/stream';
 import { MAX_POSITION_SPAN } from '../../../src/core/limits';
 import { FLOW, ISNS, Parts } from './stream-parts';
 
-/** A PVM segment as the intake brings it: what waits is logged and stored. Returns the bytes that wait; negative: it diverged. */
+/**
+ * A PVM segment as the intake brings it: what waits is logged and stored. Returns the bytes that wait; negative: it
+ * diverged.
+ */
 function primary(t: Parts, at: number, bytes: Buffer): number {
   const rest = t.stream.primary(FLOW, t.at(at), bytes, 0, bytes.length);
   if (rest <= 0) return rest;
@@ -156,7 +160,10 @@ describe.each(ISNS)('two streams from %i', (isn) => {
   });
 });
 
-/** Verified is exactly what both have said from the beginning without a hole, and a difference is found exactly when there is one. */
+/**
+ * Verified is exactly what both have said from the beginning without a hole, and a difference is found exactly when
+ * there is one.
+ */
 test('random streams, cut, repeated, shuffled, with a byte flipped now and then', () => {
   const op = fc.record({
     side: fc.constantFrom('p', 's'),
@@ -178,7 +185,8 @@ test('random streams, cut, repeated, shuffled, with a byte flipped now and then'
           const bytes = Buffer.from(Array.from({ length: o.bytes }, (_, i) => ((o.at + i) * 13) & 255));
           if (o.flip >= 0 && o.flip < bytes.length) bytes[o.flip]! ^= 1;
           const own = o.side === 'p' ? said.p : said.s;
-          // Beyond the first hole of either side nothing is compared between the two yet, but a side may not contradict itself anywhere.
+          // Beyond the first hole of either side nothing is compared between the two yet, but a side may not contradict
+          // itself anywhere.
           const against = (i: number): boolean => bytes[i] !== (own.get(o.at + i) ?? bytes[i]);
           const itself = [...bytes.keys()].some(against);
           const outcome =

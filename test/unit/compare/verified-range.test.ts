@@ -97,7 +97,9 @@ test('positions are far from one another beyond the span, in either direction', 
   }
 });
 
-/** The model: for each place, whether both have said it. What the range cannot express it may forget, but never invent. */
+/**
+ * The model: for each place, whether both have said it. What the range cannot express it may forget, but never invent.
+ */
 test('never more is verified than was raised and not lowered; one hole is told exactly', () => {
   const op = fc.record({
     kind: fc.constantFrom('raise', 'raise', 'lower', 'shorten'),

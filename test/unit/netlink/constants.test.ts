@@ -1,5 +1,6 @@
 // Every constant that names a kernel constant at its line's end has the value that this machine's headers give it.
-// Files say by `Linux: <header>` in their opening comment which headers they follow; names of no stock header are left out.
+// Files say by `Linux: <header>` in their opening comment which headers they follow; names of no stock header are left
+// out.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

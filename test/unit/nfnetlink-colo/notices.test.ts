@@ -1,4 +1,5 @@
-// Checkpoint requests reach the controller, however full its buffer is; answers wait for slow readers and never for ever.
+// Checkpoint requests reach the controller, however full its buffer is; answers wait for slow readers and never for
+// ever.
 import { ColoMode } from '../../../src/netlink/colo-generation2';
 import { generation2, own } from '../../../src/nfnetlink-colo/client';
 import { MAX_WAITING_BYTES } from '../../../src/nfnetlink-colo/limits';

@@ -1,4 +1,5 @@
-// Whatever the bytes: an error, or a view whose offsets all lie within the bytes at hand, and which depends on nothing else.
+// Whatever the bytes: an error, or a view whose offsets all lie within the bytes at hand, and which depends on nothing
+// else.
 
 import fc from 'fast-check';
 import { PARSE_OK, parseIp } from '../../../src/packet/parse';

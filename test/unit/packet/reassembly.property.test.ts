@@ -1,4 +1,5 @@
-// Whatever the cut, the order and the repetitions: the original, or nothing. Whatever the bytes: no crash, and no bound exceeded.
+// Whatever the cut, the order and the repetitions: the original, or nothing. Whatever the bytes: no crash, and no bound
+// exceeded.
 
 import fc from 'fast-check';
 import { PARSE_OK, parseIp } from '../../../src/packet/parse';

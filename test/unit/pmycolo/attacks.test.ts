@@ -99,7 +99,8 @@ describe('coverage by a checkpoint', () => {
   test('ends after half the sequence space: a repetition with lost history is not let out for the sake of an old checkpoint', () => {
     const t = new Pair({ limits: { logBytes: 1 << 17, maxHeldBytes: 1 << 15, logRecords: 1 << 8 } });
     t.checkpoint();
-    // Moves both guests on by a GiB a step, as the release by the operator does, until the sequence space is used up by half.
+    // Moves both guests on by a GiB a step, as the release by the operator does, until the sequence space is used up by
+    // half.
     const step = 60_000;
     const stream = t.h.engine.context.stream;
     const flow = t.h.engine.context.flows.next(-1);

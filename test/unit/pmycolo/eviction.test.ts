@@ -1,4 +1,5 @@
-// A full flow table: what strangers begin gives way, a connection that both guests have open does not, and nobody asks for a checkpoint.
+// A full flow table: what strangers begin gives way, a connection that both guests have open does not, and nobody asks
+// for a checkpoint.
 
 import { OffsetTable } from '../../../src/conntrack/offset-table';
 import { StoredDeltas } from '../../../src/pmycolo/deltas';

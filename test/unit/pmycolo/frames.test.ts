@@ -1,4 +1,5 @@
-// Packets that come in frames: the frame's headers and padding go with them, VLANs are apart, and what is no IP is compared too.
+// Packets that come in frames: the frame's headers and padding go with them, VLANs are apart, and what is no IP is
+// compared too.
 
 import { FrameView, parseFrame } from '../../../src/packet/ethernet';
 import { PrimaryEngine } from '../../../src/pmycolo/engine';

@@ -1,4 +1,5 @@
-// Acknowledgements and windows that leave only by what the SVM has granted to this connection, and what seems to be a grant and is none.
+// Acknowledgements and windows that leave only by what the SVM has granted to this connection, and what seems to be a
+// grant and is none.
 
 import { buildTcp, MSS_WSCALE_SACK_TS, type TcpFields } from '../../lib/build-packet';
 import { PrimaryHarness } from '../../lib/primary-harness';

@@ -1,5 +1,6 @@
-// Frames of both guests that are compared at once (PrimaryEngine.pair): every bit of their headers that tells what is said to whom, or
-// how much of it, has to be the same. The SVM's packet is the PVM's but for one bit, whichever that is.
+// Frames of both guests that are compared at once (PrimaryEngine.pair): every bit of their headers that tells what is
+// said to whom, or how much of it, has to be the same. The SVM's packet is the PVM's but for one bit, whichever that
+// is.
 
 import { PAIR_RELEASED } from '../../../src/pmycolo/pair-intake';
 import { buildTcp, buildUdp } from '../../lib/build-packet';

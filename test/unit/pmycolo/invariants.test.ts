@@ -1,4 +1,5 @@
-// What must never be ends the process, in production too: each of these is provoked by doing what the engine does not do.
+// What must never be ends the process, in production too: each of these is provoked by doing what the engine does not
+// do.
 
 import { X_EPOCH, X_HELD_HEAD, X_VERIFIED } from '../../../src/compare/flow-words';
 import { OF_SECONDARY } from '../../../src/compare/stream-lists';

@@ -1,5 +1,5 @@
-// The whole engine under random commands, against a plain model that knows of every byte, acknowledgement, window, FIN and
-// RST whether the SVM gave it in the present epoch, a checkpoint covers it, or the operator let it out.
+// The whole engine under random commands, against a plain model that knows of every byte, acknowledgement, window, FIN
+// and RST whether the SVM gave it in the present epoch, a checkpoint covers it, or the operator let it out.
 
 import fc from 'fast-check';
 import { X_EPOCH, X_PRIMARY_HEAD, X_SECONDARY_HEAD } from '../../../src/compare/flow-words';

@@ -1,5 +1,5 @@
-// While a checkpoint is awaited: connections first seen then are only noted and held, but must be placed right; and what a silence asked for
-// pauses nothing.
+// While a checkpoint is awaited: connections first seen then are only noted and held, but must be placed right; and
+// what a silence asked for pauses nothing.
 
 import { buildTcp, buildUdp } from '../../lib/build-packet';
 import { PrimaryHarness } from '../../lib/primary-harness';

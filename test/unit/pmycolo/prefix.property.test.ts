@@ -1,5 +1,6 @@
 // Two guests that say the same, each cut into its own segments: what has left, in packets and copies, is only what both
-// have said; no two copies say the same byte; and when a batch is over (and the moment for which an SVM is waited for), all of it has left.
+// have said; no two copies say the same byte; and when a batch is over (and the moment for which an SVM is waited for),
+// all of it has left.
 
 import fc from 'fast-check';
 import { PREFIX_PATIENCE_MS } from '../../../src/core/limits';

@@ -5,7 +5,9 @@ const P_ISN = 1000;
 const S_ISN = 5000;
 const CLIENT = 777;
 
-/** The peer sent much; the SVM, behind a link that loses, has less of it than the PVM, and the peer does not know what. */
+/**
+ * The peer sent much; the SVM, behind a link that loses, has less of it than the PVM, and the peer does not know what.
+ */
 function stalled() {
   const h = new PrimaryHarness();
   const p = (ack: number, f: TcpFields = {}) => h.p(buildTcp({ seq: P_ISN + 1, ack, ...f }), false);

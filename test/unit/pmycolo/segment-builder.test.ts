@@ -7,7 +7,10 @@ import { buildTcp } from '../../lib/build-packet';
 
 const OPTIONS = [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 1];
 
-/** Any two pieces of a packet's payload are well-formed packets with those bytes at their places, and the frame's headers before them. */
+/**
+ * Any two pieces of a packet's payload are well-formed packets with those bytes at their places, and the frame's
+ * headers before them.
+ */
 test('what is cut from a packet is a packet', () => {
   fc.assert(
     fc.property(

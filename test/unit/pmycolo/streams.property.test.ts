@@ -1,5 +1,5 @@
-// Two random streams cut, repeated and shuffled at will, against a plain model: a PVM packet may leave exactly when all its
-// bytes were said by the SVM at the same place, and a request for a checkpoint comes exactly when they contradict.
+// Two random streams cut, repeated and shuffled at will, against a plain model: a PVM packet may leave exactly when all
+// its bytes were said by the SVM at the same place, and a request for a checkpoint comes exactly when they contradict.
 
 import fc from 'fast-check';
 import { buildTcp } from '../../lib/build-packet';

@@ -1,5 +1,5 @@
-// The list of what leaves without being compared (docs/ARCHITECTURE.md) is all of it: each bit of packets of all kinds is altered in
-// the primary's alone, on each way in; it never leaves altered, or its field is on the list.
+// The list of what leaves without being compared (docs/ARCHITECTURE.md) is all of it: each bit of packets of all kinds
+// is altered in the primary's alone, on each way in; it never leaves altered, or its field is on the list.
 
 import { readFileSync } from 'node:fs';
 import { arpFrame, buildFrame, onTheWire, vnetHeader } from '../../lib/build-frame';
@@ -185,7 +185,10 @@ const inTunnel = (() => {
   return buildFrame(buildUdp({ dport: 4789, payload: `${'vxlan   '}${inner.toString('latin1')}` }), { vnet });
 })();
 
-/** A guest may leave its packet's own checksum undone and say nothing of it: then it is wrong, and the packet is discarded. */
+/**
+ * A guest may leave its packet's own checksum undone and say nothing of it: then it is wrong, and the packet is
+ * discarded.
+ */
 test.each<[string, Buffer, number | undefined]>([
   ['a whole checksum', buildFrame(buildUdp({ payload: 'x' }), { vnet: vnetHeader(VNET) }), 14 + 20 + 6],
   ['UDP', buildFrame(buildUdp({ payload: 'x' }), { vnet: vnetHeader(VNET, { ...partial, udp: true }) }), 14 + 20 + 6],

@@ -1,5 +1,5 @@
-// How the SVM numbers a connection may have been forgotten, or never have been known. Then nothing of it is comparable: what the PVM says is
-// held, and a checkpoint asked for, after which the two number alike.
+// How the SVM numbers a connection may have been forgotten, or never have been known. Then nothing of it is comparable:
+// what the PVM says is held, and a checkpoint asked for, after which the two number alike.
 
 import { FLOW_KEY_WORDS, flowMeta } from '../../../src/conntrack/flow-table';
 import { OffsetTable } from '../../../src/conntrack/offset-table';
@@ -60,7 +60,9 @@ class Bench {
     key.set([0x0a000001, 0, 0, 0, 0x0a000002, 0, 0, 0, ((80 << 16) | dport) >>> 0, flowMeta(0, 4, 6)]);
     return key;
   }
-  /** Is the connection still known by its numbers? The SVM says something else where it would be if both numbered alike. */
+  /**
+   * Is the connection still known by its numbers? The SVM says something else where it would be if both numbered alike.
+   */
   isKnown(dport: number): boolean {
     const id = this.p(dport, 0, { payload: 'answer' });
     this.h.s(buildTcp({ dport, ack: PEER_ISN + 1, seq: P_ISN + 1, payload: 'answer' }));

@@ -1,5 +1,6 @@
-// A guest in COLO whose frames arrive at once, and the watch over its QEMU, whose bytes arrive when they do. The guest stops and goes
-// on, fails to make a checkpoint, goes alone, begins anew; its QMP connection ends and comes again; this process stands still.
+// A guest in COLO whose frames arrive at once, and the watch over its QEMU, whose bytes arrive when they do. The guest
+// stops and goes on, fails to make a checkpoint, goes alone, begins anew; its QMP connection ends and comes again; this
+// process stands still.
 
 import fc from 'fast-check';
 import { Watched } from './watched';

@@ -1,4 +1,5 @@
-// `colo compare` calls equal only what it has compared: whatever of the guest it had to leave out is said, and takes the status 0 away.
+// `colo compare` calls equal only what it has compared: whatever of the guest it had to leave out is said, and takes
+// the status 0 away.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

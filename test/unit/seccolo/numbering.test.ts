@@ -153,7 +153,8 @@ test('a daemon killed in doubt: both numberings are in the memory', () => {
     expect(t.engine.undecided).toBe(true);
     expect(t.peer(CLIENT).verdict).toBe(Wait);
     const isn = missed ? SVM_ISN : PVM_ISN;
-    // The restarted one has not heard the peer's acknowledgement: it is told at the end of its patience, or learns by a SYN/ACK.
+    // The restarted one has not heard the peer's acknowledgement: it is told at the end of its patience, or learns by a
+    // SYN/ACK.
     t.engine.decide(missed);
     expect(t.peer(CLIENT).ack).toBe(w(isn + 1));
     t.restart();

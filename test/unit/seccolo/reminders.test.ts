@@ -1,4 +1,5 @@
-// What a failover tells the peers: the guest's own last acknowledgement and window, and a question, in the numbers that the peer knows.
+// What a failover tells the peers: the guest's own last acknowledgement and window, and a question, in the numbers that
+// the peer knows.
 
 import fc from 'fast-check';
 import { MAX_ACK_FRAME_BYTES } from '../../../src/seccolo/frame-head';

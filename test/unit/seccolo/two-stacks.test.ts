@@ -1,7 +1,7 @@
-// Two guests with their own ISNs and clocks, one peer, and the engine between the peer and the secondary guest. The guests do
-// the same, at about the same time; the peer talks to the PVM until the failover, then to the SVM. Whatever the order of
-// things, the SVM must be able to take the peer's segments for answers to its own, and the peer must see one continuous
-// connection. Positions are counted from the SYN, so what is compared does not know of any offset.
+// Two guests with their own ISNs and clocks, one peer, and the engine between the peer and the secondary guest. The
+// guests do the same, at about the same time; the peer talks to the PVM until the failover, then to the SVM. Whatever
+// the order of things, the SVM must be able to take the peer's segments for answers to its own, and the peer must see
+// one continuous connection. Positions are counted from the SYN, so what is compared does not know of any offset.
 
 import fc from 'fast-check';
 import { SecondaryVerdict } from '../../../src/seccolo/engine';
@@ -122,7 +122,10 @@ class World {
     return g.last;
   }
 
-  /** Here each checkpoint comes about; where the guest could not show it (it never spoke, or its numbers are too close), its host says so. */
+  /**
+   * Here each checkpoint comes about; where the guest could not show it (it never spoke, or its numbers are too close),
+   * its host says so.
+   */
   private peer(segment: Partial<Segment>): Out {
     const out = this.t.peer(segment);
     if (out.verdict !== SecondaryVerdict.Wait) return out;
@@ -147,7 +150,8 @@ class World {
       svm: make(s.isns[1], s.ts[1]),
       ...{ guestNext: 1, peerNext: 1, recent: 0, sinceFailover: this.failedOver },
     };
-    // A stack does not choose an ISN again for the same tuple: it could not tell the connections apart itself (RFC 6528).
+    // A stack does not choose an ISN again for the same tuple: it could not tell the connections apart itself (RFC
+    // 6528).
     const isn = `${c.family} ${c.port} ${c.svm.isn}`;
     if (this.isns.has(isn)) return;
     this.isns.add(isn);

@@ -1,5 +1,5 @@
-// The simulated TCP: honest enough that streams survive bad links, and that wrong numbers kill a connection as they would
-// with Linux.
+// The simulated TCP: honest enough that streams survive bad links, and that wrong numbers kill a connection as they
+// would with Linux.
 
 import { ClientSession, type SessionPlan } from '../../../src/sim/app/client';
 import { DIVERGENT_CONTENT, Op, type Request, SLOW_READER } from '../../../src/sim/app/protocol';

@@ -1,5 +1,5 @@
-// An attack on a `colo qemu compare` process, round by round: a burst of everything that may come over its four sockets, then quiet,
-// a checkpoint, and an honest pair that must still get through.
+// An attack on a `colo qemu compare` process, round by round: a burst of everything that may come over its four
+// sockets, then quiet, a checkpoint, and an honest pair that must still get through.
 
 import { ARPOP_REPLY } from '../../../../src/packet/arp';
 import { arpFrame, buildFrame } from '../../../lib/build-frame';
@@ -133,7 +133,9 @@ export class CompareAttack {
     await this.honestPair();
   }
 
-  /** All that the bounds allow is held, released, and held again, so that no memory is touched for the first time later. */
+  /**
+   * All that the bounds allow is held, released, and held again, so that no memory is touched for the first time later.
+   */
   async fill(packets: number, times: number): Promise<void> {
     for (let i = 0; i < times; i++) {
       await this.flood(packets);
@@ -273,7 +275,10 @@ export class CompareAttack {
     return onWire(buildFrame(buildUdp({ dport: port, payload })), this.vnet, 0);
   }
 
-  /** Made when it resolves: the controller's hello behind it is answered. What the secondary has sent is in its socket by then. */
+  /**
+   * Made when it resolves: the controller's hello behind it is answered. What the secondary has sent is in its socket
+   * by then.
+   */
   private async checkpoint(): Promise<void> {
     const { notify_dev: n, secondary_in: s } = this.sockets;
     if (!n.clean) await n.connect();

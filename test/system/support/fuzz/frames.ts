@@ -1,5 +1,5 @@
-// Frames to attack with: valid ones of every kind that is compared, and what becomes of them when someone spoils them. What only the
-// primary says carries a serial number behind the word SECRET, so that it is known wherever it turns up.
+// Frames to attack with: valid ones of every kind that is compared, and what becomes of them when someone spoils them.
+// What only the primary says carries a serial number behind the word SECRET, so that it is known wherever it turns up.
 
 import { arpFrame, buildFrame, vnetHeader } from '../../../lib/build-frame';
 import { buildEchoReply, buildIp, buildTcp, buildUdp } from '../../../lib/build-packet';

@@ -1,5 +1,5 @@
-// An attack on a `colo qemu netdev` process with mirror, two redirectors and a rewriter: whatever comes over its five sockets, each
-// way carries what was sent into it and nothing of another one.
+// An attack on a `colo qemu netdev` process with mirror, two redirectors and a rewriter: whatever comes over its five
+// sockets, each way carries what was sent into it and nothing of another one.
 //
 //   host -> mirror (a copy), guest        guest -> out        back -> rewriter -> host
 

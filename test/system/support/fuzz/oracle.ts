@@ -1,11 +1,14 @@
 // What may leave at outdev, decided from what the test itself has sent, with no model of the comparison:
 //
-//   - a frame that the primary has sent, whole but for what nobody compares (what stands behind the packet, IPv4 options, reserved
-//     bits), which must have been taken off (TCP may have been changed on the way: its bytes are judged one by one);
-//   - what it says was said by the secondary since the last checkpoint, or the primary had said it before one was complete. Of a
-//     TCP stream that covers all places up to the last that the primary had come to: what it repeats of them need not be remembered.
+//   - a frame that the primary has sent, whole but for what nobody compares (what stands behind the packet, IPv4
+//     options, reserved bits), which must have been taken off (TCP may have been changed on the way: its bytes are
+//     judged one by one);
+//   - what it says was said by the secondary since the last checkpoint, or the primary had said it before one was
+//     complete. Of a TCP stream that covers all places up to the last that the primary had come to: what it repeats of
+//     them need not be remembered.
 //
-// ARP, RARP, IGMP and neighbour discovery leave on the primary's word. What is seen while a checkpoint is on its way may be covered.
+// ARP, RARP, IGMP and neighbour discovery leave on the primary's word. What is seen while a checkpoint is on its way
+// may be covered.
 
 const TAGS = [0x8100, 0x88a8, 0x9100];
 
@@ -33,7 +36,10 @@ function bodyOf(frame: Buffer): { at: number; type: number } | undefined {
   return at + 2 > frame.length ? undefined : { at: at + 2, type: frame.readUInt16BE(at) };
 }
 
-/** The frame with its virtio-net header, without what may be taken off on the way. `rest`: what of that it has, if it may not leave with it. */
+/**
+ * The frame with its virtio-net header, without what may be taken off on the way. `rest`: what of that it has, if it
+ * may not leave with it.
+ */
 export function formOf(frame: Buffer, vnetBytes: number): { form: string; rest: string | undefined } {
   // What the header asks for is no part of the frame.
   const whole = Buffer.concat([Buffer.alloc(vnetBytes), frame.subarray(vnetBytes)]);
@@ -70,7 +76,10 @@ export function formOf(frame: Buffer, vnetBytes: number): { form: string; rest: 
   return { form: head + packet.toString('latin1'), rest };
 }
 
-/** Takes a frame (without its virtio-net header) apart; undefined: it cannot be taken apart and has nothing to leave for. */
+/**
+ * Takes a frame (without its virtio-net header) apart; undefined: it cannot be taken apart and has nothing to leave
+ * for.
+ */
 export function contentOf(frame: Buffer): Content | undefined {
   const found = bodyOf(frame);
   if (found === undefined) return undefined;

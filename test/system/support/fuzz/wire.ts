@@ -1,5 +1,5 @@
-// One of a device's sockets under attack: what is written is cut as it comes, ends at any byte, and is understood here as well, so
-// that the test knows which whole frames the device was given.
+// One of a device's sockets under attack: what is written is cut as it comes, ends at any byte, and is understood here
+// as well, so that the test knows which whole frames the device was given.
 
 import { connect, type Socket } from 'node:net';
 import { until } from '../../../lib/chardev-peer';

@@ -1,5 +1,5 @@
-// A connection against a model: whatever the peer, the socket and the owner do in whatever order, every byte comes once and in order, and
-// the end comes last, once.
+// A connection against a model: whatever the peer, the socket and the owner do in whatever order, every byte comes once
+// and in order, and the end comes last, once.
 
 import { constants } from 'node:os';
 import fc from 'fast-check';

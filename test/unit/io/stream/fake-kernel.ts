@@ -1,5 +1,5 @@
-// The addon's stream sockets and its event loop without a kernel: the test is the peer, and says how much a socket takes, what fails
-// and when the loop turns. For jest.mock of native/addon.
+// The addon's stream sockets and its event loop without a kernel: the test is the peer, and says how much a socket
+// takes, what fails and when the loop turns. For jest.mock of native/addon.
 
 import { constants } from 'node:os';
 

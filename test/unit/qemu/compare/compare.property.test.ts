@@ -1,5 +1,5 @@
-// The comparison under random frames, as they come over sockets: however the streams are cut, the same leaves; whatever garbage
-// comes, nothing breaks; and nothing leaves that the secondary has not said and no checkpoint covers.
+// The comparison under random frames, as they come over sockets: however the streams are cut, the same leaves; whatever
+// garbage comes, nothing breaks; and nothing leaves that the secondary has not said and no checkpoint covers.
 
 import fc from 'fast-check';
 import { arpFrame, buildFrame, onTheWire, vnetHeader } from '../../../lib/build-frame';

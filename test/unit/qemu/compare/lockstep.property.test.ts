@@ -1,6 +1,7 @@
-// Two guests that say nearly the same, over several connections at once: cut differently, repeated, with holes, ends, resets and now and then
-// another byte, one side frames ahead of the other, in a log that is small and grows. A plain account of what the secondary has said,
-// acknowledged and granted, and of what checkpoints cover, judges every frame that leaves.
+// Two guests that say nearly the same, over several connections at once: cut differently, repeated, with holes, ends,
+// resets and now and then another byte, one side frames ahead of the other, in a log that is small and grows. A plain
+// account of what the secondary has said, acknowledged and granted, and of what checkpoints cover, judges every frame
+// that leaves.
 
 import { buildFrame, onTheWire } from '../../../lib/build-frame';
 import { buildTcp, buildUdp, checksumsAreRight } from '../../../lib/build-packet';

@@ -10,7 +10,10 @@ const TIMESTAMP = (ms: number): number[] => [1, 1, 8, 10, 0, 0, ms >> 8, ms & 25
 
 const wire = (frames: Buffer[], vnetBytes = -1): Buffer => Buffer.concat(frames.map((f) => onTheWire(f, vnetBytes)));
 
-/** A connection that has begun: both sides' SYN/ACKs, and one segment that lets the flow know the secondary's acknowledgement. */
+/**
+ * A connection that has begun: both sides' SYN/ACKs, and one segment that lets the flow know the secondary's
+ * acknowledgement.
+ */
 function begun(vnetHeaders = false, more: object = {}): FrameHarness {
   const h = new FrameHarness(vnetHeaders, more);
   const syn = buildFrame(buildTcp({ seq: 999, ack: 7, flags: 'SA' }));

@@ -1,4 +1,5 @@
-// Frames of several datagrams, for the host to cut: what counts are the datagrams, however either guest has packed them.
+// Frames of several datagrams, for the host to cut: what counts are the datagrams, however either guest has packed
+// them.
 
 import fc from 'fast-check';
 import { buildFrame, onTheWire, vnetHeader } from '../../../lib/build-frame';

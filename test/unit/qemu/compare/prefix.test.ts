@@ -1,4 +1,5 @@
-// The verified beginning of a held packet as a frame of its own: with the held frame's headers, and nothing left for hardware to do.
+// The verified beginning of a held packet as a frame of its own: with the held frame's headers, and nothing left for
+// hardware to do.
 
 import { buildFrame, vnetHeader } from '../../../lib/build-frame';
 import { buildTcp, checksumsAreRight, type TcpFields } from '../../../lib/build-packet';

@@ -10,7 +10,7 @@ import { NODES, requires } from '../netns/requires';
 const ROOT = join(__dirname, '../..');
 const MISSING = 1;
 
-requires('nodes', 'addon')('on other releases of Node', () => {
+requires('nodes')('on other releases of Node', () => {
   test.each(releases())('%s', async (name) => {
     const node = join(NODES, name, 'bin/node');
     const colo = (...args: string[]) =>

@@ -4,7 +4,7 @@
 import { ClientSession, type SessionObserver } from './app/client';
 import { askDatagram, askEcho, checkAnswer } from './app/datagram';
 import type { Request } from './app/protocol';
-import { Note } from './nodes';
+import { Note } from './daemon';
 import type { SimPacket } from './packet';
 import { CALL_PORT, type SessionStart } from './scenario';
 import type { World } from './world';

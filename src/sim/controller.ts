@@ -7,7 +7,7 @@
 // the two costs what was released, whatever the proxies do. So the simulator lets it die before or after, never
 // between.
 
-import { Note } from './nodes';
+import { Note } from './daemon';
 import type { ControllerPlan } from './scenario';
 import type { World } from './world';
 

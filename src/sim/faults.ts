@@ -1,6 +1,6 @@
 // What goes wrong in a run, and when: at its time, or between two steps of a checkpoint.
 
-import { Note } from './nodes';
+import { Note } from './daemon';
 import type { Fault, FaultKind } from './scenario';
 import type { World } from './world';
 

@@ -42,9 +42,16 @@ function drink(id, stream, rate, done) {
 
 const hostText = (host) => (host.includes(':') ? `[${host}]` : host);
 
+// A guest that was killed is dead to its client, but not to the kernel that plays it: what it left open there would meet a
+// new connection from the same port. So no port comes again for long, and none is one that the kernel gives to others.
+const FIRST_PORT = 3000;
+const PORTS = 6000;
+let ports = 0;
+const own = () => ({ agent: false, localPort: FIRST_PORT + (ports++ % PORTS) });
+
 const operations = {
   get({ id, host, port, bytes, rate }, done, fail) {
-    const request = http.get({ host, port, path: `/bytes/${bytes}`, agent: false }, (response) => {
+    const request = http.get({ host, port, path: `/bytes/${bytes}`, ...own() }, (response) => {
       response.on('error', fail);
       drink(id, response, rate, (got) => done({ ...got, local: request.socket?.localPort }));
     });
@@ -63,14 +70,14 @@ const operations = {
     server.on('error', fail);
     server.listen(local, () => {
       http
-        .get({ host, port, path: `/dial/${local}/${bytes}`, agent: false }, (response) => response.resume())
+        .get({ host, port, path: `/dial/${local}/${bytes}`, ...own() }, (response) => response.resume())
         .on('error', fail);
     });
   },
 
   upload({ id, host, port, bytes, rate }, done, fail) {
     const headers = { 'content-length': bytes };
-    const request = http.request({ host, port, path: '/upload', method: 'POST', headers, agent: false }, (response) => {
+    const request = http.request({ host, port, path: '/upload', method: 'POST', headers, ...own() }, (response) => {
       let text = '';
       response.on('data', (chunk) => {
         text += chunk;
@@ -126,7 +133,7 @@ const operations = {
   },
 
   text({ host, port, path }, done, fail) {
-    const request = http.get({ host, port, path, agent: false }, (response) => {
+    const request = http.get({ host, port, path, ...own() }, (response) => {
       let text = '';
       response.on('data', (chunk) => {
         text += chunk;

@@ -66,6 +66,7 @@ demo: setup extras
 # make bench [ONLY="start nfqueue engine e2e chardev apps"]
 bench: setup extras
 	bench/nfqueue/setup.sh
+	$(CC) -O3 -march=native -Wall -Wextra -Werror -o build/bench/limit bench/engine/limit.c
 	COLO_ROOT=$(CURDIR) node build/bench/bench/run.js $(ONLY)
 
 # With two real guests in QEMU. COLO_BENCH_QUICK=1 makes this and the applications short: figures that mean nothing, and are not kept.

@@ -9,7 +9,7 @@ import Table from 'cli-table3';
 import { type AppsResult, runAppsBench } from './apps/run';
 import { type ChardevResult, runChardevBench } from './chardev/run';
 import { type E2eResult, runE2eBench } from './e2e';
-import type { EngineResult } from './engine';
+import type { EngineResult } from './engine/run';
 import { type GuestsResult, runGuestsBench } from './guests';
 import { runNfqueueBench } from './nfqueue/run';
 import type { StartResult } from './start';
@@ -49,7 +49,7 @@ async function main(): Promise<void> {
   if (want('engine')) {
     console.log('engine ...');
     results.engine = JSON.parse(
-      execFileSync(process.execPath, [join(__dirname, 'engine.js'), '--json'], {
+      execFileSync(process.execPath, [join(__dirname, 'engine/run.js'), '--json'], {
         encoding: 'utf8',
         stdio: ['ignore', 'pipe', 'inherit'],
       }),
@@ -118,6 +118,8 @@ function print(r: Results): void {
     const e = r.engine;
     row('engine, pairs/s, 1400 B', n(e.pairs_per_s_1400), '>= 1,000,000', e.pairs_per_s_1400 >= 1e6);
     row('engine, pairs/s, 64 B', n(e.pairs_per_s_64), '>= 1,000,000', e.pairs_per_s_64 >= 1e6);
+    row("engine / the machine's limit, 1400 B", e.limit_ratio_1400.toFixed(3), '>= 0.12', e.limit_ratio_1400 >= 0.12);
+    row("engine / the machine's limit, 64 B", e.limit_ratio_64.toFixed(3), '>= 0.03', e.limit_ratio_64 >= 0.03);
     row('engine, cost at 100,000 flows / 10', e.flow_growth.toFixed(2), '<= 2', e.flow_growth <= 2);
     row('engine, bytes per idle flow', n(e.bytes_per_flow), '<= 512', e.bytes_per_flow <= 512);
     const { first_pairs_per_s_warmed: warmed, first_pairs_per_s_cold: cold } = e;

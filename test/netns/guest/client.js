@@ -42,8 +42,9 @@ function drink(id, stream, rate, done) {
 
 const hostText = (host) => (host.includes(':') ? `[${host}]` : host);
 
-// A guest that was killed is dead to its client, but not to the kernel that plays it: what it left open there would meet a
-// new connection from the same port. So no port comes again for long, and none is one that the kernel gives to others.
+// A guest that was killed is dead to its client, but not to the kernel that plays it: what it left open there would
+// meet a new connection from the same port. So no port comes again for long, and none is one that the kernel gives to
+// others.
 const FIRST_PORT = 3000;
 const PORTS = 6000;
 let ports = 0;

@@ -2,10 +2,11 @@
 // number of flows, and memory per idle flow. Packets stand in an arena as a receive batch would leave them.
 
 import { execFileSync } from 'node:child_process';
-import { PrimaryEngine } from '../src/pmycolo/engine';
-import { WARM_UP_MS, warmUpPrimary } from '../src/pmycolo/warm-up';
-import { buildTcp } from '../test/lib/build-packet';
-import { median } from './lib/median';
+import { join } from 'node:path';
+import { PrimaryEngine } from '../../src/pmycolo/engine';
+import { WARM_UP_MS, warmUpPrimary } from '../../src/pmycolo/warm-up';
+import { buildTcp } from '../../test/lib/build-packet';
+import { median } from '../lib/median';
 
 const BATCH = 64;
 
@@ -139,8 +140,24 @@ export interface EngineResult {
   first_pairs_per_s_warmed: number;
   pairs_per_s_1400: number;
   pairs_per_s_64: number;
+  /** As a share of what a loop in C reaches that only parses, looks up, copies and compares (limit.c). */
+  limit_ratio_1400: number;
+  limit_ratio_64: number;
   flow_growth: number;
   bytes_per_flow: number;
+}
+
+/** Pairs per second of the machine's own limit. */
+function limit(payloadBytes: number): number {
+  const program = join(process.env.COLO_ROOT ?? process.cwd(), 'build/bench/limit');
+  return Number(execFileSync(program, ['10', `${payloadBytes}`, '4000000'], { encoding: 'utf8' }));
+}
+
+/** In turns with the engine, so that both meet the same machine: the median of the ratios. */
+function limitRatio(f: Flows, payloadBytes: number, pairs: number): number {
+  const ratios: number[] = [];
+  for (let i = 0; i < 9; i++) ratios.push(pairs / f.run(pairs) / limit(payloadBytes));
+  return median(ratios);
 }
 
 export function runEngineBench(log: (line: string) => void): EngineResult {
@@ -150,6 +167,9 @@ export function runEngineBench(log: (line: string) => void): EngineResult {
   log(`engine, 10 flows, 1400 B: ${Math.round(p1400)} pairs/s`);
   const p64 = pairsPerSecond(few64, 400_000, 7);
   log(`engine, 10 flows, 64 B: ${Math.round(p64)} pairs/s`);
+  const l1400 = limitRatio(few1400, 1400, 200_000);
+  const l64 = limitRatio(few64, 64, 400_000);
+  log(`engine, share of the machine's limit: 1400 B ${l1400.toFixed(3)}, 64 B ${l64.toFixed(3)}`);
   const many = new Flows(100_000, 64);
   const few: number[] = [];
   const lots: number[] = [];
@@ -174,6 +194,8 @@ export function runEngineBench(log: (line: string) => void): EngineResult {
   return {
     pairs_per_s_1400: p1400,
     pairs_per_s_64: p64,
+    limit_ratio_1400: l1400,
+    limit_ratio_64: l64,
     flow_growth: growth,
     bytes_per_flow: bytes,
     first_pairs_per_s_cold: median(cold),

@@ -32,7 +32,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   // The control channel's carriers are adapters: they know whom they carry for.
   io: ['native', 'netlink', 'packet', 'core', 'nfnetlink-colo'],
   chardev: ['core', 'packet', 'io'],
-  'qemu/compare': ['core', 'packet', 'conntrack', 'compare', 'pmycolo', 'io', 'native', 'chardev', 'qmp'],
+  'qemu/compare': ['core', 'node', 'packet', 'conntrack', 'compare', 'pmycolo', 'io', 'native', 'chardev', 'qmp'],
   'qemu/netdev': ['core', 'packet', 'conntrack', 'seccolo', 'io', 'chardev', 'qmp'],
   rules: ['io', 'core'],
   config: ['core', 'packet', 'pmycolo'],

@@ -20,6 +20,7 @@ import { DeadlineTimer, RegularTimer } from '../../io/deadline-timer';
 import { byteStream } from '../../io/stream/byte-stream';
 import type { Endpoint } from '../../io/stream/chardev';
 import { systemClock } from '../../io/system-clock';
+import { PrimaryNode } from '../../node/primary';
 import type { CompareTimeout } from '../../pmycolo/silence';
 import { PrimaryWatch } from '../../qmp/checkpoint-request';
 import { FrameComparison } from './compare';
@@ -98,6 +99,7 @@ export class CompareDevice {
   private readonly notify: NotifyProtocol | undefined;
   private readonly watch: PrimaryWatch | undefined;
   private readonly gate: EpochGate;
+  private readonly node: PrimaryNode;
   private readonly pending = new PendingRequest();
   /** Of the present batch. */
   private nowMs: number;
@@ -176,6 +178,21 @@ export class CompareDevice {
       this.backlogGone();
       this.pairs.resume();
     };
+    this.node = new PrimaryNode(
+      comparison.compared,
+      {
+        clock: { nowMs: clock, after: () => ({ cancel: () => {} }) },
+        // Both sockets are read together. While the primary stands still they hold what was said after its checkpoint.
+        guest: { drain: () => void (!this.gate.isHeld && this.readEmpty()), flush: () => this.flush() },
+        forward: { drain: () => {}, flush: () => {} },
+        watch: { portState: () => {} },
+        log,
+        arm: () => {},
+      },
+      // A controller that goes is no reason to let anything out: see above.
+      { guestPort: settings.id, onControllerLoss: 'hold', numbersLost: false },
+    );
+    this.node.protect(true);
     this.gate = new EpochGate({
       readEmpty: () => this.readEmpty(),
       hold: (held) => {
@@ -183,7 +200,7 @@ export class CompareDevice {
         this.pause();
       },
       dropSecondary: () => this.dropSecondary(),
-      release: () => this.release(),
+      release: () => this.checkpoint(),
       askForCheckpoint: () => this.ask(),
       unprotect: () => this.unprotect(),
       protect: () => this.protect(),
@@ -247,8 +264,9 @@ export class CompareDevice {
    * again.
    */
   checkpoint(): void {
-    this.readEmpty();
-    this.release();
+    this.nowMs = this.clock();
+    this.node.checkpoint();
+    this.pending.awaited = false;
   }
 
   /** Where a TCP server listens whose endpoint left that open. */
@@ -367,13 +385,6 @@ export class CompareDevice {
     this.draining = false;
   }
 
-  private release(): void {
-    this.nowMs = this.clock();
-    this.comparison.checkpoint(this.nowMs);
-    this.pending.awaited = false;
-    this.flush();
-  }
-
   private dropSecondary(): void {
     this.listen(false);
     this.secondaryIn.stream.drain(DRAIN_BYTES);
@@ -386,7 +397,7 @@ export class CompareDevice {
       'THE PRIMARY GOES ON ALONE: what was held of it leaves, and all that it says from now on, compared with nothing',
     );
     this.nowMs = this.clock();
-    this.comparison.unprotect(this.nowMs);
+    this.node.unprotect();
     this.pending.awaited = false;
     this.listen(false);
     this.flush();
@@ -394,7 +405,7 @@ export class CompareDevice {
 
   private protect(): void {
     this.log.warn({}, 'COLO HAS BEGUN ANEW: what the primary says is compared again');
-    this.comparison.protect();
+    this.node.protect(true);
     this.listen(true);
   }
 

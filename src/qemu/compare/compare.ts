@@ -24,6 +24,7 @@ import { clearOffloads, isPartial, ONE_PACKET, packingOf, samePacking } from '..
 import { settleHeader } from '../../chardev/vnet-settle';
 import type { CheckpointCause } from '../../compare/outcome';
 import { DEFAULT_LIMITS, type EngineLimits } from '../../core/limits';
+import type { PrimaryEngineFace } from '../../node/primary';
 import { ARP_BYTES, ArpView, asksForAnother, isAboutSender, parseArp } from '../../packet/arp';
 import {
   ETH_HLEN,
@@ -286,15 +287,33 @@ export class FrameComparison {
     if (this.links.full) this.links.clear();
   }
 
-  /** The primary goes on without a secondary: what is held leaves, and from now on everything, uncompared. */
-  unprotect(nowMs: number): void {
-    this.engine.releaseAll(nowMs);
-    this.engine.setProtected(false);
-  }
-
-  /** It has a secondary again. What passed meanwhile was not followed. */
-  protect(): void {
-    this.engine.setProtected(true);
+  /** What a node acts on: the engine, and the fragments before it. */
+  get compared(): PrimaryEngineFace {
+    const { engine } = this;
+    return {
+      get awaitsCheckpoint() {
+        return engine.awaitsCheckpoint;
+      },
+      get heldPackets() {
+        return engine.heldPackets;
+      },
+      get isProtected() {
+        return engine.isProtected;
+      },
+      get nextDeadlineMs() {
+        return engine.nextDeadlineMs;
+      },
+      boundExhausted: () => engine.boundExhausted(),
+      checkpoint: (nowMs) => this.checkpoint(nowMs),
+      dropAll: () => engine.dropAll(),
+      endBatch: (nowMs) => engine.endBatch(nowMs),
+      forgetPair: () => this.forgetPrimary(),
+      peerReset: (key, seq, nowMs) => engine.peerReset(key, seq, nowMs),
+      releaseAll: (nowMs) => engine.releaseAll(nowMs),
+      setBypass: (rules) => engine.setBypass(rules),
+      setProtected: (on) => engine.setProtected(on),
+      tick: (nowMs) => this.tick(nowMs),
+    };
   }
 
   /**

@@ -60,8 +60,6 @@ export class ControlChannel implements ControlContext {
   private readonly reader = new MessageReader(new Uint8Array(0), 0, 0, 'control message');
   private readonly builder = new MessageBuilder(new Uint8Array(PART_BYTES + 1024));
   private nextProbeMs = 0;
-  /** Answers that Unix connections are still owed; one that has ended is owed none. */
-  private readonly awaiting = new Map<number, number>();
 
   constructor({ nodes, actions, carriers, probe, allowUids, onChange = () => {} }: ControlOptions) {
     this.actions = actions;
@@ -125,7 +123,6 @@ export class ControlChannel implements ControlContext {
   /** A Unix connection has ended. */
   connectionClosed(connection: number): void {
     this.outbox.forget({ carrier: 'unix', connection });
-    this.awaiting.delete(connection);
     this.claims.connectionClosed(connection);
   }
 
@@ -219,7 +216,7 @@ export class ControlChannel implements ControlContext {
     else this.finish(outcome, sender, request, pid, wantsAck, own);
   }
 
-  /** What takes time is answered when it is done, if whoever asked is there still. */
+  /** What takes time is answered when it is done. Whoever asked may have gone: no connection has its number again. */
   private async conclude(
     outcome: Promise<Result>,
     sender: Sender,
@@ -228,18 +225,7 @@ export class ControlChannel implements ControlContext {
     wantsAck: boolean,
     own: boolean,
   ): Promise<void> {
-    const { address } = sender;
-    const key = address.carrier === 'unix' ? address.connection : -1;
-    if (key >= 0) this.awaiting.set(key, (this.awaiting.get(key) ?? 0) + 1);
-    const result = await outcome;
-    if (key >= 0) {
-      const left = this.awaiting.get(key);
-      // The connection has ended, and another may have its number by now.
-      if (left === undefined) return;
-      if (left === 1) this.awaiting.delete(key);
-      else this.awaiting.set(key, left - 1);
-    }
-    this.finish(result, sender, request, pid, wantsAck, own);
+    this.finish(await outcome, sender, request, pid, wantsAck, own);
   }
 
   private finish(result: Result, sender: Sender, request: Request, pid: number, wantsAck: boolean, own: boolean): void {

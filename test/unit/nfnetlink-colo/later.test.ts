@@ -44,10 +44,14 @@ test('a refusal that comes later is one, and the checkpoint is wanted still', as
   expect(bench.channel.table.at(1)!.checkpointWanted).toBe(true);
 });
 
-test('a connection that has ended gets no answer, nor does its successor of the same number', async () => {
+test('a connection that has ended gets no answer, which is counted', async () => {
   const { bench, settled, before } = waiting();
   bench.channel.connectionClosed(1);
-  bench.unix(1);
+  bench.sendResult = -32; // EPIPE
   await settled();
-  expect(bench.sent.length).toBe(before);
+  expect([bench.sent.length, bench.channel.counters.get('answers_lost'), bench.channel.busy]).toEqual([
+    before,
+    1,
+    false,
+  ]);
 });

@@ -302,7 +302,8 @@ export class ControlChannel implements ControlContext {
 
 /** The datagram's buffer is another's soon. */
 function copyOf({ buf, start, bytes }: Request): Request {
-  return { buf: buf.slice(start, start + bytes), start: 0, bytes };
+  // slice() of a Buffer would be the same memory.
+  return { buf: Uint8Array.from(buf.subarray(start, start + bytes)), start: 0, bytes };
 }
 
 /** nlmsg_pid of an answer: the receiver's port id, as the kernel puts it; on a Unix socket what the request had. */

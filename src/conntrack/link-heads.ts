@@ -1,4 +1,5 @@
-// Ethernet headers of the guest's TCP connections, as its SYNs and SYN/ACKs bore them: a kernel queue tells of a packet
+// Ethernet headers of the guest's TCP connections, as its SYNs and SYN/ACKs bore them, or whatever else
+// it sends while some are missing: a kernel queue tells of a packet
 // from its IP header on, and a packet that is to be sent anew needs to know whom the guest spoke to, and in which VLAN.
 
 import { read32, write16, write32 } from '../core/big-endian';
@@ -36,16 +37,16 @@ export class LinkHeads {
   }
 
   /**
-   * A frame that the guest has sent; `vlan` is the tag that the kernel keeps beside it. What is no TCP SYN is passed
-   * over.
+   * A frame that the guest has sent; `vlan` is the tag that the kernel keeps beside it. What is not TCP with one of
+   * these flags is passed over.
    */
-  learn(buf: Buffer, bytes: number, vlan: number): void {
+  learn(buf: Buffer, bytes: number, vlan: number, flags = TCP_SYN): void {
     const { frame, view, flows } = this;
     // A second tag would have to be kept, too.
     if (parseFrame(frame, buf, 0, bytes) !== FRAME_OK || frame.tags > 0) return;
     if (frame.type !== ETH_P_IP && frame.type !== ETH_P_IPV6) return;
     if (parseIp(view, buf, ETH_HLEN, bytes - ETH_HLEN) !== PARSE_OK || view.fragment) return;
-    if (view.protocol !== IPPROTO_TCP || (view.flags & TCP_SYN) === 0 || (buf[0]! & MULTICAST) !== 0) return;
+    if (view.protocol !== IPPROTO_TCP || (view.flags & flags) === 0 || (buf[0]! & MULTICAST) !== 0) return;
     let flow = flows.find(view, false);
     if (flow < 0) {
       if (flows.size === flows.maxFlows) this.forgetOne();

@@ -5,33 +5,43 @@
 import { LinkHeads, MAX_LINK_HEAD_BYTES } from '../conntrack/link-heads';
 import { OperatorError } from '../core/errors';
 import { PREFIX_PACKET_BYTES } from '../core/limits';
-import { synFilter } from '../io/frame-filter';
+import { ackFilter, synFilter } from '../io/frame-filter';
 import { links } from '../io/link';
 import { PacketSocket } from '../io/packet-socket';
 import { PARSE_OK, parseIp } from '../packet/parse';
-import { PacketView } from '../packet/view';
+import { PacketView, TCP_ACK } from '../packet/view';
 import { nowMs } from './clock';
 import type { Logger } from './log';
 import { watchFrames } from './watch-frames';
 
+/** So long after a connection without a header the guest's other frames are listened to, too. */
+const LEARN_MS = 3000;
+/**
+ * Of what is listened to then: acknowledgements, and segments as they are retransmitted, but nothing of a bulk
+ * transfer.
+ */
+const MAX_LEARN_BYTES = 1600;
 /** A bridge that cannot be sent on is tried again so often, while there is something to send. */
 const RETRY_MS = 500;
 
 export class PrefixSender {
-  /** Not sent: the connection's SYN was not seen; the bridge did not take it. */
+  /** Not sent: the connection's header is not known yet; the bridge did not take it. */
   readonly counters = { prefix_without_macs: 0, prefix_send_failures: 0 };
   private readonly heads: LinkHeads;
   private readonly watch: { close(): void };
   private readonly frame = Buffer.allocUnsafeSlow(MAX_LINK_HEAD_BYTES + PREFIX_PACKET_BYTES);
   private readonly view = new PacketView();
   private socket: PacketSocket | undefined;
+  /** For the headers of connections that are older than this process, or were forgotten. */
+  private learning: PacketSocket | undefined;
+  private missedMs = 0;
   private triedMs = Number.NEGATIVE_INFINITY;
   private closed = false;
   private said = false;
 
   /** The guest's port and the bridge may come later. Throws OperatorError. */
   constructor(
-    guestPort: string,
+    private readonly guestPort: string,
     private readonly bridge: string,
     seed: readonly [number, number],
     private readonly log: Logger,
@@ -54,6 +64,7 @@ export class PrefixSender {
     const at = parseIp(view, buf, off, len) === PARSE_OK ? this.heads.write(view, frame, MAX_LINK_HEAD_BYTES) : -1;
     if (at < 0) {
       this.counters.prefix_without_macs++;
+      this.learn();
       return false;
     }
     buf.copy(frame, MAX_LINK_HEAD_BYTES, off, off + len);
@@ -69,7 +80,36 @@ export class PrefixSender {
   close(): void {
     this.closed = true;
     this.watch.close();
+    this.learning?.close();
     this.socket?.close();
+  }
+
+  /**
+   * A connection that waits for the beginning of a held packet may wait for ever: the guest's next frame in it, at the
+   * latest its retransmission, tells the header.
+   */
+  private learn(): void {
+    this.missedMs = nowMs();
+    if (this.learning !== undefined && !this.learning.closed) return;
+    try {
+      const learning = new PacketSocket(
+        { interface: this.guestPort, filter: ackFilter(MAX_LEARN_BYTES) },
+        { onFrame: (frame, { vlan }) => this.heads.learn(frame, frame.length, vlan, TCP_ACK) },
+      );
+      this.learning = learning;
+      this.endLearning(learning, LEARN_MS);
+    } catch (error) {
+      // The port is gone, and the guest says nothing; the next miss tries again.
+      if (!(error instanceof OperatorError)) throw error;
+    }
+  }
+
+  private endLearning(learning: PacketSocket, afterMs: number): void {
+    setTimeout(() => {
+      const left = this.missedMs + LEARN_MS - nowMs();
+      if (left > 0 && !learning.closed) this.endLearning(learning, left);
+      else learning.close();
+    }, afterMs).unref();
   }
 
   private send(at: number, bytes: number): boolean {

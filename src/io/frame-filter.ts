@@ -1,7 +1,8 @@
 // Which frames a packet socket wakes the process for, as classic BPF (linux/filter.h): the kernel leaves out the rest.
 
-import { TCP_RST, TCP_SYN } from '../packet/view';
+import { TCP_ACK, TCP_RST, TCP_SYN } from '../packet/view';
 
+const LD_LEN = 0x80; // BPF_LD | BPF_W | BPF_LEN
 const LDH_ABS = 0x28; // BPF_LD | BPF_H | BPF_ABS
 const LDB_ABS = 0x30; // BPF_LD | BPF_B | BPF_ABS
 const JEQ = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
@@ -69,12 +70,19 @@ export function rstFilter(): Uint8Array {
   return tcpFilter(TCP_RST);
 }
 
+/** TCP of open connections, in frames of at most so many bytes. */
+export function ackFilter(maxBytes: number): Uint8Array {
+  return tcpFilter(TCP_ACK, maxBytes);
+}
+
 /**
  * TCP with one of these flags, with at most the VLAN tag that the kernel has taken off; over IPv6 without extension
  * headers.
  */
-function tcpFilter(flags: number): Uint8Array {
+function tcpFilter(flags: number, maxBytes = WHOLE): Uint8Array {
   return program([
+    [LD_LEN, 0, 0, 0],
+    [JGT, 15, 0, maxBytes],
     /*  0 */ [LDH_ABS, 0, 0, PROTOCOL],
     /*  1 */ [JEQ, 0, 7, 0x0800], // not IPv4: 9
     /*  2 */ [LDB_ABS, 0, 0, 14 + 9], // IPv4's protocol

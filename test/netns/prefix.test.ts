@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { GUEST_MAC } from './lab';
 import { requires } from './requires';
 import { ADDRESSES, Pair } from './support/pair';
+import { until } from './support/wait';
 
 jest.setTimeout(60_000);
 
@@ -52,6 +53,29 @@ requires('netns', 'nfqueue')('guests that cut their writes differently', () => {
     expect((await count('primary_packets')) - before.queued).toBe(arrivedFromGuest() - before.arrived);
     expect(placesOfGuest()).toEqual(['tap0']);
     expect([await count('prefix_without_macs'), await count('prefix_send_failures')]).toEqual([0, 0]);
+    await pair.provenEqual();
+  });
+
+  // The new process has not seen how the connection was opened. Without the header nothing could leave but what the
+  // guests retransmit, a segment for each of their timeouts.
+  test.each(Object.entries(ADDRESSES))('%s: a connection that is older than the daemon', async (_family, address) => {
+    const REQUESTS = 1500;
+    const before = await count('prefixes_sent');
+    const client = pair.lab.spawn('client', process.execPath, [
+      join(GUEST, 'pipelining.js'),
+      address,
+      `${PORT}`,
+      '1',
+      '1',
+      `${REQUESTS}`,
+    ]);
+    await until('the connection', async () => (await count('prefixes_sent')) > before + 20);
+    await pair.killDaemon('primary');
+    await pair.startDaemon('primary');
+    await pair.attach('primary');
+    await client.waitFor(new RegExp(`"answered":${REQUESTS},`), 30_000);
+    expect(await count('prefix_without_macs')).toBeGreaterThan(0);
+    expect(await count('prefixes_sent')).toBeGreaterThan(REQUESTS / 2);
     await pair.provenEqual();
   });
 });

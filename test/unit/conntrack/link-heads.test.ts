@@ -1,6 +1,6 @@
 import { LinkHeads, MAX_LINK_HEAD_BYTES } from '../../../src/conntrack/link-heads';
 import { PARSE_OK, parseIp } from '../../../src/packet/parse';
-import { PacketView } from '../../../src/packet/view';
+import { PacketView, TCP_ACK } from '../../../src/packet/view';
 import { buildFrame } from '../../lib/build-frame';
 import { buildTcp, buildUdp, type TcpFields } from '../../lib/build-packet';
 
@@ -48,6 +48,13 @@ test.each([
   const { table } = heads();
   table.learn(frame, frame.length, 0);
   expect(table.size).toBe(0);
+});
+
+test('where some are missing, of any frame of a connection', () => {
+  const { table, headOf } = heads();
+  const frame = buildFrame(buildTcp({ flags: 'PA', payload: 'x' }), { dst: '020000000009' });
+  table.learn(frame, frame.length, 0, TCP_ACK);
+  expect(headOf({})).toBe('0200000000095254001234560800');
 });
 
 test('a flood of connections pushes out those that are not in use', () => {

@@ -1,5 +1,5 @@
 // The filters run in the kernel; here in an interpreter of what they use of classic BPF.
-import { rstFilter, synFilter } from '../../../src/io/frame-filter';
+import { ackFilter, rstFilter, synFilter } from '../../../src/io/frame-filter';
 import { buildFrame } from '../../lib/build-frame';
 import { buildTcp, buildUdp } from '../../lib/build-packet';
 
@@ -11,6 +11,10 @@ function accepts(code: Uint8Array, frame: Buffer, protocol = frame.readUInt16BE(
   let x = 0;
   for (let pc = 0; ; pc++) {
     const op = words.getUint16(pc * 8, true);
+    if (op === 0x80) {
+      a = frame.length;
+      continue;
+    }
     const k = words.getUint32(pc * 8 + 4, true);
     const at = op === 0x50 ? x + k : k;
     const bytes = op === 0x28 ? 2 : 1;
@@ -22,7 +26,7 @@ function accepts(code: Uint8Array, frame: Buffer, protocol = frame.readUInt16BE(
       continue;
     }
     if (op === 0x06) return k !== 0;
-    const holds = op === 0x15 ? a === k : op === 0x45 ? (a & k) !== 0 : undefined;
+    const holds = op === 0x15 ? a === k : op === 0x25 ? a > k : op === 0x45 ? (a & k) !== 0 : undefined;
     if (holds === undefined) throw new Error(`instruction ${op.toString(16)}`);
     pc += code[pc * 8 + (holds ? 2 : 3)]!;
   }
@@ -62,4 +66,13 @@ test.each([
   ['ACK over IPv6', buildTcp({ family: 6, flags: 'FPA' }), false],
 ])('the filter for RSTs: %s', (_name, packet, wanted) => {
   expect(accepts(rstFilter(), buildFrame(packet))).toBe(wanted);
+});
+
+test.each([
+  ['ACK', buildTcp({ flags: 'A' }), true],
+  ['data over IPv6', buildTcp({ family: 6, flags: 'PA', payload: Buffer.alloc(1400) }), true],
+  ['SYN', buildTcp({ flags: 'S' }), false],
+  ['a longer one', buildTcp({ flags: 'PA', payload: Buffer.alloc(1600) }), false],
+])('the filter for what is said in open connections: %s', (_name, packet, wanted) => {
+  expect(accepts(ackFilter(1600), buildFrame(packet))).toBe(wanted);
 });

@@ -50,7 +50,7 @@ function watchSecondary(qmp: Endpoint, netdev: Netdev, log: Log): ColoWatch {
     byteStream(qmp),
     {
       onStopped: () => netdev.holdGuest(),
-      onCheckpoint: () => netdev.checkpointNow(),
+      onCheckpoint: (exact) => netdev.checkpoint(exact),
       onFailover: () => netdev.failover(),
       onRunning: () => netdev.resumeGuest(),
     },

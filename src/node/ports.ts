@@ -21,6 +21,11 @@ export interface QueuedPacket {
   /** Link-layer source address: the first four bytes and the last two, big end first; 0 where there is none. */
   macHigh: number;
   macLow: number;
+  /** VLAN tags of its frame, outer first, 0 where there is none: a kernel's queue shows none. */
+  outerTag: number;
+  innerTag: number;
+  /** Packets of different zones are of different connections. */
+  zone: number;
 }
 
 export function queuedPacket(): QueuedPacket {
@@ -34,6 +39,9 @@ export function queuedPacket(): QueuedPacket {
     segmented: false,
     macHigh: 0,
     macLow: 0,
+    outerTag: 0,
+    innerTag: 0,
+    zone: 0,
   };
 }
 
@@ -44,13 +52,16 @@ export interface PacketSink {
   endBatch(): void;
 }
 
-/** One side's packets, in the order in which they were sent: the kernel's NFQUEUE, or what stands for it. */
-export interface PacketQueue {
-  /** Each packet gets one verdict, at any time after it was handed in and in any order. */
+/** Each packet gets one verdict, at any time after it was handed in and in any order. */
+export interface Verdicts {
   accept(id: number): void;
   /** The packet leaves with the bytes [off, off+len) of buf, from the IP header on; they are copied at once. */
   acceptRewritten(id: number, buf: Buffer, off: number, len: number, partialChecksum: boolean): void;
   drop(id: number): void;
+}
+
+/** One side's packets, in the order in which they were sent: the kernel's NFQUEUE, or what stands for it. */
+export interface PacketQueue extends Verdicts {
   /** Hands in all that was sent until now. Not from within a sink's call. */
   drain(): void;
   /** Verdicts that were given are on their way. */
@@ -58,7 +69,7 @@ export interface PacketQueue {
 }
 
 /** A queue that can be told to show only the beginning of each packet. */
-export interface CuttingQueue extends PacketQueue {
+export interface CuttingQueue extends Verdicts, Drainable {
   /** Of the packets to come. What waits already keeps its length. */
   showWhole(on: boolean): void;
 }

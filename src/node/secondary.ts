@@ -2,15 +2,16 @@
 // and in which order queues are read when a message comes. The daemon, the netdev behind QEMU's sockets and the
 // simulator all run this class.
 //
-//   checkpoint   drain the guest's, then the next epoch     what it has sent belongs to the time before
-//   failover     drain the peers', then translate both ways what they sent before it is for the guest as it was
-//   what was cut before a failover is dropped after it      it cannot be rewritten; TCP retransmits it
+//   checkpoint   drain the guest's, then the next epoch   what it has sent belongs to the time before
+//   its stop     drain the guest's, and nothing after it  where it is heard of, a checkpoint reads no more
+//   failover     translate both ways, read nothing first  what waits of the peers must wait on while in doubt
+//   what was cut before a failover is dropped after it    it cannot be rewritten; TCP retransmits it
 
 import type { Log } from '../core/log';
 import { type SecondaryEngine, SecondaryVerdict } from '../seccolo/engine';
 import { PORT_WATCH_MS } from './controller-loss';
-import type { Clock, CuttingQueue, GuestWatch, PacketQueue, PacketSink, QueuedPacket, Timer } from './ports';
-import { type AskedEngine, Undecided, type WaitingPacket } from './undecided';
+import type { Clock, CuttingQueue, GuestWatch, PacketSink, QueuedPacket, Timer, Verdicts } from './ports';
+import { type AskedEngine, Undecided } from './undecided';
 
 /** The engine as a node uses it. */
 export type SecondaryEngineFace = AskedEngine &
@@ -24,7 +25,7 @@ export interface SecondaryPorts {
   /** The SVM's packets. Before the failover they are only looked at: their headers suffice. */
   guest: () => CuttingQueue;
   /** The peers'. */
-  forward: () => PacketQueue;
+  forward: () => Verdicts;
   watch: GuestWatch;
   log: Log;
   /** See AskingPorts. */
@@ -48,6 +49,8 @@ export class SecondaryNode {
   private turn = 0;
   /** The guest goes on alone, but nobody has said DO_FAILOVER. */
   private networkWaits = false;
+  /** The guest stands still, and nobody has said why yet. */
+  private stopped = false;
 
   constructor(
     readonly engine: SecondaryEngineFace,
@@ -57,7 +60,7 @@ export class SecondaryNode {
       clock: ports.clock,
       log: ports.log,
       toGuest: (ask) => ports.toGuest(ask),
-      handIn: (packet) => this.handIn(packet),
+      handIn: (packet) => this.packet(packet, true, ports.clock.nowMs()),
     });
     this.fromPeers = new Side(this, ports.clock, true);
     this.fromGuest = new Side(this, ports.clock, false);
@@ -69,24 +72,45 @@ export class SecondaryNode {
   }
 
   /**
+   * The guest stands still: what it has said is read. Until guestRuns() whoever feeds the guest's side hands in nothing
+   * more: it may belong to the time after.
+   */
+  guestStopped(): void {
+    this.stopped = true;
+    this.ports.guest().drain();
+  }
+
+  guestRuns(): void {
+    this.stopped = false;
+  }
+
+  /**
    * DO_CHECKPOINT, the guest stands still. What it has sent belongs to the time before; what is queued for it will be
    * read by its new state, so that is translated afterwards: an old offset could make an acknowledgement confirm what
    * nobody has.
    */
   checkpoint(): void {
-    this.ports.guest().drain();
+    if (!this.stopped) this.ports.guest().drain();
+    this.stopped = false;
     this.engine.checkpoint(this.ports.clock.nowMs());
     this.ports.checkpointed();
   }
 
-  /** DO_FAILOVER: false when it had been done before. The network follows by itself. */
+  /**
+   * DO_FAILOVER: false when it had been done before. The network follows by itself. Nothing is read first: where it is
+   * not known which numbers the guest lives in, what waits for it has to wait on.
+   */
   failover(): boolean {
-    this.ports.forward().drain();
-    const first = this.engine.failover(this.ports.clock.nowMs()) || this.networkWaits;
+    const { engine, ports, stopped } = this;
+    const now = ports.clock.nowMs();
+    // Stopped and not known why: it may have become the primary's copy in the meantime, though that is not likely.
+    if (stopped) engine.checkpoint(now);
+    const first = engine.failover(now) || this.networkWaits;
     this.networkWaits = false;
     if (first) {
-      this.ports.guest().showWhole(true);
-      this.ports.tookOver();
+      ports.guest().showWhole(true);
+      this.undecided.begin(stopped);
+      ports.tookOver();
     }
     return first;
   }
@@ -171,38 +195,22 @@ export class SecondaryNode {
     const queue = fromPeer ? this.ports.forward() : this.ports.guest();
     link.macHigh = p.macHigh;
     link.macLow = p.macLow;
+    link.outerTag = p.outerTag;
+    link.innerTag = p.innerTag;
     // The headers of a cut packet are read as those of the whole.
     const verdict = fromPeer
-      ? engine.fromPeer(buf, off, len, partial, now)
-      : engine.fromGuest(buf, off, len, partial, now);
+      ? engine.fromPeer(buf, off, len, partial, now, p.zone)
+      : engine.fromGuest(buf, off, len, partial, now, p.zone);
     if (verdict === SecondaryVerdict.Accept) queue.accept(id);
     // A packet that was cut before the failover cannot be rewritten after it; TCP repeats it.
     else if (verdict === SecondaryVerdict.AcceptRewritten && p.len === len) {
       queue.acceptRewritten(id, buf, off, len, partial);
-    } else if (verdict !== SecondaryVerdict.Wait || !this.holdsBack(p)) queue.drop(id);
+    } else if (verdict !== SecondaryVerdict.Wait || !this.undecided.hold(p)) queue.drop(id);
   }
 
   /** After packets of the guest: it may have shown its numbers. */
   guestSpoke(): void {
     this.undecided.settle();
-  }
-
-  /** The packet's verdict comes when the guest's numbers are known. */
-  private holdsBack(p: QueuedPacket): boolean {
-    const bytes = Buffer.from(p.buf.subarray(p.off, p.off + p.originalLen));
-    const { id, partialChecksum: partial, macHigh, macLow } = p;
-    return this.undecided.hold({ id, bytes, partial, macHigh, macLow });
-  }
-
-  private handIn({ id, bytes, partial, macHigh, macLow }: WaitingPacket): void {
-    const { engine } = this;
-    engine.link.macHigh = macHigh;
-    engine.link.macLow = macLow;
-    const queue = this.ports.forward();
-    const verdict = engine.fromPeer(bytes, 0, bytes.length, partial, this.ports.clock.nowMs());
-    if (verdict === SecondaryVerdict.Accept) queue.accept(id);
-    else if (verdict === SecondaryVerdict.AcceptRewritten) queue.acceptRewritten(id, bytes, 0, bytes.length, partial);
-    else queue.drop(id);
   }
 }
 

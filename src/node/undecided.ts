@@ -4,22 +4,13 @@
 import type { Log } from '../core/log';
 import { askGuest } from '../seccolo/ask-guest';
 import type { SecondaryEngine } from '../seccolo/engine';
-import type { Clock, Timer } from './ports';
+import type { Clock, QueuedPacket, Timer } from './ports';
 
 const ASK_MS = 20;
 /** A guest that runs answers in a millisecond; one that does not is believed to be what the controller has said. */
 const ASK_TIMES = 15;
 /** More are dropped, and repeated by their senders. */
 const MAX_WAITING = 1024;
-
-/** A packet of a peer: a copy, and what came with it. */
-export interface WaitingPacket {
-  id: number;
-  bytes: Buffer;
-  partial: boolean;
-  macHigh: number;
-  macLow: number;
-}
 
 export type AskedEngine = Pick<SecondaryEngine, 'undecided' | 'decide' | 'nextToAsk' | 'writeQuestion'> & {
   readonly counters: { snapshot(): Record<string, number> };
@@ -31,11 +22,13 @@ export interface AskingPorts {
   /** Calls `ask` with a way of sending Ethernet frames to the guest. Throws when there is none now. */
   toGuest(ask: (send: (frame: Uint8Array) => void) => void): void;
   /** The packet is to be translated now. */
-  handIn(packet: WaitingPacket): void;
+  handIn(packet: QueuedPacket): void;
 }
 
 export class Undecided {
-  private waiting: WaitingPacket[] = [];
+  private waiting: QueuedPacket[] = [];
+  /** What is believed of the last checkpoint when the guest says nothing: it did not come about. */
+  private missed = false;
   private tasks: (() => void)[] = [];
   private timer: Timer | undefined;
 
@@ -45,19 +38,21 @@ export class Undecided {
   ) {}
 
   /**
-   * False when there is no room: the packet is to be dropped. What waits is reason to ask, whoever has made the engine
-   * fail over.
+   * Keeps a copy. False when there is no room: the packet is to be dropped. What waits is reason to ask, whoever has
+   * made the engine fail over.
    */
-  hold(packet: WaitingPacket): boolean {
+  hold(packet: QueuedPacket): boolean {
     this.begin();
     if (this.waiting.length === MAX_WAITING) return false;
-    this.waiting.push(packet);
+    const { buf, off, originalLen } = packet;
+    this.waiting.push({ ...packet, buf: Buffer.from(buf.subarray(off, off + originalLen)), off: 0 });
     return true;
   }
 
-  /** Asks until it is known, if nobody does yet. */
-  begin(): void {
+  /** Asks until it is known, if nobody does yet. `missed`: what is believed when there is no answer. */
+  begin(missed = false): void {
     if (this.timer !== undefined || !this.engine.undecided) return;
+    this.missed = missed;
     this.ports.log.warn({}, 'whether the last checkpoint came about the guest has to show first: it is asked');
     this.ask(-1, 0);
   }
@@ -93,8 +88,9 @@ export class Undecided {
   private ask(behind: number, times: number): void {
     let next = -1;
     if (times === ASK_TIMES) {
-      this.ports.log.error({}, 'the guest does not answer: the last checkpoint is believed to have come about');
-      this.engine.decide(false);
+      const { missed } = this;
+      this.ports.log.error({ missed }, 'the guest does not answer: what is likely is believed of the last checkpoint');
+      this.engine.decide(missed);
     } else {
       next = this.send(behind);
     }

@@ -77,7 +77,7 @@ function undrained(name: string, during: 'checkpoint'): Mutation {
         return skipping(node);
       },
       secondaryNode: (engine, ports) => {
-        const cut = { ...ports, guest: () => unless(ports.guest()), forward: () => unless(ports.forward()) };
+        const cut = { ...ports, guest: () => unless(ports.guest()) };
         const node = right.secondaryNode(engine, cut);
         return skipping(node);
       },

@@ -41,11 +41,10 @@ export class SimSecondary extends SimDaemon<SimSecondaryEngine> {
         queue.settle(id, 'dropped');
         this.around.note(Note.VERDICT, id, 2, () => `SN: drops packet ${id} of the ${queue.name}`);
       },
-      drain: () => queue.drain(),
-      flush: () => {},
     });
     const guest = {
       ...verdicts(this.guestQueue, this.fromGuest),
+      drain: () => this.guestQueue.drain(),
       showWhole: (on: boolean) => {
         this.guestQueue.showBytes = on ? Number.POSITIVE_INFINITY : HEADER_BYTES;
       },

@@ -33,7 +33,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   io: ['native', 'netlink', 'packet', 'core', 'nfnetlink-colo'],
   chardev: ['core', 'packet', 'io'],
   'qemu/compare': ['core', 'node', 'packet', 'conntrack', 'compare', 'pmycolo', 'io', 'native', 'chardev', 'qmp'],
-  'qemu/netdev': ['core', 'packet', 'conntrack', 'seccolo', 'io', 'chardev', 'qmp'],
+  'qemu/netdev': ['core', 'packet', 'conntrack', 'seccolo', 'node', 'io', 'chardev', 'qmp'],
   rules: ['io', 'core'],
   config: ['core', 'packet', 'pmycolo'],
   replay: ['core', 'packet', 'conntrack', 'compare', 'pmycolo', 'io'],

@@ -11,12 +11,14 @@ import { OffsetTable } from '../../conntrack/offset-table';
 import { OperatorError } from '../../core/errors';
 import type { Log } from '../../core/log';
 import { mapFile } from '../../io/map-file';
+import type { Clock } from '../../node/ports';
+import type { SecondaryNode } from '../../node/secondary';
 import { SecondaryEngine } from '../../seccolo/engine';
 import { type Filter, FilterChain } from './filter-chain';
 import { MirrorFilter } from './filter-mirror';
 import type { FilterOptions } from './filter-options';
 import { RedirectorFilter } from './filter-redirector';
-import { RewriterFilter } from './filter-rewriter';
+import { RewriterFilter, type RewriterSurroundings } from './filter-rewriter';
 import { Neighbours } from './neighbours';
 import type { NetdevConfig } from './netdev-config';
 import { PeerReminders } from './peer-reminders';
@@ -42,8 +44,6 @@ export class Netdev {
   private readonly neighbours = new Neighbours();
   private readonly openStream: StreamFactory;
   private ticker: NodeJS.Timeout | undefined;
-  /** The guest stands still, and no checkpoint has been said of it since. */
-  private held = false;
 
   /** Opens nothing yet. Throws OperatorError. */
   constructor(
@@ -81,10 +81,9 @@ export class Netdev {
       this.close();
       throw error;
     }
-    for (const rewriter of this.rewriters) rewriter.decide(this.config.vnetHeaderBytes, false);
+    this.inBatch(() => this.nodes.forEach((node) => void node.begin()));
     this.ticker = setInterval(() => {
-      this.batch.begin();
-      for (const { engine } of this.rewriters) engine.tick(this.batch.nowMs);
+      this.inBatch(() => this.nodes.forEach((node) => void node.tick()));
     }, TICK_MS);
   }
 
@@ -95,21 +94,19 @@ export class Netdev {
   }
 
   /**
-   * The guest stands still and is the primary's copy. What it said before belongs to the time before, so all that has
-   * arrived is read first. Throws OperatorError.
+   * The guest stands still and is the primary's copy. `exact`: all that was read of it is from before. Throws
+   * OperatorError.
    */
-  checkpoint(): void {
+  checkpoint(exact = true): void {
     this.rewriter();
-    this.drainGuest();
-    this.checkpointNow();
-  }
-
-  /** The same when nothing of before is left to be read. */
-  checkpointNow(): void {
-    this.batch.begin();
-    this.held = false;
-    this.neighbours.checkpoint();
-    for (const { engine } of this.rewriters) engine.checkpoint(this.batch.nowMs);
+    if (!exact) {
+      const hint = 'a comparison that sees its packets differ asks for another one';
+      this.log.warn(
+        { hint },
+        'a checkpoint was heard of late: what the guest said after it may bear numbers of before',
+      );
+    }
+    this.inBatch(() => this.nodes.forEach((node) => void node.checkpoint()));
   }
 
   /**
@@ -118,16 +115,12 @@ export class Netdev {
    */
   failover(): boolean {
     this.rewriter();
-    this.batch.begin();
     let first = false;
-    for (const { engine } of this.rewriters) {
-      // Stopped and not known why: it may have become the primary's copy in the meantime.
-      if (this.held) engine.checkpoint(this.batch.nowMs);
-      if (engine.failover(this.batch.nowMs)) first = true;
-    }
+    this.inBatch(() => {
+      for (const node of this.nodes) if (node.failover()) first = true;
+    });
     if (!first) return false;
     this.switchOff(this.chain.list());
-    for (const rewriter of this.rewriters) rewriter.decide(this.config.vnetHeaderBytes, this.held);
     this.log.warn(
       { netdev: this.config.id },
       'FAILOVER: connections keep their offsets, all filters but the rewriter are off',
@@ -143,13 +136,12 @@ export class Netdev {
 
   /** The guest stands still: what it has said is read, and nothing more until resumeGuest(). */
   holdGuest(): void {
-    this.held = true;
     this.pauseGuest(true);
-    this.drainGuest();
+    this.inBatch(() => this.nodes.forEach((node) => void node.guestStopped()));
   }
 
   resumeGuest(): void {
-    this.held = false;
+    for (const node of this.nodes) node.guestRuns();
     this.pauseGuest(false);
   }
 
@@ -168,7 +160,7 @@ export class Netdev {
   close(): void {
     clearInterval(this.ticker);
     this.reminders.close();
-    for (const rewriter of this.rewriters) rewriter.close();
+    for (const node of this.nodes) node.close();
     for (const device of this.devices) device.stream.close();
     this.guest.close();
     this.host.close();
@@ -197,6 +189,16 @@ export class Netdev {
     const answer = this.protects ? this.neighbours.question(buf, off, len, vnetBytes, this.batch.nowMs) : undefined;
     if (answer === undefined) this.chain.fromGuest(buf, off, len, vnetBytes);
     else this.guest.send(answer, 0, answer.length, vnetBytes);
+  }
+
+  private get nodes(): readonly SecondaryNode[] {
+    return this.rewriters.map(({ node }) => node);
+  }
+
+  private inBatch(task: () => void): void {
+    this.batch.begin();
+    task();
+    this.batch.end();
   }
 
   private pauseGuest(paused: boolean): void {
@@ -235,17 +237,33 @@ export class Netdev {
       case 'redirector':
         return this.redirector(options);
       case 'rewriter': {
-        const filter = new RewriterFilter(
-          options.id,
-          options.queue,
-          this.engine(options),
-          this.batch,
-          (buf, off, len, vnet) => this.guest.send(buf, off, len, vnet),
-        );
+        const filter = new RewriterFilter(options.id, options.queue, this.engine(options), this.rewriterSurroundings());
         this.rewriters.push(filter);
         return filter;
       }
     }
+  }
+
+  private rewriterSurroundings(): RewriterSurroundings {
+    return {
+      clock: this.batchClock(),
+      log: this.log,
+      vnetBytes: this.config.vnetHeaderBytes,
+      toGuest: (buf, off, len, vnet) => this.guest.send(buf, off, len, vnet),
+      drainGuest: () => this.drainGuest(),
+      checkpointed: () => this.neighbours.checkpoint(),
+    };
+  }
+
+  /** What is called comes in a batch of its own. */
+  private batchClock(): Clock {
+    return {
+      nowMs: () => this.batch.nowMs,
+      after: (ms, task) => {
+        const timer = setTimeout(() => this.inBatch(task), ms);
+        return { cancel: () => clearTimeout(timer) };
+      },
+    };
   }
 
   private redirector(options: FilterOptions): RedirectorFilter {

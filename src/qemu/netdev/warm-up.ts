@@ -11,7 +11,7 @@ import { SecondaryEngine } from '../../seccolo/engine';
 import { CHECKPOINT_EVERY, FLOWS, MADE_UP_BYTES, madeUpConnection } from '../../seccolo/warm-up';
 import { FilterChain } from './filter-chain';
 import { RedirectorFilter } from './filter-redirector';
-import { RewriterFilter } from './filter-rewriter';
+import { RewriterFilter, type RewriterSurroundings } from './filter-rewriter';
 
 const WORD_BYTES = 4;
 
@@ -39,6 +39,18 @@ export interface NetdevWarmUpResult {
   counters: Record<string, number>;
 }
 
+function nobodyAround(batch: Batch): RewriterSurroundings {
+  const nothing = (): void => {};
+  return {
+    clock: { nowMs: () => batch.nowMs, after: () => ({ cancel: nothing }) },
+    log: { info: nothing, warn: nothing, error: nothing },
+    vnetBytes: 0,
+    toGuest: nothing,
+    drainGuest: nothing,
+    checkpointed: nothing,
+  };
+}
+
 /** Takes `budgetMs` by the clock given, and no connection more than that. */
 export function warmUpNetdev(clock: () => number, budgetMs: number): NetdevWarmUpResult {
   let rounds = 0;
@@ -56,7 +68,7 @@ export function warmUpNetdev(clock: () => number, budgetMs: number): NetdevWarmU
   const source = new RedirectorFilter('in', 'tx', undefined, false);
   chain.add(source);
   chain.add(new RedirectorFilter('out', 'rx', output(primary), false));
-  chain.add(new RewriterFilter('rewriter', 'all', engine, batch, () => {}));
+  chain.add(new RewriterFilter('rewriter', 'all', engine, nobodyAround(batch)));
   const read = (reader: FrameReader) => (buf: Buffer, off: number, len: number) => {
     const at = off - ETH_HLEN;
     write16(buf, off - 2, ETH_P_IP);

@@ -1,13 +1,16 @@
 // What peers send while the guest's numbers are not known gets a verdict, whoever has begun the failover.
 
-import { Undecided, type WaitingPacket } from '../../../src/node/undecided';
+import { type QueuedPacket, queuedPacket } from '../../../src/node/ports';
+import { Undecided } from '../../../src/node/undecided';
 import { FakeClock } from '../../lib/fake-clock';
 
 function fixture(reachable = false) {
   const engine = {
     undecided: true,
-    decide() {
+    missed: [] as boolean[],
+    decide(missed: boolean) {
       this.undecided = false;
+      this.missed.push(missed);
     },
     nextToAsk: (base: number) => (base < 0 ? 7 : -1),
     writeQuestion: () => 40,
@@ -27,7 +30,7 @@ function fixture(reachable = false) {
     },
     handIn: ({ id }) => void handedIn.push(id),
   });
-  const packet = (id: number): WaitingPacket => ({ id, bytes: Buffer.alloc(0), partial: false, macHigh: 0, macLow: 0 });
+  const packet = (id: number): QueuedPacket => ({ ...queuedPacket(), id });
   return { engine, undecided, handedIn, said, asked, clock, packet };
 }
 
@@ -76,4 +79,11 @@ test('a node that ends keeps nobody waiting, and asks no more', () => {
   undecided.close();
   clock.run(1000);
   expect([told, clock.waiting]).toEqual([1, 0]);
+});
+
+test.each([false, true])('what is believed without an answer is what was likely: missed %p', (missed) => {
+  const { engine, undecided, clock } = fixture();
+  undecided.begin(missed);
+  clock.run(300);
+  expect(engine.missed).toEqual([missed]);
 });

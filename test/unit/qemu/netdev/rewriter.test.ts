@@ -2,6 +2,7 @@ import { OffsetTable } from '../../../../src/conntrack/offset-table';
 import { FilterChain } from '../../../../src/qemu/netdev/filter-chain';
 import { RewriterFilter } from '../../../../src/qemu/netdev/filter-rewriter';
 import { SecondaryEngine } from '../../../../src/seccolo/engine';
+import { FakeClock } from '../../../lib/fake-clock';
 import { CLIENT_ISN, GUEST, OFF, PEER, PVM_ISN, PVM_TS, SVM_ISN, SVM_TS } from '../../seccolo/bench';
 import { build, checksumOk, read, type Segment, segment } from '../../seccolo/wire';
 
@@ -17,19 +18,26 @@ interface Wrap {
 
 /** A chain with one rewriter between two ports; segments go in as frames, and come out as what they hold. */
 class Bench {
-  readonly clock = { nowMs: 1_000_000, begin: () => {}, end: () => {} };
+  readonly time = new FakeClock();
+  readonly said: string[] = [];
   readonly engine: SecondaryEngine;
   out: Buffer | undefined;
 
-  constructor(capacity = 16) {
+  constructor(capacity = 16, vnetBytes = 0) {
     const offsets = new Uint8Array(OffsetTable.bytesFor(capacity));
-    this.engine = new SecondaryEngine({ mode: 'always', offsets, seed: [1, 2], nowMs: this.clock.nowMs });
+    this.engine = new SecondaryEngine({ mode: 'always', offsets, seed: [1, 2], nowMs: this.time.nowMs() });
     const take = (buf: Buffer, off: number, len: number) => {
       this.out = Buffer.from(buf.subarray(off, off + len));
     };
     this.chain = new FilterChain(take, take);
-    this.filter = new RewriterFilter('rew0', 'all', this.engine, this.clock, (buf, off, len) => {
-      this.toGuest.push(Buffer.from(buf.subarray(off, off + len)));
+    const say = (_fields: unknown, text: string): void => void this.said.push(text);
+    this.filter = new RewriterFilter('rew0', 'all', this.engine, {
+      clock: this.time,
+      log: { info: say, warn: say, error: say },
+      vnetBytes,
+      toGuest: (buf, off, len) => void this.toGuest.push(Buffer.from(buf.subarray(off, off + len))),
+      drainGuest: () => void this.said.push('read guest'),
+      checkpointed: () => void this.said.push('checkpointed'),
     });
     this.chain.add(this.filter);
   }
@@ -51,7 +59,7 @@ class Bench {
     const buf = Buffer.alloc(frame.length + 10, 0xa5);
     frame.copy(buf, 5);
     this.out = undefined;
-    this.clock.nowMs++;
+    this.time.run(1);
     if (fromPeer) this.chain.fromHost(buf, 5, frame.length, vnetBytes);
     else this.chain.fromGuest(buf, 5, frame.length, vnetBytes);
     expect([...buf.subarray(0, 5), ...buf.subarray(-5)]).toEqual(new Array(10).fill(0xa5));
@@ -177,13 +185,14 @@ test('and so they are in any other pair of VLANs', () => {
 test('a checkpoint voids the offsets, a failover keeps those in use', () => {
   const t = new Bench();
   t.clientOpens();
-  t.engine.checkpoint(t.clock.nowMs);
+  t.filter.node.checkpoint();
+  expect(t.said).toEqual(['read guest', 'checkpointed']);
   expect(t.peer({ seq: CLIENT_ISN + 1, ack: w(PVM_ISN + 1) }).ack).toBe(w(PVM_ISN + 1));
   expect(t.guest({ seq: w(PVM_ISN + 1), ack: CLIENT_ISN + 1, data: 'x' }).seq).toBe(w(PVM_ISN + 1));
   t.clientOpens({ sport: 40001, dport: 80 }, {});
   const u = new Bench();
   u.clientOpens();
-  u.engine.failover(u.clock.nowMs);
+  u.filter.node.failover();
   expect(u.peer({ seq: CLIENT_ISN + 1, ack: w(PVM_ISN + 1) }).ack).toBe(SVM_ISN + 1);
   expect(u.guest({ seq: SVM_ISN + 1, ack: CLIENT_ISN + 1, data: 'x' }).seq).toBe(w(SVM_ISN + 1 + OFF));
   // A new connection is the guest's own.
@@ -195,11 +204,10 @@ test('a checkpoint voids the offsets, a failover keeps those in use', () => {
 test.each([0, 12])(
   'after a failover in doubt the guest is asked, and what came for it waits for the answer; virtio-net header %i',
   (vnetBytes) => {
-    const t = new Bench();
+    const t = new Bench(16, vnetBytes);
     t.clientOpens({}, { vnetBytes });
-    t.engine.checkpoint(t.clock.nowMs);
-    t.engine.failover(t.clock.nowMs);
-    t.filter.decide(vnetBytes, true);
+    t.filter.node.checkpoint();
+    t.filter.node.failover();
     expect(t.toGuest).toHaveLength(1);
     const question = t.toGuest.pop()!;
     expect(question.subarray(vnetBytes, vnetBytes + 12)).toEqual(
@@ -221,7 +229,7 @@ test.each([0, 12])(
     );
     expect(t.toGuest.map((one) => read(one.subarray(vnetBytes + 14)))).toMatchObject([{ ack: SVM_ISN + 1, data: 'x' }]);
     expect(t.peer({ seq: CLIENT_ISN + 2, ack: w(PVM_ISN + 1) }).ack).toBe(SVM_ISN + 1);
-    t.filter.close();
+    t.filter.node.close();
   },
 );
 
@@ -256,8 +264,8 @@ describe('a full table', () => {
     t.peer({ ...client(1).at, flags: 'FA', seq: 1, ack: 1003 });
     t.guest({ ...client(1).from, seq: 2, ack: 2 });
     for (let s = 0; s < 130; s++) {
-      t.clock.nowMs += 1000;
-      t.engine.tick(t.clock.nowMs);
+      t.time.run(1000);
+      t.filter.node.tick();
     }
     expect([t.engine.status().flows, lives(t, 0)]).toEqual([1, true]);
   });

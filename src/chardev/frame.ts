@@ -11,6 +11,9 @@ export const MAX_VNET_BYTES = 24;
 /** What FrameReader.read() answers for a length that cannot be: the connection must be given up. */
 export const BAD_FRAME = -1;
 
+/** Bytes of each of the two numbers before a frame. */
+export const WORD_BYTES = 4;
+
 export type FrameHandler = (buf: Buffer, off: number, len: number, vnetBytes: number) => void;
 
 /** Takes frames off a stream. */
@@ -38,7 +41,7 @@ export class FrameReader implements FrameSource {
      */
     private readonly wordOptional = false,
   ) {
-    this.wordBytes = vnetWord ? 8 : 4;
+    this.wordBytes = vnetWord ? 2 * WORD_BYTES : WORD_BYTES;
   }
 
   /** Does a whole frame stand at the front of buf[from, to)? One of an impossible length does not. */
@@ -50,7 +53,7 @@ export class FrameReader implements FrameSource {
   read(buf: Buffer, from: number, to: number): number {
     const { wordBytes, vnetWord } = this;
     let at = from;
-    while (to - at >= 4) {
+    while (to - at >= WORD_BYTES) {
       const len = read32(buf, at);
       if (len === 0 || len > MAX_FRAME_BYTES) {
         this.fault = `a frame of ${len} bytes, which is none between 1 and ${MAX_FRAME_BYTES}`;
@@ -60,7 +63,7 @@ export class FrameReader implements FrameSource {
       if (to < off) break;
       let vnetBytes = 0;
       if (vnetWord) {
-        vnetBytes = read32(buf, at + 4);
+        vnetBytes = read32(buf, at + WORD_BYTES);
         if (vnetBytes > MAX_VNET_BYTES && this.wordOptional) {
           vnetBytes = 0;
           off = at + 4;
@@ -89,7 +92,7 @@ export interface FrameSink {
 export function writeFrameHead(out: Buffer, at: number, len: number, vnetWord: boolean, vnetBytes: number): number {
   write32(out, at, len);
   if (!vnetWord) return at + 4;
-  write32(out, at + 4, vnetBytes);
+  write32(out, at + WORD_BYTES, vnetBytes);
   return at + 8;
 }
 
@@ -105,7 +108,7 @@ export function writeFrame(
   off: number,
   len: number,
 ): number {
-  const bytes = (vnetWord ? 8 : 4) + len;
+  const bytes = (vnetWord ? 2 * WORD_BYTES : WORD_BYTES) + len;
   const at = sink.reserve(bytes);
   if (at < 0) return -1;
   const { out } = sink;

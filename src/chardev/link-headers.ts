@@ -2,9 +2,9 @@
 // priority or its kind never meet, so what leaves bears a header that the secondary has given to the same packet. A
 // zone has 16 bits, and the numbers mean nothing beyond the process.
 
-import { read16, read32 } from '../core/big-endian';
+import { read16, read32, readWord } from '../core/big-endian';
 import { hashWords } from '../core/hash';
-import { ETH_ALEN } from '../packet/ethernet';
+import { ETH_TYPE_BYTES, tagWord } from '../packet/ethernet';
 
 /** More tags than these are not looked through. */
 export const MAX_ZONE_TAGS = 2;
@@ -20,7 +20,6 @@ const ZONES = 0xffff;
 const SLOTS = 1 << 17;
 const KEY_WORDS = 5;
 const SLOT_WORDS = KEY_WORDS + 1;
-const TAG_BYTES = 4;
 
 export class LinkHeaders {
   /** Of each slot the key and its zone; 0: free. */
@@ -47,11 +46,11 @@ export class LinkHeaders {
    */
   of(buf: Uint8Array, at: number, tags: number): number {
     const { key, table } = this;
-    key[0] = read32(buf, at);
-    key[1] = read32(buf, at + 4);
-    key[2] = read32(buf, at + 8);
-    key[3] = tags > 0 ? read32(buf, at + 2 * ETH_ALEN) : 0;
-    key[4] = tags > 1 ? read32(buf, at + 2 * ETH_ALEN + TAG_BYTES) : 0;
+    key[0] = readWord(buf, at, 0);
+    key[1] = readWord(buf, at, 1);
+    key[2] = readWord(buf, at, 2);
+    key[3] = tags > 0 ? tagWord(buf, at, 0) : 0;
+    key[4] = tags > 1 ? tagWord(buf, at, 1) : 0;
     if (this.isAt(this.latest)) return table[this.latest * SLOT_WORDS + KEY_WORDS]!;
     let slot = hashWords(this.seed0, this.seed1, key, 0, KEY_WORDS) & (SLOTS - 1);
     for (; table[slot * SLOT_WORDS + KEY_WORDS] !== 0; slot = (slot + 1) & (SLOTS - 1)) {
@@ -99,5 +98,5 @@ export class LinkHeaders {
 export function sameHeaders(p: Uint8Array, pAt: number, s: Uint8Array, sAt: number, bytes: number): boolean {
   for (let i = 0; i + 4 <= bytes; i += 4) if (read32(p, pAt + i) !== read32(s, sAt + i)) return false;
   // Words and the type behind them.
-  return read16(p, pAt + bytes - 2) === read16(s, sAt + bytes - 2);
+  return read16(p, pAt + bytes - ETH_TYPE_BYTES) === read16(s, sAt + bytes - ETH_TYPE_BYTES);
 }

@@ -2,6 +2,7 @@
 // comparison has to know or to mend it. All headers begin alike; what follows the first ten bytes says nothing of
 // checksum or segmentation.
 
+import { firstProtocol } from '../packet/ip-header';
 import { IPPROTO_TCP } from '../packet/view';
 
 const NEEDS_CSUM = 1; // VIRTIO_NET_HDR_F_NEEDS_CSUM
@@ -63,7 +64,7 @@ export function samePacking(
 
 /** Behind IPv6's extension headers it is not looked for: no host segments TCP there. */
 function saysTcp(buf: Uint8Array, network: number): boolean {
-  return (buf[network]! >>> 4 === 4 ? buf[network + 9] : buf[network + 6]) === IPPROTO_TCP;
+  return firstProtocol(buf, network) === IPPROTO_TCP;
 }
 
 /** The frame behind has a whole checksum now and is one packet: nothing is left to be done for it. */

@@ -5,6 +5,8 @@
 import type { FlowTable } from '../conntrack/flow-table';
 import { read16 } from '../core/big-endian';
 import { equalBytes, firstDifference } from '../core/bytes';
+import { ICMP_CHECKSUM_AT, ICMP_REST_AT } from '../packet/icmp-header';
+import { UDP_LENGTH_AT } from '../packet/udp-header';
 import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_UDP, type PacketView } from '../packet/view';
 import { X_SECONDARY_HEAD, X_SECONDARY_TAIL } from './flow-words';
 import { CheckpointCause, DIVERGED, type Difference, EQUAL, EXHAUSTED, type Outcome, WAIT } from './outcome';
@@ -22,18 +24,15 @@ export function comparedFrom(v: PacketView): number {
 /** Bytes behind a datagram's end, by UDP's own length (RFC 9868): a peer takes only what lies before it. */
 function surplusBytes(v: PacketView): number {
   if (v.protocol !== IPPROTO_UDP) return 0;
-  return v.end - v.l4 - read16(v.buf, v.l4 + 4);
+  return v.end - v.l4 - read16(v.buf, v.l4 + UDP_LENGTH_AT);
 }
-
-const ICMP_CHECKSUM_OFFSET = 2;
-const ICMP_REST_OFFSET = 4;
 
 /** Compares what stands behind the IP headers (for UDP: behind its header), of equal lengths. */
 export function sameContent(icmp: boolean, p: Buffer, pAt: number, s: Buffer, sAt: number, bytes: number): boolean {
-  if (!icmp || bytes < ICMP_REST_OFFSET) return equalBytes(p, pAt, s, sAt, bytes);
+  if (!icmp || bytes < ICMP_REST_AT) return equalBytes(p, pAt, s, sAt, bytes);
   return (
-    equalBytes(p, pAt, s, sAt, ICMP_CHECKSUM_OFFSET) &&
-    equalBytes(p, pAt + ICMP_REST_OFFSET, s, sAt + ICMP_REST_OFFSET, bytes - ICMP_REST_OFFSET)
+    equalBytes(p, pAt, s, sAt, ICMP_CHECKSUM_AT) &&
+    equalBytes(p, pAt + ICMP_REST_AT, s, sAt + ICMP_REST_AT, bytes - ICMP_REST_AT)
   );
 }
 

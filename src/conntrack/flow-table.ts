@@ -1,41 +1,36 @@
 // All flows of a node in one preallocated array of records, found by tuple in O(1). Both engines keep their per-flow
 // state in it.
 //
-// A record is `recordWords` 32-bit words; its first 16 (one cache line) are the table's: key, hash, timers, TCP state.
-// The index is a linear hash table (Litwin 1980): it grows by splitting one bucket at a time, so no insert ever pays
-// for a rehash, and what is touched stays proportional to the flows that exist. Untouched pages of the arrays cost no
-// memory. Hashes and links stand in arrays of their own as well: a walk through a bucket would wait for a record out of
-// the cache at every step.
+// A record is `recordWords` 32-bit words; its first 16 (one cache line) are the table's: key (packet/tuple.ts), hash,
+// timers, TCP state. The index is a linear hash table (Litwin 1980): it grows by splitting one bucket at a time, so no
+// insert ever pays for a rehash, and what is touched stays proportional to the flows that exist. Untouched pages of the
+// arrays cost no memory. Hashes and links stand in arrays of their own as well: a walk through a bucket would wait for
+// a record out of the cache at every step.
 
 import { invariant } from '../core/errors';
 import { hash4, hashWords } from '../core/hash';
+import {
+  FLOW_GUEST,
+  FLOW_KEY_WORDS,
+  FLOW_META,
+  FLOW_PEER,
+  FLOW_PORTS,
+  flowMeta,
+  loadKey,
+  metaFamily,
+} from '../packet/tuple';
 import type { PacketView } from '../packet/view';
 
-/** Words of a record that belong to the table. "Guest" is the protected VM. */
-export const FLOW_GUEST = 0; // four words; an IPv4 address stands in the first, the others are 0
-export const FLOW_PEER = 4; // four words
-export const FLOW_PORTS = 8; // guestPort << 16 | peerPort
-export const FLOW_META = 9; // zone << 16 | family << 8 | protocol; 0 = the record is free
+// Words of a record that belong to the table: behind the key.
 export const FLOW_HASH = 10;
 // Word 11 is free.
 export const FLOW_DEADLINE = 12; // ms modulo 2^32: when the flow has been idle for too long
 export const FLOW_TCP_STATE = 13; // tcp-track.ts
 export const FLOW_GUEST_ISN = 14; // tcp-track.ts
 export const FLOW_PEER_ISN = 15; // tcp-track.ts
-/** Zone 0 is all that the kernel's conntrack and the offset table know of. */
-export function flowMeta(zone: number, family: number, protocol: number): number {
-  return ((zone << 16) | (family << 8) | protocol) >>> 0;
-}
-
-export function metaFamily(meta: number): number {
-  return (meta >>> 8) & 0xff;
-}
 
 /** First word that is free for the engine that owns the table. */
 export const FLOW_USER = 16;
-
-/** Words of a key: the first ten words of a record, in the same order. */
-export const FLOW_KEY_WORDS = 10;
 
 /** Buckets per flow: at one half the load, a find looks at 1.25 records on average. */
 const BUCKETS_PER_FLOW = 2;
@@ -94,13 +89,14 @@ export class FlowTable {
       if (fromPeer) return this.find4(view.dst0, view.src0, ((view.dstPort << 16) | view.srcPort) >>> 0, meta);
       return this.find4(view.src0, view.dst0, ((view.srcPort << 16) | view.dstPort) >>> 0, meta);
     }
-    this.loadKey(view, fromPeer, meta);
+    loadKey(this.key, view, fromPeer);
     return this.findKey(this.key);
   }
 
   /** Base of the flow with exactly this key (FLOW_KEY_WORDS words as in a record), or -1. */
   findKey(key: Uint32Array): number {
-    if (metaFamily(key[FLOW_META]!) === 4) return this.find4(key[0]!, key[4]!, key[8]!, key[9]!);
+    if (metaFamily(key[FLOW_META]!) === 4)
+      return this.find4(key[FLOW_GUEST]!, key[FLOW_PEER]!, key[FLOW_PORTS]!, key[FLOW_META]!);
     const { words, hashes } = this;
     const hash = hashWords(this.seed0, this.seed1, key, 0, FLOW_KEY_WORDS);
     for (let link = this.heads[this.bucketOf(hash)]!; link !== 0; link = this.links[link - 1]!) {
@@ -118,7 +114,7 @@ export class FlowTable {
    * in the table.
    */
   insert(view: PacketView, fromPeer: boolean): number {
-    this.loadKey(view, fromPeer, flowMeta(view.zone, view.family, view.protocol));
+    loadKey(this.key, view, fromPeer);
     return this.insertKey(this.key);
   }
 
@@ -209,22 +205,6 @@ export class FlowTable {
       words[base + FLOW_PEER] === peer &&
       words[base + FLOW_META] === meta
     );
-  }
-
-  private loadKey(view: PacketView, fromPeer: boolean, meta: number): void {
-    const { key } = this;
-    const src = fromPeer ? FLOW_PEER : FLOW_GUEST;
-    const dst = FLOW_PEER - src;
-    key[src] = view.src0;
-    key[src + 1] = view.src1;
-    key[src + 2] = view.src2;
-    key[src + 3] = view.src3;
-    key[dst] = view.dst0;
-    key[dst + 1] = view.dst1;
-    key[dst + 2] = view.dst2;
-    key[dst + 3] = view.dst3;
-    key[FLOW_PORTS] = fromPeer ? (view.dstPort << 16) | view.srcPort : (view.srcPort << 16) | view.dstPort;
-    key[FLOW_META] = meta;
   }
 
   private bucketOf(hash: number): number {

@@ -2,9 +2,20 @@
 // it sends while some are missing: a kernel queue tells of a packet
 // from its IP header on, and a packet that is to be sent anew needs to know whom the guest spoke to, and in which VLAN.
 
-import { read32, write16, write32 } from '../core/big-endian';
+import { readWord, write16, write32 } from '../core/big-endian';
 import { LINK_HEAD_SEARCH_LIMIT, MAX_LINK_HEADS } from '../core/limits';
-import { ETH_HLEN, ETH_P_IP, ETH_P_IPV6, FRAME_OK, FrameView, parseFrame } from '../packet/ethernet';
+import {
+  ETH_HLEN,
+  ETH_P_IP,
+  ETH_P_IPV6,
+  ETH_TYPE_AT,
+  ETH_TYPE_BYTES,
+  FRAME_OK,
+  FrameView,
+  isGroupMac,
+  parseFrame,
+  VLAN_HLEN,
+} from '../packet/ethernet';
 import { PARSE_OK, parseIp } from '../packet/parse';
 import { IPPROTO_TCP, PacketView, TCP_SYN } from '../packet/view';
 import { FLOW_USER, FlowTable } from './flow-table';
@@ -16,9 +27,8 @@ const L_VLAN = FLOW_USER + 3;
 const L_USED = FLOW_USER + 4;
 const RECORD_WORDS = FLOW_USER + 6;
 
-const MULTICAST = 1;
 /** With a tag. */
-export const MAX_LINK_HEAD_BYTES = 18;
+export const MAX_LINK_HEAD_BYTES = ETH_HLEN + VLAN_HLEN;
 
 export class LinkHeads {
   /** Connections that were forgotten for others. */
@@ -46,14 +56,14 @@ export class LinkHeads {
     if (parseFrame(frame, buf, 0, bytes) !== FRAME_OK || frame.tags > 0) return;
     if (frame.type !== ETH_P_IP && frame.type !== ETH_P_IPV6) return;
     if (parseIp(view, buf, ETH_HLEN, bytes - ETH_HLEN) !== PARSE_OK || view.fragment) return;
-    if (view.protocol !== IPPROTO_TCP || (view.flags & flags) === 0 || (buf[0]! & MULTICAST) !== 0) return;
+    if (view.protocol !== IPPROTO_TCP || (view.flags & flags) === 0 || isGroupMac(buf, 0)) return;
     let flow = flows.find(view, false);
     if (flow < 0) {
       if (flows.size === flows.maxFlows) this.forgetOne();
       flow = flows.insert(view, false);
     }
     const w = flows.words;
-    for (let i = 0; i < 3; i++) w[flow + L_MACS + i] = read32(buf, 4 * i);
+    for (let i = 0; i < 3; i++) w[flow + L_MACS + i] = readWord(buf, 0, i);
     w[flow + L_VLAN] = vlan;
   }
 
@@ -69,8 +79,8 @@ export class LinkHeads {
     const vlan = w[flow + L_VLAN]!;
     const at = end - (vlan === 0 ? ETH_HLEN : MAX_LINK_HEAD_BYTES);
     for (let i = 0; i < 3; i++) write32(out, at + 4 * i, w[flow + L_MACS + i]!);
-    if (vlan !== 0) write32(out, at + 12, vlan);
-    write16(out, end - 2, v.family === 4 ? ETH_P_IP : ETH_P_IPV6);
+    if (vlan !== 0) write32(out, at + ETH_TYPE_AT, vlan);
+    write16(out, end - ETH_TYPE_BYTES, v.family === 4 ? ETH_P_IP : ETH_P_IPV6);
     return at;
   }
 

@@ -11,7 +11,7 @@
 import { invariant } from '../core/errors';
 import { hashWords } from '../core/hash';
 import { SlotLists } from '../core/slot-lists';
-import { FLOW_KEY_WORDS } from './flow-table';
+import { FLOW_KEY_WORDS } from '../packet/tuple';
 
 const MAGIC = 0x434f4c4f;
 /** Of the layout below. A file of another version is not converted: its connections are those of another program. */

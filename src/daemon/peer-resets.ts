@@ -1,10 +1,10 @@
 // The peers' resets: they go past the queues, to the guest. Listened to at its port.
 
-import { FLOW_KEY_WORDS, flowMeta } from '../conntrack/flow-table';
 import { rstFilter } from '../io/frame-filter';
 import { PACKET_OUTGOING } from '../io/packet-socket';
 import { ETH_HLEN, FRAME_OK, FrameView, parseFrame } from '../packet/ethernet';
 import { PARSE_OK, parseIp } from '../packet/parse';
+import { FLOW_KEY_WORDS, loadKey } from '../packet/tuple';
 import { IPPROTO_TCP, PacketView, TCP_RST } from '../packet/view';
 import type { Logger } from './log';
 import { watchFrames } from './watch-frames';
@@ -28,9 +28,7 @@ export function watchPeerResets(
         return;
       if (parseIp(view, buf, ETH_HLEN, buf.length - ETH_HLEN) !== PARSE_OK || view.fragment) return;
       if (view.protocol !== IPPROTO_TCP || (view.flags & TCP_RST) === 0) return;
-      key.set([view.dst0, view.dst1, view.dst2, view.dst3, view.src0, view.src1, view.src2, view.src3]);
-      key[8] = (view.dstPort << 16) | view.srcPort;
-      key[9] = flowMeta(0, view.family, IPPROTO_TCP);
+      loadKey(key, view, true);
       onReset(key, view.seq);
     },
     'resets by peers',

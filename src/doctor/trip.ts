@@ -5,16 +5,36 @@ import { PacketSocket } from '../io/packet-socket';
 import { NFQ_D_ID, NFQ_D_LENGTH, NFQ_D_WORDS } from '../native/layout';
 import { ipv4HeaderChecksum } from '../packet/checksum';
 import { ETH_HLEN, ETH_P_IP, ETH_P_IPV6, writeFrameHeader } from '../packet/ethernet';
+import {
+  FRAGMENT_HEADER_BYTES,
+  FRAGMENT_ID_AT,
+  FRAGMENT_OFFSET_AT,
+  IP_MF,
+  IP6_MF,
+  IPV4_CHECKSUM_AT,
+  IPV4_FIRST_BYTE,
+  IPV4_FRAGMENT_AT,
+  IPV4_HEADER_BYTES,
+  IPV4_ID_AT,
+  IPV4_PROTOCOL_AT,
+  IPV4_SOURCE_AT,
+  IPV4_TTL_AT,
+  IPV6_DESTINATION_AT,
+  IPV6_FIRST_BYTE,
+  IPV6_HEADER_BYTES,
+  IPV6_HOP_LIMIT_AT,
+  IPV6_NEXT_HEADER_AT,
+  IPV6_SOURCE_AT,
+  writeIpBytes,
+} from '../packet/ip-header';
+import { UDP_DESTINATION_AT, UDP_LENGTH_AT, UDP_SOURCE_AT } from '../packet/udp-header';
+import { IPPROTO_UDP } from '../packet/view';
 
 const UDP_BYTES = 2048;
 /** A multiple of 8, as a fragment's must be. */
 const FIRST_BYTES = 1024;
-const IPV4_BYTES = 20;
-const IPV6_BYTES = 40;
-const FRAGMENT_BYTES = 8;
-const IPPROTO_UDP = 17; // IPPROTO_UDP
+const DISCARD_PORT = 9;
 const IPPROTO_FRAGMENT = 44; // IPPROTO_FRAGMENT
-const MORE_FRAGMENTS = 0x2000; // IP_MF
 
 /** The port may need a moment to come up, and a frame sent before is lost. */
 const ATTEMPTS = 30;
@@ -26,47 +46,46 @@ const SOURCE = Uint8Array.of(2, 0, 0, 0, 0, 1);
 /** One of the two frames that carry a UDP datagram of IPv4. */
 function ipv4Fragment(id: number, first: boolean): Buffer {
   const data = first ? FIRST_BYTES : UDP_BYTES - FIRST_BYTES;
-  const frame = Buffer.alloc(ETH_HLEN + IPV4_BYTES + data);
+  const frame = Buffer.alloc(ETH_HLEN + IPV4_HEADER_BYTES + data);
   const ip = writeFrameHeader(frame, 0, DESTINATION, SOURCE, ETH_P_IP);
-  frame[ip] = 0x45;
-  frame.writeUInt16BE(IPV4_BYTES + data, ip + 2);
-  frame.writeUInt16BE(id, ip + 4);
-  frame.writeUInt16BE(first ? MORE_FRAGMENTS : FIRST_BYTES / 8, ip + 6);
-  frame[ip + 8] = 64;
-  frame[ip + 9] = IPPROTO_UDP;
-  frame.set([192, 0, 2, 1, 192, 0, 2, 2], ip + 12); // TEST-NET-1
-  frame.writeUInt16BE(ipv4HeaderChecksum(frame, ip, IPV4_BYTES), ip + 10);
-  if (first) writeUdp(frame, ip + IPV4_BYTES);
+  frame[ip] = IPV4_FIRST_BYTE;
+  writeIpBytes(frame, ip, 4, IPV4_HEADER_BYTES + data);
+  frame.writeUInt16BE(id, ip + IPV4_ID_AT);
+  frame.writeUInt16BE(first ? IP_MF : FIRST_BYTES / 8, ip + IPV4_FRAGMENT_AT);
+  frame[ip + IPV4_TTL_AT] = 64;
+  frame[ip + IPV4_PROTOCOL_AT] = IPPROTO_UDP;
+  frame.set([192, 0, 2, 1, 192, 0, 2, 2], ip + IPV4_SOURCE_AT); // TEST-NET-1
+  frame.writeUInt16BE(ipv4HeaderChecksum(frame, ip, IPV4_HEADER_BYTES), ip + IPV4_CHECKSUM_AT);
+  if (first) writeUdp(frame, ip + IPV4_HEADER_BYTES);
   return frame;
 }
 
 function ipv6Fragment(id: number, first: boolean): Buffer {
   const data = first ? FIRST_BYTES : UDP_BYTES - FIRST_BYTES;
-  const frame = Buffer.alloc(ETH_HLEN + IPV6_BYTES + FRAGMENT_BYTES + data);
+  const frame = Buffer.alloc(ETH_HLEN + IPV6_HEADER_BYTES + FRAGMENT_HEADER_BYTES + data);
   const ip = writeFrameHeader(frame, 0, DESTINATION, SOURCE, ETH_P_IPV6);
-  frame[ip] = 6 << 4;
-  frame.writeUInt16BE(FRAGMENT_BYTES + data, ip + 4);
-  frame[ip + 6] = IPPROTO_FRAGMENT;
-  frame[ip + 7] = 64;
+  frame[ip] = IPV6_FIRST_BYTE;
+  writeIpBytes(frame, ip, 6, IPV6_HEADER_BYTES + FRAGMENT_HEADER_BYTES + data);
+  frame[ip + IPV6_NEXT_HEADER_AT] = IPPROTO_FRAGMENT;
+  frame[ip + IPV6_HOP_LIMIT_AT] = 64;
   for (const [at, last] of [
-    [ip + 8, 1],
-    [ip + 24, 2],
+    [ip + IPV6_SOURCE_AT, 1],
+    [ip + IPV6_DESTINATION_AT, 2],
   ] as const) {
-    frame.set([0x20, 0x01, 0x0d, 0xb8], at); // 2001:db8::/32, for documents
-    frame[at + 15] = last;
+    frame.set([0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last], at); // 2001:db8::/32, for documents
   }
-  const header = ip + IPV6_BYTES;
+  const header = ip + IPV6_HEADER_BYTES;
   frame[header] = IPPROTO_UDP;
-  frame.writeUInt16BE(first ? 1 : FIRST_BYTES, header + 2);
-  frame.writeUInt32BE(id, header + 4);
-  if (first) writeUdp(frame, header + FRAGMENT_BYTES);
+  frame.writeUInt16BE(first ? IP6_MF : FIRST_BYTES, header + FRAGMENT_OFFSET_AT);
+  frame.writeUInt32BE(id, header + FRAGMENT_ID_AT);
+  if (first) writeUdp(frame, header + FRAGMENT_HEADER_BYTES);
   return frame;
 }
 
 function writeUdp(frame: Buffer, at: number): void {
-  frame.writeUInt16BE(9, at);
-  frame.writeUInt16BE(9, at + 2);
-  frame.writeUInt16BE(UDP_BYTES, at + 4);
+  frame.writeUInt16BE(DISCARD_PORT, at + UDP_SOURCE_AT);
+  frame.writeUInt16BE(DISCARD_PORT, at + UDP_DESTINATION_AT);
+  frame.writeUInt16BE(UDP_BYTES, at + UDP_LENGTH_AT);
 }
 
 /** Queue 1 must be fed by the namespace's rules. Resolves with what was seen, rejects with what was missing. */
@@ -79,7 +98,7 @@ export async function tripOfFragments(ns: { name: string; outside: string }): Pr
     }
   });
   const socket = new PacketSocket({ interface: ns.outside, netns: ns.name }, { onFrame: () => {} });
-  const whole = [IPV4_BYTES + UDP_BYTES, IPV6_BYTES + UDP_BYTES];
+  const whole = [IPV4_HEADER_BYTES + UDP_BYTES, IPV6_HEADER_BYTES + UDP_BYTES];
   try {
     for (let id = 1; id <= ATTEMPTS && !whole.every((length) => lengths.has(length)); id++) {
       for (const first of [true, false]) {

@@ -2,7 +2,7 @@
 // addresses (RFC 5227, RFC 4861 section 7.2.6), out of every port of the bridge but the guest's own; and asks the guest
 // for its multicast groups, so that switches learn those, too.
 
-import { read32 } from '../core/big-endian';
+import { readWord } from '../core/big-endian';
 import { OperatorError } from '../core/errors';
 import { gratuitousArpFrame, rarpFrame } from '../packet/arp';
 import { taggedFrame } from '../packet/ethernet';
@@ -30,7 +30,7 @@ export function announcementFrames(macs: readonly Uint8Array[], addresses: reado
 
 function addressFrame({ family, bytes, mac, tags, router, override }: AnnouncedAddress): Uint8Array {
   const frame =
-    family === 4 ? gratuitousArpFrame(mac, read32(bytes, 0)) : unsolicitedNaFrame(mac, bytes, router, override);
+    family === 4 ? gratuitousArpFrame(mac, readWord(bytes, 0, 0)) : unsolicitedNaFrame(mac, bytes, router, override);
   return taggedFrame(frame, tags);
 }
 

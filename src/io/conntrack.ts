@@ -11,6 +11,7 @@ import {
   TCP_CONNTRACK_TIME_WAIT,
 } from '../netlink/ctnetlink';
 import { MessageReader } from '../netlink/message';
+import { FLOW_GUEST, FLOW_META, FLOW_PEER, FLOW_PORTS, metaFamily, metaProtocol } from '../packet/tuple';
 import { NETLINK_NETFILTER, NetlinkSocket } from './netlink-socket';
 
 const QUESTION_BYTES = 128;
@@ -32,7 +33,7 @@ export class Conntrack {
   }
 
   /**
-   * Has the peer of the TCP connection with this key (ten words, as in a flow record) answered the guest, and not reset
+   * Has the peer of the TCP connection with this key (packet/tuple.ts) answered the guest, and not reset
    * it since?
    */
   hasAnswered(key: Uint32Array): boolean {
@@ -52,16 +53,16 @@ export class Conntrack {
 }
 
 function load(t: ConntrackTuple, key: Uint32Array): void {
-  t.src0 = key[0]!;
-  t.src1 = key[1]!;
-  t.src2 = key[2]!;
-  t.src3 = key[3]!;
-  t.dst0 = key[4]!;
-  t.dst1 = key[5]!;
-  t.dst2 = key[6]!;
-  t.dst3 = key[7]!;
-  t.srcPort = key[8]! >>> 16;
-  t.dstPort = key[8]! & 0xffff;
-  t.family = ((key[9]! >>> 8) & 0xff) === 4 ? 4 : 6;
-  t.protocol = key[9]! & 0xff;
+  t.src0 = key[FLOW_GUEST]!;
+  t.src1 = key[FLOW_GUEST + 1]!;
+  t.src2 = key[FLOW_GUEST + 2]!;
+  t.src3 = key[FLOW_GUEST + 3]!;
+  t.dst0 = key[FLOW_PEER]!;
+  t.dst1 = key[FLOW_PEER + 1]!;
+  t.dst2 = key[FLOW_PEER + 2]!;
+  t.dst3 = key[FLOW_PEER + 3]!;
+  t.srcPort = key[FLOW_PORTS]! >>> 16;
+  t.dstPort = key[FLOW_PORTS]! & 0xffff;
+  t.family = metaFamily(key[FLOW_META]!) === 4 ? 4 : 6;
+  t.protocol = metaProtocol(key[FLOW_META]!);
 }

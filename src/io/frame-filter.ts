@@ -1,6 +1,24 @@
 // Which frames a packet socket wakes the process for, as classic BPF (linux/filter.h): the kernel leaves out the rest.
 
-import { TCP_ACK, TCP_RST, TCP_SYN } from '../packet/view';
+import {
+  ETH_HLEN,
+  ETH_P_8021AD,
+  ETH_P_8021Q,
+  ETH_P_ARP,
+  ETH_P_IP,
+  ETH_P_IPV6,
+  ETH_TYPE_BYTES,
+  VLAN_HLEN,
+} from '../packet/ethernet';
+import {
+  IP_OFFSET,
+  IPV4_FRAGMENT_AT,
+  IPV4_PROTOCOL_AT,
+  IPV6_HEADER_BYTES,
+  IPV6_NEXT_HEADER_AT,
+} from '../packet/ip-header';
+import { TCP_FLAGS_AT } from '../packet/tcp-header';
+import { IPPROTO_ICMPV6, IPPROTO_TCP, TCP_ACK, TCP_RST, TCP_SYN } from '../packet/view';
 
 const LD_LEN = 0x80; // BPF_LD | BPF_W | BPF_LEN
 const LDH_ABS = 0x28; // BPF_LD | BPF_H | BPF_ABS
@@ -16,6 +34,10 @@ const RET = 0x06; // BPF_RET | BPF_K
 /** The ethertype behind the tag that the kernel has taken off. */
 const PROTOCOL = 0xfffff000; // SKF_AD_OFF + SKF_AD_PROTOCOL
 const WHOLE = 0xffffffff;
+/** The IP header of a frame whose tag the kernel has taken off. */
+const IP = ETH_HLEN;
+const ND_FIRST_TYPE = 133; // NDISC_ROUTER_SOLICITATION
+const ND_LAST_TYPE = 136; // NDISC_NEIGHBOUR_ADVERTISEMENT
 
 type Instruction = readonly [code: number, jumpTrue: number, jumpFalse: number, k: number];
 
@@ -38,23 +60,23 @@ function program(instructions: readonly Instruction[]): Uint8Array {
 export function neighbourFilter(): Uint8Array {
   return program([
     /*  0 */ [LDH_ABS, 0, 0, PROTOCOL],
-    /*  1 */ [JEQ, 16, 0, 0x0806], // ARP: accept
-    /*  2 */ [JEQ, 2, 0, 0x86dd], // IPv6: 5
-    /*  3 */ [JEQ, 6, 0, 0x8100], // a second tag: 10
-    /*  4 */ [JEQ, 5, 14, 0x88a8],
-    /*  5 */ [LDB_ABS, 0, 0, 14 + 6], // IPv6's next header
-    /*  6 */ [JEQ, 0, 12, 58],
-    /*  7 */ [LDB_ABS, 0, 0, 14 + 40], // ICMPv6's type
-    /*  8 */ [JGE, 0, 10, 133],
-    /*  9 */ [JGT, 9, 8, 136],
-    /* 10 */ [LDH_ABS, 0, 0, 16], // as 1 to 9, behind four more bytes
-    /* 11 */ [JEQ, 6, 0, 0x0806],
-    /* 12 */ [JEQ, 0, 6, 0x86dd],
-    /* 13 */ [LDB_ABS, 0, 0, 18 + 6],
-    /* 14 */ [JEQ, 0, 4, 58],
-    /* 15 */ [LDB_ABS, 0, 0, 18 + 40],
-    /* 16 */ [JGE, 0, 2, 133],
-    /* 17 */ [JGT, 1, 0, 136],
+    /*  1 */ [JEQ, 16, 0, ETH_P_ARP], // ARP: accept
+    /*  2 */ [JEQ, 2, 0, ETH_P_IPV6], // IPv6: 5
+    /*  3 */ [JEQ, 6, 0, ETH_P_8021Q], // a second tag: 10
+    /*  4 */ [JEQ, 5, 14, ETH_P_8021AD],
+    /*  5 */ [LDB_ABS, 0, 0, IP + IPV6_NEXT_HEADER_AT],
+    /*  6 */ [JEQ, 0, 12, IPPROTO_ICMPV6],
+    /*  7 */ [LDB_ABS, 0, 0, IP + IPV6_HEADER_BYTES], // ICMPv6's type
+    /*  8 */ [JGE, 0, 10, ND_FIRST_TYPE],
+    /*  9 */ [JGT, 9, 8, ND_LAST_TYPE],
+    /* 10 */ [LDH_ABS, 0, 0, ETH_HLEN + ETH_TYPE_BYTES], // as 1 to 9, behind four more bytes
+    /* 11 */ [JEQ, 6, 0, ETH_P_ARP],
+    /* 12 */ [JEQ, 0, 6, ETH_P_IPV6],
+    /* 13 */ [LDB_ABS, 0, 0, IP + VLAN_HLEN + IPV6_NEXT_HEADER_AT],
+    /* 14 */ [JEQ, 0, 4, IPPROTO_ICMPV6],
+    /* 15 */ [LDB_ABS, 0, 0, IP + VLAN_HLEN + IPV6_HEADER_BYTES],
+    /* 16 */ [JGE, 0, 2, ND_FIRST_TYPE],
+    /* 17 */ [JGT, 1, 0, ND_LAST_TYPE],
     /* 18 */ [RET, 0, 0, WHOLE],
     /* 19 */ [RET, 0, 0, 0],
   ]);
@@ -84,18 +106,18 @@ function tcpFilter(flags: number, maxBytes = WHOLE): Uint8Array {
     [LD_LEN, 0, 0, 0],
     [JGT, 15, 0, maxBytes],
     /*  0 */ [LDH_ABS, 0, 0, PROTOCOL],
-    /*  1 */ [JEQ, 0, 7, 0x0800], // not IPv4: 9
-    /*  2 */ [LDB_ABS, 0, 0, 14 + 9], // IPv4's protocol
-    /*  3 */ [JEQ, 0, 11, 6],
-    /*  4 */ [LDH_ABS, 0, 0, 14 + 6], // fragment offset
-    /*  5 */ [JSET, 9, 0, 0x1fff],
-    /*  6 */ [LDX_MSH, 0, 0, 14],
-    /*  7 */ [LDB_IND, 0, 0, 14 + 13], // TCP's flags
+    /*  1 */ [JEQ, 0, 7, ETH_P_IP], // not IPv4: 9
+    /*  2 */ [LDB_ABS, 0, 0, IP + IPV4_PROTOCOL_AT],
+    /*  3 */ [JEQ, 0, 11, IPPROTO_TCP],
+    /*  4 */ [LDH_ABS, 0, 0, IP + IPV4_FRAGMENT_AT],
+    /*  5 */ [JSET, 9, 0, IP_OFFSET],
+    /*  6 */ [LDX_MSH, 0, 0, IP],
+    /*  7 */ [LDB_IND, 0, 0, IP + TCP_FLAGS_AT], // behind the IPv4 header
     /*  8 */ [JSET, 5, 6, flags],
-    /*  9 */ [JEQ, 0, 5, 0x86dd],
-    /* 10 */ [LDB_ABS, 0, 0, 14 + 6], // IPv6's next header
-    /* 11 */ [JEQ, 0, 3, 6],
-    /* 12 */ [LDB_ABS, 0, 0, 14 + 40 + 13],
+    /*  9 */ [JEQ, 0, 5, ETH_P_IPV6],
+    /* 10 */ [LDB_ABS, 0, 0, IP + IPV6_NEXT_HEADER_AT],
+    /* 11 */ [JEQ, 0, 3, IPPROTO_TCP],
+    /* 12 */ [LDB_ABS, 0, 0, IP + IPV6_HEADER_BYTES + TCP_FLAGS_AT],
     /* 13 */ [JSET, 0, 1, flags],
     /* 14 */ [RET, 0, 0, WHOLE],
     /* 15 */ [RET, 0, 0, 0],

@@ -1,6 +1,7 @@
 // Hands both guests' packets to the primary's engine as a queue shows them, and gives the SVM's their verdict: they are
 // looked at and dropped.
 
+import { firstProtocol } from '../packet/ip-header';
 import { IPPROTO_TCP } from '../packet/view';
 import type { PrimaryEngine } from '../pmycolo/engine';
 import type { PacketQueue, PacketSink, QueuedPacket } from './ports';
@@ -72,5 +73,5 @@ export class ForwardIntake extends Intake {
 
 /** False also where IPv6's extension headers hide it. */
 function isTcp(buf: Uint8Array, off: number): boolean {
-  return (buf[off]! >>> 4 === 4 ? buf[off + 9] : buf[off + 6]) === IPPROTO_TCP;
+  return firstProtocol(buf, off) === IPPROTO_TCP;
 }

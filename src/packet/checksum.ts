@@ -2,6 +2,10 @@
 // sum of the pseudo-header: changes of the segment must not be adjusted into it.
 
 import { read16 } from '../core/big-endian';
+import { ICMP_CHECKSUM_AT } from './icmp-header';
+import { IPV4_CHECKSUM_AT, IPV4_SOURCE_AT, IPV6_SOURCE_AT } from './ip-header';
+import { TCP_CHECKSUM_AT } from './tcp-header';
+import { UDP_CHECKSUM_AT } from './udp-header';
 import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, type PacketView } from './view';
 
 /**
@@ -79,12 +83,12 @@ export function sumBytes(buf: Uint8Array, off: number, len: number, start = 0): 
 
 /** The checksum that the IPv4 header of headerBytes at off should carry; what its field holds now does not matter. */
 export function ipv4HeaderChecksum(buf: Uint8Array, off: number, headerBytes: number): number {
-  return inverse(sumBytes(buf, off, headerBytes) + (~read16(buf, off + IPV4_CHECKSUM) & 0xffff));
+  return inverse(sumBytes(buf, off, headerBytes) + (~read16(buf, off + IPV4_CHECKSUM_AT) & 0xffff));
 }
 
 /** The checksum that an ICMPv4 message of len bytes at off should carry. */
 export function icmpChecksum(buf: Uint8Array, off: number, len: number): number {
-  return inverse(sumBytes(buf, off, len) + (~read16(buf, off + ICMP_CHECKSUM) & 0xffff));
+  return inverse(sumBytes(buf, off, len) + (~read16(buf, off + ICMP_CHECKSUM_AT) & 0xffff));
 }
 
 /**
@@ -106,7 +110,12 @@ export function transportChecksum(view: PacketView): number {
 /** Folded sum of addresses, protocol and length: what a partial checksum holds. */
 export function pseudoHeaderSum(view: PacketView): number {
   const v4 = view.family === 4;
-  return sumBytes(view.buf, view.start + (v4 ? 12 : 8), v4 ? 8 : 32, view.end - view.l4 + view.protocol);
+  return sumBytes(
+    view.buf,
+    view.start + (v4 ? IPV4_SOURCE_AT : IPV6_SOURCE_AT),
+    v4 ? 8 : 32,
+    view.end - view.l4 + view.protocol,
+  );
 }
 
 /**
@@ -128,19 +137,16 @@ export function checksumOffset(view: PacketView): number {
   if (view.fragment) return -1;
   switch (view.protocol) {
     case IPPROTO_TCP:
-      return view.l4 + 16;
+      return view.l4 + TCP_CHECKSUM_AT;
     case IPPROTO_UDP:
-      return view.l4 + 6;
+      return view.l4 + UDP_CHECKSUM_AT;
     case IPPROTO_ICMP:
     case IPPROTO_ICMPV6:
-      return view.l4 + ICMP_CHECKSUM;
+      return view.l4 + ICMP_CHECKSUM_AT;
     default:
       return -1;
   }
 }
-
-const IPV4_CHECKSUM = 10;
-const ICMP_CHECKSUM = 2;
 
 function fold(sum: number): number {
   sum = (sum & 0xffff) + (sum >>> 16);

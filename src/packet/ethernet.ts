@@ -1,22 +1,26 @@
 // Ethernet frames and their VLAN tags (IEEE 802.3, 802.1Q, 802.1ad; linux/if_ether.h): where the network layer begins.
 
-import { read16, read32, write32 } from '../core/big-endian';
+import { read16, read32, write16, write32 } from '../core/big-endian';
 import { FAMILY_LINK, type PacketView } from './view';
 
 export const ETH_P_IP = 0x0800; // ETH_P_IP
 export const ETH_P_ARP = 0x0806; // ETH_P_ARP
 export const ETH_P_RARP = 0x8035; // ETH_P_RARP
 export const ETH_P_IPV6 = 0x86dd; // ETH_P_IPV6
-const ETH_P_8021Q = 0x8100; // ETH_P_8021Q
-const ETH_P_8021AD = 0x88a8; // ETH_P_8021AD
+export const ETH_P_8021Q = 0x8100; // ETH_P_8021Q
+export const ETH_P_8021AD = 0x88a8; // ETH_P_8021AD
 const ETH_P_QINQ1 = 0x9100; // ETH_P_QINQ1: stacked tags before 802.1ad
 const ETH_P_802_3_MIN = 0x0600; // ETH_P_802_3_MIN
 
 export const ETH_ALEN = 6; // ETH_ALEN
 export const ETH_HLEN = 14; // ETH_HLEN
-const VLAN_HLEN = 4; // VLAN_HLEN
+export const VLAN_HLEN = 4; // VLAN_HLEN
 /** As many as the kernel follows. */
 export const MAX_VLAN_TAGS = 8; // VLAN_MAX_DEPTH
+
+/** Of the header: where an EtherType stands, or the first VLAN tag, from the frame's beginning. */
+export const ETH_TYPE_AT = 2 * ETH_ALEN;
+export const ETH_TYPE_BYTES = 2;
 
 export const FRAME_OK = 0;
 /** The frame ends within its header or a tag. */
@@ -60,12 +64,12 @@ export function viewLinkFrame(view: PacketView, buf: Uint8Array, frame: FrameVie
   view.family = FAMILY_LINK;
   view.protocol = 0;
   view.fragment = false;
-  view.src0 = read32(buf, frame.source);
-  view.src1 = read16(buf, frame.source + 4);
+  view.src0 = macHigh(buf, frame.source);
+  view.src1 = macLow(buf, frame.source);
   view.src2 = 0;
   view.src3 = 0;
-  view.dst0 = read32(buf, frame.destination);
-  view.dst1 = read16(buf, frame.destination + 4);
+  view.dst0 = macHigh(buf, frame.destination);
+  view.dst1 = macLow(buf, frame.destination);
   view.dst2 = 0;
   view.dst3 = 0;
   view.srcPort = frame.type;
@@ -101,6 +105,31 @@ export function parseFromType(view: FrameView, buf: Uint8Array, at: number, end:
   }
 }
 
+/** The first four bytes of a MAC address, as a word. */
+export function macHigh(buf: Uint8Array, at: number): number {
+  return read32(buf, at);
+}
+
+/** And its last two. */
+export function macLow(buf: Uint8Array, at: number): number {
+  return read16(buf, at + 4);
+}
+
+export function writeMac(buf: Uint8Array, at: number, high: number, low: number): void {
+  write32(buf, at, high);
+  write16(buf, at + 4, low);
+}
+
+/** A group's, not a station's. */
+export function isGroupMac(buf: Uint8Array, at: number): boolean {
+  return (buf[at]! & 1) !== 0;
+}
+
+/** VLAN tag i (TPID << 16 | TCI), from the outermost, of the frame at off. */
+export function tagWord(buf: Uint8Array, off: number, i: number): number {
+  return read32(buf, off + ETH_TYPE_AT + i * VLAN_HLEN);
+}
+
 /** Writes an untagged header; returns the offset behind it. */
 export function writeFrameHeader(
   buf: Uint8Array,
@@ -111,8 +140,7 @@ export function writeFrameHeader(
 ): number {
   buf.set(destination.subarray(0, ETH_ALEN), off);
   buf.set(source.subarray(0, ETH_ALEN), off + ETH_ALEN);
-  buf[off + 12] = type >>> 8;
-  buf[off + 13] = type & 0xff;
+  write16(buf, off + ETH_TYPE_AT, type);
   return off + ETH_HLEN;
 }
 
@@ -124,7 +152,7 @@ const PRIORITY_BITS = 0xf000;
  */
 export function frameTags(view: FrameView, buf: Uint8Array, vlan: number): number[] {
   const tags = vlan === 0 ? [] : [vlan];
-  for (let i = 0; i < view.tags; i++) tags.push(read32(buf, view.source + ETH_ALEN + i * VLAN_HLEN));
+  for (let i = 0; i < view.tags; i++) tags.push(tagWord(buf, view.destination, i));
   return tags.map((tag) => (tag & ~PRIORITY_BITS) >>> 0).filter((tag) => (tag & 0xfff) !== 0);
 }
 

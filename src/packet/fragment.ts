@@ -1,12 +1,24 @@
 // What a fragment says of itself (RFC 791, RFC 8200 4.5), and the header of the packet that fragments make together.
 
-import { read16, write16 } from '../core/big-endian';
+import { read16, read32, write16 } from '../core/big-endian';
 import { ipv4HeaderChecksum } from './checksum';
+import {
+  FRAGMENT_HEADER_BYTES,
+  FRAGMENT_ID_AT,
+  FRAGMENT_OFFSET_AT,
+  IP_MF,
+  IP_OFFSET,
+  IP6_MF,
+  IP6_OFFSET,
+  IPV4_CHECKSUM_AT,
+  IPV4_FRAGMENT_AT,
+  IPV4_ID_AT,
+  IPV4_LENGTH_AT,
+  IPV6_HEADER_BYTES,
+  IPV6_LENGTH_AT,
+  IPV6_NEXT_HEADER_AT,
+} from './ip-header';
 import type { PacketView } from './view';
-
-const IPV6_HEADER_BYTES = 40;
-/** Of IPv6's fragment header. */
-export const FRAGMENT_HEADER_BYTES = 8;
 
 /** Reused for every fragment. */
 export class FragmentFields {
@@ -21,24 +33,24 @@ export class FragmentFields {
 export function readFragment(fields: FragmentFields, view: PacketView): void {
   const { buf } = view;
   if (view.family === 4) {
-    const word = read16(buf, view.start + 6);
-    fields.id = read16(buf, view.start + 4);
-    fields.offset = (word & 0x1fff) << 3; // IP_OFFSET
-    fields.more = (word & 0x2000) !== 0; // IP_MF
+    const word = read16(buf, view.start + IPV4_FRAGMENT_AT);
+    fields.id = read16(buf, view.start + IPV4_ID_AT);
+    fields.offset = (word & IP_OFFSET) << 3;
+    fields.more = (word & IP_MF) !== 0;
     return;
   }
   const at = view.l4 - FRAGMENT_HEADER_BYTES;
-  const word = read16(buf, at + 2);
-  fields.id = ((read16(buf, at + 4) << 16) | read16(buf, at + 6)) >>> 0;
-  fields.offset = word & 0xfff8; // IP6_OFFSET
-  fields.more = (word & 1) !== 0; // IP6_MF
+  const word = read16(buf, at + FRAGMENT_OFFSET_AT);
+  fields.id = read32(buf, at + FRAGMENT_ID_AT);
+  fields.offset = word & IP6_OFFSET;
+  fields.more = (word & IP6_MF) !== 0;
 }
 
 /** Makes the IPv4 header of headerBytes at `ip`, a first fragment's, that of a whole packet of so many bytes. */
 export function mendIpv4Header(buf: Uint8Array, ip: number, headerBytes: number, packetBytes: number): void {
-  write16(buf, ip + 2, packetBytes);
-  write16(buf, ip + 6, read16(buf, ip + 6) & 0xc000);
-  write16(buf, ip + 10, ipv4HeaderChecksum(buf, ip, headerBytes));
+  write16(buf, ip + IPV4_LENGTH_AT, packetBytes);
+  write16(buf, ip + IPV4_FRAGMENT_AT, read16(buf, ip + IPV4_FRAGMENT_AT) & ~(IP_MF | IP_OFFSET));
+  write16(buf, ip + IPV4_CHECKSUM_AT, ipv4HeaderChecksum(buf, ip, headerBytes));
 }
 
 /**
@@ -52,8 +64,8 @@ export function mendIpv6Header(
   nextHeader: number,
   packetBytes: number,
 ): void {
-  write16(buf, ip + 4, packetBytes - IPV6_HEADER_BYTES);
-  let field = ip + 6;
+  write16(buf, ip + IPV6_LENGTH_AT, packetBytes - IPV6_HEADER_BYTES);
+  let field = ip + IPV6_NEXT_HEADER_AT;
   // parseIp() has come through here before.
   for (let at = ip + IPV6_HEADER_BYTES; at < cut; ) {
     const kind = buf[field]!;

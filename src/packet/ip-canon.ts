@@ -4,7 +4,7 @@
 
 import { read16, read32, write16 } from '../core/big-endian';
 import { checksumAdjust16, checksumAdjustBytes } from './checksum';
-import { FRAGMENT_HEADER_BYTES } from './fragment';
+import { FRAGMENT_HEADER_BYTES } from './ip-header';
 import type { PacketView } from './view';
 
 const IPPROTO_FRAGMENT = 44; // IPPROTO_FRAGMENT

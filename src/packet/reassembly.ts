@@ -10,7 +10,8 @@ import { copyBytes, equalBytes } from '../core/bytes';
 import { Counters } from '../core/counters';
 import { invariant } from '../core/errors';
 import { Datagram, DatagramIndex, Fragment, State } from './datagram';
-import { FRAGMENT_HEADER_BYTES, FragmentFields, mendIpv4Header, mendIpv6Header, readFragment } from './fragment';
+import { FragmentFields, mendIpv4Header, mendIpv6Header, readFragment } from './fragment';
+import { FRAGMENT_HEADER_BYTES } from './ip-header';
 import { PARSE_OK, parseIp } from './parse';
 import { PacketView } from './view';
 

@@ -2,9 +2,10 @@
 // and 3.2): reserved bits, fields that have no meaning without their flag, options that nobody knows or that stand
 // where they mean nothing, and what lies behind the end of options. What stays is listed in docs/ARCHITECTURE.md.
 
-import { read16, write16, write32 } from '../core/big-endian';
+import { read16 } from '../core/big-endian';
 import { copyBytes } from '../core/bytes';
-import { checksumAdjust16, checksumAdjust32 } from './checksum';
+import { set16, setAck } from './tcp-edit';
+import { TCP_HEADER_BYTES, TCP_LENGTH_AT, TCP_URGENT_AT, TCP_WINDOW_AT } from './tcp-header';
 import {
   bearsOnlyTimestamp,
   overwrite,
@@ -26,13 +27,7 @@ import {
 } from './tcp-options';
 import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, TCP_URG } from './view';
 
-const HEADER_BYTES = 20;
 const SAVED = Buffer.alloc(60);
-const TCP_ACK_OFFSET = 8;
-const TCP_OFFSET_AND_FLAGS = 12;
-const TCP_WINDOW_OFFSET = 14;
-const TCP_CHECKSUM_OFFSET = 16;
-const TCP_URGENT_OFFSET = 18;
 /** Three bits; the fourth is ECN's (RFC 9768). */
 const RESERVED = 0x0e00;
 /** RFC 7323 section 2.3: a greater one counts as this. */
@@ -46,9 +41,9 @@ export function isPlainTcp(v: PacketView): boolean {
   const { buf, l4 } = v;
   return (
     (v.flags & (TCP_SYN | TCP_RST | TCP_URG | TCP_ACK)) === TCP_ACK &&
-    (buf[l4 + TCP_OFFSET_AND_FLAGS]! & (RESERVED >>> 8)) === 0 &&
-    (buf[l4 + TCP_URGENT_OFFSET]! | buf[l4 + TCP_URGENT_OFFSET + 1]!) === 0 &&
-    (v.payload - l4 === HEADER_BYTES || bearsOnlyTimestamp(v))
+    (buf[l4 + TCP_LENGTH_AT]! & (RESERVED >>> 8)) === 0 &&
+    (buf[l4 + TCP_URGENT_AT]! | buf[l4 + TCP_URGENT_AT + 1]!) === 0 &&
+    (v.payload - l4 === TCP_HEADER_BYTES || bearsOnlyTimestamp(v))
   );
 }
 
@@ -85,7 +80,7 @@ export function canonicalTcp(v: PacketView, o: TcpOptions, partialChecksum: bool
   const { flags, ack, window } = v;
   if (o.signature) copyBytes(v.buf as Buffer, v.l4, SAVED, 0, v.payload - v.l4);
   canonicalFields(v, partialChecksum, done);
-  if (v.payload - v.l4 > HEADER_BYTES) canonicalOptions(v, partialChecksum, done);
+  if (v.payload - v.l4 > TCP_HEADER_BYTES) canonicalOptions(v, partialChecksum, done);
   if (o.signature && done.changed) {
     copyBytes(SAVED, 0, v.buf as Buffer, v.l4, v.payload - v.l4);
     v.flags = flags;
@@ -102,19 +97,18 @@ function canonicalFields(v: PacketView, partial: boolean, done: TcpCanon): void 
   // A SYN's or a RST's urgent data has no place that could be compared, nor a RST's end; nobody sends such.
   const meaningless = (v.flags & TCP_RST) !== 0 ? TCP_URG | TCP_FIN : (v.flags & TCP_SYN) !== 0 ? TCP_URG : 0;
   const mask = ~(RESERVED | meaningless) & 0xffff;
-  clear16(v, TCP_OFFSET_AND_FLAGS, read16(buf, l4 + TCP_OFFSET_AND_FLAGS) & mask, partial, done);
+  clear16(v, TCP_LENGTH_AT, read16(buf, l4 + TCP_LENGTH_AT) & mask, partial, done);
   v.flags &= mask & 0xff;
-  if ((v.flags & TCP_URG) === 0) clear16(v, TCP_URGENT_OFFSET, 0, partial, done);
+  if ((v.flags & TCP_URG) === 0) clear16(v, TCP_URGENT_AT, 0, partial, done);
   if ((v.flags & TCP_ACK) !== 0) return;
   if (v.ack !== 0) {
-    write32(buf, l4 + TCP_ACK_OFFSET, 0);
-    if (!partial) checksumAdjust32(buf, l4 + TCP_CHECKSUM_OFFSET, v.ack, 0);
+    setAck(buf, l4, v.ack, 0, partial);
     v.ack = 0;
     done.cleared++;
     done.changed = true;
   }
   if ((v.flags & TCP_SYN) === 0) {
-    clear16(v, TCP_WINDOW_OFFSET, 0, partial, done);
+    clear16(v, TCP_WINDOW_AT, 0, partial, done);
     v.window = 0;
   }
 }
@@ -123,8 +117,7 @@ function clear16(v: PacketView, at: number, value: number, partial: boolean, don
   const { buf, l4 } = v;
   const was = read16(buf, l4 + at);
   if (was === value) return;
-  write16(buf, l4 + at, value);
-  if (!partial) checksumAdjust16(buf, l4 + TCP_CHECKSUM_OFFSET, was, value);
+  set16(buf, l4, at, was, value, partial);
   done.cleared++;
   done.changed = true;
 }
@@ -133,7 +126,7 @@ function canonicalOptions(v: PacketView, partial: boolean, done: TcpCanon): void
   const { buf, payload: end } = v;
   const syn = (v.flags & TCP_SYN) !== 0;
   let seen = 0;
-  for (let at = v.l4 + HEADER_BYTES; at < end; ) {
+  for (let at = v.l4 + TCP_HEADER_BYTES; at < end; ) {
     const kind = buf[at]!;
     if (kind === TCPOPT_NOP) {
       at++;

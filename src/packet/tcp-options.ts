@@ -2,6 +2,7 @@
 
 import { read32 } from '../core/big-endian';
 import { checksumAdjust16 } from './checksum';
+import { TCP_CHECKSUM_AT } from './tcp-header';
 import { IPPROTO_TCP, type PacketView } from './view';
 
 export const TCPOPT_EOL = 0; // TCPOPT_EOL
@@ -171,11 +172,9 @@ export function overwrite(
     buf[i] = value;
   }
   // At most 40 bytes: neither sum leaves 22 bits.
-  if (changed && !partialChecksum) checksumAdjust16(buf, l4 + TCP_CHECKSUM_OFFSET, fold(was), fold(is));
+  if (changed && !partialChecksum) checksumAdjust16(buf, l4 + TCP_CHECKSUM_AT, fold(was), fold(is));
   return changed;
 }
-
-const TCP_CHECKSUM_OFFSET = 16;
 
 function fold(sum: number): number {
   sum = (sum & 0xffff) + (sum >>> 16);

@@ -2,7 +2,7 @@
 // then a checkpoint is asked for, without a pause.
 
 import { CheckpointCause } from '../compare/outcome';
-import { read32 } from '../core/big-endian';
+import { readWord } from '../core/big-endian';
 import { isNeighbourAdvertisement, isNeighbourRequest, neighbourTarget } from '../packet/infrastructure';
 import type { PacketView } from '../packet/view';
 import { AddressQuestions } from './address-questions';
@@ -24,10 +24,10 @@ export class AddressWatch {
     const at = neighbourTarget(v);
     if (at < 0) return;
     const { buf } = v;
-    const a0 = read32(buf, at);
-    const a1 = read32(buf, at + 4);
-    const a2 = read32(buf, at + 8);
-    const a3 = read32(buf, at + 12);
+    const a0 = readWord(buf, at, 0);
+    const a1 = readWord(buf, at, 1);
+    const a2 = readWord(buf, at, 2);
+    const a3 = readWord(buf, at, 3);
     if (request) this.question(primary, v.zone, 6, this.phase.nowMs, a0, a1, a2, a3);
     else this.answer(v.zone, 6, this.phase.nowMs, a0, a1, a2, a3);
   }

@@ -8,9 +8,10 @@
 // their own, and those that have ended go first. Whether the peer of one has answered is asked when it would have to
 // go, if the guest has said nothing since that shows it.
 
-import { FLOW_KEY_WORDS, FLOW_USER, FlowTable } from '../conntrack/flow-table';
+import { FLOW_USER, FlowTable } from '../conntrack/flow-table';
 import { type OffsetTable, Rank } from '../conntrack/offset-table';
 import { HALF_OPEN_PART, MAX_HALF_OPEN_QUESTIONS } from '../core/limits';
+import { FLOW_KEY_WORDS } from '../packet/tuple';
 import type { PacketView } from '../packet/view';
 import { type DeltaTable, NUMBERS_UNKNOWN } from './context';
 

@@ -1,8 +1,8 @@
 // What differed, in words and hex, for the log: never more than a line's worth of the guests' data.
 
 import { X_FLAGS, X_PRIMARY_ISN, XF_PRIMARY_ISN } from '../compare/flow-words';
-import { FLOW_GUEST, FLOW_META, FLOW_PEER, FLOW_PORTS, metaFamily } from '../conntrack/flow-table';
 import { formatAddress, formatMac } from '../packet/address';
+import { FLOW_GUEST, FLOW_META, FLOW_PEER, FLOW_PORTS, metaFamily, metaProtocol, metaZone } from '../packet/tuple';
 import { FAMILY_LINK } from '../packet/view';
 import type { PrimaryEngine } from './engine';
 
@@ -17,17 +17,18 @@ export type ZoneText = (zone: number) => string;
  */
 export function describeFlow(words: Uint32Array, flow: number, zoneText: ZoneText): string {
   const meta = words[flow + FLOW_META]!;
-  const zone = zoneText(meta >>> 16);
+  const zone = zoneText(metaZone(meta));
   const ports = words[flow + FLOW_PORTS]!;
   if (metaFamily(meta) === FAMILY_LINK) {
     const type = (ports >>> 16).toString(16).padStart(4, '0');
     return `ethertype 0x${type} ${macAt(words, flow + FLOW_GUEST)} > ${macAt(words, flow + FLOW_PEER)}${zone}`;
   }
   const family = metaFamily(meta) === 4 ? 4 : 6;
+  const protocol = metaProtocol(meta);
   const guest = formatAddress(family, words, flow + FLOW_GUEST);
   const peer = formatAddress(family, words, flow + FLOW_PEER);
   const end = (address: string, port: number): string => (family === 4 ? `${address}:${port}` : `[${address}]:${port}`);
-  return `${PROTOCOLS[meta & 0xff] ?? `proto ${meta & 0xff}`} ${end(guest, ports >>> 16)} > ${end(peer, ports & 0xffff)}${zone}`;
+  return `${PROTOCOLS[protocol] ?? `proto ${protocol}`} ${end(guest, ports >>> 16)} > ${end(peer, ports & 0xffff)}${zone}`;
 }
 
 const PROTOCOLS: Record<number, string> = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'icmpv6' };

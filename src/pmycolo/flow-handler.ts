@@ -2,7 +2,8 @@
 // in the table of the engine's constructor.
 
 import type { Outcome } from '../compare/outcome';
-import { FLOW_META, type FlowTable } from '../conntrack/flow-table';
+import type { FlowTable } from '../conntrack/flow-table';
+import { FLOW_META, metaProtocol } from '../packet/tuple';
 import type { PacketView } from '../packet/view';
 
 /** Of admit(): the packet was counted and is to be dropped. */
@@ -89,6 +90,6 @@ export class FlowHandlers {
   }
 
   ofFlow(flow: number): FlowHandler {
-    return this.table[this.flows.words[flow + FLOW_META]! & 0xff]!;
+    return this.table[metaProtocol(this.flows.words[flow + FLOW_META]!)]!;
   }
 }

@@ -4,8 +4,9 @@
 // are no progress.
 
 import { W_LIST, W_MARK, W_NEXT, W_PREV, W_SINCE, X_FLAGS, type XF_AHEAD } from '../compare/flow-words';
-import { FLOW_META, FLOW_PEER, FLOW_PORTS, type FlowTable } from '../conntrack/flow-table';
+import type { FlowTable } from '../conntrack/flow-table';
 import { invariant } from '../core/errors';
+import { FLOW_META, FLOW_PEER, FLOW_PORTS, metaProtocol } from '../packet/tuple';
 import { IPPROTO_TCP, IPPROTO_UDP } from '../packet/view';
 import type { LearnedTimes, WaitKind } from './learned-times';
 
@@ -119,7 +120,7 @@ export class FlowWaits {
   private classOf(flow: number, kind: WaitKind): number {
     if (this.times === undefined) return 0;
     const w = this.flows.words;
-    const protocol = w[flow + FLOW_META]! & 0xff;
+    const protocol = metaProtocol(w[flow + FLOW_META]!);
     const ports = w[flow + FLOW_PORTS]!;
     const hasPorts = protocol === IPPROTO_TCP || protocol === IPPROTO_UDP;
     const port = hasPorts ? Math.min(ports >>> 16, ports & 0xffff) : 0;

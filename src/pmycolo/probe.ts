@@ -10,6 +10,7 @@ import { X_BASE, X_VERIFIED } from '../compare/flow-words';
 import { write16, write32 } from '../core/big-endian';
 import { seqAdd, seqDiff } from '../core/seq32';
 import { checksumAdjust16, transportChecksum } from '../packet/checksum';
+import { IPV4_CHECKSUM_AT, readIpBytes, writeIpBytes } from '../packet/ip-header';
 import { TCP_CHECKSUM_AT, TCP_FLAGS_AT, TCP_SEQ_AT, TCP_URGENT_AT } from '../packet/tcp-header';
 import { type PacketView, TCP_ACK } from '../packet/view';
 import type { PrimaryContext } from './context';
@@ -34,17 +35,9 @@ export function leaveAsProbe(x: PrimaryContext, id: number, flow: number, v: Pac
   x.release.lower(flow, buf, l4, TCP_ACK, true, said > 0);
   v.end = v.payload + said;
   v.payloadBytes = said;
-  if (v.family === 4) {
-    const before = (buf[start + 2]! << 8) | buf[start + 3]!;
-    const after = v.end - start;
-    buf[start + 2] = after >>> 8;
-    buf[start + 3] = after & 0xff;
-    checksumAdjust16(buf, start + 10, before, after);
-  } else {
-    const after = v.end - start - 40;
-    buf[start + 4] = after >>> 8;
-    buf[start + 5] = after & 0xff;
-  }
+  const before = readIpBytes(buf, start);
+  writeIpBytes(buf, start, v.family, v.end - start);
+  if (v.family === 4) checksumAdjust16(buf, start + IPV4_CHECKSUM_AT, before, v.end - start);
   write16(buf, l4 + TCP_CHECKSUM_AT, transportChecksum(v));
   x.acceptRewritten(id, buf, start, v.end - start, false);
 }

@@ -5,11 +5,20 @@ import { read16, write16, write32 } from '../core/big-endian';
 import { copyBytes } from '../core/bytes';
 import { MAX_PROBE_SOURCE_BYTES, PREFIX_PACKET_BYTES } from '../core/limits';
 import { ipv4HeaderChecksum, transportChecksum } from '../packet/checksum';
+import {
+  IP_DF,
+  IPV4_CHECKSUM_AT,
+  IPV4_FRAGMENT_AT,
+  IPV4_HEADER_BYTES,
+  IPV6_HEADER_BYTES,
+  ipFamily,
+  readIpBytes,
+  writeIpBytes,
+} from '../packet/ip-header';
 import { TCP_CHECKSUM_AT, TCP_SEQ_AT, tcpHeaderBytes } from '../packet/tcp-header';
 import { IPPROTO_TCP, PacketView } from '../packet/view';
 
 const MAX_HEAD_BYTES = 0xff;
-const IPV4_DF = 0x40;
 
 export class SegmentBuilder {
   /** The segment: its frame's headers from 0 on, its IP header at start, its TCP header at l4. */
@@ -32,8 +41,8 @@ export class SegmentBuilder {
    * l4 bytes on. False: it may not be cut, as IP options and extension headers may say things of the whole packet.
    */
   load(data: Buffer, copy: number, headBytes: number, l4: number): boolean {
-    const family = data[copy + headBytes]! >>> 4 === 4 ? 4 : 6;
-    if (l4 - headBytes !== (family === 4 ? 20 : 40)) return false;
+    const family = ipFamily(data, copy + headBytes);
+    if (l4 - headBytes !== (family === 4 ? IPV4_HEADER_BYTES : IPV6_HEADER_BYTES)) return false;
     this.view.family = family;
     this.start = headBytes;
     this.l4 = l4;
@@ -45,7 +54,7 @@ export class SegmentBuilder {
   /** Payload bytes of the packet that was loaded, from its frame's headers on, by the length in its IP header. */
   payloadBytes(): number {
     const { packet, start } = this;
-    const length = this.view.family === 4 ? read16(packet, start + 2) : 40 + read16(packet, start + 4);
+    const length = readIpBytes(packet, start);
     return start + length - this.payload;
   }
 
@@ -69,14 +78,12 @@ export class SegmentBuilder {
   finish(seq: number): void {
     const { packet, view, start, l4, end } = this;
     write32(packet, l4 + TCP_SEQ_AT, seq);
+    writeIpBytes(packet, start, view.family, end - start);
     if (view.family === 4) {
-      write16(packet, start + 2, end - start);
       // The packet that it was cut from has the same identification: nobody may put parts of the two together (RFC
       // 6864).
-      packet[start + 6] = packet[start + 6]! | IPV4_DF;
-      write16(packet, start + 10, ipv4HeaderChecksum(packet, start, l4 - start));
-    } else {
-      write16(packet, start + 4, end - l4);
+      write16(packet, start + IPV4_FRAGMENT_AT, read16(packet, start + IPV4_FRAGMENT_AT) | IP_DF);
+      write16(packet, start + IPV4_CHECKSUM_AT, ipv4HeaderChecksum(packet, start, l4 - start));
     }
     view.start = start;
     view.l4 = l4;

@@ -6,10 +6,11 @@ import * as f from '../compare/flow-words';
 import { CheckpointCause as Cause, type CheckpointCause, DIVERGED } from '../compare/outcome';
 import { R_AT, R_BYTES, R_COPY, R_COPY_BYTES, R_SEQ } from '../compare/packet-log';
 import { formatSynOptions } from '../compare/tcp-syn';
-import { FLOW_META } from '../conntrack/flow-table';
 import { seqDiff } from '../core/seq32';
 import { hasExtensionHeaders, viewWhole } from '../packet/ip-canon';
 import { parseIp } from '../packet/parse';
+import { TCP_SEQ_AT } from '../packet/tcp-header';
+import { FLOW_META, metaProtocol } from '../packet/tuple';
 import { IPPROTO_TCP, PacketView, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
 import { C_PRIMARY_MALFORMED, C_SECONDARY_MALFORMED, C_SECONDARY_UNMATCHED } from '../pmycolo/counters';
 import { PrimaryEngine } from '../pmycolo/engine';
@@ -145,7 +146,7 @@ export class FlowComparison {
     const flow = flows.next(-1);
     if (flow < 0) return;
     const w = flows.words;
-    const tcp = (w[flow + FLOW_META]! & 0xff) === IPPROTO_TCP;
+    const tcp = metaProtocol(w[flow + FLOW_META]!) === IPPROTO_TCP;
     if (tcp && this.passHoles(flow)) return;
     const flags = w[flow + f.X_FLAGS]!;
     const held = this.engine.firstUnverified(flow);
@@ -258,7 +259,7 @@ export class FlowComparison {
       if (side === PRIMARY) this.datagrams.set(number, v.end - comparedFrom(v));
     } else if (side === SECONDARY && this.translated && (v.flags & TCP_SYN) !== 0 && this.isn[PRIMARY] !== -1) {
       // Only the SYN of a translated connection still has the secondary's own number.
-      buf.writeUInt32BE(this.isn[PRIMARY]!, v.l4 + 4);
+      buf.writeUInt32BE(this.isn[PRIMARY]!, v.l4 + TCP_SEQ_AT);
     }
     if (side === PRIMARY) this.engine.primary(number, buf, off, bytes, false, 0);
     else this.engine.secondary(buf, off, bytes, 0);
@@ -296,7 +297,7 @@ export class FlowComparison {
       return;
     }
     const w = flows.words;
-    const tcp = (w[d.flow + FLOW_META]! & 0xff) === IPPROTO_TCP;
+    const tcp = metaProtocol(w[d.flow + FLOW_META]!) === IPPROTO_TCP;
     finding.offset = tcp ? this.streamOffset(d.flow, d.position) : d.position;
     if (d.primary !== undefined) finding.primary = hex(d.primary, d.primaryOffset, d.primaryBytes);
     if (d.secondary !== undefined) finding.secondary = hex(d.secondary, d.secondaryOffset, d.secondaryBytes);

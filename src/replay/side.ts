@@ -1,9 +1,19 @@
 // One of the two captures of `colo compare`: its IP packets, and a count of what was passed over and why.
 
+import { readWord } from '../core/big-endian';
 import { LINK_ARP, LINK_NAMES, LINK_UNKNOWN, networkOffset, senderOf } from '../io/pcap/link';
 import { readCapture } from '../io/pcap/pcap';
 import { isInfrastructure } from '../packet/infrastructure';
 import { hasExtensionHeaders, viewWhole } from '../packet/ip-canon';
+import {
+  firstProtocol,
+  IPV4_LENGTH_AT,
+  IPV4_SOURCE_AT,
+  IPV6_LENGTH_AT,
+  IPV6_SOURCE_AT,
+  ipFamily,
+  writeIpBytes,
+} from '../packet/ip-header';
 import { PARSE_EXTENSION, PARSE_IP_LENGTH, PARSE_NAMES, PARSE_OK, PARSE_TRANSPORT, parseIp } from '../packet/parse';
 import { REASSEMBLY_COMPLETE, Reassembler } from '../packet/reassembly';
 import { IPPROTO_TCP, IPPROTO_UDP, PacketView } from '../packet/view';
@@ -139,12 +149,13 @@ export function* ipPackets(path: string, skipped: Skipped): Generator<SidePacket
 function restoreLength(data: Buffer, off: number, bytes: number): void {
   if (bytes <= LONGEST_PADDED_BYTES || bytes > 0xffff || data.length - off < 40) return;
   if (data[off]! >>> 4 === 4) {
-    const protocol = data[off + 9]!;
-    if (data.readUInt16BE(off + 2) !== 0 || (protocol !== IPPROTO_TCP && protocol !== IPPROTO_UDP)) return;
-    data.writeUInt16BE(bytes, off + 2);
+    const protocol = firstProtocol(data, off);
+    if (data.readUInt16BE(off + IPV4_LENGTH_AT) !== 0 || (protocol !== IPPROTO_TCP && protocol !== IPPROTO_UDP)) return;
+    writeIpBytes(data, off, 4, bytes);
   } else if (data[off]! >>> 4 === 6) {
     // A jumbogram (RFC 2675) has a hop-by-hop header first.
-    if (data.readUInt16BE(off + 4) === 0 && data[off + 6] === IPPROTO_TCP) data.writeUInt16BE(bytes - 40, off + 4);
+    if (data.readUInt16BE(off + IPV6_LENGTH_AT) === 0 && firstProtocol(data, off) === IPPROTO_TCP)
+      writeIpBytes(data, off, 6, bytes);
   }
 }
 
@@ -161,10 +172,10 @@ export function leftOut(view: PacketView): string | undefined {
 
 /** The parser has seen that the fixed header is there. */
 function readSource(view: PacketView, data: Buffer, off: number): void {
-  view.family = data[off]! >>> 4 === 4 ? 4 : 6;
-  const at = off + (view.family === 4 ? 12 : 8);
-  view.src0 = data.readUInt32BE(at);
-  view.src1 = view.family === 4 ? 0 : data.readUInt32BE(at + 4);
-  view.src2 = view.family === 4 ? 0 : data.readUInt32BE(at + 8);
-  view.src3 = view.family === 4 ? 0 : data.readUInt32BE(at + 12);
+  view.family = ipFamily(data, off);
+  const at = off + (view.family === 4 ? IPV4_SOURCE_AT : IPV6_SOURCE_AT);
+  view.src0 = readWord(data, at, 0);
+  view.src1 = view.family === 4 ? 0 : readWord(data, at, 1);
+  view.src2 = view.family === 4 ? 0 : readWord(data, at, 2);
+  view.src3 = view.family === 4 ? 0 : readWord(data, at, 3);
 }

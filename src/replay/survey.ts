@@ -1,9 +1,10 @@
 // The first look at two captures: which flows there are, how large each is, and whose packets the guest's are.
 
-import { FLOW_GUEST, FLOW_META, FLOW_PEER, FLOW_USER, FlowTable, metaFamily } from '../conntrack/flow-table';
+import { FLOW_USER, FlowTable } from '../conntrack/flow-table';
 import { OperatorError } from '../core/errors';
 import { seqDiff } from '../core/seq32';
 import { formatAddress } from '../packet/address';
+import { FLOW_GUEST, FLOW_META, FLOW_PEER, metaFamily, metaProtocol } from '../packet/tuple';
 import { IPPROTO_TCP, TCP_RST, TCP_SYN } from '../packet/view';
 import {
   type AddressKey,
@@ -109,7 +110,7 @@ export class Survey {
   /** Do the two sides' numbers in this flow belong together? Without both SYNs that is known only if they are close. */
   isNumberingKnown(flow: number): boolean {
     const w = this.flows.words;
-    if ((w[flow + FLOW_META]! & 0xff) !== IPPROTO_TCP) return true;
+    if (metaProtocol(w[flow + FLOW_META]!) !== IPPROTO_TCP) return true;
     const resets = [w[flow + S_RESETS + PRIMARY]!, w[flow + S_RESETS + SECONDARY]!];
     if (resets.every((kind) => kind === RESET_WITH_TEXT)) return false;
     // One side only, or one that refuses: nothing to be numbered.

@@ -6,6 +6,7 @@
 
 import { OffsetTable, type OffsetTableOrigin, Rank } from '../conntrack/offset-table';
 import { Track } from '../conntrack/tcp-track';
+import { FirstFragment, readFirstFragment } from '../packet/first-fragment';
 import { PARSE_OK, parseIp } from '../packet/parse';
 import { nopOut, parseTcpOptions, TcpOptions } from '../packet/tcp-options';
 import {
@@ -40,7 +41,6 @@ import {
 } from './counters';
 import { Phase, S_STATE, SF_FINISHED } from './flow-words';
 import { SecondaryFlows } from './flows';
-import { FirstFragment, readFirstFragment } from './fragment';
 import { type LinkSource, writeFrameHead } from './frame-head';
 import { Learner } from './learn';
 import { Numbering } from './numbering';

@@ -2,11 +2,12 @@
 // Only what the guest says makes a flow, so nobody outside can fill the table with packets that the guest does not
 // answer.
 
-import { FLOW_DEADLINE, FLOW_GUEST_ISN, FLOW_KEY_WORDS, FlowTable } from '../conntrack/flow-table';
+import { FLOW_DEADLINE, FLOW_GUEST_ISN, FlowTable } from '../conntrack/flow-table';
 import { type OffsetTable, Rank } from '../conntrack/offset-table';
 import { TcpState, TcpTracker } from '../conntrack/tcp-track';
 import { TCP_TIMEOUTS } from '../conntrack/timeouts';
 import { TimerWheel } from '../core/timer-wheel';
+import { FLOW_KEY_WORDS } from '../packet/tuple';
 import type { PacketView } from '../packet/view';
 import { C_FLOW_TABLE_FULL, C_FLOWS_EVICTED, C_FLOWS_EXPIRED, type SecondaryCounters } from './counters';
 import {

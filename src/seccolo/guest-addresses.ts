@@ -3,9 +3,20 @@
 // discovery). The sources of its IP packets do not: a guest that forwards packets sends those of others, and announcing
 // them would take them off their owners.
 
-import { read16, read32 } from '../core/big-endian';
+import { readWord } from '../core/big-endian';
 import { ArpView, parseArp } from '../packet/arp';
-import { ETH_ALEN, ETH_HLEN, ETH_P_ARP, ETH_P_IPV6, FRAME_OK, FrameView, parseFrame } from '../packet/ethernet';
+import {
+  ETH_ALEN,
+  ETH_P_ARP,
+  ETH_P_IPV6,
+  FRAME_OK,
+  FrameView,
+  isGroupMac,
+  macHigh,
+  macLow,
+  parseFrame,
+  tagWord,
+} from '../packet/ethernet';
 import { NeighbourClaim, parseNeighbourClaim } from '../packet/neighbour';
 import { PARSE_OK, parseIp } from '../packet/parse';
 import { PacketView } from '../packet/view';
@@ -87,8 +98,8 @@ export class GuestAddresses {
     const { frame } = this;
     const tags = frame.tags + (vlan === 0 ? 0 : 1);
     if (tags > 2) return false;
-    const first = vlan === 0 && frame.tags > 0 ? read32(buf, 2 * ETH_ALEN) : vlan;
-    const second = tags < 2 ? 0 : read32(buf, vlan === 0 ? ETH_HLEN + 2 : 2 * ETH_ALEN);
+    const first = vlan === 0 && frame.tags > 0 ? tagWord(buf, 0, 0) : vlan;
+    const second = tags < 2 ? 0 : tagWord(buf, 0, vlan === 0 ? 1 : 0);
     this.outerTag = (first & ~PRIORITY_BITS) >>> 0;
     this.innerTag = (second & ~PRIORITY_BITS) >>> 0;
     // A tag for VLAN 0 gives a priority, and is no VLAN.
@@ -108,8 +119,8 @@ export class GuestAddresses {
     override: boolean,
     fromGuest: boolean,
   ): void {
-    if (!claimable(family, buf, address) || (buf[mac]! & 1) !== 0) return;
-    if (read16(buf, mac) === 0 && read32(buf, mac + 2) === 0) return;
+    if (!claimable(family, buf, address) || isGroupMac(buf, mac)) return;
+    if (macHigh(buf, mac) === 0 && macLow(buf, mac) === 0) return;
     const at = this.claims.findIndex((claim) => this.isThis(claim, family, buf, address));
     if (!fromGuest) {
       if (at >= 0 && !equalAt(this.claims[at]!.mac, buf, mac)) this.claims.splice(at, 1);
@@ -164,6 +175,6 @@ function claimable(family: 4 | 6, buf: Uint8Array, at: number): boolean {
   const first = buf[at]!;
   if (family === 4) return first !== 0 && first !== 127 && first < 224;
   const low =
-    read32(buf, at) === 0 && read32(buf, at + 4) === 0 && read32(buf, at + 8) === 0 && read32(buf, at + 12) <= 1;
+    readWord(buf, at, 0) === 0 && readWord(buf, at, 1) === 0 && readWord(buf, at, 2) === 0 && readWord(buf, at, 3) <= 1;
   return first !== 0xff && !low;
 }

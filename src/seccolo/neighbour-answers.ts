@@ -7,6 +7,7 @@
 // waits for QUESTION_MS: the SVM runs a little before the PVM, whose question is put next. Never answered: a probe (RFC
 // 5227, RFC 4862), whose sender asks whether an address is free, and a question for an address of the guest's own.
 
+import { readWord } from '../core/big-endian';
 import { ARPOP_REPLY, ArpView, arpReplyFrame, asksForAnother, parseArp } from '../packet/arp';
 import {
   ETH_ALEN,
@@ -177,7 +178,7 @@ export class NeighbourAnswers {
     const { family, target, address, tags } = question;
     const frame =
       family === 4
-        ? arpReplyFrame(mac, word(target), question.mac, word(address))
+        ? arpReplyFrame(mac, readWord(target, 0, 0), question.mac, readWord(address, 0, 0))
         : solicitedNaFrame(question.mac, address, mac, target, router, override);
     return taggedFrame(frame, tags);
   }
@@ -205,10 +206,6 @@ function put<T>(map: Map<string, T>, key: string, value: T): void {
 /** The caller's buffer is used again. */
 function copy(buf: Uint8Array, from: number, to: number): Uint8Array {
   return Uint8Array.from(buf.subarray(from, to));
-}
-
-function word(bytes: Uint8Array): number {
-  return Buffer.from(bytes).readUInt32BE(0);
 }
 
 function equal(a: Uint8Array, b: Uint8Array): boolean {

@@ -15,9 +15,9 @@
 
 import { Rank } from '../conntrack/offset-table';
 import { seqDiff } from '../core/seq32';
+import { BareAck } from '../packet/bare-ack';
 import type { TcpOptions } from '../packet/tcp-options';
 import { type PacketView, TCP_ACK, TCP_RST, TCP_SYN } from '../packet/view';
-import { BareAck } from './bare-ack';
 import { C_CHECKPOINTS_CONFIRMED, C_CHECKPOINTS_MISSED, type SecondaryCounters } from './counters';
 import {
   Phase,

@@ -12,9 +12,9 @@
 
 import { TcpState } from '../conntrack/tcp-track';
 import { seqAfter } from '../core/seq32';
+import { BareAck } from '../packet/bare-ack';
 import type { TcpOptions } from '../packet/tcp-options';
 import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
-import { BareAck } from './bare-ack';
 import { C_REMINDERS, type SecondaryCounters } from './counters';
 import {
   Phase,

@@ -2,6 +2,8 @@
 
 import { FLOW_GUEST_ISN } from '../conntrack/flow-table';
 import { seqDiff } from '../core/seq32';
+import { Quote, QuotedSegment } from '../packet/icmp-quote';
+import { addToAck, addToQuoted, addToSack, addToSeq, addToTsEcr, addToTsVal } from '../packet/tcp-edit';
 import type { TcpOptions } from '../packet/tcp-options';
 import { type PacketView, TCP_ACK } from '../packet/view';
 import {
@@ -11,10 +13,8 @@ import {
   C_TIMESTAMPS_RAISED,
   type SecondaryCounters,
 } from './counters';
-import { addToAck, addToQuoted, addToSack, addToSeq, addToTsEcr, addToTsVal } from './fields';
 import { Phase, S_OFF, S_SLOT, S_TS_OFF } from './flow-words';
 import type { SecondaryFlows } from './flows';
-import { Quote, QuotedSegment } from './icmp-quote';
 
 /** All methods return true when they changed the packet. `base` may be -1: no such flow. */
 export class Translator {
@@ -75,12 +75,11 @@ export class Translator {
     if (off === 0) return false;
     if (toGuest) {
       // The segment that the guest sent, as the peer's side of the network saw it.
-      addToQuoted(v, quoted.tcp + 4, -off, quoted.tcp, quoted.end);
+      addToQuoted(v, quoted.seqAt, -off, quoted.tcp, quoted.end);
     } else {
       // The segment that the guest received, whose acknowledgement had been translated for it.
-      const quotesAck = quoted.tcp + 14 <= quoted.end && (v.buf[quoted.tcp + 13]! & TCP_ACK) !== 0;
-      if (!quotesAck) return false;
-      addToQuoted(v, quoted.tcp + 8, off, quoted.tcp, quoted.end);
+      if (!quoted.acknowledges(v.buf)) return false;
+      addToQuoted(v, quoted.ackAt, off, quoted.tcp, quoted.end);
     }
     this.counters.values[C_ICMP_TRANSLATED]!++;
     return true;

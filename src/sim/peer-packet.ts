@@ -1,6 +1,6 @@
 // What the primary's node reads of a packet that passes it on its way to the guest.
 
-import { FLOW_KEY_WORDS } from '../conntrack/flow-table';
+import { FLOW_GUEST, FLOW_KEY_WORDS, FLOW_META, FLOW_PEER, FLOW_PORTS, flowMeta } from '../packet/tuple';
 import type { SimPacket } from './packet';
 import { CLIENT_HOST, GUEST_HOST, ipHeaderBytes, PROTO_TCP } from './wire';
 
@@ -26,9 +26,9 @@ function flowKey(family: 4 | 6, ports: number): Uint32Array {
       key[at + 3] = host;
     }
   };
-  address(0, GUEST_HOST);
-  address(4, CLIENT_HOST);
-  key[8] = ports;
-  key[9] = (family << 8) | PROTO_TCP;
+  address(FLOW_GUEST, GUEST_HOST);
+  address(FLOW_PEER, CLIENT_HOST);
+  key[FLOW_PORTS] = ports;
+  key[FLOW_META] = flowMeta(0, family, PROTO_TCP);
   return key;
 }

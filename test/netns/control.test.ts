@@ -2,11 +2,11 @@
 // signals.
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { flowMeta } from '../../src/conntrack/flow-table';
 import { Conntrack } from '../../src/io/conntrack';
 import { PacketSocket } from '../../src/io/packet-socket';
 import { gratuitousArpFrame } from '../../src/packet/arp';
 import { unsolicitedNaFrame } from '../../src/packet/neighbour';
+import { flowMeta } from '../../src/packet/tuple';
 import { CLIENT_IP, CLIENT_IP6, GUEST_IP, GUEST_IP6, GUEST_MAC, type LabProcess } from './lab';
 import { requires } from './requires';
 import type { Transfer } from './support/client';

@@ -23,6 +23,7 @@ import { LinkHeaders, MAX_ZONE_TAGS, NO_ZONE, sameHeaders } from '../../chardev/
 import { clearOffloads, isPartial, ONE_PACKET, packingOf, samePacking } from '../../chardev/vnet-offload';
 import { settleHeader } from '../../chardev/vnet-settle';
 import type { CheckpointCause } from '../../compare/outcome';
+import { read16 } from '../../core/big-endian';
 import { DEFAULT_LIMITS, type EngineLimits } from '../../core/limits';
 import type { PrimaryEngineFace } from '../../node/primary';
 import { ARP_BYTES, ArpView, asksForAnother, isAboutSender, parseArp } from '../../packet/arp';
@@ -32,6 +33,7 @@ import {
   ETH_P_IP,
   ETH_P_IPV6,
   ETH_P_RARP,
+  ETH_TYPE_AT,
   FRAME_OK,
   FrameView,
   parseFrame,
@@ -435,7 +437,7 @@ export class FrameComparison {
     if (end - at < ETH_HLEN) return RUNT;
     if (parseFrame(frame, buf, at, end - at) !== FRAME_OK || frame.tags > MAX_ZONE_TAGS) {
       // Tags that end nowhere, or more than two: content like any other.
-      frame.type = (buf[at + 12]! << 8) | buf[at + 13]!;
+      frame.type = read16(buf, at + ETH_TYPE_AT);
       frame.network = at + ETH_HLEN;
       return 0;
     }

@@ -8,10 +8,9 @@ import { BuddyPool } from '../../core/buddy-pool';
 import { copyBytes } from '../../core/bytes';
 import { invariant } from '../../core/errors';
 import { MAX_DATAGRAMS_PER_SEND } from '../../core/limits';
+import { writeIpBytes } from '../../packet/ip-header';
+import { UDP_HEADER_BYTES, UDP_LENGTH_AT } from '../../packet/udp-header';
 import type { PacketView } from '../../packet/view';
-
-const UDP_HEADER_BYTES = 8;
-const IPV6_HEADER_BYTES = 40;
 
 /** One datagram after the other of a frame, each behind the frame's own headers. */
 export class DatagramCutter {
@@ -51,9 +50,8 @@ export class DatagramCutter {
     copyBytes(this.source as Buffer, this.at, buf, l4 + UDP_HEADER_BYTES, bytes);
     this.at += bytes;
     const packetBytes = l4 - network + UDP_HEADER_BYTES + bytes;
-    if (this.family === 4) write16(buf, network + 2, packetBytes);
-    else write16(buf, network + 4, packetBytes - IPV6_HEADER_BYTES);
-    write16(buf, l4 + 4, UDP_HEADER_BYTES + bytes);
+    writeIpBytes(buf, network, this.family, packetBytes);
+    write16(buf, l4 + UDP_LENGTH_AT, UDP_HEADER_BYTES + bytes);
     return packetBytes;
   }
 }

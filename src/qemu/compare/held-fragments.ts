@@ -1,16 +1,17 @@
 // Fragments of the primary that are compared as the packet that they make together, and leave as they came. They lie in
 // the reassembler's memory until the engine has given its verdict on the whole; the engine knows them by a slot.
 
+import { read16 } from '../../core/big-endian';
 import { copyBytes } from '../../core/bytes';
+import { firstProtocol, IP_MF, IP_OFFSET, IPV4_FRAGMENT_AT, ipFamily } from '../../packet/ip-header';
 import type { Datagram, Reassembler } from '../../packet/reassembly';
 import { IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP } from '../../packet/view';
 
 /** May the IP packet at `at` be a fragment? Cheap, and right when it says no. */
 export function mayBeFragment(buf: Uint8Array, at: number, end: number): boolean {
   if (end - at < 8) return false;
-  // MF or an offset
-  if (buf[at]! >>> 4 === 4) return (((buf[at + 6]! << 8) | buf[at + 7]!) & 0x3fff) !== 0;
-  const next = buf[at + 6]!;
+  if (ipFamily(buf, at) === 4) return (read16(buf, at + IPV4_FRAGMENT_AT) & (IP_MF | IP_OFFSET)) !== 0;
+  const next = firstProtocol(buf, at);
   return next !== IPPROTO_TCP && next !== IPPROTO_UDP && next !== IPPROTO_ICMPV6;
 }
 

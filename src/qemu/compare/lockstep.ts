@@ -3,7 +3,7 @@
 // comparison one by one until the two meet again. Which side's socket is read first is chance, so any order between the
 // two sides is right.
 
-import { MAX_FRAME_BYTES, MAX_VNET_BYTES } from '../../chardev/frame';
+import { MAX_FRAME_BYTES, MAX_VNET_BYTES, WORD_BYTES } from '../../chardev/frame';
 import { read32 } from '../../core/big-endian';
 import { addon } from '../../native/addon';
 import { PAIR_BOTH, PAIR_PRIMARY, PAIR_RELEASED, PAIR_SECONDARY } from '../../pmycolo/pair-intake';
@@ -67,8 +67,8 @@ export class Lockstep {
       for (let i = 0; i < n; i++) {
         const pLen = read32(p, pAt);
         const sLen = read32(s, sAt);
-        const pVnet = vnetWord ? read32(p, pAt + 4) : 0;
-        const sVnet = vnetWord ? read32(s, sAt + 4) : 0;
+        const pVnet = vnetWord ? read32(p, pAt + WORD_BYTES) : 0;
+        const sVnet = vnetWord ? read32(s, sAt + WORD_BYTES) : 0;
         bad = cannotBe(pLen, pVnet) || cannotBe(sLen, sVnet);
         if (bad) break;
         const result =

@@ -1,6 +1,8 @@
 // As pmycolo/warm-up, for frames: a comparison of its own is given made-up frames of both guests, walked together in
 // step.
 
+import { WORD_BYTES } from '../../chardev/frame';
+import { ETH_HLEN, ETH_P_IP, ETH_TYPE_BYTES } from '../../packet/ethernet';
 import { putSegment } from '../../packet/made-up';
 import { TCP_ACK, TCP_PSH, TCP_SYN } from '../../packet/view';
 import { warmUpPrimary } from '../../pmycolo/warm-up';
@@ -9,8 +11,6 @@ import { Lockstep, type RunSink } from './lockstep';
 
 const ROW = 64;
 const SEGMENT_BYTES = 1400;
-const WORD_BYTES = 4;
-const ETHERNET_BYTES = 14;
 const SLOT_BYTES = 1600;
 /** Tuples, used one after the other. */
 const FLOWS = 1024;
@@ -77,12 +77,12 @@ function putRow(buf: Buffer, round: number): number {
     const first = i === 0;
     const payloadBytes = first ? 0 : i % 8 === 0 ? 10 : SEGMENT_BYTES;
     const flags = first ? TCP_SYN | TCP_ACK : TCP_ACK | TCP_PSH;
-    const ip = at + WORD_BYTES + ETHERNET_BYTES;
+    const ip = at + WORD_BYTES + ETH_HLEN;
     const len = putSegment(buf, ip, { flow, seq, ack: 2, flags, payloadBytes });
     seq += first ? 1 : payloadBytes;
-    buf.writeUInt32BE(ETHERNET_BYTES + len, at);
-    buf.fill(2, at + WORD_BYTES, ip - 2);
-    buf.writeUInt16BE(0x0800, ip - 2);
+    buf.writeUInt32BE(ETH_HLEN + len, at);
+    buf.fill(2, at + WORD_BYTES, ip);
+    buf.writeUInt16BE(ETH_P_IP, ip - ETH_TYPE_BYTES);
     at = ip + len;
   }
   return at;

@@ -9,17 +9,14 @@
 
 import { isPartial } from '../../chardev/vnet-offload';
 import { NO_ZONE, Zones } from '../../chardev/zones';
-import { read16, read32 } from '../../core/big-endian';
 import type { Log } from '../../core/log';
 import { type Clock, queuedPacket } from '../../node/ports';
 import { SecondaryNode } from '../../node/secondary';
-import { ETH_ALEN, ETH_P_IP, ETH_P_IPV6, FRAME_OK, FrameView, parseFrame } from '../../packet/ethernet';
+import { ETH_P_IP, ETH_P_IPV6, FRAME_OK, FrameView, macHigh, macLow, parseFrame, tagWord } from '../../packet/ethernet';
 import type { SecondaryEngine } from '../../seccolo/engine';
 import { MAX_KEPT_TAGS } from '../../seccolo/frame-head';
 import { Direction, type Filter, type Queue, Verdict } from './filter-chain';
 import { FrameVerdicts } from './frame-verdicts';
-
-const TAG_BYTES = 4;
 
 export interface RewriterSurroundings {
   /** What it calls comes in a batch of its own. */
@@ -93,12 +90,12 @@ export class RewriterFilter implements Filter {
     p.len = off + len - view.network;
     p.originalLen = p.len;
     p.partialChecksum = isPartial(buf, off, vnetBytes);
-    p.macHigh = read32(buf, view.source);
-    p.macLow = read16(buf, view.source + 4);
+    p.macHigh = macHigh(buf, view.source);
+    p.macLow = macLow(buf, view.source);
     const { tags } = view;
     const kept = tags <= MAX_KEPT_TAGS;
-    p.outerTag = kept && tags > 0 ? read32(buf, view.source + ETH_ALEN) : 0;
-    p.innerTag = kept && tags > 1 ? read32(buf, view.source + ETH_ALEN + TAG_BYTES) : 0;
+    p.outerTag = kept && tags > 0 ? tagWord(buf, view.destination, 0) : 0;
+    p.innerTag = kept && tags > 1 ? tagWord(buf, view.destination, 1) : 0;
     p.zone = zone;
     const toGuest = direction === Direction.Tx;
     const verdicts = toGuest ? this.peers : this.guest;

@@ -2,18 +2,16 @@
 // another.
 
 import { Batch } from '../../chardev/batch';
-import { FrameReader } from '../../chardev/frame';
+import { FrameReader, WORD_BYTES } from '../../chardev/frame';
 import { FrameOutput, type SendBuffer } from '../../chardev/frame-output';
 import { OffsetTable } from '../../conntrack/offset-table';
 import { write16, write32 } from '../../core/big-endian';
-import { ETH_HLEN, ETH_P_IP } from '../../packet/ethernet';
+import { ETH_HLEN, ETH_P_IP, ETH_TYPE_BYTES } from '../../packet/ethernet';
 import { SecondaryEngine } from '../../seccolo/engine';
 import { CHECKPOINT_EVERY, FLOWS, MADE_UP_BYTES, madeUpConnection } from '../../seccolo/warm-up';
 import { FilterChain } from './filter-chain';
 import { RedirectorFilter } from './filter-redirector';
 import { RewriterFilter, type RewriterSurroundings } from './filter-rewriter';
-
-const WORD_BYTES = 4;
 
 /** Takes what leaves, and keeps nothing. */
 class Nowhere implements SendBuffer {
@@ -71,7 +69,7 @@ export function warmUpNetdev(clock: () => number, budgetMs: number): NetdevWarmU
   chain.add(new RewriterFilter('rewriter', 'all', engine, nobodyAround(batch)));
   const read = (reader: FrameReader) => (buf: Buffer, off: number, len: number) => {
     const at = off - ETH_HLEN;
-    write16(buf, off - 2, ETH_P_IP);
+    write16(buf, off - ETH_TYPE_BYTES, ETH_P_IP);
     write32(buf, at - WORD_BYTES, ETH_HLEN + len);
     batch.begin();
     reader.read(buf, at - WORD_BYTES, off + len);

@@ -1,12 +1,6 @@
 import fc from 'fast-check';
-import {
-  FLOW_DEADLINE,
-  FLOW_HASH,
-  FLOW_KEY_WORDS,
-  FLOW_META,
-  FLOW_USER,
-  FlowTable,
-} from '../../../src/conntrack/flow-table';
+import { FLOW_DEADLINE, FLOW_HASH, FLOW_USER, FlowTable } from '../../../src/conntrack/flow-table';
+import { FLOW_KEY_WORDS, FLOW_META } from '../../../src/packet/tuple';
 import { PacketView } from '../../../src/packet/view';
 
 interface Tuple {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import { FLOW_KEY_WORDS } from '../../../src/conntrack/flow-table';
 import { OffsetTable, Rank } from '../../../src/conntrack/offset-table';
+import { FLOW_KEY_WORDS } from '../../../src/packet/tuple';
 
 const CAPACITY = 4;
 const wordsFor = (capacity: number) => new Uint32Array(OffsetTable.bytesFor(capacity) / 4);

@@ -14,8 +14,8 @@ import {
   R_ID,
   R_NEXT,
 } from '../../../src/compare/packet-log';
-import { FLOW_META } from '../../../src/conntrack/flow-table';
 import { PREFIX_PATIENCE_MS } from '../../../src/core/limits';
+import { FLOW_META } from '../../../src/packet/tuple';
 import { H_RECORD } from '../../../src/pmycolo/holds';
 import { buildTcp, buildUdp } from '../../lib/build-packet';
 import { PrimaryHarness } from '../../lib/primary-harness';

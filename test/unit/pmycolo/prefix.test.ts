@@ -1,7 +1,7 @@
 // The verified beginning of a held packet leaves as a copy: when, which bytes, and what of the packet it may not bear.
 
-import { FLOW_KEY_WORDS } from '../../../src/conntrack/flow-table';
 import { PREFIX_PACKET_BYTES, PREFIX_PATIENCE_MS } from '../../../src/core/limits';
+import { FLOW_KEY_WORDS } from '../../../src/packet/tuple';
 import { buildTcp, checksumsAreRight, MSS_WSCALE_SACK_TS, type TcpFields } from '../../lib/build-packet';
 import { PrimaryHarness } from '../../lib/primary-harness';
 

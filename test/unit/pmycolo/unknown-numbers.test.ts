@@ -1,8 +1,8 @@
 // How the SVM numbers a connection may have been forgotten, or never have been known. Then nothing of it is comparable:
 // what the PVM says is held, and a checkpoint asked for, after which the two number alike.
 
-import { FLOW_KEY_WORDS, flowMeta } from '../../../src/conntrack/flow-table';
 import { OffsetTable } from '../../../src/conntrack/offset-table';
+import { FLOW_KEY_WORDS, flowMeta } from '../../../src/packet/tuple';
 import { StoredDeltas } from '../../../src/pmycolo/deltas';
 import { buildTcp, type TcpFields } from '../../lib/build-packet';
 import { PrimaryHarness } from '../../lib/primary-harness';

@@ -1,8 +1,19 @@
 // The first fragment of a fragmented TCP segment holds its header. parseIp() leaves fragments alone; this fills in the
 // TCP fields.
 
-import { read32 } from '../core/big-endian';
-import { IPPROTO_TCP, type PacketView } from '../packet/view';
+import { read16, read32 } from '../core/big-endian';
+import { FRAGMENT_HEADER_BYTES, FRAGMENT_OFFSET_AT, IP_OFFSET, IP6_OFFSET, IPV4_FRAGMENT_AT } from './ip-header';
+import {
+  TCP_ACK_AT,
+  TCP_DESTINATION_AT,
+  TCP_FLAGS_AT,
+  TCP_HEADER_BYTES,
+  TCP_SEQ_AT,
+  TCP_SOURCE_AT,
+  TCP_WINDOW_AT,
+  tcpHeaderBytes,
+} from './tcp-header';
+import { IPPROTO_TCP, type PacketView } from './view';
 
 export const FirstFragment = {
   /** Not TCP, or a later fragment. */
@@ -14,26 +25,26 @@ export const FirstFragment = {
 } as const;
 export type FirstFragment = (typeof FirstFragment)[keyof typeof FirstFragment];
 
-const LEAST_HEADER_BYTES = 20;
-
 /** Reads the TCP header of a fragment in the view, if it is there. */
 export function readFirstFragment(v: PacketView): FirstFragment {
   const { buf, l4 } = v;
   if (v.protocol !== IPPROTO_TCP) return FirstFragment.No;
   // RFC 791: the offset in the IPv4 header; RFC 8200: in the fragment header, which stands right before.
-  const at = v.family === 4 ? v.start + 6 : l4 - 6;
-  const offset = ((buf[at]! << 8) | buf[at + 1]!) & (v.family === 4 ? 0x1fff : 0xfff8);
+  const offset =
+    v.family === 4
+      ? read16(buf, v.start + IPV4_FRAGMENT_AT) & IP_OFFSET
+      : read16(buf, l4 - FRAGMENT_HEADER_BYTES + FRAGMENT_OFFSET_AT) & IP6_OFFSET;
   // A second fragment at 8 bytes lies within a header too; the first one is then cut (RFC 1858).
   if (offset !== 0) return FirstFragment.No;
-  if (l4 + LEAST_HEADER_BYTES > v.end) return FirstFragment.Cut;
-  const headerBytes = (buf[l4 + 12]! >>> 4) << 2;
-  if (headerBytes < LEAST_HEADER_BYTES || l4 + headerBytes > v.end) return FirstFragment.Cut;
-  v.srcPort = (buf[l4]! << 8) | buf[l4 + 1]!;
-  v.dstPort = (buf[l4 + 2]! << 8) | buf[l4 + 3]!;
-  v.seq = read32(buf, l4 + 4);
-  v.ack = read32(buf, l4 + 8);
-  v.flags = buf[l4 + 13]!;
-  v.window = (buf[l4 + 14]! << 8) | buf[l4 + 15]!;
+  if (l4 + TCP_HEADER_BYTES > v.end) return FirstFragment.Cut;
+  const headerBytes = tcpHeaderBytes(buf, l4);
+  if (headerBytes < TCP_HEADER_BYTES || l4 + headerBytes > v.end) return FirstFragment.Cut;
+  v.srcPort = read16(buf, l4 + TCP_SOURCE_AT);
+  v.dstPort = read16(buf, l4 + TCP_DESTINATION_AT);
+  v.seq = read32(buf, l4 + TCP_SEQ_AT);
+  v.ack = read32(buf, l4 + TCP_ACK_AT);
+  v.flags = buf[l4 + TCP_FLAGS_AT]!;
+  v.window = read16(buf, l4 + TCP_WINDOW_AT);
   v.payload = l4 + headerBytes;
   v.payloadBytes = v.end - v.payload;
   return FirstFragment.Tcp;

@@ -1,9 +1,23 @@
 // The TCP segment that an ICMP error quotes (RFC 792, RFC 1191, RFC 4443): whose it is, and where its numbers stand. At
 // least its ports and its sequence number are there; the rest may be cut off.
 
-import { FLOW_GUEST, FLOW_KEY_WORDS, FLOW_META, FLOW_PEER, FLOW_PORTS, flowMeta } from '../conntrack/flow-table';
-import { read32 } from '../core/big-endian';
-import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, type PacketView } from '../packet/view';
+import { read16, read32 } from '../core/big-endian';
+import { ICMP_HEADER_BYTES } from './icmp-header';
+import {
+  IP_OFFSET,
+  IPV4_DESTINATION_AT,
+  IPV4_FRAGMENT_AT,
+  IPV4_HEADER_BYTES,
+  IPV4_PROTOCOL_AT,
+  IPV4_SOURCE_AT,
+  IPV6_DESTINATION_AT,
+  IPV6_HEADER_BYTES,
+  IPV6_NEXT_HEADER_AT,
+  IPV6_SOURCE_AT,
+} from './ip-header';
+import { TCP_ACK_AT, TCP_DESTINATION_AT, TCP_FLAGS_AT, TCP_SEQ_AT, TCP_SOURCE_AT } from './tcp-header';
+import { FLOW_GUEST, FLOW_KEY_WORDS, FLOW_META, FLOW_PEER, FLOW_PORTS, flowMeta } from './tuple';
+import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, type PacketView, TCP_ACK } from './view';
 
 const ICMP_DEST_UNREACH = 3; // ICMP_DEST_UNREACH
 const ICMP_SOURCE_QUENCH = 4; // ICMP_SOURCE_QUENCH
@@ -12,7 +26,6 @@ const ICMP_TIME_EXCEEDED = 11; // ICMP_TIME_EXCEEDED
 const ICMP_PARAMETERPROB = 12; // ICMP_PARAMETERPROB
 const ICMPV6_DEST_UNREACH = 1; // ICMPV6_DEST_UNREACH
 const ICMPV6_PARAMPROB = 4; // ICMPV6_PARAMPROB; 2 and 3 between them: too big, time exceeded
-const ICMP_HEADER_BYTES = 8;
 /** Ports and sequence number. */
 const LEAST_TCP_BYTES = 8;
 
@@ -34,33 +47,48 @@ export class QuotedSegment {
     const src = guestSent ? FLOW_GUEST : FLOW_PEER;
     const dst = FLOW_PEER - src;
     if (v.family === 4) {
-      if (ip + 20 > v.end || buf[ip]! >>> 4 !== 4) return Quote.Unreadable;
-      if (buf[ip + 9] !== IPPROTO_TCP) return Quote.None;
+      if (ip + IPV4_HEADER_BYTES > v.end || buf[ip]! >>> 4 !== 4) return Quote.Unreadable;
+      if (buf[ip + IPV4_PROTOCOL_AT] !== IPPROTO_TCP) return Quote.None;
       const headerBytes = (buf[ip]! & 15) << 2;
-      const fragmentOffset = ((buf[ip + 6]! << 8) | buf[ip + 7]!) & 0x1fff;
-      if (headerBytes < 20 || fragmentOffset !== 0) return Quote.Unreadable;
+      const fragmentOffset = read16(buf, ip + IPV4_FRAGMENT_AT) & IP_OFFSET;
+      if (headerBytes < IPV4_HEADER_BYTES || fragmentOffset !== 0) return Quote.Unreadable;
       this.tcp = ip + headerBytes;
       this.key.fill(0);
-      this.key[src] = read32(buf, ip + 12);
-      this.key[dst] = read32(buf, ip + 16);
+      this.key[src] = read32(buf, ip + IPV4_SOURCE_AT);
+      this.key[dst] = read32(buf, ip + IPV4_DESTINATION_AT);
       this.key[FLOW_META] = flowMeta(v.zone, 4, IPPROTO_TCP);
     } else {
-      if (ip + 40 > v.end || buf[ip]! >>> 4 !== 6) return Quote.Unreadable;
+      if (ip + IPV6_HEADER_BYTES > v.end || buf[ip]! >>> 4 !== 6) return Quote.Unreadable;
       // Extension headers between the two are not followed: hosts do not send TCP that way.
-      if (buf[ip + 6] !== IPPROTO_TCP) return Quote.None;
-      this.tcp = ip + 40;
+      if (buf[ip + IPV6_NEXT_HEADER_AT] !== IPPROTO_TCP) return Quote.None;
+      this.tcp = ip + IPV6_HEADER_BYTES;
       for (let i = 0; i < 4; i++) {
-        this.key[src + i] = read32(buf, ip + 8 + i * 4);
-        this.key[dst + i] = read32(buf, ip + 24 + i * 4);
+        this.key[src + i] = read32(buf, ip + IPV6_SOURCE_AT + i * 4);
+        this.key[dst + i] = read32(buf, ip + IPV6_DESTINATION_AT + i * 4);
       }
       this.key[FLOW_META] = flowMeta(v.zone, 6, IPPROTO_TCP);
     }
     this.end = v.end;
     if (this.tcp + LEAST_TCP_BYTES > v.end) return Quote.Unreadable;
-    const srcPort = (buf[this.tcp]! << 8) | buf[this.tcp + 1]!;
-    const dstPort = (buf[this.tcp + 2]! << 8) | buf[this.tcp + 3]!;
+    const srcPort = read16(buf, this.tcp + TCP_SOURCE_AT);
+    const dstPort = read16(buf, this.tcp + TCP_DESTINATION_AT);
     this.key[FLOW_PORTS] = guestSent ? (srcPort << 16) | dstPort : (dstPort << 16) | srcPort;
     return Quote.Tcp;
+  }
+
+  /** Does the quoted segment acknowledge something, as far as it is quoted? */
+  acknowledges(buf: Uint8Array): boolean {
+    const at = this.tcp + TCP_FLAGS_AT;
+    return at < this.end && (buf[at]! & TCP_ACK) !== 0;
+  }
+
+  /** Offset in the packet's buffer of the quoted sequence number. */
+  get seqAt(): number {
+    return this.tcp + TCP_SEQ_AT;
+  }
+
+  get ackAt(): number {
+    return this.tcp + TCP_ACK_AT;
   }
 }
 

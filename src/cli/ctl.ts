@@ -132,19 +132,19 @@ export function addCtlCommand(program: Command): void {
     (mode, pid) => generation2.reset(mode, { pid, ack: true }),
   );
 
-  addCommon(ctl.command('release').description('let out what is held now, unverified, in order')).action(
-    async (options: CommonOptions) => {
-      await ask(socketOf(options), own.release({ node: nodeOf(options) }));
-      done(options, 'released');
-    },
+  const plain = (name: string, description: string, what: string, request: typeof own.release): void => {
+    addCommon(ctl.command(name).description(description)).action(async (options: CommonOptions) => {
+      await ask(socketOf(options), request({ node: nodeOf(options) }));
+      done(options, what);
+    });
+  };
+  plain('release', 'let out what is held now, unverified, in order', 'released', own.release);
+  plain(
+    'leave',
+    'end protection: as if the controller went away (see onControllerLoss)',
+    'the controller has left',
+    own.leave,
   );
-
-  addCommon(
-    ctl.command('leave').description('end protection: as if the controller went away (see onControllerLoss)'),
-  ).action(async (options: CommonOptions) => {
-    await ask(socketOf(options), own.leave({ node: nodeOf(options) }));
-    done(options, 'the controller has left');
-  });
 
   addCommon(ctl.command('status').description('state of the daemon and its nodes')).action((options: CommonOptions) =>
     showStatus(options),

@@ -19,7 +19,7 @@ import { MessageReader } from '../netlink/message';
 import { nfnlOperation, nfnlSubsystem } from '../netlink/nfnetlink';
 import { ControlType } from '../netlink/uapi';
 import { MAX_REPLY_BYTES, MAX_REQUEST_BYTES } from './limits';
-import { buildOwnRequest, OWN_TYPE_MIN, OwnMessage, OwnType } from './own-messages';
+import { buildOwnRequest, OWN_REPORTS, OWN_TYPE_MIN, OwnMessage, OwnType } from './own-messages';
 
 export interface RequestOptions {
   /** nlmsg_pid. Generation 2: the node's key. On a Unix socket the node's index, 0 for the only one. */
@@ -80,22 +80,25 @@ export interface OwnOptions {
   readonly seq?: number;
 }
 
-/** Our own requests. Success of the ones that bring nothing back is always answered. */
+/** Our own requests. */
 export const own = {
-  status: (o: OwnOptions = {}) => request(OwnType.STATUS, o, false),
-  stats: (o: OwnOptions = {}) => request(OwnType.STATS, o, false),
-  release: (o: OwnOptions = {}) => request(OwnType.RELEASE, o, true),
-  leave: (o: OwnOptions = {}) => request(OwnType.LEAVE, o, true),
-  bypassList: (o: OwnOptions = {}) => request(OwnType.BYPASS_LIST, o, false),
-  bypassAdd: (rule: object, o: OwnOptions = {}) => request(OwnType.BYPASS_ADD, o, true, rule),
-  bypassRemove: (rule: object, o: OwnOptions = {}) => request(OwnType.BYPASS_REMOVE, o, true, rule),
-  bypassFlush: (o: OwnOptions = {}) => request(OwnType.BYPASS_FLUSH, o, true),
+  status: (o: OwnOptions = {}) => request(OwnType.STATUS, o),
+  stats: (o: OwnOptions = {}) => request(OwnType.STATS, o),
+  release: (o: OwnOptions = {}) => request(OwnType.RELEASE, o),
+  leave: (o: OwnOptions = {}) => request(OwnType.LEAVE, o),
+  bypassList: (o: OwnOptions = {}) => request(OwnType.BYPASS_LIST, o),
+  bypassAdd: (rule: object, o: OwnOptions = {}) => request(OwnType.BYPASS_ADD, o, rule),
+  bypassRemove: (rule: object, o: OwnOptions = {}) => request(OwnType.BYPASS_REMOVE, o, rule),
+  bypassFlush: (o: OwnOptions = {}) => request(OwnType.BYPASS_FLUSH, o),
 } as const;
 
-/** Throws NetlinkError (EMSGSIZE) for a rule that is too long to be sent. */
-function request(type: OwnType, { node, seq = 0 }: OwnOptions, ack: boolean, value?: object): Uint8Array {
+/**
+ * Success of what brings nothing back is always answered. Throws NetlinkError (EMSGSIZE) for a rule that is too long to
+ * be sent.
+ */
+function request(type: OwnType, { node, seq = 0 }: OwnOptions, value?: object): Uint8Array {
   const json = value === undefined ? undefined : Buffer.from(JSON.stringify(value), 'utf8');
-  return encode((b) => buildOwnRequest(b, type, node, json, 0, ack, seq), MAX_REQUEST_BYTES);
+  return encode((b) => buildOwnRequest(b, type, node, json, 0, !OWN_REPORTS.has(type), seq), MAX_REQUEST_BYTES);
 }
 
 export type ClientEvent =

@@ -12,10 +12,9 @@ import { type Failure, NODE_MODES, type Outcome, outcomeOf, resultOf } from './r
 const parsed = new OwnMessage();
 
 export function handleOwn(context: ControlContext, buf: Uint8Array, message: MessageReader, sender: Sender): Outcome {
-  const { table, actions, claims, counters } = context;
   const operation = nfnlOperation(message.type);
   if (!OWN_TYPE_NAMES.has(operation)) {
-    counters.add('unknown_type');
+    context.counters.add('unknown_type');
     return refusal(
       Errno.EINVAL,
       `message type ${operation} is not known; known are ${[...OWN_TYPE_NAMES.keys()].join(', ')}`,
@@ -27,30 +26,50 @@ export function handleOwn(context: ControlContext, buf: Uint8Array, message: Mes
     return refusal(error.errno, error.message);
   }
   const type = operation as OwnType;
-  if (type === OwnType.STATUS || type === OwnType.STATS) {
-    const nodes = parsed.node === undefined ? table.nodes : [table.at(parsed.node)];
-    if (nodes[0] === undefined && parsed.node !== undefined) return noNode(context, parsed.node);
-    const report = type === OwnType.STATUS ? status(context, nodes) : stats(context, nodes);
-    return context.answerJson(sender, message, type, report);
+  const handler = HANDLERS[type];
+  const { node: index } = parsed;
+  if ('ofNodes' in handler) {
+    const nodes = index === undefined ? context.table.nodes : [context.table.at(index)];
+    if (nodes[0] === undefined && index !== undefined) return noNode(context, index);
+    return context.answerJson(sender, message, type, handler.ofNodes(context, nodes as readonly ControlNode[]));
   }
-  const node = parsed.node === undefined ? onlyNode(context) : (table.at(parsed.node) ?? noNode(context, parsed.node));
+  const node = index === undefined ? onlyNode(context) : (context.table.at(index) ?? noNode(context, index));
   if ('errno' in node) return node;
-  if (type === OwnType.RELEASE) return outcomeOf(actions.release(node.index));
-  if (type === OwnType.LEAVE) {
-    if (node.claim === undefined) return refusal(Errno.ENOENT, `node ${node.index} has no controller`);
-    claims.lose(node, 'left');
-    return 0;
-  }
-  if (type === OwnType.BYPASS_LIST) return context.answerJson(sender, message, type, actions.bypassList(node.index));
-  if (type === OwnType.BYPASS_FLUSH) return resultOf(actions.bypassFlush(node.index));
+  if ('report' in handler) return context.answerJson(sender, message, type, handler.report(context, node));
+  if ('act' in handler) return handler.act(context, node);
   const rule = readRule();
   if (rule === undefined) {
     context.malformed();
     return refusal(Errno.EINVAL, 'a bypass rule in JSON is needed, like {"protocol":"udp","ports":"53"}');
   }
-  return resultOf(
-    type === OwnType.BYPASS_ADD ? actions.bypassAdd(node.index, rule) : actions.bypassRemove(node.index, rule),
-  );
+  return handler.withRule(context, node, rule);
+}
+
+type Handler =
+  /** A report about all nodes, or about the one that is named. */
+  | { ofNodes: (context: ControlContext, nodes: readonly ControlNode[]) => unknown }
+  /** The others are about one node, which need not be named where it is the only one: a report about it, */
+  | { report: (context: ControlContext, node: ControlNode) => unknown }
+  /** something that is done, */
+  | { act: (context: ControlContext, node: ControlNode) => Outcome }
+  /** and something that is done with a rule. */
+  | { withRule: (context: ControlContext, node: ControlNode, rule: object) => Outcome };
+
+const HANDLERS: Readonly<Record<OwnType, Handler>> = {
+  [OwnType.STATUS]: { ofNodes: status },
+  [OwnType.STATS]: { ofNodes: stats },
+  [OwnType.BYPASS_LIST]: { report: ({ actions }, { index }) => actions.bypassList(index) },
+  [OwnType.BYPASS_ADD]: { withRule: ({ actions }, { index }, rule) => resultOf(actions.bypassAdd(index, rule)) },
+  [OwnType.BYPASS_REMOVE]: { withRule: ({ actions }, { index }, rule) => resultOf(actions.bypassRemove(index, rule)) },
+  [OwnType.BYPASS_FLUSH]: { act: ({ actions }, { index }) => resultOf(actions.bypassFlush(index)) },
+  [OwnType.RELEASE]: { act: ({ actions }, { index }) => outcomeOf(actions.release(index)) },
+  [OwnType.LEAVE]: { act: leave },
+};
+
+function leave({ claims }: ControlContext, node: ControlNode): Outcome {
+  if (node.claim === undefined) return refusal(Errno.ENOENT, `node ${node.index} has no controller`);
+  claims.lose(node, 'left');
+  return 0;
 }
 
 function readRule(): object | undefined {
@@ -63,15 +82,12 @@ function readRule(): object | undefined {
   }
 }
 
-function status(
-  { actions, counters, lastRefused }: ControlContext,
-  nodes: readonly (ControlNode | undefined)[],
-): unknown {
+function status({ actions, counters, lastRefused }: ControlContext, nodes: readonly ControlNode[]): unknown {
   return {
     version: 1,
     ...actions.status(undefined),
     refused: { datagrams: counters.get('refused'), last: lastRefused ?? null },
-    nodes: nodes.map((node) => ({ ...nodeStatus(node!), ...actions.status(node!.index) })),
+    nodes: nodes.map((node) => ({ ...nodeStatus(node), ...actions.status(node.index) })),
   };
 }
 
@@ -100,12 +116,12 @@ function nodeStatus(node: ControlNode): Record<string, unknown> {
   };
 }
 
-function stats({ actions, counters }: ControlContext, nodes: readonly (ControlNode | undefined)[]): unknown {
+function stats({ actions, counters }: ControlContext, nodes: readonly ControlNode[]): unknown {
   return {
     version: 1,
     ...actions.stats(undefined),
     control: counters.snapshot(),
-    nodes: nodes.map((node) => ({ index: node!.index, name: node!.config.name, ...actions.stats(node!.index) })),
+    nodes: nodes.map((node) => ({ index: node.index, name: node.config.name, ...actions.stats(node.index) })),
   };
 }
 

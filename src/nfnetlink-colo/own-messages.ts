@@ -25,6 +25,9 @@ export const OwnType = {
 } as const;
 export type OwnType = (typeof OwnType)[keyof typeof OwnType];
 
+/** Answered with JSON; all others with their result alone. */
+export const OWN_REPORTS: ReadonlySet<OwnType> = new Set([OwnType.STATUS, OwnType.STATS, OwnType.BYPASS_LIST]);
+
 export const OWN_TYPE_NAMES: ReadonlyMap<number, string> = new Map(
   Object.entries(OwnType).map(([name, value]) => [value, name]),
 );

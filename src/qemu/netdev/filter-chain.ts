@@ -33,6 +33,8 @@ export interface Filter {
   /** `mirror`, `redirector`, `rewriter` */
   readonly type: string;
   readonly queue: Queue;
+  /** Needed after a failover too: all others are switched off then. */
+  readonly staysOn?: true;
   /**
    * A frame is buf[off, off + len), of which the first vnetBytes (often 0) are a virtio-net header. A filter may change
    * it in place but not its length; the bytes are the filter's during the call only.

@@ -5,8 +5,17 @@ import { OperatorError } from '../../core/errors';
 import type { Place, Queue } from './filter-chain';
 import { isIdentifier, splitOptions, splitPair } from './keyval';
 
-export type FilterType = 'mirror' | 'redirector' | 'rewriter';
-const TYPES: readonly string[] = ['mirror', 'redirector', 'rewriter'];
+const COMMON = ['type', 'id', 'netdev', 'queue', 'position', 'insert', 'status', 'vnet_hdr_support'];
+/** The filters that there are, and what each knows beside that. */
+const OWN = {
+  mirror: ['outdev'],
+  redirector: ['indev', 'outdev', 'fail_open'],
+  rewriter: ['state', 'max_flows'],
+} as const;
+export type FilterType = keyof typeof OWN;
+const TYPES = Object.keys(OWN) as FilterType[];
+/** What may be said of some filter. */
+export const FILTER_OPTIONS: readonly string[] = [...new Set([...COMMON, ...Object.values(OWN).flat()])];
 
 export interface FilterOptions {
   type: FilterType;
@@ -32,13 +41,6 @@ const MOST_FLOWS = 1 << 22;
 /** As written, by name. */
 export type RawFilter = Readonly<Record<string, string | undefined>>;
 
-const COMMON = ['type', 'id', 'netdev', 'queue', 'position', 'insert', 'status', 'vnet_hdr_support'];
-const OWN: Record<FilterType, readonly string[]> = {
-  mirror: ['outdev'],
-  redirector: ['indev', 'outdev', 'fail_open'],
-  rewriter: ['state', 'max_flows'],
-};
-
 /** `mirror,id=m0,queue=tx,outdev=mirror0`; QEMU's `filter-mirror,...` is as good. Throws OperatorError. */
 export function parseFilter(text: string, netdev: string): FilterOptions {
   const [type, ...parts] = splitOptions(text);
@@ -52,11 +54,11 @@ export function parseFilter(text: string, netdev: string): FilterOptions {
 
 /** `netdev` is the id of the netdev that the filter must be for. Throws OperatorError. */
 export function readFilter(raw: RawFilter, netdev: string): FilterOptions {
-  const type = raw.type ?? '';
-  if (!TYPES.includes(type)) {
-    throw bad(`Parameter 'qom-type' does not accept value '${type}'`, `filters here are ${TYPES.join(', ')}`);
+  const type = TYPES.find((known) => known === raw.type);
+  if (type === undefined) {
+    throw bad(`Parameter 'qom-type' does not accept value '${raw.type ?? ''}'`, `filters here are ${TYPES.join(', ')}`);
   }
-  const known = [...COMMON, ...OWN[type as FilterType]];
+  const known: readonly string[] = [...COMMON, ...OWN[type]];
   for (const name of Object.keys(raw)) {
     if (!known.includes(name)) throw bad(`Invalid parameter '${name}'`, `a ${type} knows ${known.join(', ')}`);
   }
@@ -71,8 +73,8 @@ export function readFilter(raw: RawFilter, netdev: string): FilterOptions {
   if (raw.netdev !== undefined && raw.netdev !== netdev) {
     throw bad("Parameter 'netdev' expects a network backend id", `the netdev here is '${netdev}': see --id`);
   }
-  return devices(type as FilterType, raw, {
-    type: type as FilterType,
+  return devices(type, raw, {
+    type,
     id,
     queue: oneOf('queue', raw.queue ?? 'all', ['tx', 'rx', 'all']),
     place: {

@@ -34,6 +34,7 @@ export interface RewriterSurroundings {
 
 export class RewriterFilter implements Filter {
   readonly type = 'rewriter';
+  readonly staysOn = true;
   readonly node: SecondaryNode;
   private readonly view = new FrameView();
   private readonly zones = new Zones();

@@ -5,7 +5,7 @@ import type { PortSpec } from '../../chardev/port';
 import { VNET_HEADER_BYTES } from '../../chardev/vnet-header';
 import { OperatorError } from '../../core/errors';
 import { type Endpoint, parseEndpoint } from '../../io/stream/chardev';
-import { type FilterOptions, parseFilter, type RawFilter, readFilter } from './filter-options';
+import { FILTER_OPTIONS, type FilterOptions, parseFilter, type RawFilter, readFilter } from './filter-options';
 import { isIdentifier, splitOptions, splitPair } from './keyval';
 
 export interface DeviceSpec {
@@ -30,7 +30,8 @@ export interface NetdevConfig {
 export const DEFAULT_ID = 'hn0';
 
 const word = z.string({ error: 'must be a text' });
-const onOff = z.union([z.enum(['on', 'off']), z.boolean()], { error: 'must be on or off' });
+/** YAML has on and off as truth values. What a filter makes of it: filter-options. */
+const filterOption = z.union([word, z.number(), z.boolean()], { error: 'must be a text, a number, on or off' });
 
 /** A file's keys; the filters' are QEMU's names. */
 export const netdevSchema = z.strictObject({
@@ -46,19 +47,9 @@ export const netdevSchema = z.strictObject({
   filters: z
     .array(
       z.strictObject({
+        ...Object.fromEntries(FILTER_OPTIONS.map((name) => [name, filterOption.optional()])),
         type: word,
         id: word,
-        netdev: word.optional(),
-        queue: word.optional(),
-        position: word.optional(),
-        insert: word.optional(),
-        status: onOff.optional(),
-        indev: word.optional(),
-        outdev: word.optional(),
-        vnet_hdr_support: onOff.optional(),
-        fail_open: onOff.optional(),
-        state: word.optional(),
-        max_flows: z.number({ error: 'must be a number' }).optional(),
       }),
     )
     .default([]),

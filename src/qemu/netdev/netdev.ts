@@ -177,7 +177,7 @@ export class Netdev {
   }
 
   private switchOff(filters: readonly Filter[]): void {
-    for (const { id, type } of filters) if (type !== 'rewriter') this.chain.setStatus(id, false);
+    for (const { id, staysOn } of filters) if (!staysOn) this.chain.setStatus(id, false);
   }
 
   /** A secondary's netdev before a failover: its guest reaches no network. */

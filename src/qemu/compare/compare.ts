@@ -18,9 +18,8 @@
 // compared: it says what its packet needs and nothing else (vnet-settle.ts), and of a packet that the engine had to cut
 // short or from another that nothing is left to do.
 
-import { type FrameSink, writeFrame } from '../../chardev/frame';
 import { LinkHeaders, MAX_ZONE_TAGS, NO_ZONE, sameHeaders } from '../../chardev/link-headers';
-import { clearOffloads, isPartial, ONE_PACKET, packingOf, samePacking } from '../../chardev/vnet-offload';
+import { isPartial, ONE_PACKET, packingOf, samePacking } from '../../chardev/vnet-offload';
 import { settleHeader } from '../../chardev/vnet-settle';
 import type { CheckpointCause } from '../../compare/outcome';
 import { read16 } from '../../core/big-endian';
@@ -38,41 +37,29 @@ import {
   FrameView,
   parseFrame,
 } from '../../packet/ethernet';
-import { canonicalIp, hasExtensionHeaders, isPadding } from '../../packet/ip-canon';
-import { PARSE_OK, parseIp } from '../../packet/parse';
-import {
-  REASSEMBLY_COMPLETE,
-  REASSEMBLY_COUNTER_NAMES,
-  REASSEMBLY_DROPPED,
-  Reassembler,
-  type ReassemblyLimits,
-} from '../../packet/reassembly';
-import { PacketView } from '../../packet/view';
+import { isPadding } from '../../packet/ip-canon';
+import type { ReassemblyLimits } from '../../packet/reassembly';
 import { describeDifference } from '../../pmycolo/difference-text';
 import { type PrimaryActions, PrimaryEngine } from '../../pmycolo/engine';
 import { PAIR_BOTH, PAIR_RELEASED, type PairResult } from '../../pmycolo/pair-intake';
 import type { CompareTimeout } from '../../pmycolo/silence';
 import {
-  C_FRAGMENTS_CUT,
-  C_OFFLOADS_CLEARED,
   C_PRIMARY_ARP,
   C_PRIMARY_FRAMES,
   C_PRIMARY_LINK,
   C_PRIMARY_RUNTS,
-  C_RELEASED_FRAMES,
   C_SECONDARY_ARP,
   C_SECONDARY_FRAMES,
   C_SECONDARY_LINK,
   C_SECONDARY_RUNTS,
-  C_WITHOUT_PEER,
-  C_WITHOUT_ROOM,
-  C_WRITTEN_BYTES,
   C_ZONES_EXHAUSTED,
   CompareCounters,
 } from './compare-counters';
-import { fragmentZone, HeldFragments, mayBeFragment } from './held-fragments';
+import { FragmentIntake } from './fragment-intake';
+import { FrameOutlet, type OutputSink } from './frame-outlet';
+import { mayBeFragment } from './held-fragments';
 import { PackedFrames } from './packed-frames';
-import { ID_HEAD_SHIFT, ID_SIZE_MASK, ID_SLOT_SHIFT, SLOT_OF_SEND } from './packet-id';
+import { ID_HEAD_SHIFT, ID_SLOT_SHIFT, SLOT_OF_SEND } from './packet-id';
 
 export interface CompareOptions {
   /** QEMU's compare_timeout; `auto` is ours. */
@@ -101,53 +88,42 @@ export interface CompareOptions {
 export const HELD_PER_QUEUE = 16;
 const MOST_HELD_PACKETS = 1 << 20;
 
-/** What the comparison writes to: QEMU's outdev. */
-export interface OutputSink extends FrameSink {
-  readonly connected: boolean;
-}
-
-const NO_ROOM = REASSEMBLY_COUNTER_NAMES.indexOf('no_room');
-
 export class FrameComparison {
   readonly engine: PrimaryEngine;
   private readonly frame = new FrameView();
   private readonly arp = new ArpView();
   private readonly links: LinkHeaders;
-  private readonly vnetWord: boolean;
-  private readonly wordBytes: number;
-  private readonly view = new PacketView();
-  private readonly primaryFragments: Reassembler;
-  private readonly secondaryFragments: Reassembler;
-  private readonly held: HeldFragments;
+  private readonly fragments: FragmentIntake;
   private readonly packed: PackedFrames;
+  private readonly outlet: FrameOutlet;
 
   constructor(
     options: CompareOptions,
-    private readonly sink: OutputSink,
+    sink: OutputSink,
     onRequest: (cause: CheckpointCause) => void,
     readonly counters = new CompareCounters(),
   ) {
-    this.vnetWord = options.vnetHeaders;
-    this.wordBytes = options.vnetHeaders ? 8 : 4;
-    this.primaryFragments = new Reassembler(options.reassembly, ...options.seed);
-    this.secondaryFragments = new Reassembler(options.reassembly, ...options.seed);
     this.links = new LinkHeaders(...options.seed);
-    this.held = new HeldFragments(this.primaryFragments);
+    this.fragments = new FragmentIntake(options.reassembly, options.seed);
+    const outlet = new FrameOutlet(sink, options.vnetHeaders, this.fragments.held, counters);
     const actions: PrimaryActions = {
       accept: (id, buf, off, len) => {
         const slot = id >>> ID_SLOT_SHIFT;
-        if (slot >= SLOT_OF_SEND) return this.packed.settle(slot & ~SLOT_OF_SEND, true);
-        if (slot !== 0) return this.leaveFragments(id);
-        const head = (id >>> ID_HEAD_SHIFT) & ID_SIZE_MASK;
-        this.write(id & ID_SIZE_MASK, buf, off - head, head + len);
+        if (slot >= SLOT_OF_SEND) this.packed.settle(slot & ~SLOT_OF_SEND, true);
+        else outlet.accept(id, buf, off, len);
       },
-      acceptRewritten: (id, buf, off, len, partial) => this.leaveRewritten(id, buf, off, len, partial),
+      acceptRewritten: (id, buf, off, len, partial) => {
+        const slot = id >>> ID_SLOT_SHIFT;
+        // The frame cannot follow a change of one of its datagrams.
+        if (slot >= SLOT_OF_SEND) this.packed.settle(slot & ~SLOT_OF_SEND, false);
+        else outlet.acceptRewritten(id, buf, off, len, partial);
+      },
       drop: (id) => {
         const slot = id >>> ID_SLOT_SHIFT;
         if (slot >= SLOT_OF_SEND) this.packed.settle(slot & ~SLOT_OF_SEND, false);
-        else if (slot !== 0) this.held.release(slot);
+        else outlet.drop(id);
       },
-      emit: (id, buf, off, len) => this.emit(id, buf, off, len),
+      emit: (id, buf, off, len) => outlet.emit(id, buf, off, len),
       requestCheckpoint: onRequest,
     };
     this.engine = new PrimaryEngine(
@@ -161,8 +137,9 @@ export class FrameComparison {
       },
       actions,
     );
+    this.outlet = outlet;
     this.packed = new PackedFrames(this.engine, counters, (vnetBytes, buf, off, len) =>
-      this.write(vnetBytes, buf, off, len),
+      outlet.write(vnetBytes, buf, off, len),
     );
   }
 
@@ -187,12 +164,12 @@ export class FrameComparison {
       const packing = packingOf(buf, off, vnetBytes, network);
       if (packing !== ONE_PACKET && this.packed.primary(packing, buf, off, network, end, vnetBytes, zone, nowMs))
         return;
-      if (mayBeFragment(buf, network, end) && this.primaryFragment(buf, off, end, vnetBytes, zone, nowMs)) return;
+      if (this.isFragment(true, buf, off, end, vnetBytes, zone, nowMs)) return;
       this.engine.primary(id, buf, network, end - network, isPartial(buf, off, vnetBytes), nowMs, head, zone);
     } else if (this.isAddressResolution(buf, end)) {
       c[C_PRIMARY_ARP]!++;
       this.noteArp(true, buf, end, zone, nowMs);
-      this.write(vnetBytes, buf, off, head + contentBytes(buf, network, ARP_BYTES, end));
+      this.outlet.write(vnetBytes, buf, off, head + contentBytes(buf, network, ARP_BYTES, end));
     } else {
       c[C_PRIMARY_LINK]!++;
       this.engine.primaryLink(id, buf, frame, end, nowMs, head, zone);
@@ -215,7 +192,7 @@ export class FrameComparison {
     if (this.isIp(buf, end)) {
       const packing = packingOf(buf, off, vnetBytes, network);
       if (packing !== ONE_PACKET && this.packed.secondary(packing, buf, off, network, end, zone, nowMs)) return;
-      if (mayBeFragment(buf, network, end) && this.secondaryFragment(buf, off, end, vnetBytes, zone, nowMs)) return;
+      if (this.isFragment(false, buf, off, end, vnetBytes, zone, nowMs)) return;
       this.engine.secondary(buf, network, end - network, nowMs, zone);
     } else if (this.isAddressResolution(buf, end)) {
       c[C_SECONDARY_ARP]!++;
@@ -283,9 +260,7 @@ export class FrameComparison {
   /** Both guests are stopped and equal, and all that they had said before was handed in. */
   checkpoint(nowMs: number): void {
     this.engine.checkpoint(nowMs);
-    // The secondary is the primary's copy: it goes on with the datagrams that the primary has begun, under their
-    // identifications.
-    this.secondaryFragments.adopt(this.primaryFragments, nowMs);
+    this.fragments.checkpoint(nowMs);
     if (this.links.full) this.links.clear();
   }
 
@@ -323,7 +298,7 @@ export class FrameComparison {
    */
   forgetPrimary(): void {
     this.engine.forgetPair();
-    this.primaryFragments.expire(Number.POSITIVE_INFINITY);
+    this.fragments.forgetPrimary();
   }
 
   /** The last difference, for the log. */
@@ -333,18 +308,30 @@ export class FrameComparison {
 
   tick(nowMs: number): void {
     this.engine.tick(nowMs);
-    this.primaryFragments.expire(nowMs);
-    this.secondaryFragments.expire(nowMs);
+    this.fragments.tick(nowMs);
   }
 
   /** What both sides' reassembly counted. */
   fragmentCounts(): Record<string, number> {
-    const out: Record<string, number> = {};
-    const { primaryFragments, secondaryFragments } = this;
-    for (const [side, { counters }] of Object.entries({ primary: primaryFragments, secondary: secondaryFragments })) {
-      for (const [name, value] of Object.entries(counters.snapshot())) out[`${side}_reassembly_${name}`] = value;
-    }
-    return out;
+    return this.fragments.counts();
+  }
+
+  /** Was it one, so that it is taken? */
+  private isFragment(
+    primary: boolean,
+    buf: Buffer,
+    off: number,
+    end: number,
+    vnetBytes: number,
+    zone: number,
+    nowMs: number,
+  ): boolean {
+    const { engine, fragments } = this;
+    const { network } = this.frame;
+    if (!mayBeFragment(buf, network, end)) return false;
+    return primary
+      ? fragments.primary(engine, buf, off, network, end, vnetBytes, zone, nowMs)
+      : fragments.secondary(engine, buf, off, network, end, vnetBytes, zone, nowMs);
   }
 
   /** An ARP or RARP frame: which neighbour does the guest ask for? */
@@ -353,82 +340,6 @@ export class FrameComparison {
     if (frame.type !== ETH_P_ARP || !parseArp(arp, buf, frame.network, end - frame.network) || !asksForAnother(arp))
       return;
     this.engine.addressQuestion(primary, zone, 4, nowMs, arp.targetIp);
-  }
-
-  /** False: it is none. */
-  private primaryFragment(
-    buf: Buffer,
-    off: number,
-    end: number,
-    vnetBytes: number,
-    zone: number,
-    nowMs: number,
-  ): boolean {
-    const { view, engine, primaryFragments: all } = this;
-    const { network } = this.frame;
-    if (parseIp(view, buf, network, end - network) !== PARSE_OK || !view.fragment) return false;
-    if (hasExtensionHeaders(view)) return false;
-    // Each leaves as it stands here, and the whole has the headers of the first alone.
-    view.limit = end;
-    canonicalIp(view);
-    const noRoom = all.counters.values[NO_ROOM];
-    const outcome = all.add(view, off, view.limit, fragmentZone(zone, vnetBytes), nowMs);
-    if (outcome === REASSEMBLY_COMPLETE) {
-      const d = all.complete!;
-      const id = (this.held.hold(d) << ID_SLOT_SHIFT) | (d.headBytes << ID_HEAD_SHIFT) | vnetBytes;
-      const partial = isPartial(all.data, d.offset, vnetBytes);
-      engine.primary(
-        id >>> 0,
-        all.data,
-        d.offset + d.headBytes,
-        d.bytes - d.headBytes,
-        partial,
-        nowMs,
-        d.headBytes,
-        zone,
-      );
-    } else if (outcome === REASSEMBLY_DROPPED && all.counters.values[NO_ROOM] !== noRoom) {
-      // What is held takes all the room, and a checkpoint empties it.
-      engine.boundExhausted();
-    }
-    return true;
-  }
-
-  private secondaryFragment(
-    buf: Buffer,
-    off: number,
-    end: number,
-    vnetBytes: number,
-    zone: number,
-    nowMs: number,
-  ): boolean {
-    const { view, secondaryFragments: all } = this;
-    const { network } = this.frame;
-    if (parseIp(view, buf, network, end - network) !== PARSE_OK || !view.fragment) return false;
-    if (hasExtensionHeaders(view)) return false;
-    if (all.add(view, off, end, fragmentZone(zone, vnetBytes), nowMs) === REASSEMBLY_COMPLETE) {
-      const d = all.complete!;
-      this.engine.secondary(all.data, d.offset + d.headBytes, d.bytes - d.headBytes, nowMs, zone);
-      all.free(d);
-    }
-    return true;
-  }
-
-  private rewriteFragments(id: number, buf: Buffer, off: number, len: number): void {
-    const slot = id >>> ID_SLOT_SHIFT;
-    if (this.held.change(slot, buf, off, len)) {
-      this.leaveFragments(id);
-    } else {
-      this.counters.values[C_FRAGMENTS_CUT]!++;
-      this.held.release(slot);
-    }
-  }
-
-  private leaveFragments(id: number): void {
-    const slot = id >>> ID_SLOT_SHIFT;
-    const vnetBytes = id & ID_SIZE_MASK;
-    this.held.forEach(slot, (buf, off, len) => this.write(vnetBytes, buf, off, len));
-    this.held.release(slot);
   }
 
   /** Fills the frame's view; returns its zone, or RUNT, or NO_ZONE. */
@@ -475,52 +386,6 @@ export class FrameComparison {
     const { type, network } = this.frame;
     if (type !== ETH_P_IP && type !== ETH_P_IPV6) return false;
     return network < end && buf[network]! >>> 4 === (type === ETH_P_IP ? 4 : 6);
-  }
-
-  private leaveRewritten(id: number, buf: Buffer, off: number, len: number, partial: boolean): void {
-    const slot = id >>> ID_SLOT_SHIFT;
-    if (slot >= SLOT_OF_SEND) {
-      // The frame cannot follow a change of one of its datagrams.
-      this.packed.settle(slot & ~SLOT_OF_SEND, false);
-      return;
-    }
-    if (slot !== 0) {
-      this.rewriteFragments(id, buf, off, len);
-      return;
-    }
-    const head = (id >>> ID_HEAD_SHIFT) & ID_SIZE_MASK;
-    const vnetBytes = id & ID_SIZE_MASK;
-    const wasPartial = isPartial(buf, off - head, vnetBytes);
-    const at = this.write(vnetBytes, buf, off - head, head + len);
-    if (at < 0 || partial || !wasPartial) return;
-    this.counters.values[C_OFFLOADS_CLEARED]!++;
-    clearOffloads(this.sink.out, at, vnetBytes);
-  }
-
-  /**
-   * The verified beginning of a held packet. Not of one that came in fragments: its frames' headers are those of parts.
-   */
-  private emit(id: number, buf: Buffer, off: number, len: number): boolean {
-    if (id >>> ID_SLOT_SHIFT !== 0) return false;
-    const head = (id >>> ID_HEAD_SHIFT) & ID_SIZE_MASK;
-    const vnetBytes = id & ID_SIZE_MASK;
-    const at = this.write(vnetBytes, buf, off - head, head + len);
-    if (at < 0) return false;
-    if (vnetBytes > 0) clearOffloads(this.sink.out, at, vnetBytes);
-    return true;
-  }
-
-  /** Lets a frame out; returns where its copy stands in the sink's buffer, or -1. */
-  private write(vnetBytes: number, buf: Buffer, off: number, len: number): number {
-    const c = this.counters.values;
-    const at = writeFrame(this.sink, this.vnetWord, vnetBytes, buf, off, len);
-    if (at < 0) {
-      c[this.sink.connected ? C_WITHOUT_ROOM : C_WITHOUT_PEER]!++;
-      return -1;
-    }
-    c[C_RELEASED_FRAMES]!++;
-    c[C_WRITTEN_BYTES]! += len + this.wordBytes;
-    return at;
   }
 }
 

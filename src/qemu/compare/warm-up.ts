@@ -6,7 +6,8 @@ import { ETH_HLEN, ETH_P_IP, ETH_TYPE_BYTES } from '../../packet/ethernet';
 import { putSegment } from '../../packet/made-up';
 import { TCP_ACK, TCP_PSH, TCP_SYN } from '../../packet/view';
 import { warmUpPrimary } from '../../pmycolo/warm-up';
-import { FrameComparison, type OutputSink } from './compare';
+import { FrameComparison } from './compare';
+import type { OutputSink } from './frame-outlet';
 import { Lockstep, type RunSink } from './lockstep';
 
 const ROW = 64;

@@ -3,6 +3,8 @@
 #ifndef COLO_NFQ_H
 #define COLO_NFQ_H
 
+#include "nfq_waiting.h"
+
 #include <stdint.h>
 
 /* Words of a packet's descriptor, host order. */
@@ -80,6 +82,7 @@ struct nfq_counters {
 	uint64_t packets;
 	uint64_t batches;
 	uint64_t sends;
+	uint64_t runs;			/* messages that settled several packets */
 	uint64_t malformed;		/* messages that were no packet, short, or cut */
 	uint64_t overruns;		/* ENOBUFS on receive */
 	uint64_t verdict_errors;	/* the kernel's answer to a verdict, mostly ENOENT: no such packet */
@@ -105,6 +108,7 @@ struct nfq {
 	uint32_t seq;
 	int last_error; /* of the kernel's last refusal of a verdict, positive errno */
 	struct nfq_counters counters;
+	struct nfq_waiting waiting;
 };
 
 /* Where batches are received: memory of the caller, sliced into one slot per packet. */
@@ -144,7 +148,8 @@ uint32_t nfq_parse(struct nfq *q, const uint8_t *data, uint32_t bytes, uint32_t 
 /* Sends `count` verdicts whose records stand one after the other in `arena`. Short of memory it tries for about a second.
  * 0, -EINVAL when the records do not lie where they must (nothing is sent), or -errno. `*done` = verdicts sent. */
 int nfq_send(struct nfq *q, const uint32_t *commands, uint32_t count, uint8_t *arena, uint32_t arena_bytes, uint32_t *done);
-/* The first half of it: writes the messages into the arena. 0 or -EINVAL. */
+/* The first half of it: writes the messages into the arena. A run of verdicts that are alike, with rising ids, below which
+ * no packet waits, becomes one message in the first record; the others do nothing. 0 or -EINVAL. */
 int nfq_build(struct nfq *q, const uint32_t *commands, uint32_t count, uint8_t *arena, uint32_t arena_bytes);
 /* Bytes of a command's record. */
 uint32_t nfq_record_bytes(uint32_t action, uint32_t length);

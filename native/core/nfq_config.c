@@ -223,6 +223,7 @@ void nfq_close(struct nfq *q)
 	if (q->stats_fd >= 0)
 		close(q->stats_fd);
 	q->fd = q->stats_fd = -1;
+	nfq_waiting_free(&q->waiting);
 }
 
 /* Columns: queue, port id, queued, copy mode, copy range, dropped, user dropped, id sequence, 1. */

@@ -266,12 +266,18 @@ int nfq_receive(struct nfq *q, struct nfq_ring *r, int *more)
 	}
 	for (int i = 0; i < n; i++) {
 		struct nfq_refused refused;
+		uint32_t before = count;
 
 		count += nfq_parse(q, r->arena + (size_t)i * r->slot_bytes, r->io->msgs[i].msg_len, (uint32_t)i * r->slot_bytes,
 				   r->table + count * NFQ_D_WORDS, r->batch - count, &refused);
+		for (uint32_t d = before; d < count; d++)
+			nfq_waiting_came(&q->waiting, r->table[d * NFQ_D_WORDS + NFQ_D_ID]);
 		if (refused.any)
 			refuse(q, refused.id);
 	}
+	/* A packet may wait whose message could not be read. */
+	if (q->counters.malformed)
+		q->waiting.unsure = 1;
 	*more = (uint32_t)n == r->batch;
 	q->counters.packets += count;
 	q->counters.batches++;

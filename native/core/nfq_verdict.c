@@ -1,5 +1,5 @@
-/* Verdicts: one netlink message each, many messages to a send. NFQNL_MSG_VERDICT_BATCH is not used, because it settles
- * every id up to the one given, and packets are held out of order here. Facts: linux/netfilter/nfnetlink_queue.h. */
+/* Verdicts: a netlink message each, or one for a run of them (NFQNL_MSG_VERDICT_BATCH) where nothing before it is held;
+ * many messages to a send. Facts: linux/netfilter/nfnetlink_queue.h. */
 #define _GNU_SOURCE
 #include "nfq.h"
 
@@ -55,25 +55,31 @@ static void put_attr(uint8_t *p, uint16_t type, uint16_t value_bytes)
 	memcpy(p, &a, sizeof(a));
 }
 
-static void build_record(struct nfq *q, const uint32_t *c, uint8_t *p)
+/* The head of a record: a message of `bytes` with the verdict for `id`. */
+static void build_head(struct nfq *q, uint8_t *p, uint32_t type, uint32_t bytes, uint32_t action, uint32_t id)
 {
-	uint32_t action = c[NFQ_C_ACTION], length = c[NFQ_C_LENGTH];
-	uint32_t bytes = nfq_record_bytes(action, length);
 	struct nlmsghdr nlh = {
 		.nlmsg_len = bytes,
-		.nlmsg_type = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT,
+		.nlmsg_type = (uint16_t)(NFNL_SUBSYS_QUEUE << 8 | type),
 		.nlmsg_flags = NLM_F_REQUEST,
 	};
 	struct nfgenmsg gen = { .nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0, .res_id = htons(q->queue) };
 	struct nfqnl_msg_verdict_hdr verdict = {
 		.verdict = htonl(action & NFQ_ACCEPT ? NF_ACCEPT : NF_DROP),
-		.id = htonl(c[NFQ_C_ID]),
+		.id = htonl(id),
 	};
 
 	memcpy(p, &nlh, sizeof(nlh));
 	memcpy(p + 16, &gen, sizeof(gen));
 	put_attr(p + 20, NFQA_VERDICT_HDR, sizeof(verdict));
 	memcpy(p + 24, &verdict, sizeof(verdict));
+}
+
+static void build_record(struct nfq *q, const uint32_t *c, uint8_t *p)
+{
+	uint32_t action = c[NFQ_C_ACTION], length = c[NFQ_C_LENGTH];
+
+	build_head(q, p, NFQNL_MSG_VERDICT, nfq_record_bytes(action, length), action, c[NFQ_C_ID]);
 	p += NFQ_RECORD_HEAD;
 	if (action & NFQ_WITH_MARK) {
 		uint32_t be = htonl(c[NFQ_C_MARK]);
@@ -92,12 +98,59 @@ static void build_record(struct nfq *q, const uint32_t *c, uint8_t *p)
 	}
 }
 
+/* Nothing but the head. */
+static int is_plain(uint32_t action)
+{
+	return (action & ~NFQ_ACCEPT) == 0;
+}
+
+/* How many verdicts from here on are alike and plain, with rising ids. */
+static uint32_t run_length(const uint32_t *c, uint32_t count)
+{
+	uint32_t n = 1;
+
+	if (!is_plain(c[NFQ_C_ACTION]))
+		return 1;
+	for (; n < count; n++, c += NFQ_C_WORDS)
+		if (c[NFQ_C_WORDS + NFQ_C_ACTION] != c[NFQ_C_ACTION] ||
+		    (int32_t)(c[NFQ_C_WORDS + NFQ_C_ID] - c[NFQ_C_ID]) <= 0)
+			break;
+	return n;
+}
+
+/* One message for the first record of a run, and messages that the kernel passes over (NLMSG_NOOP) for the rest: what is
+ * sent stays in one piece, and can be cut between any two records. */
+static void build_run(struct nfq *q, const uint32_t *c, uint32_t count, uint8_t *arena)
+{
+	const uint32_t *last = c + (count - 1) * NFQ_C_WORDS;
+	struct nlmsghdr noop = { .nlmsg_len = NFQ_RECORD_HEAD, .nlmsg_type = NLMSG_NOOP };
+
+	build_head(q, arena + c[NFQ_C_OFFSET], NFQNL_MSG_VERDICT_BATCH, NFQ_RECORD_HEAD, c[NFQ_C_ACTION], last[NFQ_C_ID]);
+	for (uint32_t i = 1; i < count; i++)
+		memcpy(arena + c[i * NFQ_C_WORDS + NFQ_C_OFFSET], &noop, sizeof(noop));
+	q->counters.runs++;
+}
+
 int nfq_build(struct nfq *q, const uint32_t *commands, uint32_t count, uint8_t *arena, uint32_t arena_bytes)
 {
+	uint32_t run, together;
+
 	if (!records_fit(commands, count, arena_bytes))
 		return -EINVAL;
-	for (uint32_t i = 0; i < count; i++)
-		build_record(q, commands + i * NFQ_C_WORDS, arena + commands[i * NFQ_C_WORDS + NFQ_C_OFFSET]);
+	for (const uint32_t *c = commands, *end = commands + count * NFQ_C_WORDS; c < end; c += run * NFQ_C_WORDS) {
+		run = run_length(c, (uint32_t)(end - c) / NFQ_C_WORDS);
+		for (uint32_t i = 0; i < run; i++)
+			nfq_waiting_settled(&q->waiting, c[i * NFQ_C_WORDS + NFQ_C_ID]);
+		together = run;
+		while (together > 1 && !nfq_waiting_none_to(&q->waiting, c[(together - 1) * NFQ_C_WORDS + NFQ_C_ID]))
+			together--;
+		if (together > 1)
+			build_run(q, c, together, arena);
+		else
+			together = 0;
+		for (uint32_t i = together; i < run; i++)
+			build_record(q, c + i * NFQ_C_WORDS, arena + c[i * NFQ_C_WORDS + NFQ_C_OFFSET]);
+	}
 	return 0;
 }
 
@@ -148,8 +201,11 @@ int nfq_send(struct nfq *q, const uint32_t *commands, uint32_t count, uint8_t *a
 			tries = 0;
 			continue;
 		}
-		if (!transient(err) || ++tries > RETRIES)
+		if (!transient(err) || ++tries > RETRIES) {
+			/* What was not sent waits again. */
+			q->waiting.unsure = 1;
 			return err;
+		}
 		q->counters.send_retries++;
 		if (next - *done > 1) {
 			limit = bytes / 2;

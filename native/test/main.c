@@ -77,6 +77,7 @@ int main(int argc, char **argv)
 	test_checksum();
 	test_nfq_parse();
 	test_nfq_verdict();
+	test_nfq_waiting();
 	test_sockets();
 	test_tails();
 	test_stream();

@@ -89,6 +89,41 @@ static void out_of_order(struct nfq *q, struct nfq_ring *ring, int fd)
 	EQUAL(q->last_error, ENOENT);
 }
 
+/* Several settled by one message, and none that is held. */
+static void run_of_verdicts(struct nfq *q, struct nfq_ring *ring, int fd)
+{
+	uint32_t commands[3 * NFQ_C_WORDS], done, at = 0, held, *d = ring->table;
+	uint8_t arena[128] __attribute__((aligned(4)));
+	uint64_t errors = q->counters.verdict_errors, runs = q->counters.runs;
+	int more;
+
+	say(fd, "held");
+	say(fd, "a");
+	say(fd, "b");
+	EQUAL(nfq_receive(q, ring, &more), 3);
+	held = d[NFQ_D_ID];
+	for (uint32_t i = 0; i < 2; i++)
+		at = verdict(commands + i * NFQ_C_WORDS, NFQ_ACCEPT, held + 1 + i, at, 0);
+	EQUAL(nfq_send(q, commands, 2, arena, sizeof(arena), &done), 0);
+	hears(fd, "a");
+	hears(fd, "b");
+	hears(fd, "");
+	EQUAL(q->counters.runs, runs);
+	say(fd, "c");
+	say(fd, "d");
+	EQUAL(nfq_receive(q, ring, &more), 2);
+	at = verdict(commands, NFQ_ACCEPT, held, 0, 0);
+	at = verdict(commands + NFQ_C_WORDS, NFQ_ACCEPT, held + 3, at, 0);
+	verdict(commands + 2 * NFQ_C_WORDS, NFQ_ACCEPT, held + 4, at, 0);
+	EQUAL(nfq_send(q, commands, 3, arena, sizeof(arena), &done), 0);
+	hears(fd, "held");
+	hears(fd, "c");
+	hears(fd, "d");
+	EQUAL(q->counters.runs, runs + 1);
+	EQUAL(nfq_receive(q, ring, &more), -EAGAIN);
+	EQUAL(q->counters.verdict_errors, errors);
+}
+
 static void statistics(struct nfq *q, struct nfq_ring *ring, int fd)
 {
 	struct nfq_kernel_stats s;
@@ -151,6 +186,7 @@ void test_nfq_kernel(void)
 	EQUAL(nfq_open(&q, &config, &got), 0);
 	fd = udp_socket();
 	out_of_order(&q, &ring, fd);
+	run_of_verdicts(&q, &ring, fd);
 	statistics(&q, &ring, fd);
 	nfq_close(&q);
 	/* What was held is dropped, never let go. */

@@ -20,6 +20,7 @@ void test_checksum(void);
 void test_nfq_parse(void);
 void test_nfq_verdict(void);
 void test_nfq_kernel(void);
+void test_nfq_waiting(void);
 void test_sockets(void);
 void test_stream(void);
 void test_tap(void);

@@ -1,4 +1,4 @@
-// What leaves: frames as the engine has judged them, one by one. (What leaves in a row is the lockstep's.) A packet's id
+// What leaves one by one: frames as the engine has judged them. (What leaves in a row is the lockstep's.) A packet's id
 // tells what stands before it, and whether it came in fragments.
 
 import { type FrameSink, writeFrame } from '../../chardev/frame';

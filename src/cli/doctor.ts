@@ -98,7 +98,7 @@ async function examineWiring(config: Config): Promise<Check[]> {
   }
 }
 
-/** Not needed: whoever looks what a host lacks has not applied them yet. */
+/** Not needed: the doctor runs before the rules are applied. */
 function examineRules(config: Config): Promise<Check> | Check {
   const question: Question = {
     id: 'rules',

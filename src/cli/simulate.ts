@@ -1,5 +1,5 @@
 // `colo simulate`: the whole system in virtual time, one run for every seed. A run depends on its seed alone, so a seed
-// that fails here fails everywhere, and is told event by event.
+// that fails here fails everywhere, and is printed event by event.
 
 import { execFile } from 'node:child_process';
 import { availableParallelism } from 'node:os';

@@ -112,7 +112,7 @@ function keyOf(rule: BypassRule): string {
   return JSON.stringify(rule);
 }
 
-/** A node's rules, by what they say. */
+/** A node's rules, by their text. */
 export class BypassRules {
   private readonly rules = new Map<string, { text: BypassRuleText; rule: BypassRule }>();
 

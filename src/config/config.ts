@@ -138,7 +138,7 @@ function completedNode(node: NodeText, k: number, text: ConfigText) {
   };
 }
 
-/** What no single key can tell: bounds that depend on one another. */
+/** Checks across keys: bounds that depend on one another. */
 function crossChecks({ nodes, nftables, role }: Config): Complaint[] {
   return nodes.flatMap((node, k) => {
     const out: Complaint[] = [];

@@ -1,4 +1,4 @@
-// What a configuration may say: every key, what is allowed for it, and its default. docs/examples shows it in use.
+// The configuration's schema: every key, what is allowed for it, and its default. docs/examples shows it in use.
 
 import { z } from 'zod';
 import { DEFAULT_KEPT_CONNECTIONS, DEFAULT_LIMITS } from '../core/limits';

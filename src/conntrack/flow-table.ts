@@ -37,8 +37,8 @@ const BUCKETS_PER_FLOW = 2;
 const FIRST_BUCKETS = 64;
 
 /**
- * Flows that were found of late are remembered by a few bits, for packets come in rows; whoever makes others collide
- * gains nothing.
+ * The flows found last are cached by a few hash bits, as packets come in trains; forcing collisions gains an
+ * attacker nothing.
  */
 const RECENT_BITS = 8;
 /** 2^32 / phi: spreads neighbours (Knuth's multiplicative hash). */

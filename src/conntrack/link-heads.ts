@@ -1,5 +1,5 @@
 // Ethernet headers of the guest's TCP connections, as its SYNs and SYN/ACKs bore them, or whatever else
-// it sends while some are missing: a kernel queue tells of a packet
+// it sends while some are missing: a kernel queue gives a packet
 // from its IP header on, and a packet that is to be sent anew needs to know whom the guest spoke to, and in which VLAN.
 
 import { readWord, write16, write32 } from '../core/big-endian';

@@ -53,7 +53,7 @@ const C_TS_OFF = 3;
 const C_EXTRA = 4;
 const C_CHECK = 5;
 
-/** Seeds of the check words: they tell whole from torn and from foreign bytes, not from forged ones. */
+/** Seeds of the check words: they detect torn and foreign bytes, not forged ones. */
 const CHECK_SEED_KEY = 0x6b657973;
 const CHECK_SEED_COPY = 0x636f7079;
 
@@ -119,7 +119,7 @@ export class OffsetTable {
     this.store(H_RETURNING, 0);
   }
 
-  /** The previous epoch is the one: to be said before its values are written back, and endDoubt() after it. */
+  /** The previous epoch is valid: to be called before its values are written back; endDoubt() follows. */
   beginReturn(): void {
     this.store(H_RETURNING, this.epoch);
   }

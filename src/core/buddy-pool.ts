@@ -1,6 +1,6 @@
 // Places of different sizes in one buffer, given back in any order: a buddy allocator (Knowlton 1965; Knuth, TAOCP 1,
-// 2.5). A place takes the next power of two, and one that is given back joins its free neighbour, so that nothing
-// crumbles for ever.
+// 2.5). A place takes the next power of two, and one that is given back joins its free neighbour, so that fragmentation
+// does not accumulate.
 
 import { invariant } from './errors';
 import { SlotLists } from './slot-lists';

@@ -6,7 +6,7 @@ export class OperatorError extends Error {
     /** Stable, searchable, e.g. `EBIND`, `ECONFIG`. */
     readonly code: string,
     message: string,
-    /** A sentence that tells what to do. */
+    /** What to do, as a sentence. */
     readonly hint?: string,
     options?: { cause?: unknown },
   ) {

@@ -55,7 +55,7 @@ export const MAX_PACKET_BYTES = 0xffff;
 /** Records that a history search may visit before it gives up and treats the bytes as unverifiable. */
 export const HISTORY_SEARCH_LIMIT = 4096;
 
-/** The SVM's records from before a connection's late start that are kept for the case that the PVM repeats the same. */
+/** The SVM's records from before a connection's late start that are kept in case the PVM retransmits the same bytes. */
 export const BELOW_BASE_LIMIT = 64;
 
 /**
@@ -72,7 +72,7 @@ export const EVICTION_SCAN_LIMIT = 32;
 /** Held packets that a release may step over, so that one event costs a bounded time. */
 export const RELEASE_SCAN_LIMIT = 32;
 
-/** Pending records that are looked at to tell whether the PVM repeats itself. */
+/** Pending records that are searched for an earlier copy of a PVM packet. */
 export const REPEAT_SEARCH_LIMIT = 64;
 
 /**
@@ -104,8 +104,8 @@ export const LINK_HEAD_SEARCH_LIMIT = 64;
 export const PREFIX_AT_ONCE_BYTES = 8192;
 
 /**
- * An SVM that has not said PSH and no more for so long waits all the same; within it, at a gigabit, 250 kB more would
- * have come.
+ * An SVM that has sent neither PSH nor more data for this long is waiting; at one gigabit, 250 kB more would
+ * have arrived.
  */
 export const PREFIX_PATIENCE_MS = 2;
 
@@ -137,8 +137,8 @@ export const DIVIDED_GRACE_MS = 500;
 export const MAX_DATAGRAMS_PER_SEND = 1024;
 
 /**
- * A repetition up to this size was never segmented by the sender's hardware, so cutting its payload off is safe; one
- * MTU.
+ * A retransmission up to this size (one MTU) was not segmented by the sender's hardware, so its payload may be cut
+ * off.
  */
 export const MAX_PROBE_SOURCE_BYTES = 1500;
 

@@ -1,6 +1,6 @@
 // A timer per record of a table, lazily re-armed: a packet only writes its record's deadline, and the wheel entry is
 // moved when its turn comes (Varghese and Lauck 1987, scheme 6, one level). An entry may come up early and be put back,
-// never late by more than a tick, as long as whoever brings a deadline *forward* calls arm() again.
+// never late by more than a tick, as long as arm() is called again when a deadline is brought *forward*.
 //
 // Times are milliseconds modulo 2^32, so a deadline must lie less than 24 days ahead.
 

@@ -10,7 +10,7 @@ const DONE: Answer = undefined;
 export class NodesBypass {
   private readonly rules = new Map<number, BypassRules>();
 
-  /** `apply` is told of a node's rules whenever they change. */
+  /** `apply` gets a node's rules whenever they change. */
   constructor(
     nodes: readonly { index: number; bypassRules: readonly BypassRuleText[] }[],
     private readonly apply: (index: number, rules: readonly BypassRule[]) => void,

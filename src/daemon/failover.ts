@@ -1,5 +1,5 @@
 // What follows a failover outside of the packets: the guest's port joins the outer bridge, its connections' peers are
-// told where they stand, and the network learns where the guest's addresses are now.
+// told where they stand, and the guest's addresses are announced at their new place.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { announcementFrames, groupQueryFrames, sendBy, sendOutwards } from '../io/announce';

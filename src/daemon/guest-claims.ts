@@ -1,4 +1,4 @@
-// Listens on the guest's port to what the guest, and its neighbours, say of their own addresses.
+// Listens on the guest's port for the addresses that the guest and its neighbours claim.
 
 import { neighbourFilter } from '../io/frame-filter';
 import { PACKET_OUTGOING } from '../io/packet-socket';

@@ -19,7 +19,7 @@ import { type CuttingQueue, type PacketSink, type QueuedPacket, queuedPacket } f
 import { ETH_ALEN } from '../packet/ethernet';
 
 /**
- * Before the failover what the SVM says is only looked at: its headers suffice, and copying 64 KiB of payload out of
+ * Before the failover the SVM's packets are only inspected: their headers suffice, and copying 64 KiB of payload out of
  * the kernel for each large packet would cost more than all the rest. More than any chain of headers that a TCP packet
  * has.
  */

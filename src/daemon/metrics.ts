@@ -5,7 +5,7 @@ import { Counter, Gauge, type Histogram, Registry } from 'prom-client';
 import { OperatorError } from '../core/errors';
 import { HOLD_BUCKETS_MS } from '../pmycolo/counters';
 
-/** What a node tells a scrape. */
+/** A node's values for one scrape. */
 export interface NodeMetrics {
   labels: { node: string; role: string };
   /** Monotonic counters by name. */

@@ -1,4 +1,4 @@
-// What a node (one VM on this host) needs to know: what the configuration says of it, but for what the rules alone
+// What a node (one VM on this host) needs to know: its part of the configuration, without the keys that only the rules
 // need.
 
 import type { NodeConfig } from '../config/config';

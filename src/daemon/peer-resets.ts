@@ -10,7 +10,7 @@ import type { Logger } from './log';
 import { watchFrames } from './watch-frames';
 
 /**
- * `onReset` is told the connection, as in a flow record, and the reset's sequence number. `key` is valid during the
+ * `onReset` gets the connection's key (packet/tuple.ts) and the reset's sequence number. `key` is valid during the
  * call only. Throws OperatorError.
  */
 export function watchPeerResets(

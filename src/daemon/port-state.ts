@@ -1,4 +1,4 @@
-// Is the guest still there? Its port tells: a tap without its hypervisor has no carrier or is gone.
+// Is the guest still there? Seen at its port: a tap without its hypervisor has no carrier or is gone.
 
 import type { PortState } from '../node/ports';
 

@@ -99,7 +99,7 @@ export class PrefixSender {
       this.learning = learning;
       this.endLearning(learning, LEARN_MS);
     } catch (error) {
-      // The port is gone, and the guest says nothing; the next miss tries again.
+      // The port is gone, and the guest sends nothing; the next miss tries again.
       if (!(error instanceof OperatorError)) throw error;
     }
   }

@@ -1,4 +1,4 @@
-// Ends of the programs that run until a service manager or a person says so.
+// How programs end that run until a signal.
 
 import type { Logger } from './log';
 

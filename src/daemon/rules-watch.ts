@@ -12,14 +12,14 @@ export interface HostRules {
   applied(): ReadonlySet<number>;
   /** Puts back what is missing of those. Resolves with what was done, in words. */
   restore(): Promise<readonly string[]>;
-  /** Calls back when the kernel tells of a change that may concern the rules. */
+  /** Calls back when the kernel reports a change that may concern the rules. */
   watch(onNotice: () => void): { close(): void };
 }
 
-/** A reload tells of each rule: one look for all of it. */
+/** A reload reports each rule: one look for all of them. */
 const SETTLE_MS = 50;
 /**
- * What nobody is told of (iptables-legacy, sysctls) is found by the look at intervals: a look starts a dozen small
+ * Changes without a notice (iptables-legacy, sysctls) are found by looking at intervals: a look starts a dozen small
  * programs.
  */
 const INTERVAL_MS = 5000;
@@ -36,7 +36,7 @@ export class RulesWatch {
   private again = false;
   private closed = false;
   private complaint = '';
-  /** What was done to put the rules back; the next look tells whether it has helped. */
+  /** What was done to put the rules back; the next look shows whether it has helped. */
   private done: readonly string[] | undefined;
   /** Times that rules were found gone, and that they were put back. */
   losses = 0;

@@ -1,4 +1,4 @@
-// A secondary node in this host's kernel: its queues, its engine, and what is heard and said beside them.
+// A secondary node in this host's kernel: its queues, its engine, and the sockets beside them.
 
 import { randomBytes } from 'node:crypto';
 import { OffsetTable } from '../conntrack/offset-table';
@@ -105,7 +105,7 @@ export class SecondaryHost {
   }
 
   status(): Record<string, unknown> {
-    // The node's mode is what its controller has said, not how the engine is used.
+    // The node's mode is the controller's, not the engine's state.
     const { mode: _, ...engine } = this.engine.status();
     return {
       state: this.state,

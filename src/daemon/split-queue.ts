@@ -1,4 +1,4 @@
-// What one guest says, in two kernel queues that are one to the engine. A queue that takes large packets whole
+// One guest's output, in two kernel queues that are one to the engine. A queue that takes large packets whole
 // (NFQA_CFG_F_GSO) tells that a packet is to be segmented, and not where: streams do not care, datagrams are told apart
 // by nothing else. So UDP has a queue without that flag, where the kernel cuts such a packet into its datagrams before
 // they are queued.

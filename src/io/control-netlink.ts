@@ -148,7 +148,7 @@ export function portHolder(portId: number): string {
   try {
     inode = parsePortList(readFileSync(PORT_LIST, 'utf8'), NETLINK_USERSOCK).get(portId);
   } catch {
-    // Without /proc nothing can be told.
+    // Without /proc the holder is unknown.
   }
   if (inode === undefined) return 'unknown';
   const see = `inode ${inode}: ss -f netlink -p, or ls -l /proc/[0-9]*/fd | grep ${inode}`;

@@ -13,12 +13,13 @@ import { UserBudget } from './user-budget';
 export interface SeqpacketCarrierOptions {
   readonly path: string;
   /**
-   * Users beside root may speak. Otherwise the kernel keeps everybody else out; with them it cannot tell who is who.
+   * Users beside root may speak. Otherwise the kernel keeps everybody else out; with them it cannot distinguish
+   * senders.
    */
   readonly othersMaySpeak?: boolean;
 }
 
-/** Who may speak is decided by the kernel's word on each message, and who may not is told so. */
+/** Access is decided by the credentials that the kernel attaches to each message; a refused sender gets an error. */
 const SOCKET_MODE = 0o666;
 const ROOT_ONLY_MODE = 0o600;
 
@@ -58,7 +59,7 @@ export class SeqpacketCarrier implements Carrier {
     this.channel = channel;
   }
 
-  /** Never throws, and never tells the channel of a loss before it returns. */
+  /** Never throws, and never reports a loss to the channel before it returns. */
   send(to: Address, bytes: Uint8Array): number {
     if (to.carrier !== 'unix') return -Errno.EINVAL;
     // The connection keeps what it cannot send at once, hence the copy.

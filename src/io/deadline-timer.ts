@@ -23,7 +23,7 @@ export class RegularTimer {
 }
 
 /**
- * One timer for whoever says when it wants to be called. It is looked after once a batch, never a packet, and not set
+ * One timer for an owner that gives its next deadline. It is looked after once a batch, never a packet, and not set
  * anew when the deadline moves away: it fires, finds nothing to do, and is set to what the deadline is by then.
  */
 export class DeadlineTimer {

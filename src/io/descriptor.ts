@@ -47,7 +47,7 @@ export class Descriptor {
     return this.handle === undefined;
   }
 
-  /** To another owner: what the event loop has to say is for these from now on. What it watches for stays as it is. */
+  /** To another owner: events go to these handlers from now on. The watched events stay. */
   handOver(onReadable: () => void, onWritable?: () => void): void {
     this.onReadable = onReadable;
     this.onWritable = onWritable;

@@ -50,7 +50,7 @@ export function run(program: string, args: readonly string[], options: RunOption
         else reject(failure(program, args, error, stderr));
       },
     );
-    // A program that fails early may not read its input; its exit status says so better than EPIPE does.
+    // A program that fails early may not read its input; its exit status is more useful than EPIPE.
     child.stdin?.on('error', () => {});
     child.stdin?.end(options.input ?? '');
   });

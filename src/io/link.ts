@@ -19,7 +19,7 @@ export interface Link {
   kind: string | undefined;
   stp: boolean;
   forwardDelayMs: number;
-  /** A bridge gives its packets to iptables and ip6tables, whatever the host's sysctls say. */
+  /** A bridge gives its packets to iptables and ip6tables, whatever the host's sysctls are. */
   nfCallIptables: boolean;
   nfCallIp6tables: boolean;
   /** A bridge that keeps its ports' VLANs apart. */
@@ -84,7 +84,7 @@ export async function addressesOf(name: string): Promise<string[]> {
 
 /**
  * Makes a port a member of a bridge, whatever it was a member of before, and switches it on: what a failover does with
- * the guest's tap. `macs` are those behind the port, as macsBehind() told before. Rejects with OperatorError.
+ * the guest's tap. `macs` are those behind the port, as returned by macsBehind() before. Rejects with OperatorError.
  */
 export async function moveToBridge(port: string, bridge: string, macs: readonly Uint8Array[] = []): Promise<void> {
   try {

@@ -64,7 +64,7 @@ export class NfQueueStats {
     };
   }
 
-  /** Counted by the kernel; undefined when it does not tell (no procfs) and after the close. */
+  /** Counted by the kernel; undefined without procfs and after the close. */
   kernel(): NfQueueKernelStats | undefined {
     if (this.handle === undefined) return undefined;
     const err = this.native.nfqKernelStats(this.handle, this.words);

@@ -40,7 +40,7 @@ export interface NfQueueOptions {
   gso?: boolean;
   /** What the kernel does with packets when the queue is full: pass them unseen instead of dropping them. */
   failOpen?: boolean;
-  /** Ask for conntrack data with each packet; `settings.conntrack` says whether this kernel gives them. */
+  /** Ask for conntrack data with each packet; `settings.conntrack` is true where this kernel gives them. */
   conntrack?: boolean;
   /** Name of a network namespace to bind the queue in (needs CAP_SYS_ADMIN). */
   netns?: string;

@@ -1,4 +1,5 @@
-// Frames of one interface, whole and raw (packet(7)), of one ethertype or as a filter tells: ARP in, announcements out.
+// Frames of one interface, whole and raw (packet(7)), of one ethertype or chosen by a filter: ARP in, announcements
+// out.
 
 import { constants } from 'node:os';
 import type { OperatorError } from '../core/errors';
@@ -14,7 +15,7 @@ export interface PacketSocketOptions {
   interface: string;
   /** Ethertype to receive; without it, and without a filter, the socket only sends. */
   ethertype?: number;
-  /** Classic BPF that tells which frames to receive, in the place of an ethertype (frame-filter.ts). */
+  /** Classic BPF that selects the frames to receive, instead of an ethertype (frame-filter.ts). */
   filter?: Uint8Array;
   /** The frames that leave by the interface come, too; by a filter only. */
   outgoing?: boolean;

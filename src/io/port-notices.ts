@@ -20,7 +20,7 @@ const IFLA_PROTINFO = 12; // IFLA_PROTINFO
 const IFLA_BRPORT_STATE = 1; // IFLA_BRPORT_STATE
 const BR_STATE_FORWARDING = 3; // BR_STATE_FORWARDING
 
-/** What one message says of an interface. */
+/** One message about an interface. */
 export interface PortNotice {
   name: string;
   /** Of a bridge about its port: else of the interface itself. */
@@ -31,7 +31,7 @@ export interface PortNotice {
   master: number;
 }
 
-/** What a datagram of the group says. A message that contradicts its own lengths ends it. */
+/** The messages of one datagram of the group. A message that contradicts its own lengths ends it. */
 export function readPortNotices(buf: Uint8Array): PortNotice[] {
   const notices: PortNotice[] = [];
   const message = new MessageReader(buf);

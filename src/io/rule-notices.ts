@@ -1,5 +1,5 @@
 // The kernel's word that somebody changes what the rules stand on: nf_tables' rules (iptables-nft's, too), interfaces
-// and their bridges, tc's filters. Not what has changed, only that it is time to look. iptables-legacy tells nobody.
+// and their bridges, tc's filters. Not what has changed, only that it is time to look. iptables-legacy sends no notice.
 
 import { OperatorError } from '../core/errors';
 import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from './netlink-socket';

@@ -1,4 +1,4 @@
-// Who sent a message, as the kernel says; refused or trusted by these numbers, never by what the message claims.
+// Who sent a message, by the credentials that the kernel attaches; access depends on these alone, never on the message.
 
 /** Words that the addon fills: see native/binding/socket_binding.c. */
 export const SENDER_WORDS = 10;

@@ -21,7 +21,7 @@ const { EAGAIN } = constants.errno;
 export interface SeqpacketEvents {
   /** `buf` is valid during the call only. `sender` is who sent this very message. */
   onMessage(buf: Buffer, sender: Sender): void;
-  /** The connection has ended: by the peer (no error), or by what the error says. Not called after close(). */
+  /** The connection has ended: by the peer (no error), or by the error given. Not called after close(). */
   onClose(error?: OperatorError): void;
 }
 

@@ -101,7 +101,7 @@ export class Tap {
   }
 
   /**
-   * Hands over what the device holds now, paused or not. For who has to know all that was said before something else.
+   * Hands over what the device holds now, paused or not. For an owner that must have seen all earlier frames first.
    */
   drain(): void {
     for (let i = 0; i < DRAIN_BATCHES && !this.closed && this.receive(); i++);

@@ -1,4 +1,4 @@
-// NLMSG_ERROR and NLMSG_DONE: struct nlmsgerr, an echo of the request, and attributes that say more. <linux/netlink.h>
+// NLMSG_ERROR and NLMSG_DONE: struct nlmsgerr, an echo of the request, and further attributes. <linux/netlink.h>
 
 import { AttributeReader } from './attributes';
 import type { MessageBuilder } from './builder';
@@ -15,8 +15,8 @@ export interface Request {
 
 /**
  * Answers a request as the kernel does: result 0 echoes the header alone, an error echoes the whole message. An echo
- * that was cut although there is an error says so with NLM_F_CAPPED. A `why` adds NLMSGERR_ATTR_MSG, which only clients
- * of today understand.
+ * that was cut although there is an error is marked with NLM_F_CAPPED. A `why` adds NLMSGERR_ATTR_MSG, which only
+ * clients of today understand.
  */
 export function buildError(
   b: MessageBuilder,
@@ -48,7 +48,7 @@ export interface ErrorMessage {
   requestType: number;
   requestSeq: number;
   requestPid: number;
-  /** What NLMSGERR_ATTR_MSG said. */
+  /** The text of NLMSGERR_ATTR_MSG. */
   why?: string;
 }
 

@@ -137,7 +137,7 @@ function beginConfig(b: MessageBuilder, queue: number, seq: number): void {
 }
 
 /**
- * What NFQNL_MSG_PACKET says of a packet; one object is reused. Absent fields are 0, the payload is a range of the
+ * The attributes of an NFQNL_MSG_PACKET; one object is reused. Absent fields are 0, the payload is a range of the
  * buffer.
  */
 export class QueuePacket {

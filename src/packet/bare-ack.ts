@@ -1,5 +1,5 @@
 // Writes an acknowledgement without data (RFC 9293 section 3.1) as an IP packet of its own, from either end of a flow:
-// what a failover says to an end that would otherwise wait for a timer.
+// sent at a failover to an end that would otherwise wait for a timer.
 
 import { write16, write32 } from '../core/big-endian';
 import { ipv4HeaderChecksum, sumBytes } from './checksum';
@@ -38,7 +38,7 @@ const HOP_LIMIT = 64;
 /** NOP, NOP, and the timestamp option's kind and length, as every stack aligns it (RFC 7323, appendix A). */
 const TIMESTAMP_HEAD = 0x0101080a;
 
-/** Reused. Numbers are as they stand on the wire. */
+/** Reused. Numbers are those of the wire. */
 export class BareAck {
   fromGuest = true;
   seq = 0;

@@ -1,5 +1,5 @@
 // The records of reassembly.ts: fragments, the datagrams that they belong to, and the index that finds a datagram by
-// its key. They are made when first needed, up to their bounds, and used again for ever after.
+// its key. They are allocated on first use, up to their bounds, and then reused.
 
 import { hashWords } from '../core/hash';
 import type { FragmentFields } from './fragment';

@@ -18,7 +18,7 @@ import { IPPROTO_TCP, type PacketView } from './view';
 export const FirstFragment = {
   /** Not TCP, or a later fragment. */
   No: 0,
-  /** The whole TCP header is here, and the view tells of it; payloadBytes is what of the payload is here. */
+  /** The whole TCP header is here and in the view; payloadBytes counts the payload of this fragment. */
   Tcp: 1,
   /** TCP, but the header goes on in another fragment. */
   Cut: 2,

@@ -53,7 +53,7 @@ export function formatEndpoint(
 /** `tcp 10.0.0.1:80 > 10.0.0.2:40000`; echoes show their id. */
 export function formatTuple(v: PacketView): string {
   if (v.family === FAMILY_LINK) return `ethertype 0x${v.srcPort.toString(16).padStart(4, '0')}`;
-  // A fragment tells no ports.
+  // A fragment has no ports.
   const ported = v.fragment ? -1 : v.protocol;
   const src = formatEndpoint(v.family, [v.src0, v.src1, v.src2, v.src3], 0, ported, v.srcPort);
   const dst = formatEndpoint(v.family, [v.dst0, v.dst1, v.dst2, v.dst3], 0, ported, v.dstPort);
@@ -61,7 +61,7 @@ export function formatTuple(v: PacketView): string {
   return `${protocolName(v.protocol)} ${src} > ${dst}${icmp && v.srcPort !== 0 ? ` id ${v.srcPort}` : ''}`;
 }
 
-/** The tuple, and what the transport header says. */
+/** The tuple, and the fields of the transport header. */
 export function formatPacket(v: PacketView): string {
   const tuple = formatTuple(v);
   if (v.fragment) return `${tuple} fragment, ${v.payloadBytes} bytes`;

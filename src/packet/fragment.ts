@@ -1,4 +1,4 @@
-// What a fragment says of itself (RFC 791, RFC 8200 4.5), and the header of the packet that fragments make together.
+// The fields of a fragment (RFC 791, RFC 8200 4.5), and the header of the reassembled packet.
 
 import { read16, read32, write16 } from '../core/big-endian';
 import { ipv4HeaderChecksum } from './checksum';
@@ -46,7 +46,7 @@ export function readFragment(fields: FragmentFields, view: PacketView): void {
   fields.more = (word & IP6_MF) !== 0;
 }
 
-/** Makes the IPv4 header of headerBytes at `ip`, a first fragment's, that of a whole packet of so many bytes. */
+/** Turns the IPv4 header of headerBytes at `ip`, a first fragment's, into that of a whole packet of packetBytes. */
 export function mendIpv4Header(buf: Uint8Array, ip: number, headerBytes: number, packetBytes: number): void {
   write16(buf, ip + IPV4_LENGTH_AT, packetBytes);
   write16(buf, ip + IPV4_FRAGMENT_AT, read16(buf, ip + IPV4_FRAGMENT_AT) & ~(IP_MF | IP_OFFSET));

@@ -43,7 +43,7 @@ const QUOTE_BYTES_6 = 48;
 export const ANSWER_KEY_WORDS = 2 + 8 + QUOTE_BYTES_6 / 4;
 
 /**
- * What tells which packet is answered: of a reply its identifier and sequence number, of an error the packet that it
+ * Which packet is answered: for a reply its identifier and sequence number, for an error the packet that it
  * quotes.
  */
 export function answerKey(key: Uint32Array, v: PacketView): void {

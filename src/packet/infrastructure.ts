@@ -1,6 +1,6 @@
-// Packets by which a host keeps its place on the link: neighbour discovery (RFC 4861), multicast membership (RFC 2710,
-// 3810, 3376). The two VMs' clocks make them differ; they carry no service. Only what is well formed and small counts,
-// for nobody compares it: all else of these protocols is compared as any other packet.
+// Packets that maintain a host's presence on the link: neighbour discovery (RFC 4861), multicast membership (RFC 2710,
+// 3810, 3376). The two VMs' clocks make them differ; they carry no service. They are not compared, so only well-formed
+// small ones count; all others of these protocols are compared like any packet.
 
 import { isIgmp, isMld } from './membership';
 import { isNeighbourDiscovery } from './neighbour-discovery';
@@ -13,7 +13,7 @@ const NDISC_NEIGHBOUR_ADVERTISEMENT = 136; // NDISC_NEIGHBOUR_ADVERTISEMENT
 /** Of the target address (RFC 4861 sections 4.3 and 4.4). */
 const TARGET_OFFSET = 8;
 
-/** May pass on the PVM's word alone, and is not wanted from the SVM. */
+/** The PVM's leaves without comparison, the SVM's is dropped. */
 export function isInfrastructure(v: PacketView): boolean {
   if (v.protocol !== IPPROTO_ICMPV6 && v.protocol !== IPPROTO_IGMP) return false;
   if (v.fragment) return false;
@@ -24,8 +24,8 @@ export function isInfrastructure(v: PacketView): boolean {
 
 /**
  * A question for a neighbour: the sender has lost (or never had) what it asks for. A solicitation without a source asks
- * whether the sender's own address is free (RFC 4862). One for routers tells of no loss: a host puts it when its link
- * comes up, and by a timer.
+ * whether the sender's own address is free (RFC 4862). A router solicitation is no sign of a loss: a host sends it when
+ * its link comes up, and by a timer.
  */
 export function isNeighbourRequest(v: PacketView): boolean {
   if (v.fragment || v.family !== 6 || v.protocol !== IPPROTO_ICMPV6) return false;

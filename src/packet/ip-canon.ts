@@ -1,5 +1,5 @@
-// Brings into one form what an IP header and its frame may say beside the packet that is compared: nobody compares IPv4
-// options, a bit that has no meaning, or what stands behind the packet in its frame, so none of it may carry anything
+// Normalises the parts of an IP header and its frame that are not compared: IPv4 options,
+// reserved bits, and bytes behind the packet in its frame. None of them may carry information
 // (RFC 791, RFC 2113, RFC 8200).
 
 import { read16, read32, write16 } from '../core/big-endian';
@@ -19,17 +19,17 @@ const IPV4_CHECKSUM = 10;
 const IPV4_RESERVED_FLAG = 0x8000;
 const IPOPT_NOOP = 1; // IPOPT_NOOP
 /**
- * Router Alert of value 0 (RFC 2113): what multicast membership and RSVP need of their routers. It always says the
- * same.
+ * Router Alert of value 0 (RFC 2113): needed by multicast membership and RSVP. It has one value
+ * only.
  */
 const IPOPT_ROUTER_ALERT = 0x94040000; // IPOPT_RA
 const ROUTER_ALERT_BYTES = 4;
 /**
- * What a frame of the least length (ETH_ZLEN) has behind its header: as far a short packet may be followed by zeros.
+ * Payload of a frame of the least length (ETH_ZLEN): up to here a short packet may be followed by zeros.
  */
 const LEAST_CONTENT_BYTES = 46;
 
-/** Has the packet nothing of what is treated here? Then canonicalIp() would do nothing. */
+/** True when canonicalIp() would change nothing. */
 export function isPlainIp(v: PacketView): boolean {
   if (v.limit !== v.end) return false;
   const { buf, start } = v;
@@ -65,8 +65,8 @@ export function hasBareFragmentHeader(v: PacketView): boolean {
 }
 
 /**
- * Has an IPv6 packet headers that nobody compares between IPv6's and the transport's? A fragment's alone says nothing:
- * it is that of an atomic one (RFC 6946).
+ * Are there uncompared extension headers between the IPv6 and the transport header? A fragment header alone does not
+ * count: it belongs to an atomic fragment (RFC 6946).
  */
 export function hasExtensionHeaders(v: PacketView): boolean {
   return v.family === 6 && v.l4 - v.start !== IPV6_HEADER_BYTES && !hasBareFragmentHeader(v);

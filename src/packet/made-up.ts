@@ -1,4 +1,4 @@
-// Packets that nobody has sent, for engines that warm up before the first real ones: IPv4 between documentation
+// Synthetic packets for engines that warm up before the first real ones: IPv4 between documentation
 // addresses (RFC 5737), with checksums of zero, which no engine looks at.
 
 import { IPPROTO_TCP, IPPROTO_UDP } from './view';

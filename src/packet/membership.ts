@@ -1,6 +1,6 @@
 // Which packets of multicast membership (IGMP: RFC 1112, 2236, 3376; MLD: RFC 2710, 3810) are well formed and small.
-// They are never compared, so they may say no more than which groups: to where they belong, not beyond the link, with
-// the lengths that they tell of.
+// They are never compared, so they may carry group addresses and nothing else: to the right
+// destination, link-local, with consistent lengths.
 
 import { read16, read32 } from '../core/big-endian';
 import type { PacketView } from './view';

@@ -1,5 +1,5 @@
 // Which packets of neighbour discovery (RFC 4861, RFC 7527, RFC 8106, RFC 4191) are well formed and small. They are
-// never compared, so they may say no more than what they are for. A redirect quotes a whole packet, and is not among
+// never compared, so they may carry nothing beyond their purpose. A redirect quotes a whole packet, and is not among
 // them.
 
 import { read16, read32 } from '../core/big-endian';

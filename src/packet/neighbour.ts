@@ -1,5 +1,5 @@
-// Neighbour discovery (RFC 4861): what a host says of its own addresses, and the unsolicited neighbour advertisement
-// (section 7.2.6), which tells everybody on the link that an IPv6 address is at this MAC address now.
+// Neighbour discovery (RFC 4861): a host's claims of its own addresses, and the unsolicited neighbour advertisement
+// (section 7.2.6), which announces on the link that an IPv6 address is at this MAC address now.
 
 import { transportChecksum } from './checksum';
 import { ETH_ALEN, ETH_HLEN, ETH_P_IPV6, writeFrameHeader } from './ethernet';
@@ -27,7 +27,7 @@ export const ALL_NODES = Uint8Array.of(0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 export const ALL_NODES_MAC = Uint8Array.of(0x33, 0x33, 0, 0, 0, 1);
 
 /**
- * An address that a neighbour discovery message says to be its sender's own. Reused; offsets in the buffer that was
+ * An address that the sender of a neighbour discovery message claims as its own. Reused; offsets in the buffer that was
  * parsed.
  */
 export class NeighbourClaim {
@@ -35,7 +35,7 @@ export class NeighbourClaim {
   address = 0;
   /** Of the MAC address that goes with it, -1 when the message names none: the frame's source then. */
   mac = -1;
-  /** What the message says of its sender: it forwards packets, it does not, or nothing. */
+  /** Whether the sender is a router by this message; undefined: the message does not say. */
   router: boolean | undefined;
   /**
    * Neighbours are to replace what they know (the O flag); false for an anycast address, or one that is held for

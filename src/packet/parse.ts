@@ -1,5 +1,5 @@
 // Takes an IP packet apart (RFC 791, RFC 8200, RFC 9293, RFC 768, RFC 792, RFC 4443). Every length is checked here,
-// once; what the view says afterwards lies inside the packet.
+// once; all offsets in the view lie inside the packet.
 //
 // Single bytes and shifts, not a DataView: that would be a few ns faster, but one would have to be made whenever the
 // packets of two arenas come in turns.

@@ -3,7 +3,7 @@
 // that were changed in the whole.
 //
 // Two fragments that claim the same bytes discard their datagram, and what else comes for it until its time is over:
-// whoever sends such wants the comparer to see something else than the receiver. Only an exact repetition is let pass.
+// an overlap could make the comparison see other bytes than the receiver. Only an exact duplicate is accepted.
 
 import { BuddyPool } from '../core/buddy-pool';
 import { copyBytes, equalBytes } from '../core/bytes';
@@ -51,9 +51,9 @@ const LEAST_BYTES_LOG2 = 18;
 export const REASSEMBLY_COUNTER_NAMES = [
   'fragments',
   'completed',
-  /** Exact repetitions; nothing is lost. */
+  /** Exact duplicates; nothing is lost. */
   'duplicates',
-  // Datagrams that were discarded, with all that came of them, for what one fragment said:
+  // Datagrams that were discarded, with all their fragments, because of one fragment:
   'overlaps',
   /** A last fragment before bytes that had come, or bytes behind the last fragment. */
   'beyond_end',
@@ -80,9 +80,9 @@ const COUNT = Object.fromEntries(REASSEMBLY_COUNTER_NAMES.map((name, i) => [name
   number
 >;
 
-/** The fragment is kept (or was a repetition); the datagram is not whole yet. */
+/** The fragment is kept (or was a duplicate); the datagram is not whole yet. */
 export const REASSEMBLY_WAITING = 0;
-/** The fragment is lost, perhaps with its datagram; a counter says why. */
+/** The fragment is lost, perhaps with its datagram; a counter gives the reason. */
 export const REASSEMBLY_DROPPED = 1;
 /** The datagram is in `complete`. */
 export const REASSEMBLY_COMPLETE = 2;

@@ -1,4 +1,4 @@
-// Brings into one form what a TCP header may say beside what is compared, translated or lowered (RFC 9293 section 3.1
+// Normalises the parts of a TCP header that are neither compared nor translated nor lowered (RFC 9293 section 3.1
 // and 3.2): reserved bits, fields that have no meaning without their flag, options that nobody knows or that stand
 // where they mean nothing, and what lies behind the end of options. What stays is listed in docs/ARCHITECTURE.md.
 
@@ -36,7 +36,7 @@ const MAX_COOKIE_BYTES = 16;
 /** 4 bytes and a MAC of 20 (SHA-1 whole; RFC 5926 cuts it to 12). */
 const MAX_AO_BYTES = 24;
 
-/** Has the header nothing of what is treated here? Then canonicalTcp() would do nothing. */
+/** True when canonicalTcp() would change nothing. */
 export function isPlainTcp(v: PacketView): boolean {
   const { buf, l4 } = v;
   return (

@@ -19,7 +19,7 @@ export const TCPOPT_FASTOPEN = 34; // TCPOPT_FASTOPEN
 export const TCPOPT_EXP = 254; // TCPOPT_EXP
 export const TCPOPT_FASTOPEN_MAGIC = 0xf989; // TCPOPT_FASTOPEN_MAGIC
 
-/** How nearly every segment of an open connection begins its options. */
+/** The usual beginning of the options in an open connection. */
 const NOP_NOP_TIMESTAMP = ((TCPOPT_NOP << 24) | (TCPOPT_NOP << 16) | (TCPOPT_TIMESTAMP << 8) | 10) >>> 0;
 const HEADER_WITH_TIMESTAMP = 32;
 

@@ -1,5 +1,5 @@
-// The key of a flow: ten words that tell which connection, or which exchange of datagrams, a packet belongs to. Flow
-// tables, files of offsets and whoever speaks of a connection to another part use the same ten in the same order.
+// The key of a flow: ten words that identify a connection, or an exchange of datagrams. Flow tables,
+// files of offsets and the interfaces between rooms use the same ten words in the same order.
 // "Guest" is the protected VM, whichever end has opened the connection.
 
 import type { PacketView } from './view';

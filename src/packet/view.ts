@@ -25,15 +25,17 @@ export class PacketView {
   /** Offset after the last byte of the packet, by the IP header's own length. */
   end = 0;
   /**
-   * Bytes of the frame's own headers directly before start that are kept with the packet. This and the next two are the
-   * caller's, so is `changed`.
+   * Bytes of the frame's own headers directly before start that are kept with the packet. The caller sets this, the
+   * next two and `changed`.
    */
   head = 0;
   /** Offset after the frame's last byte: its padding lies between end and limit. */
   limit = 0;
   /** Which network: packets of different zones belong to different flows. Below 2^16. */
   zone = 0;
-  /** Bytes of the packet were changed since it came: who has kept it has to be given these. The caller's, too. */
+  /**
+   * Bytes of the packet were changed since it arrived: a copy that was kept must be updated. Set by the caller, too.
+   */
   changed = false;
   family: 4 | 6 | typeof FAMILY_LINK = 4;
   /** Upper-layer protocol number, after IPv6 extension headers. */

@@ -45,7 +45,7 @@ export interface SideSummary {
   /** IP packets, of anybody. */
   packets: number;
   guestPackets: number;
-  /** Packets that were not compared, by reason, whoever sent them. */
+  /** Packets that were not compared, by reason, of either side. */
   skipped: Record<string, number>;
 }
 

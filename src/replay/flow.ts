@@ -121,14 +121,14 @@ export class FlowComparison {
       this.waitingSide = side;
       this.wait(buf, off, bytes, number);
     } else {
-      // Of the connections before, all that either side has said was fed: nothing is still to come.
+      // All packets of earlier connections have been fed.
       if (this.begun[side]! > 1) this.settle();
       this.feed(side, buf, off, bytes, number);
       this.drain();
     }
   }
 
-  /** Both captures are through: what is left was said by one side only. */
+  /** Both captures have ended: what is left was sent by one side only. */
   finish(): void {
     this.settle();
     const { counters, stream } = this.engine.context;
@@ -139,7 +139,7 @@ export class FlowComparison {
     if (unmatched > 0) this.leaveOut('before_syn', unmatched);
   }
 
-  /** What is left now was said by one side only. */
+  /** What is left now was sent by one side only. */
   private settle(): void {
     if (this.over) return;
     const { flows, holds, log } = this.engine.context;
@@ -162,7 +162,7 @@ export class FlowComparison {
   }
 
   /**
-   * A guest says nothing behind what it has not said: a piece that lacks before others of the same side was lost by the
+   * A guest sends its stream in order: a piece that is missing before later ones of the same side was lost by the
    * capture. What can be compared behind such holes is. True: a difference was found there.
    */
   private passHoles(flow: number): boolean {
@@ -189,7 +189,7 @@ export class FlowComparison {
   }
 
   /**
-   * Bytes that a side must have said, and that its capture lacks, before the next that it has of its stream; Infinity =
+   * Bytes that a side must have sent and that its capture lacks, before the next that it has of its stream; Infinity =
    * none.
    */
   private holeBefore(flow: number, headAt: number, finKnown: number, finAt: number): number {

@@ -28,9 +28,9 @@ const S_ISN = FLOW_USER + 6;
 /** Sequence number of the first packet. */
 export const S_FIRST_SEQ = FLOW_USER + 8;
 const S_RESETS = FLOW_USER + 10;
-/** A reset with text came first: where its bytes stand in the stream nobody can tell. */
+/** A reset with text came first: the place of its bytes in the stream is unknown. */
 const RESET_WITH_TEXT = 2;
-/** Bits for whoever goes through the flows. */
+/** Bits for a walk through the flows. */
 export const S_STATE = FLOW_USER + 12;
 const RECORD_WORDS = FLOW_USER + 14;
 

@@ -48,7 +48,7 @@ export class Journal {
     }
   }
 
-  /** Nodes that rules were applied for, without waiting for whoever changes them now. */
+  /** Nodes that rules were applied for, without waiting for a change in progress. */
   static nodes(dir: string): ReadonlySet<number> {
     const journal = new Journal(dir);
     journal.read();

@@ -1,5 +1,5 @@
-// What iptables cannot say, in nft(8)'s words. Tables of our own, so that making and removing them is one transaction
-// each.
+// What iptables cannot express, in nft(8)'s language. Tables of our own, so that making and removing them is one
+// transaction each.
 
 import { CommandError, run } from '../io/exec';
 import { commentOf, FORWARD_ZONE, mirrorTable } from './marks';

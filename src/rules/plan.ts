@@ -143,10 +143,10 @@ function primaryPlan(node: RuleNode, nftables: boolean): NodePlan {
         chain: 'PREROUTING',
         words: [...from(node.forwardPort), '-j', 'CT', '--zone', `${FORWARD_ZONE}`],
       },
-      // UDP first, in queues where the kernel cuts a large packet into its datagrams: no queue tells their size.
+      // UDP first, in queues where the kernel cuts a large packet into its datagrams: a queue does not give their size.
       toQueue([...UDP, ...from(node.guestPort)], node.guestUdpQueue, node.queueBypass),
       toQueue(from(node.guestPort), node.guestQueue, node.queueBypass),
-      // Never with a bypass: what the SVM says has no business on this host.
+      // Never with a bypass: the SVM's packets must not get onto this host's networks.
       toQueue([...UDP, ...from(node.forwardPort)], node.forwardUdpQueue, false),
       toQueue(from(node.forwardPort), node.forwardQueue, false),
     ],

@@ -33,7 +33,7 @@ export async function removeNode(plan: Plan, node: NodePlan, journal: Journal, r
     report.changes.push(`mirror of ${guestPort} removed`);
   }
   for (const change of [...journal.changes(index)].reverse()) await undo(change, report);
-  // Without the journal the mark on the bridge tells.
+  // Without the journal, by the mark on the bridge.
   const bridge = (await links()).get(forwardBridge);
   if (bridge?.alias === node.comment) await deleteBridge(forwardBridge, [forwardPort, guestPort], report);
   journal.forget(index);

@@ -53,7 +53,7 @@ export function networkOffset(linkType: number, frame: Buffer): number {
       return sll2(frame);
     case LINKTYPE_NULL:
     case LINKTYPE_LOOP:
-      // The address family, whose number depends on the system that captured: the IP version tells as well.
+      // The address family, whose number depends on the system that captured: the IP version is enough.
       return frame.length < 4 ? LINK_SHORT : byVersion(frame, 4);
     case LINKTYPE_RAW:
     case DLT_RAW_BSD:
@@ -66,7 +66,7 @@ export function networkOffset(linkType: number, frame: Buffer): number {
   }
 }
 
-/** Who sent the frame, as text; '' where the link type does not tell. */
+/** Who sent the frame, as text; '' where the link type has no sender. */
 export function senderOf(linkType: number, frame: Buffer): string {
   return linkType === LINKTYPE_ETHERNET && frame.length >= 12 ? frame.toString('hex', 6, 12) : '';
 }

@@ -5,7 +5,7 @@ import { isIP } from 'node:net';
 import { OperatorError } from '../../core/errors';
 import { type Endpoint, formatEndpoint } from './endpoint';
 
-/** As the system says now: a name may mean another machine after a failover. Rejects with OperatorError. */
+/** As the system resolves it now: a name may mean another machine after a failover. Rejects with OperatorError. */
 export async function addressesOf(endpoint: Endpoint): Promise<string[]> {
   if (isIP(endpoint.host) !== 0) return [endpoint.host];
   try {

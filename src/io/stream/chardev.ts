@@ -31,7 +31,8 @@ export interface ChardevEvents {
   /** See ConnectionEvents. */
   onData(buf: Buffer, from: number, to: number): number;
   /**
-   * The peer will say no more: what is unread is taken now, by deliverUnread() or consume(), or lost. onClose follows.
+   * The peer has shut down sending: unread bytes are taken now, by deliverUnread() or consume(), or lost. onClose
+   * follows.
    */
   onEnd?(): void;
   /** The peer is gone. A server goes on listening, a client with `reconnect` dials again. Not called after close(). */

@@ -7,7 +7,7 @@
 //           it takes no more
 //       .---------------------.
 //       |                     v       OPEN, BLOCKED: bytes go both ways.
-//     OPEN <--all has left-- BLOCKED  FAILED: nothing is sent any more. What the peer had said before is still read;
+//     OPEN <--all has left-- BLOCKED  FAILED: nothing is sent any more. What the peer had sent before is still read;
 //       |                     |               then, from the event loop, the connection ends.
 //       '---> sending fails <-'       CLOSED: the descriptor is gone. From every state: the peer has ended,
 //                   v                         disconnect(), close(). A peer that has ended its sending alone
@@ -44,7 +44,8 @@ export interface ConnectionEvents {
    */
   onData(buf: Buffer, from: number, to: number): number;
   /**
-   * The peer will say no more: what is unread is taken now, by deliverUnread() or consume(), or lost. onClose follows.
+   * The peer has shut down sending: unread bytes are taken now, by deliverUnread() or consume(), or lost. onClose
+   * follows.
    */
   onEnd?(): void;
   /** The connection has ended. Not called after close(). */
@@ -215,7 +216,7 @@ export class Connection {
     this.events.onDrain?.();
   }
 
-  /** Whoever sends is in the midst of something else: the end comes from the event loop. */
+  /** The sender may be in the middle of something: the end is reported from the event loop. */
   private fail(errno: number): void {
     this.state = 'failed';
     this.output.clear();
@@ -256,7 +257,7 @@ export class Connection {
     return this.input.room > 0 && this.receive() > 0;
   }
 
-  /** Takes so many unread bytes. Not from within this connection's own onData, which says so by what it returns. */
+  /** Takes so many unread bytes. Not from within this connection's own onData, which returns the count instead. */
   consume(bytes: number): void {
     invariant(!this.isShowing, 'unread bytes are not consumed from within the onData that they are shown to');
     this.input.take(bytes);
@@ -312,7 +313,8 @@ export class Connection {
 
   /**
    * Hands over what is unread and what the socket holds now, paused or not; `bytes` bounds it where the peer goes on
-   * talking. For an owner who must know all that the peer said until now. Not from within this connection's own onData.
+   * talking. For an owner that must have read all that the peer has sent until now. Not from within this connection's
+   * own onData.
    */
   drain(bytes: number): void {
     if (this.closed) return;

@@ -31,7 +31,7 @@ export interface DialerEvents {
 }
 
 /**
- * Before the first repetition, and at most. The delay doubles with each, and begins anew when the server has answered.
+ * Before the first retry, and at most. The delay doubles with each, and begins anew when the server has answered.
  */
 export interface RedialDelays {
   firstMs: number;

@@ -1,6 +1,6 @@
 // nfnetlink_queue: its constants, and messages for tools and tests. The packet path itself is in the native binding.
-// Linux: <linux/netfilter/nfnetlink_queue.h>, <linux/netfilter.h>. NFQNL_MSG_VERDICT_BATCH is left out on purpose: it
-// settles every packet up to an id, and packets are held here in any order.
+// Linux: <linux/netfilter/nfnetlink_queue.h>, <linux/netfilter.h>. NFQNL_MSG_VERDICT_BATCH settles
+// every packet up to an id, those that are held, too: only the binding, which knows what is held, says it.
 
 import { AttributeReader } from './attributes';
 import type { MessageBuilder } from './builder';

@@ -102,6 +102,11 @@ export class PacketLog {
     return (id & this.mask) * RECORD_WORDS;
   }
 
+  /** Where in the data the compared bytes of a record stand. */
+  bytesAt(id: number): number {
+    return this.words[(id & this.mask) * RECORD_WORDS + R_AT]!;
+  }
+
   /** True while the record is in the ring and still belongs to that flow. */
   alive(id: number, flow: number): boolean {
     const r = (id & this.mask) * RECORD_WORDS;

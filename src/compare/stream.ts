@@ -115,6 +115,17 @@ export class StreamComparator {
     return this.flows.words[flow + f.X_SECONDARY_HEAD] !== 0 ? this.advance(flow) : WAIT;
   }
 
+  /** The same for the PVM's next, behind all that it has pending, where the SVM has nothing. */
+  storeNext(flow: number, id: number, packetOffset: number, seq: number, off: number, bytes: number): void {
+    this.lists.appendPacket(flow, id, packetOffset, seq, off, bytes);
+  }
+
+  /** The SVM has said all that the PVM's first pending record has, up to `end`. */
+  agreedHead(flow: number, end: number): void {
+    this.range.raise(flow, end);
+    this.lists.popPrimary(flow);
+  }
+
   /** Payload of an SVM segment, already in the PVM's numbers. Never EQUAL: WAIT means that nothing contradicts it. */
   secondary(flow: number, seq: number, buf: Buffer, off: number, bytes: number): Outcome {
     const w = this.flows.words;

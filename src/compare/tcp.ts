@@ -71,6 +71,24 @@ export class TcpComparator {
     return this.compareEnds(flow);
   }
 
+  /** The same for the PVM's next segment of content, in a stream that neither side has ended and nothing is odd of. */
+  noteNext(flow: number, v: PacketView): void {
+    const w = this.flows.words;
+    w[flow + f.X_FLAGS] = this.notePrimaryAck(flow, w[flow + f.X_FLAGS]!, v.ack, v.window);
+    this.stream.range.primaryGoesOn(flow, seqAdd(v.seq, v.payloadBytes));
+  }
+
+  /** And for the SVM's like it. */
+  noteNextOfSecondary(flow: number, v: PacketView): void {
+    const w = this.flows.words;
+    if (seqDiff(v.ack, w[flow + f.X_SECONDARY_ACK]!) >= 0) {
+      w[flow + f.X_SECONDARY_ACK] = v.ack;
+      w[flow + f.X_SECONDARY_WINDOW] = v.window;
+    }
+    const pushed = (v.flags & TCP_PSH) !== 0 ? f.XF_SECONDARY_PUSHED : 0;
+    w[flow + f.X_FLAGS] = (w[flow + f.X_FLAGS]! & ~f.XF_SECONDARY_PUSHED) | pushed;
+  }
+
   /** Does the SVM's acknowledgement say once more what its last has said? To be asked before noteSecondary(). */
   secondaryRepeatsAck(flow: number, v: PacketView): boolean {
     const w = this.flows.words;

@@ -96,6 +96,8 @@ export class PrimaryContext {
   readonly wheel: TimerWheel;
   readonly tracker: TcpTracker;
   epoch = 0;
+  /** For a test that compares the two: without it all of TCP goes the general way. */
+  plainWay = true;
   /** Forgets a flow that is needed less than a new one; false where there is none. */
   makeRoom: () => boolean = () => false;
   /** By protocol: set once, by the engine. */
@@ -137,6 +139,11 @@ export class PrimaryContext {
   /** True when the flow's words belong to an older epoch: the caller aligns them. */
   isStale(flow: number): boolean {
     return this.flows.words[flow + X_EPOCH] !== this.epoch;
+  }
+
+  /** Can a packet be held of which so many bytes are logged? */
+  hasRoom(bytes: number): boolean {
+    return !this.holds.full && this.log.hasRoom(bytes);
   }
 
   /**

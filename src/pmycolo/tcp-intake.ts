@@ -28,6 +28,7 @@ import { Cost, type FlowHandler, NO_ROOM, REFUSED } from './flow-handler';
 import { complete, completesHandshake } from './handshake';
 import { HF_ACK_ONLY, HF_DIRTY, HF_PARTIAL, HF_SIGNED, HF_TCP, holdFlags } from './holds';
 import { restoreLastByte } from './keepalive';
+import { PlainWay } from './plain-way';
 import { leaveAsProbe } from './probe';
 import { MALFORMED, TcpClean, UNCLEAN } from './tcp-clean';
 import { NO_ECHO, TcpOutlet } from './tcp-outlet';
@@ -55,11 +56,13 @@ export class TcpIntake implements FlowHandler {
   private readonly outlet: TcpOutlet;
   private readonly syns: TcpSynIntake;
   private readonly cleaner: TcpClean;
+  private readonly plain: PlainWay;
 
   constructor(private readonly x: PrimaryContext) {
     this.outlet = new TcpOutlet(x);
     this.syns = new TcpSynIntake(x, this.outlet);
     this.cleaner = new TcpClean(x.counters);
+    this.plain = new PlainWay(x, this.outlet);
   }
 
   admit(v: PacketView, partial: boolean, comparing: boolean): number {
@@ -113,6 +116,7 @@ export class TcpIntake implements FlowHandler {
     comparing: boolean,
     nowMs: number,
   ): Outcome {
+    if (comparing && this.plain.primary(id, flow, v, buf, hold, nowMs)) return WAIT;
     const { x, outlet } = this;
     x.tracker.packet(flow, false, v.flags, v.seq, nowMs);
     if (isRefusal(v)) nameRefusal(v);
@@ -221,6 +225,7 @@ export class TcpIntake implements FlowHandler {
 
   /** An SVM packet while comparing. */
   secondary(flow: number, v: PacketView, buf: Buffer, nowMs: number): Outcome {
+    if (this.plain.secondary(flow, v, buf, nowMs)) return EQUAL;
     const { x, outlet } = this;
     if ((v.flags & TCP_SYN) !== 0) return this.syns.secondary(flow, v, buf, nowMs);
     const w = x.flows.words;

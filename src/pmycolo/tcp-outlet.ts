@@ -213,6 +213,22 @@ export class TcpOutlet {
     else this.x.accept(id, buf, off, len);
   }
 
+  /** Lets out the flow's first held packet with content, which is verified and of which no copies have left. */
+  leaveNext(slot: number, nowMs: number): void {
+    const x = this.x;
+    const { holds } = x;
+    const h = holds.index(slot);
+    const hw = holds.words;
+    const copy = holds.copyAt(h);
+    const l4 = copy + hw[h + H_L4]!;
+    x.counters.noteHold((nowMs - hw[h + H_TIME]!) | 0);
+    noteHeldLeft(x, h, l4);
+    const head = holds.headBytes(h);
+    const bytes = holds.copyBytes(h) - head;
+    this.leave(hw[h + H_ID]!, hw[h + H_FLOW]!, x.log.data, copy + head, bytes, l4, hw[h + H_FLAGS]!);
+    holds.remove(slot);
+  }
+
   private leaveHeld(slot: number, echo: number, nowMs: number): void {
     const x = this.x;
     const { holds } = x;

@@ -1,0 +1,109 @@
+// The plain way of TCP: the PVM's segment is simply its next, the SVM says the same bytes in the same segment, nothing
+// else waits. That is nearly all of any traffic, so it goes straight through, without the questions that have one
+// answer then. What is not so goes the general way (tcp-intake), which would come to the very same words, verdicts and
+// counters here; test/property holds the two against each other.
+
+import * as f from '../compare/flow-words';
+import { R_BYTES, R_SEQ } from '../compare/packet-log';
+import { isFar } from '../compare/verified-range';
+import { equalBytes } from '../core/bytes';
+import { seqAdd } from '../core/seq32';
+import { type PacketView, TCP_ACK, TCP_PSH } from '../packet/view';
+import type { PrimaryContext } from './context';
+import { C_COMPARED } from './counters';
+import { H_END, H_FLAGS, H_RECORD, H_SEQ, HF_SIGNED } from './holds';
+import type { TcpOutlet } from './tcp-outlet';
+
+/** What a flow on the plain way has, */
+const HAS = f.XF_BASED | f.XF_MATCHED | f.XF_SECONDARY_ACK;
+/** and what it has not: it neither begins nor ends, and nothing of it is out of order. */
+const HAS_NOT =
+  f.XF_PRIMARY_SYN |
+  f.XF_SECONDARY_SYN |
+  f.XF_PRIMARY_FIN |
+  f.XF_SECONDARY_FIN |
+  f.XF_PRIMARY_RST |
+  f.XF_SECONDARY_RST |
+  f.XF_UNKNOWN |
+  f.XF_HALF_OPEN |
+  f.XF_DISORDER |
+  f.XF_ODD;
+
+export class PlainWay {
+  constructor(
+    private readonly x: PrimaryContext,
+    private readonly outlet: TcpOutlet,
+  ) {}
+
+  /** A PVM packet while comparing. True: it is held, and nothing is left to do. False: nothing was done. */
+  primary(id: number, flow: number, v: PacketView, buf: Buffer, hold: number, nowMs: number): boolean {
+    const { x } = this;
+    const w = x.flows.words;
+    // A single byte may be a keepalive.
+    if (v.payloadBytes < 2 || !this.isPlain(flow, v.flags) || (hold & HF_SIGNED) !== 0) return false;
+    const { seq } = v;
+    const verified = w[flow + f.X_VERIFIED]!;
+    const head = w[flow + f.X_HELD_HEAD]!;
+    if (w[flow + f.X_PRIMARY_NEXT] !== seq) return false;
+    if (head === 0) {
+      if (verified !== seq || w[flow + f.X_PRIMARY_HEAD] !== 0) return false;
+    } else {
+      // What is held ends where this begins, and the SVM has said nothing of it.
+      const { holds } = x;
+      const hw = holds.words;
+      const h = holds.index(head);
+      const t = holds.index(w[flow + f.X_HELD_TAIL]!);
+      if (hw[h + H_SEQ] !== verified || hw[h + H_END] === verified) return false;
+      if (hw[t + H_END] !== seq || hw[t + H_RECORD] !== w[flow + f.X_PRIMARY_TAIL] || isFar(seq, verified))
+        return false;
+    }
+    const from = v.start - v.head;
+    const bytes = v.limit - from;
+    if (!x.hasRoom(bytes)) return false;
+    x.tracker.packet(flow, false, v.flags, seq, nowMs);
+    x.tcp.noteNext(flow, v);
+    x.counters.values[C_COMPARED]!++;
+    const record = x.hold(id, flow, v, buf, seq, seqAdd(seq, v.payloadBytes), hold | v.flags, nowMs);
+    x.stream.storeNext(flow, record, from, seq, v.payload, v.payloadBytes);
+    return true;
+  }
+
+  /** An SVM packet while comparing. True: the PVM's like it has left. False: nothing was done. */
+  secondary(flow: number, v: PacketView, buf: Buffer, nowMs: number): boolean {
+    const { x } = this;
+    const { holds, log } = x;
+    const w = x.flows.words;
+    const record = w[flow + f.X_PRIMARY_HEAD]!;
+    const slot = w[flow + f.X_HELD_HEAD]!;
+    if (record === 0 || slot === 0 || !this.isPlain(flow, v.flags)) return false;
+    const h = holds.index(slot);
+    const hw = holds.words;
+    const verified = w[flow + f.X_VERIFIED]!;
+    const bytes = v.payloadBytes;
+    if (hw[h + H_RECORD] !== record || hw[h + H_SEQ] !== verified || bytes === 0) return false;
+    if (seqAdd(v.seq, w[flow + f.X_DELTA]!) !== verified) return false;
+    const end = seqAdd(verified, bytes);
+    const flags = hw[h + H_FLAGS]!;
+    if (hw[h + H_END] !== end || (flags & (0xff & ~TCP_PSH)) !== TCP_ACK || x.prefixes.haveLeft(flow, h)) return false;
+    const r = log.recordIndex(record);
+    if (log.words[r + R_SEQ] !== verified || log.words[r + R_BYTES] !== bytes) return false;
+    if (!equalBytes(log.data, log.bytesAt(record), buf, v.payload, bytes)) return false;
+    x.tcp.noteNextOfSecondary(flow, v);
+    x.stream.agreedHead(flow, end);
+    this.outlet.leaveNext(slot, nowMs);
+    return true;
+  }
+
+  /** Is the flow on the plain way, and a segment with these flags of content only? */
+  private isPlain(flow: number, tcpFlags: number): boolean {
+    const w = this.x.flows.words;
+    return (
+      (w[flow + f.X_FLAGS]! & (HAS | HAS_NOT)) === HAS &&
+      (tcpFlags | TCP_PSH) === (TCP_ACK | TCP_PSH) &&
+      w[flow + f.X_SECONDARY_HEAD] === 0 &&
+      w[flow + f.X_ACKS_HEAD] === 0 &&
+      w[flow + f.X_ISLAND] === w[flow + f.X_ISLAND_END] &&
+      this.x.plainWay
+    );
+  }
+}

@@ -6,6 +6,7 @@
 // The ring goes round in the first part of its memory, which caches keep, and in more of it only when that proves to be
 // too little.
 
+import { ArenaBytes } from '../core/arena-bytes';
 import { copyBytes } from '../core/bytes';
 import { broken, invariant } from '../core/errors';
 
@@ -62,6 +63,7 @@ export interface LogOwner {
 export class PacketLog {
   readonly data: Buffer;
   readonly words: Uint32Array;
+  private readonly bytes: ArenaBytes;
   owner: LogOwner | undefined;
   /** Bytes of records that are pending or held: the part that cleaning must move. */
   neededBytes = 0;
@@ -88,6 +90,7 @@ export class PacketLog {
     invariant(maxNeededBytes * 2 <= bytes, 'needed bytes are at most half the log');
     this.data = Buffer.from(new ArrayBuffer(bytes));
     this.words = new Uint32Array(records * RECORD_WORDS);
+    this.bytes = new ArenaBytes(this.data);
     this.mask = records - 1;
     this.maxNeeded = Math.min(this.mask >>> 1, Math.ceil(bytes / BYTES_PER_NEEDED));
     this.ringBytes = Math.min(bytes, firstRingBytes);
@@ -102,9 +105,10 @@ export class PacketLog {
     return (id & this.mask) * RECORD_WORDS;
   }
 
-  /** Where in the data the compared bytes of a record stand. */
-  bytesAt(id: number): number {
-    return this.words[(id & this.mask) * RECORD_WORDS + R_AT]!;
+  /** Are the bytes that take part in the comparison, as many as these, those at off of buf? */
+  saysTheSame(id: number, buf: Buffer, off: number): boolean {
+    const r = (id & this.mask) * RECORD_WORDS;
+    return this.bytes.equal(this.words[r + R_AT]!, buf, off, this.words[r + R_BYTES]!);
   }
 
   /** True while the record is in the ring and still belongs to that flow. */
@@ -132,7 +136,7 @@ export class PacketLog {
     const needed = this.neededBytes + bytes + (this.usedNeeded + 1) * GRID_BYTES;
     while (needed * RING_PER_NEEDED > this.ringBytes && this.ringBytes < this.data.length) this.grow();
     const at = this.reserve(bytes);
-    copyBytes(buf, off, this.data, at, bytes);
+    this.bytes.take(buf, off, at, bytes);
     const id = this.makeRecord(flow, at, bytes, flags);
     if (this.displaced.length > 0) this.placeDisplaced();
     return id;

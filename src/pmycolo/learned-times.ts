@@ -82,6 +82,11 @@ const CLASS_WORDS = 14;
  */
 const FIRST = KINDS;
 
+/** A few hosts have most of the waits. */
+const RECENT_BITS = 6;
+/** 2^32 / phi: spreads neighbours (Knuth's multiplicative hash). */
+const SPREAD = 0x9e3779b1;
+
 export class LearnedTimes {
   readonly classes = FIRST + TIME_CLASSES;
   /** Classes that gave way to others. */
@@ -89,6 +94,8 @@ export class LearnedTimes {
   private readonly words = new Uint32Array(this.classes * CLASS_WORDS);
   private readonly histograms = new Uint8Array(this.classes * BUCKETS);
   private readonly key = new Uint32Array(KEY_WORDS);
+  /** Classes that were looked up of late; what stands there may be another by now. */
+  private readonly recent = new Uint16Array(1 << RECENT_BITS);
 
   constructor(
     private readonly mostMs: number,
@@ -98,12 +105,35 @@ export class LearnedTimes {
 
   /** The class of a wait; `words` has the host's four words at `host`. Allocates nothing. */
   classOf(kind: WaitKind, protocol: number, port: number, words: Uint32Array, host: number): number {
-    const { key } = this;
-    key[K_KIND] = (kind + 1) | (protocol << 8) | (port << 16);
+    const { key, recent } = this;
+    const what = ((kind + 1) | (protocol << 8) | (port << 16)) >>> 0;
+    const slot = Math.imul(words[host]! ^ words[host + 3]! ^ what, SPREAD) >>> (32 - RECENT_BITS);
+    const last = recent[slot]!;
+    if (this.isOf(last, what, words, host)) {
+      if (this.words[last * CLASS_WORDS + C_WORTH]! < MOST_WORTH) this.words[last * CLASS_WORDS + C_WORTH]!++;
+      return last;
+    }
+    key[K_KIND] = what;
     for (let i = 0; i < 4; i++) key[K_HOST + i] = words[host + i]!;
     key[K_HAS_HOST] = 1;
     const found = this.lookUp();
-    return found < 0 ? kind : found;
+    if (found < 0) return kind;
+    recent[slot] = found;
+    return found;
+  }
+
+  /** Is that its key, with a host? */
+  private isOf(cls: number, what: number, words: Uint32Array, host: number): boolean {
+    const w = this.words;
+    const c = cls * CLASS_WORDS;
+    return (
+      w[c + K_KIND] === what &&
+      w[c + K_HOST] === words[host] &&
+      w[c + K_HOST + 1] === words[host + 1] &&
+      w[c + K_HOST + 2] === words[host + 2] &&
+      w[c + K_HOST + 3] === words[host + 3] &&
+      w[c + K_HAS_HOST] === 1
+    );
   }
 
   /** Flows of the class begin to wait, in the list of this bit. */

@@ -6,7 +6,6 @@
 import * as f from '../compare/flow-words';
 import { R_BYTES, R_SEQ } from '../compare/packet-log';
 import { isFar } from '../compare/verified-range';
-import { equalBytes } from '../core/bytes';
 import { seqAdd } from '../core/seq32';
 import { type PacketView, TCP_ACK, TCP_PSH } from '../packet/view';
 import type { PrimaryContext } from './context';
@@ -39,8 +38,7 @@ export class PlainWay {
   primary(id: number, flow: number, v: PacketView, buf: Buffer, hold: number, nowMs: number): boolean {
     const { x } = this;
     const w = x.flows.words;
-    // A single byte may be a keepalive.
-    if (v.payloadBytes < 2 || !this.isPlain(flow, v.flags) || (hold & HF_SIGNED) !== 0) return false;
+    if (v.payloadBytes === 0 || !this.isPlain(flow, v.flags) || (hold & HF_SIGNED) !== 0) return false;
     const { seq } = v;
     const verified = w[flow + f.X_VERIFIED]!;
     const head = w[flow + f.X_HELD_HEAD]!;
@@ -84,10 +82,10 @@ export class PlainWay {
     if (seqAdd(v.seq, w[flow + f.X_DELTA]!) !== verified) return false;
     const end = seqAdd(verified, bytes);
     const flags = hw[h + H_FLAGS]!;
-    if (hw[h + H_END] !== end || (flags & (0xff & ~TCP_PSH)) !== TCP_ACK || x.prefixes.haveLeft(flow, h)) return false;
+    if (hw[h + H_END] !== end || (flags & (0xff & ~TCP_PSH)) !== TCP_ACK) return false;
     const r = log.recordIndex(record);
     if (log.words[r + R_SEQ] !== verified || log.words[r + R_BYTES] !== bytes) return false;
-    if (!equalBytes(log.data, log.bytesAt(record), buf, v.payload, bytes)) return false;
+    if (!log.saysTheSame(record, buf, v.payload)) return false;
     x.tcp.noteNextOfSecondary(flow, v);
     x.stream.agreedHead(flow, end);
     this.outlet.leaveNext(slot, nowMs);

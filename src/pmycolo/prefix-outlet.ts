@@ -143,12 +143,6 @@ export class PrefixOutlet {
     }
   }
 
-  /** Have copies of the beginning of this held packet left? */
-  haveLeft(flow: number, h: number): boolean {
-    if ((this.x.flows.words[flow + f.X_FLAGS]! & f.XF_LEFT) === 0) return false;
-    return this.unsentFrom(flow, h) !== this.x.holds.words[h + H_SEQ];
-  }
-
   /** Where what has not left of a held packet begins. What was noted long ago may mean anything. */
   private unsentFrom(flow: number, h: number): number {
     const { flows, holds } = this.x;

@@ -18,6 +18,7 @@ const STEPS = {
   both: 6,
   ahead: 3,
   p: 5,
+  burst: 1,
   answer: 4,
   cut: 3,
   displaced: 1,
@@ -148,13 +149,18 @@ const MAKE: Record<Kind, Step> = {
     c.saidP += bytes;
   },
   p: (c, bytes, dice) => c.next(bytes, dice),
+  burst: (c, bytes, dice) => {
+    for (let i = dice % 20; i > 0; i--) c.next(bytes, dice & 1);
+  },
   answer: (c, _, dice) => c.answer(dice),
   cut: (c, bytes, dice) => c.cut(bytes, dice),
   displaced: (c, _, dice) => c.displaced(dice),
   gap: (c, bytes, dice) => {
     // Beyond it the PVM goes on, or comes back to it.
     c.p(c.saidP + 5, bytes, flagsOf(dice), dice);
-    if ((dice & 0x800) !== 0) c.saidP += 5 + bytes;
+    if ((dice & 0x800) === 0) return;
+    c.saidP += 5 + bytes;
+    if ((dice & 0x2000) !== 0) c.saidP += 1 << 29;
   },
   repeat: (c, bytes, dice) => c.p(Math.max(0, c.saidP - (dice % 200)), bytes, flagsOf(dice), dice),
   repeatByS: (c, bytes, dice) => c.s(Math.max(0, c.saidS - (dice % 41)), bytes, flagsOf(dice), dice),

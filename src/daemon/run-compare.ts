@@ -29,7 +29,7 @@ export async function runCompare(
   setFlagsFromString(`--max-inlined-bytecode-size-cumulative=${INLINED_BYTES}`);
   // Nothing is connected yet.
   warmUpFrames(nowMs, WARM_UP_MS);
-  const devices = settings.map((one) => new CompareDevice(one, log.child({ compare: one.id }), nowMs));
+  const devices = settings.map((one) => new CompareDevice(one, log.child({ compare: one.id })));
   let metrics: Server | undefined;
   try {
     for (const device of devices) await device.open();

@@ -77,6 +77,11 @@ export class Descriptor {
     return this.timer !== undefined;
   }
 
+  /** Calls the task behind what has come meanwhile. */
+  soon(task: () => void): void {
+    setImmediate(task);
+  }
+
   /** Whether it keeps the process alive; it does at first. */
   reference(keep: boolean): void {
     if (this.handle !== undefined) this.native.pollReference(this.handle, keep ? 1 : 0);

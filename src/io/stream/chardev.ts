@@ -13,8 +13,7 @@
 //                   CLOSED <--------------------'     From every state: close(), without onClose.
 
 import { invariant, type OperatorError } from '../../core/errors';
-import type { Descriptor } from '../descriptor';
-import { Connection, type StreamBuffers, streamBuffers, streamCounters } from './connection';
+import { Connection, type StreamBuffers, type StreamDescriptor, streamBuffers, streamCounters } from './connection';
 import { Dialer } from './dialer';
 import type { Endpoint } from './endpoint';
 import { Listener } from './listener';
@@ -45,7 +44,11 @@ export interface ChardevOptions {
   /** Both 1 MiB without it. The receive buffer must hold more than a consumer ever leaves unread. */
   receiveBytes?: number;
   sendBytes?: number;
+  /** Brings peers in place of the endpoint. */
+  peers?: (onPeer: (socket: StreamDescriptor, onGone: () => void) => void) => PeerSource;
 }
+
+export type PeerSource = Pick<Listener, 'open' | 'close' | 'port'>;
 
 export class Chardev {
   readonly counters = { ...streamCounters(), connections: 0 };
@@ -59,7 +62,7 @@ export class Chardev {
   private peer: Connection | undefined;
   private paused = false;
   private readonly buffers: StreamBuffers;
-  private readonly listener: Listener | undefined;
+  private readonly listener: PeerSource | undefined;
   private readonly dialer: Dialer | undefined;
   /** Settles a client's open(). */
   private firstDial: { resolve(): void; reject(error: OperatorError): void } | undefined;
@@ -70,6 +73,10 @@ export class Chardev {
     options: ChardevOptions = {},
   ) {
     this.buffers = streamBuffers(options.receiveBytes, options.sendBytes);
+    if (options.peers !== undefined) {
+      this.listener = options.peers((socket, gone) => this.opened(socket, gone));
+      return;
+    }
     if (endpoint.server) {
       this.listener = new Listener(endpoint, (socket, gone) => this.opened(socket, gone), { maxPeers: 1 });
       return;
@@ -189,7 +196,7 @@ export class Chardev {
     this.firstDial = undefined;
   }
 
-  private opened(socket: Descriptor, onGone?: () => void): void {
+  private opened(socket: StreamDescriptor, onGone?: () => void): void {
     invariant(this.state === 'alone', 'a character device has one peer at a time');
     const { events, buffers, counters, paused } = this;
     this.state = 'connected';

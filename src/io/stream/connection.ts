@@ -28,6 +28,7 @@
 
 import { constants } from 'node:os';
 import { invariant } from '../../core/errors';
+import type { Addon } from '../../native/addon';
 import { errnoName, errnoText } from '../../native/errno';
 import type { Descriptor } from '../descriptor';
 import { ReceiveBuffer } from './receive-buffer';
@@ -60,6 +61,12 @@ export interface StreamCounters {
   reads: number;
   writes: number;
 }
+
+/** What a connection needs of its descriptor. */
+export type StreamDescriptor = Pick<
+  Descriptor,
+  'fd' | 'handOver' | 'watchReadable' | 'watchWritable' | 'soon' | 'close'
+> & { readonly native: Pick<Addon, 'streamSend' | 'streamReceive' | 'streamSpin'> };
 
 export interface StreamBuffers {
   /** Must hold more than a consumer ever leaves unread. */
@@ -105,7 +112,7 @@ export class Connection {
 
   /** Takes over `descriptor`, connected and watched for readable. */
   constructor(
-    private readonly descriptor: Descriptor,
+    private readonly descriptor: StreamDescriptor,
     private readonly events: ConnectionEvents,
     options: ConnectionOptions = {},
   ) {
@@ -221,7 +228,7 @@ export class Connection {
     this.state = 'failed';
     this.output.clear();
     this.descriptor.watchWritable(false);
-    setImmediate(() => {
+    this.descriptor.soon(() => {
       // A peer that has gone may have spoken before; how much is bounded by the socket's buffer.
       if (this.unreadIs === 'owed' && !this.paused && this.state === 'failed') this.deliver();
       while (this.state === 'failed' && !this.paused && this.read());
@@ -306,7 +313,7 @@ export class Connection {
     this.descriptor.watchReadable(!paused);
     if (paused || this.input.unread === 0) return;
     this.unreadIs = this.isShowing ? 'showing-owed' : 'owed';
-    setImmediate(() => {
+    this.descriptor.soon(() => {
       if (!this.closed && this.unreadIs === 'owed' && !this.paused) this.deliver();
     });
   }

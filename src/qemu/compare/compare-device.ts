@@ -10,16 +10,12 @@
 //                       is called silent meanwhile: it is the network that is slow, not a guest
 //   a length that cannot be, on any of them: that connection ends, the next one starts afresh
 
-import { randomBytes } from 'node:crypto';
 import { type FrameHandler, FrameReader, type FrameSource } from '../../chardev/frame';
 import { FrameSocket } from '../../chardev/frame-socket';
 import { CheckpointCause, isSilence } from '../../compare/outcome';
 import { DEFAULT_LIMITS, type EngineLimits } from '../../core/limits';
 import type { Log } from '../../core/log';
-import { DeadlineTimer, RegularTimer } from '../../io/deadline-timer';
-import { byteStream } from '../../io/stream/byte-stream';
 import type { Endpoint } from '../../io/stream/chardev';
-import { systemClock } from '../../io/system-clock';
 import { PrimaryNode } from '../../node/primary';
 import type { CompareTimeout } from '../../pmycolo/silence';
 import { PrimaryWatch } from '../../qmp/checkpoint-request';
@@ -44,6 +40,7 @@ import { Lockstep } from './lockstep';
 import { NotifyProtocol } from './notify';
 import { PairReader } from './pair-reader';
 import { PendingRequest } from './pending-request';
+import { type Surroundings, thisHost } from './surroundings';
 
 /** QEMU's properties in our spelling. */
 export interface CompareSettings {
@@ -113,19 +110,21 @@ export class CompareDevice {
   private graceUntilMs = 0;
   /** Of what was written for outdev: lost with its peers. */
   private lostBytes = 0;
-  private timer: RegularTimer | undefined;
-  private readonly deadline: DeadlineTimer;
+  private timer: ReturnType<Surroundings['every']> | undefined;
+  private readonly deadline: ReturnType<Surroundings['deadline']>;
+  /** Monotonic ms. */
+  private readonly clock: () => number;
 
   constructor(
     readonly settings: CompareSettings,
     private readonly log: Log,
-    /** Monotonic ms. */
-    private readonly clock: () => number,
     /** Told of every request for a checkpoint, whether there is a notify_dev or not. */
     private readonly onRequest: (cause: CheckpointCause) => void = () => {},
+    private readonly around: Surroundings = thisHost,
   ) {
-    this.nowMs = clock();
-    this.deadline = new DeadlineTimer(clock, () => this.tick());
+    this.clock = () => around.clock.nowMs();
+    this.nowMs = this.clock();
+    this.deadline = around.deadline(() => this.tick());
     const { limits } = settings;
     const counted = this.counters.values;
     const maxHeldBytes = limits?.maxHeldBytes ?? DEFAULT_LIMITS.maxHeldBytes;
@@ -134,7 +133,6 @@ export class CompareDevice {
       // A checkpoint releases all that is held, on top of what waits already and of what comes before it.
       sendBytes: maxHeldBytes + 2 * (BACKLOG_BYTES + DRAIN_BYTES),
     });
-    const seed = randomBytes(8);
     this.comparison = new FrameComparison(
       {
         compareTimeoutMs: settings.compareTimeoutMs,
@@ -142,7 +140,7 @@ export class CompareDevice {
         minCheckpointIntervalMs: settings.minCheckpointIntervalMs ?? 0,
         maxQueueSize: settings.maxQueueSize,
         vnetHeaders: settings.vnetHeaders,
-        seed: [seed.readUInt32LE(0), seed.readUInt32LE(4)],
+        seed: around.seed(),
         ...(limits === undefined ? {} : { limits }),
       },
       this.outdev.stream,
@@ -161,6 +159,7 @@ export class CompareDevice {
       },
       () => this.nowMs,
       () => this.outdev.stream.backlogBytes > 0,
+      around,
     );
     this.primaryIn = this.socket('primary_in', settings.primaryIn, C_PRIMARY_BAD, {
       source: this.pairs.primarySource,
@@ -181,7 +180,7 @@ export class CompareDevice {
     this.node = new PrimaryNode(
       comparison.compared,
       {
-        clock: { nowMs: clock, after: () => ({ cancel: () => {} }) },
+        clock: { nowMs: this.clock, after: () => ({ cancel: () => {} }) },
         // Both sockets are read together. While the primary stands still they hold what was said after its checkpoint.
         guest: { drain: () => void (!this.gate.isHeld && this.readEmpty()), flush: () => this.flush() },
         forward: { drain: () => {}, flush: () => {} },
@@ -193,20 +192,23 @@ export class CompareDevice {
       { guestPort: settings.id, onControllerLoss: 'hold', numbersLost: false },
     );
     this.node.protect(true);
-    this.gate = new EpochGate({
-      readEmpty: () => this.readEmpty(),
-      hold: (held) => {
-        if (!held) this.comparison.engine.primaryResumed(this.clock());
-        this.pause();
+    this.gate = new EpochGate(
+      {
+        readEmpty: () => this.readEmpty(),
+        hold: (held) => {
+          if (!held) this.comparison.engine.primaryResumed(this.clock());
+          this.pause();
+        },
+        dropSecondary: () => this.dropSecondary(),
+        release: () => this.checkpoint(),
+        askForCheckpoint: () => this.ask(),
+        unprotect: () => this.unprotect(),
+        protect: () => this.protect(),
       },
-      dropSecondary: () => this.dropSecondary(),
-      release: () => this.checkpoint(),
-      askForCheckpoint: () => this.ask(),
-      unprotect: () => this.unprotect(),
-      protect: () => this.protect(),
-    });
+      around.clock,
+    );
     if (settings.qmp !== undefined)
-      this.watch = new PrimaryWatch('primary', byteStream(settings.qmp), this.gate, log, systemClock);
+      this.watch = new PrimaryWatch('primary', around.connect(settings.qmp), this.gate, log, around.clock);
     if (settings.notifyDev === undefined) return;
     this.notifyDev = this.socket('notify_dev', settings.notifyDev, C_NOTIFY_BAD, {
       source: this.reader(
@@ -247,7 +249,7 @@ export class CompareDevice {
       this.close();
       throw error;
     }
-    this.timer = new RegularTimer(Math.min(TICK_MS, this.settings.expiredScanCycleMs), () => this.tick());
+    this.timer = this.around.every(Math.min(TICK_MS, this.settings.expiredScanCycleMs), () => this.tick());
   }
 
   /** For good, and nothing more is let out. */
@@ -320,12 +322,10 @@ export class CompareDevice {
     badCounter: number,
     on: { source?: FrameSource; end?: () => void; onOpen?: () => void; onClose: () => void; sendBytes?: number },
   ): FrameSocket {
-    const socket = new FrameSocket(
-      name,
-      endpoint,
-      this.log,
-      on.sendBytes === undefined ? {} : { sendBytes: on.sendBytes },
-    );
+    const socket = new FrameSocket(name, endpoint, this.log, {
+      open: this.around.openSocket,
+      ...(on.sendBytes === undefined ? {} : { sendBytes: on.sendBytes }),
+    });
     socket.use({
       source: on.source,
       turn: {

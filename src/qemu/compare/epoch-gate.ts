@@ -6,6 +6,7 @@
 //   here                          read both empty       read nothing      release what is held, then read again
 //                                        + LATE_MS: what has still come of the secondary is dropped
 
+import type { Clock } from '../../core/clock';
 import type { WatchHandler } from '../../qmp/colo-watch';
 
 /**
@@ -35,9 +36,12 @@ export interface Gated {
 export class EpochGate implements WatchHandler {
   private held = false;
   private alone = false;
-  private late: NodeJS.Timeout | undefined;
+  private cancelLate = (): void => {};
 
-  constructor(private readonly gated: Gated) {}
+  constructor(
+    private readonly gated: Gated,
+    private readonly clock: Clock,
+  ) {}
 
   /** The primary stands still. */
   get isHeld(): boolean {
@@ -48,7 +52,7 @@ export class EpochGate implements WatchHandler {
     this.gated.readEmpty();
     this.held = true;
     this.gated.hold(true);
-    this.late = setTimeout(() => this.gated.dropSecondary(), LATE_MS);
+    this.cancelLate = this.clock.after(LATE_MS, () => this.gated.dropSecondary());
   }
 
   /** Where it is not known what of the held frames it covers, another one is asked for. */
@@ -76,6 +80,6 @@ export class EpochGate implements WatchHandler {
 
   /** Nothing more is done by itself. */
   close(): void {
-    clearTimeout(this.late);
+    this.cancelLate();
   }
 }

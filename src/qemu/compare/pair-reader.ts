@@ -6,6 +6,7 @@
 import { BAD_FRAME, type FrameReader, type FrameSource } from '../../chardev/frame';
 import type { Chardev } from '../../io/stream/chardev';
 import type { Lockstep } from './lockstep';
+import type { Surroundings } from './surroundings';
 
 /** Reads in one turn of the event loop, so that two talkers cannot starve the rest. */
 const READS_PER_TURN = 16;
@@ -52,6 +53,7 @@ export class PairReader {
     private readonly nowMs: () => number,
     /** Does something that was released wait for the output? More behind it would have to be copied. */
     private readonly isClogged: () => boolean,
+    private readonly around: Pick<Surroundings, 'clock' | 'preciseMs'>,
   ) {
     this.primary = { reader: readers.primary, stream: undefined };
     this.secondary = { reader: readers.secondary, stream: undefined };
@@ -85,7 +87,7 @@ export class PairReader {
       return own.reader.read(buf, from, to);
     }
     this.busy = true;
-    if (performance.now() - this.endedAtMs < LIVELY_MS) this.lively = true;
+    if (this.around.preciseMs() - this.endedAtMs < LIVELY_MS) this.lively = true;
     const { stream } = other;
     const nowMs = this.nowMs();
     let at = from;
@@ -130,7 +132,7 @@ export class PairReader {
   linger(): void {
     if (this.busy) return;
     if (this.lively) this.lively = this.primary.stream!.spin(this.secondary.stream!, LINGER_US);
-    this.endedAtMs = performance.now();
+    this.endedAtMs = this.around.preciseMs();
   }
 
   /** The output takes more again. */
@@ -160,7 +162,7 @@ export class PairReader {
     if (!this.due) {
       this.due = true;
       const { progress } = this;
-      setTimeout(() => this.late(progress), DEFERRED_MS);
+      this.around.clock.after(DEFERRED_MS, () => this.late(progress));
     }
     return true;
   }

@@ -46,7 +46,6 @@ export class CompareInstance {
         ...settings,
       },
       { info: log('info'), warn: log('warn'), error: log('error') },
-      () => Math.floor(performance.now()),
     );
   }
 

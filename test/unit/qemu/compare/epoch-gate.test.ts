@@ -1,3 +1,4 @@
+import { systemClock } from '../../../../src/io/system-clock';
 import { EpochGate, LATE_MS } from '../../../../src/qemu/compare/epoch-gate';
 
 let said: string[];
@@ -7,15 +8,18 @@ const took = () => said.splice(0);
 beforeEach(() => {
   jest.useFakeTimers();
   said = [];
-  gate = new EpochGate({
-    readEmpty: () => said.push('read empty'),
-    hold: (held) => said.push(held ? 'hold' : 'read'),
-    dropSecondary: () => said.push('drop the secondary’s'),
-    release: () => said.push('release'),
-    askForCheckpoint: () => said.push('ask'),
-    unprotect: () => said.push('unprotect'),
-    protect: () => said.push('protect'),
-  });
+  gate = new EpochGate(
+    {
+      readEmpty: () => said.push('read empty'),
+      hold: (held) => said.push(held ? 'hold' : 'read'),
+      dropSecondary: () => said.push('drop the secondary’s'),
+      release: () => said.push('release'),
+      askForCheckpoint: () => said.push('ask'),
+      unprotect: () => said.push('unprotect'),
+      protect: () => said.push('protect'),
+    },
+    systemClock,
+  );
 });
 afterEach(() => jest.useRealTimers());
 

@@ -1,0 +1,39 @@
+// What a comparison needs of the world: time, sockets, a random seed. A simulated world has its own.
+
+import { randomBytes } from 'node:crypto';
+import { openChardev, type StreamFactory } from '../../chardev/frame-socket';
+import type { ConnectStream } from '../../core/byte-stream';
+import type { Clock } from '../../core/clock';
+import { DeadlineTimer, RegularTimer } from '../../io/deadline-timer';
+import { byteStream } from '../../io/stream/byte-stream';
+import type { Endpoint } from '../../io/stream/chardev';
+import { systemClock } from '../../io/system-clock';
+
+export interface Surroundings {
+  /** Whole ms. */
+  readonly clock: Clock;
+  /** By the same clock, in ms with what is behind the point. */
+  preciseMs(): number;
+  /** See RegularTimer. */
+  every(ms: number, task: () => void): Pick<RegularTimer, 'close'>;
+  /** See DeadlineTimer. */
+  deadline(onDue: () => void): Pick<DeadlineTimer, 'arm' | 'close'>;
+  readonly openSocket: StreamFactory;
+  /** To QMP. */
+  connect(endpoint: Endpoint): ConnectStream;
+  /** 64 random bits. */
+  seed(): [number, number];
+}
+
+export const thisHost: Surroundings = {
+  clock: systemClock,
+  preciseMs: () => performance.now(),
+  every: (ms, task) => new RegularTimer(ms, task),
+  deadline: (onDue) => new DeadlineTimer(systemClock.nowMs, onDue),
+  openSocket: openChardev,
+  connect: byteStream,
+  seed: () => {
+    const bytes = randomBytes(8);
+    return [bytes.readUInt32LE(0), bytes.readUInt32LE(4)];
+  },
+};

@@ -8,6 +8,7 @@
 // between.
 
 import { Note } from './daemon';
+import { BUSY_US } from './faults';
 import type { ControllerPlan } from './scenario';
 import type { World } from './world';
 
@@ -38,6 +39,11 @@ export class Controller {
     private readonly world: World,
     private readonly plan: ControllerPlan,
   ) {}
+
+  /** SN was told of a checkpoint that has not come about yet. */
+  get inDoubt(): boolean {
+    return this.checkpointing && !this.committed && this.secondaryTold;
+  }
 
   /** KERNEL_NOTIFY from the primary. */
   notified(): void {
@@ -206,7 +212,7 @@ export class Controller {
     this.generation++;
     this.attempt++;
     this.owed = this.checkpointing && this.committed && !this.secondaryTold;
-    this.missed = this.checkpointing && !this.committed && this.secondaryTold;
+    this.missed = this.inDoubt;
     if (this.checkpointing) this.counts.aborted++;
     this.checkpointing = false;
     this.wanted = false;
@@ -231,14 +237,21 @@ export class Controller {
         w.svm.loseInbox();
       }
       w.svm.resume();
-      w.after(afterUs, () =>
-        this.whenSecondaryListens(() => {
-          w.note(Note.CONTROL, 6, 0, () => 'controller: DO_FAILOVER to SN, the tap moves');
-          w.sn.node!.failover();
-          this.counts.failovers++;
-          w.takeOver();
-        }),
-      );
+      w.after(afterUs, () => {
+        // Half of the time when the SVM has just spoken.
+        if (w.prng.chance(0.5)) this.takeOver();
+        else w.sn.guestQueue.whenNext(BUSY_US, () => this.takeOver());
+      });
+    });
+  }
+
+  private takeOver(): void {
+    const w = this.world;
+    this.whenSecondaryListens(() => {
+      w.note(Note.CONTROL, 6, 0, () => 'controller: DO_FAILOVER to SN, the tap moves');
+      w.sn.node!.failover();
+      this.counts.failovers++;
+      w.takeOver();
     });
   }
 

@@ -35,6 +35,7 @@ export const SILENT = { info: () => {}, warn: () => {}, error: () => {} };
 export abstract class SimDaemon<Engine extends { readonly counters: { snapshot(): Record<string, number> } }> {
   engine: Engine | null = null;
   starts = 0;
+  startedMs = 0;
   /** The engines' counters, of those that were killed. */
   private readonly counted: Record<string, number> = {};
   protected readonly arena = Buffer.alloc(ARENA_BYTES);
@@ -75,6 +76,7 @@ export abstract class SimDaemon<Engine extends { readonly counters: { snapshot()
   protected begin(engine: Engine, clock: Clock): void {
     this.engine = engine;
     this.starts++;
+    this.startedMs = this.nowMs;
     const tick = () => {
       this.tick();
       clock.after(this.tickMs, tick);

@@ -36,6 +36,7 @@ export class FakeQueue {
   private listener: ((id: number, packet: SimPacket, shown: number) => void) | null = null;
   private endBatch = (): void => {};
   private scheduled = false;
+  private onNext: (() => void)[] = [];
 
   constructor(
     readonly name: string,
@@ -66,6 +67,18 @@ export class FakeQueue {
     if (this.held.size > this.counts.mostHeld) this.counts.mostHeld = this.held.size;
     this.waiting.push(id);
     this.schedule();
+    for (const task of this.onNext.splice(0)) this.scheduler.after(0, task);
+  }
+
+  /** Calls the task when the next packet has come, which mostly nobody has read yet; in `withinUs` if none comes. */
+  whenNext(withinUs: number, task: () => void): void {
+    let called = false;
+    const once = (): void => {
+      if (!called) task();
+      called = true;
+    };
+    this.onNext.push(once);
+    this.scheduler.after(withinUs, once);
   }
 
   /** `shown`: bytes of the packet that it gets to see. */

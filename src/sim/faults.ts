@@ -1,7 +1,7 @@
 // What goes wrong in a run, and when: at its time, or between two steps of a checkpoint.
 
 import { Note } from './daemon';
-import type { Fault, FaultKind } from './scenario';
+import type { Fault, FaultKind } from './fault-plan';
 import type { World } from './world';
 
 /** How soon a fault that cannot show anything yet is tried again. */
@@ -12,6 +12,10 @@ const AMBUSH_CHANCE = 0.4;
 const AFTER_RESUME_US = 50_000;
 /** A host whose guest died goes on for so long at most. */
 const DEATH_NOTICED_US = 100_000;
+/** How long is waited for a guest to speak, where a message is to find its queue busy. */
+export const BUSY_US = 300_000;
+/** A daemon of SN that has run for less may not have heard the peers whose numbers would tell it what its guest is. */
+const DEAF_MS = 1000;
 const LOST_ADDRESS = 0x0a000001;
 const AGED_ADDRESS = 0x0a000002;
 
@@ -159,7 +163,7 @@ export class Faults {
     switch (fault.kind) {
       case 'failover':
       case 'guest-death':
-        return c.ready && !c.promised;
+        return c.ready && !c.promised && !(c.inDoubt && this.world.sn.nowMs - this.world.sn.startedMs < DEAF_MS);
       case 'controller-loss':
         return !c.checkpointing && c.ready;
       case 'secondary-death':
@@ -172,7 +176,8 @@ export class Faults {
   private cannotHappen(fault: Fault): boolean {
     if (fault.kind === 'secondary-daemon') return !this.world.sn.engine;
     if (fault.kind === 'primary-daemon') return this.world.side !== 'primary' || !this.world.pn.engine;
-    return this.world.side !== 'primary' || !this.world.svm.alive;
+    // Nobody outlives both guests.
+    return this.world.side !== 'primary' || !this.world.svm.alive || !this.world.pvm.alive;
   }
 
   private restart(afterUs: number, task: () => void): void {
@@ -208,7 +213,17 @@ export class Faults {
   private loseController(forUs: number): void {
     this.world.controller.lose();
     this.world.pn.controllerLost();
-    this.restart(forUs, () => this.world.protect());
+    this.restart(forUs, () => {
+      if (this.world.prng.chance(0.3)) this.world.protect();
+      else {
+        // With words of the SVM that is there on their way.
+        this.outage++;
+        this.world.pn.forwardQueue.whenNext(BUSY_US, () => {
+          this.outage--;
+          this.world.protect();
+        });
+      }
+    });
   }
 
   private killSecondary(forUs: number): void {

@@ -52,7 +52,9 @@ export interface SecondaryFiles {
 }
 
 export interface Makers {
-  primary(plan: PrimaryPlan, files: PrimaryFiles, actions: PrimaryActions): SimPrimaryEngine;
+  /** What a primary's process finds in its files. */
+  numbers(files: PrimaryFiles): StoredDeltas;
+  primary(plan: PrimaryPlan, numbers: StoredDeltas, actions: PrimaryActions): SimPrimaryEngine;
   secondary(files: SecondaryFiles, nowMs: number): SimSecondaryEngine;
   primaryNode(engine: PrimaryEngineFace, ports: PrimaryPorts, settings: PrimaryNodeSettings): PrimaryNode;
   secondaryNode(engine: SecondaryEngineFace, ports: SecondaryPorts): SecondaryNode;
@@ -60,16 +62,15 @@ export interface Makers {
   secondaryFiles(): SecondaryFiles;
 }
 
+/** A planted mistake. */
+export interface Mutation {
+  name: string;
+  make(right: Makers): Makers;
+}
+
 export const REAL: Makers = {
-  primary: (plan, files, actions) =>
-    new PrimaryEngine(
-      {
-        ...plan,
-        seed: [0x12345678, 0x9abcdef0],
-        deltas: new StoredDeltas(new OffsetTable(new Uint32Array(files.deltas))),
-      },
-      actions,
-    ),
+  numbers: (files) => new StoredDeltas(new OffsetTable(new Uint32Array(files.deltas))),
+  primary: (plan, deltas, actions) => new PrimaryEngine({ ...plan, seed: [0x12345678, 0x9abcdef0], deltas }, actions),
   secondary: (files, nowMs) => new SecondaryEngine({ mode: 'failover', offsets: files.offsets, seed: [1, 2], nowMs }),
   primaryNode: (engine, ports, settings) => new PrimaryNode(engine, ports, settings),
   secondaryNode: (engine, ports) => new SecondaryNode(engine, ports),

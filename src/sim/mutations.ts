@@ -1,12 +1,12 @@
-// Planted mistakes, each made by wrapping an engine or a node that is right: the simulation must find every one of
-// them, else it would not find such a mistake in the product either.
+// Planted mistakes, each made by wrapping an engine that is right (of the nodes: node-mutations.ts): the simulation
+// must find every one of them, else it would not find such a mistake in the product either.
 
 import { PREFIX_PACKET_BYTES } from '../core/limits';
-import type { Drainable } from '../node/ports';
 import { ETH_HLEN } from '../packet/ethernet';
 import type { PrimaryActions } from '../pmycolo/engine';
 import { type SecondaryEngine, SecondaryVerdict } from '../seccolo/engine';
-import { instead, type Makers, type SimPrimaryEngine, type SimSecondaryEngine } from './makers';
+import { instead, type Makers, type Mutation, type SimPrimaryEngine, type SimSecondaryEngine } from './makers';
+import { NODE_MUTATIONS } from './node-mutations';
 import { CLIENT_HOST, GUEST_HOST, ipHeaderBytes, PROTO_TCP, writeChecksum, writeIp } from './wire';
 
 const ACK_FIELD = 8;
@@ -44,42 +44,6 @@ function wrongSecondary(name: string, wrong: (engine: SimSecondaryEngine) => Par
       secondary: (files, nowMs) => {
         const engine = right.secondary(files, nowMs);
         return instead(engine, wrong(engine));
-      },
-    }),
-  };
-}
-
-/** Of a node: while `during` runs, the queues are not read. */
-function undrained(name: string, during: 'checkpoint'): Mutation {
-  let skips = false;
-  const unless = <T extends Drainable>(queue: T): T =>
-    instead<T>(queue, { drain: () => void (!skips && queue.drain()) } as Partial<Record<keyof T, unknown>>);
-  const skipping = <T extends object>(node: T): T => {
-    const own = Reflect.get(node, during) as (...all: unknown[]) => unknown;
-    const wrong = (...all: unknown[]): unknown => {
-      skips = true;
-      try {
-        return own.apply(node, all);
-      } finally {
-        skips = false;
-      }
-    };
-    Object.defineProperty(node, during, { value: wrong });
-    return node;
-  };
-  return {
-    name,
-    make: (right) => ({
-      ...right,
-      primaryNode: (engine, ports, settings) => {
-        const cut = { ...ports, guest: unless(ports.guest), forward: unless(ports.forward) };
-        const node = right.primaryNode(engine, cut, settings);
-        return skipping(node);
-      },
-      secondaryNode: (engine, ports) => {
-        const cut = { ...ports, guest: () => unless(ports.guest()) };
-        const node = right.secondaryNode(engine, cut);
-        return skipping(node);
       },
     }),
   };
@@ -209,11 +173,6 @@ function restoreSack(out: Buffer, original: Buffer, fromPeer: boolean): void {
   const end = l4 + (out[l4 + 12]! >> 4) * 4;
   if (!fromPeer) return;
   for (let i = l4 + 20; i < end; i++) if (ts < 0 || i < ts || i >= ts + 8) out[i] = original[i]!;
-}
-
-export interface Mutation {
-  name: string;
-  make(right: Makers): Makers;
 }
 
 export const MUTATIONS: readonly Mutation[] = [
@@ -352,52 +311,8 @@ export const MUTATIONS: readonly Mutation[] = [
         },
       }),
   ),
-  undrained('queues not read before a checkpoint', 'checkpoint'),
-  {
-    name: "a dead guest's queue not read before it is dropped",
-    make: (right) => ({
-      ...right,
-      primaryNode: (engine, ports, settings) => {
-        let died = false;
-        const node = right.primaryNode(
-          engine,
-          {
-            ...ports,
-            guest: instead(ports.guest, { drain: () => void (!died && ports.guest.drain()) }),
-            watch: {
-              portState: (told) =>
-                ports.watch.portState((state) => {
-                  died = state !== 'up';
-                  told(state);
-                  died = false;
-                }),
-            },
-          },
-          settings,
-        );
-        return node;
-      },
-    }),
-  },
-  {
-    name: 'without a controller what differs is dropped once',
-    make: (right) => ({
-      ...right,
-      primaryNode: (engine, ports, settings) =>
-        right.primaryNode(instead(engine, { dropAll: dropOnce(engine) }), ports, settings),
-    }),
-  },
+  ...NODE_MUTATIONS,
 ];
-
-/** Drops what is held when asked the first time since something was compared anew. */
-function dropOnce(engine: Pick<SimPrimaryEngine, 'dropAll' | 'isProtected' | 'awaitsCheckpoint'>): () => void {
-  let dropped = false;
-  return () => {
-    if (!engine.awaitsCheckpoint) dropped = false;
-    if (!dropped) engine.dropAll();
-    dropped = true;
-  };
-}
 
 function bound(actions: PrimaryActions): PrimaryActions {
   return {

@@ -54,7 +54,8 @@ export class SimPrimary extends SimDaemon<SimPrimaryEngine> {
   start(how: PrimaryStart): void {
     const { makers } = this.around;
     const clock = this.clock();
-    const engine = makers.primary(this.plan, this.files, {
+    const numbers = makers.numbers(this.files);
+    const engine = makers.primary(this.plan, numbers, {
       accept: (id) => this.accept(id),
       acceptRewritten: (id, buf, off, len, partial) => this.acceptRewritten(id, buf, off, len, partial),
       drop: (id) => this.drop(id),
@@ -80,7 +81,7 @@ export class SimPrimary extends SimDaemon<SimPrimaryEngine> {
         log: SILENT,
         arm: (atMs) => this.arm(atMs, clock),
       },
-      { guestPort: 'tap0', onControllerLoss: this.onLoss, numbersLost: false },
+      { guestPort: 'tap0', onControllerLoss: this.onLoss, numbersLost: !numbers.whole },
     );
     this.node = node;
     this.lostMs = -1;

@@ -6,6 +6,7 @@ import type { DatagramQuestion } from './app/datagram';
 import { UDP_SERVER_PORT } from './app/datagram';
 import { DIVERGENT_CONTENT, DIVERGENT_LENGTH, DIVERGENT_PORT, Op, type Request, SLOW_READER } from './app/protocol';
 import { ALIKE } from './content';
+import { type Fault, makeFaults } from './fault-plan';
 import type { LinkPlan } from './link';
 import type { MachineHabits } from './machine';
 import type { PrimaryPlan } from './makers';
@@ -31,33 +32,6 @@ export type DatagramStart = { atUs: number } & (
   | { kind: 'udp'; question: DatagramQuestion }
   | { kind: 'echo'; family: 4 | 6; id: number; sequence: number; size: number }
 );
-
-export type FaultKind =
-  /** PVM and PN die together. */
-  | 'failover'
-  /** The PVM alone dies; its tap goes with it, so PN drops what it holds. */
-  | 'guest-death'
-  | 'primary-daemon'
-  | 'secondary-daemon'
-  | 'controller-loss'
-  | 'secondary-death'
-  /** The forward link is cut for a while. */
-  | 'forward-down'
-  /** The SVM alone asks for an address, twice: it lost a cache entry. */
-  | 'address-request'
-  /** Both guests ask for one, the SVM first: it has aged in both caches. */
-  | 'address-aged';
-
-export interface Fault {
-  kind: FaultKind;
-  atUs: number;
-  /** How long the thing is down, or how long it takes to be noticed. */
-  forUs: number;
-  /** It strikes between two steps of a checkpoint, not before atUs. */
-  inCheckpoint: boolean;
-  /** A daemon's files are gone with it. */
-  losesFiles: boolean;
-}
 
 export interface ControllerPlan {
   /** A checkpoint at least so often; 0: only when asked. */
@@ -112,6 +86,7 @@ export interface Scenario {
 }
 
 const MS = 1000;
+const ECHOES_AROUND_RETURN = 20;
 
 export function makeScenario(seed: number): Scenario {
   const root = new Prng(seed);
@@ -129,6 +104,8 @@ export function makeScenario(seed: number): Scenario {
   const divergent = p.chance(0.4);
   const sessions = makeSessions(p, families, activeUs, divergent, calls);
   if (root.fork('content').chance(0.25)) sayAlike([...sessions.map(({ plan }) => plan), ...calls.values()]);
+  const twins = root.fork('twins');
+  const areTwins = twins.chance(0.1);
   const faults = makeFaults(p, activeUs, root.fork('aged'), root.fork('files'));
   const drains = p.chance(0.6);
   const forward = makeLink(p, lossy && p.chance(0.7), p.logRange(20, 10_000));
@@ -136,8 +113,9 @@ export function makeScenario(seed: number): Scenario {
   const pace = root.fork('pace');
   // A host that is busy reads its queues late.
   const queues = root.fork('queues');
-  const queueLatencyUs = queues.chance(0.3) ? queues.logRange(500, 20_000) : queues.logRange(20, 500);
-  return {
+  const returns = faults.some(({ kind }) => kind === 'controller-loss');
+  const queueLatencyUs = queues.chance(returns ? 0.7 : 0.3) ? queues.logRange(500, 20_000) : queues.logRange(20, 500);
+  const scenario: Scenario = {
     seed,
     baseMs: p.chance(0.3) ? 0x100000000 - p.range(0, 6000) : p.range(1, 1_000_000),
     guestImage,
@@ -173,10 +151,33 @@ export function makeScenario(seed: number): Scenario {
     startsProtected: p.chance(0.85),
     sessions,
     calls,
-    datagrams: makeDatagrams(p, families, activeUs, divergent),
+    datagrams: [...makeDatagrams(p, families, activeUs, divergent), ...aroundReturns(root.fork('return'), faults)],
     faults,
     calmUs: activeUs + 2000 * MS,
   };
+  if (areTwins) makeTwins(scenario, twins);
+  return scenario;
+}
+
+/**
+ * Two guests of one image that say the same byte again and again: nothing but their numbers tells one place of a stream
+ * from the next. And the primary's daemon forgets them, in the middle of a download, with no checkpoint before.
+ */
+function makeTwins(s: Scenario, p: Prng): void {
+  s.primaryHabits.initialSequence = sequences('near');
+  s.secondaryHabits.initialSequence = sequences('near');
+  const request = { op: Op.GET, flags: 0, port: 0, size: p.range(100_000, 400_000), seed: ALIKE };
+  const start = s.sessions[0]!;
+  start.peerPort = SERVER_PORT;
+  start.plan = { steps: [{ request, thinkUs: 0 }], ending: 'client-closes', slowReader: false };
+  s.startsProtected = true;
+  s.controller.periodUs = 0;
+  const stepUs = p.logRange(3000, 60_000);
+  for (let i = 1; i <= 4; i++) {
+    const atUs = start.atUs + i * stepUs;
+    const forUs = p.logRange(100, 5000);
+    s.faults.push({ kind: 'primary-daemon', atUs, forUs, inCheckpoint: false, losesFiles: true });
+  }
 }
 
 /** Every message's bytes are alike, and so are those of the next. */
@@ -211,14 +212,16 @@ function makeImage(p: Prng): TcpImage {
   };
 }
 
-type Numbers = 'random' | 'wrap' | 'alike';
+type Numbers = 'random' | 'wrap' | 'alike' | 'near';
 
 /**
  * How a guest chooses initial sequence numbers: at random; just below 2^32; or, as Linux does with a secret that a
- * checkpoint copies, from the connection and the clock, so that the two guests' numbers lie close to each other.
+ * checkpoint copies, from the connection and the clock, so that the two guests' numbers lie close to each other; or so
+ * by a clock of 4 us (RFC 6528), still closer.
  */
 function sequences(kind: Numbers): MachineHabits['initialSequence'] {
   if (kind === 'alike') return (_prng, key, clockUs) => (hashString(key) + Math.floor((clockUs * 1000) / 64)) >>> 0;
+  if (kind === 'near') return (_prng, key, clockUs) => (hashString(key) + Math.floor(clockUs / 4)) >>> 0;
   if (kind === 'wrap') return justBelowTheEnd();
   return (prng) => prng.u32();
 }
@@ -382,29 +385,16 @@ function makeDatagrams(p: Prng, families: (4 | 6)[], activeUs: number, divergent
   return all;
 }
 
-function makeFaults(p: Prng, activeUs: number, aged: Prng, files: Prng): Fault[] {
-  const faults: Fault[] = [];
-  const add = (kind: FaultKind, forUs: number, earliestUs = 0, from = p) =>
-    faults.push({
-      kind,
-      atUs: from.range(earliestUs, activeUs),
-      forUs,
-      inCheckpoint: kind !== 'controller-loss' && from.chance(0.25),
-      losesFiles: kind === 'primary-daemon' && files.chance(0.3),
-    });
-  // The pair may break and be made again before the PVM dies for good.
-  let earliestUs = 0;
-  if (p.chance(0.2)) {
-    add(p.pick(['secondary-death', 'controller-loss'] as const), p.range(200, 2000) * MS);
-    earliestUs = p.chance(0.5) ? Math.floor(activeUs / 2) : 0;
+/** Echo requests in a row, where a controller comes back: guests are to speak just then. */
+function aroundReturns(p: Prng, faults: readonly Fault[]): DatagramStart[] {
+  const all: DatagramStart[] = [];
+  for (const { kind, atUs, forUs } of faults) {
+    if (kind !== 'controller-loss') continue;
+    const stepUs = p.logRange(1, 20) * MS;
+    for (let i = 0; i < ECHOES_AROUND_RETURN; i++) {
+      const at = atUs + forUs + (i - 2) * stepUs;
+      all.push({ atUs: at, kind: 'echo', family: 4, id: 0xffff, sequence: i, size: p.logRange(1, 1400) });
+    }
   }
-  // Detection of a dead host takes longer than anything it sent needs to arrive.
-  if (p.chance(0.55)) add(p.pick(['failover', 'failover', 'guest-death'] as const), p.range(120, 500) * MS, earliestUs);
-  while (p.chance(0.35) && faults.length < 6) {
-    add(p.pick(['primary-daemon', 'secondary-daemon'] as const), p.logRange(5, 600) * MS);
-  }
-  if (p.chance(0.1)) add('forward-down', p.logRange(10, 1500) * MS);
-  if (p.chance(0.1)) add('address-request', 0);
-  if (aged.chance(0.3)) add('address-aged', aged.range(1, 900) * MS, 0, aged);
-  return faults.sort((a, b) => a.atUs - b.atUs);
+  return all;
 }

@@ -38,6 +38,9 @@ const EXPECTED: readonly [string, readonly string[], number][] = [
   ['a verdict forgotten', ['one verdict'], 50],
   ['a verdict given twice', ['one verdict'], 50],
   ['queues not read before a checkpoint', ['output commit', 'ack commit', 'right numbers'], 300],
+  ['queues not read before a new pair', ['output commit'], 700],
+  ['lost numbers taken for none', ['output commit'], 1500],
+  ['cut packets leave after a failover', ['faithful rewrite'], 300],
   ["a dead guest's queue not read before it is dropped", ['a dead guest'], 700],
   ['without a controller what differs is dropped once', ['a lost controller'], 700],
 ];

@@ -170,8 +170,7 @@ class PassEverything implements SimSecondaryEngine {
 
 export const STANDIN: Makers = {
   ...REAL,
-  primary: (plan, _files, actions) => new HoldEverything(plan, actions),
+  primary: (plan, _numbers, actions) => new HoldEverything(plan, actions),
   secondary: () => new PassEverything(),
-  primaryFiles: () => ({ deltas: new ArrayBuffer(0) }),
   secondaryFiles: () => ({ offsets: new ArrayBuffer(0) }),
 };

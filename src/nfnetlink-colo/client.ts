@@ -124,7 +124,7 @@ export type ClientEvent =
   | { readonly kind: 'unknown'; readonly type: number }
   | { readonly kind: 'broken'; readonly error: NetlinkError };
 
-/** What one datagram from the daemon says. */
+/** The events of one datagram from the daemon. */
 export function readDatagram(bytes: Uint8Array): ClientEvent[] {
   const events: ClientEvent[] = [];
   const message = new MessageReader(bytes, 0, bytes.length, 'decode answer');

@@ -1,7 +1,7 @@
-// The control channel: takes datagrams of controllers and tools, answers them, and tells controllers that a checkpoint
-// is wanted. It has the role of the kernel module nfnetlink_colo, for both generations of messages and on any carrier.
-// No I/O here: datagrams, the time and the answers come and go through the interfaces of peer.ts and of a node's
-// controller.
+// The control channel: takes datagrams of controllers and tools, answers them, and notifies controllers that a
+// checkpoint is wanted. It has the role of the kernel module nfnetlink_colo, for both generations of messages and on
+// any carrier. No I/O here: datagrams, the time and the answers come and go through the interfaces of peer.ts and of a
+// node's controller.
 
 import { MessageBuilder } from '../netlink/builder';
 import { buildColo1Notice, isColo1Type } from '../netlink/colo-generation1';
@@ -86,7 +86,7 @@ export class ControlChannel implements ControlContext {
   receive(buf: Uint8Array, off: number, bytes: number, sender: Sender): void {
     this.counters.add('datagrams');
     const { address, uid, pid } = sender;
-    // Port 0 is the kernel, which has nothing to say here.
+    // Port 0 is the kernel, which sends nothing meaningful here.
     if (address.carrier === 'netlink' && address.portId === 0) return;
     if (uid === undefined || !this.allows(uid)) {
       this.counters.add('refused');
@@ -112,7 +112,7 @@ export class ControlChannel implements ControlContext {
     if (error !== undefined) this.refuse(buf, error.offset, off + bytes - error.offset, sender, this.malformed());
   }
 
-  /** A datagram of a user who may not speak, and has been told so often enough: not looked at, and not answered. */
+  /** A datagram of a user who may not speak, and has been refused often enough: not looked at, and not answered. */
   leaveUnread({ uid, pid }: Sender): void {
     this.counters.add('datagrams');
     this.counters.add('refused');
@@ -127,8 +127,8 @@ export class ControlChannel implements ControlContext {
   }
 
   /**
-   * A checkpoint is wanted: tells the node's controller, as soon as it can be told. Once for each wanted checkpoint is
-   * enough.
+   * A checkpoint is wanted: notifies the node's controller, as soon as it can be reached. Once for each wanted
+   * checkpoint is enough.
    */
   notify(index: number): void {
     const node = this.table.at(index);
@@ -216,7 +216,7 @@ export class ControlChannel implements ControlContext {
     else this.finish(outcome, sender, request, pid, wantsAck, own);
   }
 
-  /** What takes time is answered when it is done. Whoever asked may have gone: no connection has its number again. */
+  /** What takes time is answered when it is done. The sender may have gone: no connection has its number again. */
   private async conclude(
     outcome: Promise<Result>,
     sender: Sender,

@@ -25,7 +25,7 @@ export const CONTROL_COUNTERS = [
   'failed',
   /** Checkpoint requests sent to a controller. */
   'notices_sent',
-  /** Times that a notice could not be sent at once; it is repeated. */
+  /** Times that a notice could not be sent at once; it is sent again. */
   'notices_delayed',
   /** Checkpoint requests for a node that has no controller to hear them. */
   'notices_unheard',

@@ -9,7 +9,7 @@ export const MAX_REQUEST_BYTES = 16384;
 /** An error echoes the request up to this length, more of it helps nobody. */
 export const MAX_ECHO_BYTES = 1024;
 
-/** The words of an error; some are made from what the request said. */
+/** The text of an error; some quote the request. */
 export const MAX_WHY_CHARACTERS = 500;
 
 /**

@@ -25,7 +25,7 @@ export function checkpoint(node: ControlNode, actions: NodeControl): Outcome {
   });
 }
 
-/** The primary is dead. A second time changes nothing. `changed` is told when it is done. */
+/** The primary is dead. A second time changes nothing. `changed` is called when it is done. */
 export function failover(node: ControlNode, actions: NodeControl, changed: () => void): Outcome {
   if (node.mode !== ColoMode.SECONDARY) return -Errno.EINVAL;
   if (node.failedOver) return 0;

@@ -1,4 +1,4 @@
-// What our own messages do: they are for operators and tools, so every error says in words what would have been right.
+// What our own messages do: they are for operators and tools, so every error explains what would have been right.
 
 import { Errno } from '../netlink/errno';
 import type { MessageReader } from '../netlink/message';

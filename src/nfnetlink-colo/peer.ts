@@ -5,7 +5,7 @@ export type Address =
   /** `connection` is any number that the carrier does not use twice while it runs. */
   | { readonly carrier: 'unix'; readonly connection: number };
 
-/** All of it as the kernel says it, nothing as the message says it. */
+/** All of it from the kernel, nothing from the message. */
 export interface Sender {
   readonly address: Address;
   /** undefined when the kernel gave no credentials: such a sender is refused. */

@@ -38,7 +38,7 @@ export function resultOf(answer: Answer): Result {
   return answer.why === undefined ? errno : { errno, message: answer.why };
 }
 
-/** The node's result, once it is there: `settle` is told of it first. */
+/** The node's result, once it is there: `settle` gets it first. */
 export function outcomeOf(reply: Reply, settle: (result: Result) => void = () => {}): Outcome {
   const done = (answer: Answer): Result => {
     const result = resultOf(answer);

@@ -19,7 +19,7 @@ export type RefusalKind =
 
 export interface Refusal {
   readonly refused: RefusalKind;
-  /** In words, for whoever can read them. */
+  /** In words, for people. */
   readonly why?: string;
 }
 
@@ -42,7 +42,7 @@ export type InitHow =
 
 export interface InitContext {
   readonly how: InitHow;
-  /** The node's failover has happened already, as far as whoever carries the messages knows (only when not fresh). */
+  /** The node's failover has happened already, as far as the control channel knows (only when not fresh). */
   readonly failedOver: boolean;
 }
 
@@ -57,7 +57,7 @@ export const LOSS_REASONS = [
   'not_back',
   /** Another controller has taken its place. */
   'replaced',
-  /** It, or the operator, has said so. */
+  /** It, or the operator, has sent LEAVE. */
   'left',
   /** The process could not take the node up again after a restart. */
   'not_restored',

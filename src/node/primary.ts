@@ -2,7 +2,7 @@
 // checkpoints made. The daemon, the comparison behind QEMU's sockets and the simulator all run this class; they differ
 // in the ports around it.
 //
-// The order is what both safety rules hang on. What a guest has said before a message was sent stands in its queue when
+// Both safety rules depend on the order. Packets that a guest sent before a message was sent stand in its queue when
 // the message comes, so queues are read empty before the message is obeyed.
 //
 //   protect (fresh)   drain both, drop, forget the pair          an old SVM's words are not the new one's
@@ -18,7 +18,7 @@ import type { PrimaryEngine } from '../pmycolo/engine';
 import { ControllerLoss, type ControllerLossPolicy, LossDecision } from './controller-loss';
 import type { Clock, Drainable, GuestWatch } from './ports';
 
-/** Resets told between two ticks that are acted on; for the others the timeout asks for a checkpoint. */
+/** Resets reported between two ticks that are acted on; for the others the timeout asks for a checkpoint. */
 const MAX_RESETS = 4096;
 /** How often the guest's port is looked at when the controller has gone, in ms. */
 const PORT_POLL_MS = 50;
@@ -111,10 +111,10 @@ export class PrimaryNode {
     this.engine.setProtected(false);
   }
 
-  /** PROXY_RESET: what is held was never verified and is dropped, its senders repeat it. */
+  /** PROXY_RESET: held packets were never verified and are dropped; their sender retransmits. */
   forgetPair(): void {
     this.ports.guest.drain();
-    // What an old SVM has said must not be taken for the new one's.
+    // An old SVM's packets must not be taken for the new one's.
     this.ports.forward.drain();
     this.engine.dropAll();
     this.engine.forgetPair();
@@ -157,7 +157,7 @@ export class PrimaryNode {
     else this.resetsLost++;
   }
 
-  /** The controller is gone without a word. Did the guest die with it? Its port tells, within PORT_WATCH_MS. */
+  /** The controller is gone without LEAVE. Did the guest die with it? Its port shows it, within PORT_WATCH_MS. */
   controllerLost(): void {
     this.loss.lost(this.ports.clock.nowMs());
     this.decideLoss(++this.turn);
@@ -213,7 +213,7 @@ export class PrimaryNode {
     const held = engine.heldPackets;
     switch (decision) {
       case LossDecision.GUEST_DEAD:
-        // What both have said may leave still.
+        // Bytes that both have sent may still leave.
         ports.guest.drain();
         engine.dropAll();
         this.guestDead = true;

@@ -1,4 +1,4 @@
-// One protected VM on the secondary node: what comes from the peers on its way in, what the SVM says on its way out,
+// One protected VM on the secondary node: what comes from the peers on its way in, the SVM's packets on their way out,
 // and in which order queues are read when a message comes. The daemon, the netdev behind QEMU's sockets and the
 // simulator all run this class.
 //
@@ -47,9 +47,9 @@ export class SecondaryNode {
   private loss: Timer | undefined;
   /** Of the last loss of a controller: what was asked about an earlier one no longer counts. */
   private turn = 0;
-  /** The guest goes on alone, but nobody has said DO_FAILOVER. */
+  /** The guest goes on alone, but there was no DO_FAILOVER. */
   private networkWaits = false;
-  /** The guest stands still, and nobody has said why yet. */
+  /** The guest stands still, for a reason not known yet. */
   private stopped = false;
 
   constructor(
@@ -72,8 +72,8 @@ export class SecondaryNode {
   }
 
   /**
-   * The guest stands still: what it has said is read. Until guestRuns() whoever feeds the guest's side hands in nothing
-   * more: it may belong to the time after.
+   * The guest stands still: its packets so far are read. Until guestRuns() the owner of the guest's side hands in
+   * nothing more: it may belong to the time after.
    */
   guestStopped(): void {
     this.stopped = true;
@@ -202,7 +202,7 @@ export class SecondaryNode {
       ? engine.fromPeer(buf, off, len, partial, now, p.zone)
       : engine.fromGuest(buf, off, len, partial, now, p.zone);
     if (verdict === SecondaryVerdict.Accept) queue.accept(id);
-    // A packet that was cut before the failover cannot be rewritten after it; TCP repeats it.
+    // A packet that was cut before the failover cannot be rewritten after it; TCP retransmits it.
     else if (verdict === SecondaryVerdict.AcceptRewritten && p.len === len) {
       queue.acceptRewritten(id, buf, off, len, partial);
     } else if (verdict !== SecondaryVerdict.Wait || !this.undecided.hold(p)) queue.drop(id);

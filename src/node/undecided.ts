@@ -7,9 +7,9 @@ import type { SecondaryEngine } from '../seccolo/engine';
 import type { Clock, QueuedPacket, Timer } from './ports';
 
 const ASK_MS = 20;
-/** A guest that runs answers in a millisecond; one that does not is believed to be what the controller has said. */
+/** A guest that runs answers in a millisecond; for one that does not the controller's word counts. */
 const ASK_TIMES = 15;
-/** More are dropped, and repeated by their senders. */
+/** More are dropped, and retransmitted by their senders. */
 const MAX_WAITING = 1024;
 
 export type AskedEngine = Pick<SecondaryEngine, 'undecided' | 'decide' | 'nextToAsk' | 'writeQuestion'> & {
@@ -27,7 +27,7 @@ export interface AskingPorts {
 
 export class Undecided {
   private waiting: QueuedPacket[] = [];
-  /** What is believed of the last checkpoint when the guest says nothing: it did not come about. */
+  /** What is assumed of the last checkpoint when the guest sends nothing: true = it did not come about. */
   private missed = false;
   private tasks: (() => void)[] = [];
   private timer: Timer | undefined;
@@ -78,7 +78,7 @@ export class Undecided {
     for (const packet of this.waiting.splice(0)) this.ports.handIn(packet);
   }
 
-  /** Nothing more is asked; whoever waits for the answer goes on without it. */
+  /** Nothing more is asked; waiting tasks go on without the answer. */
   close(): void {
     this.timer?.cancel();
     this.timer = undefined;

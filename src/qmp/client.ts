@@ -149,7 +149,7 @@ export class QmpClient {
       if (text === '') continue;
       const wrong = this.message(text);
       if (wrong !== undefined) return this.giveUp(wrong, to - from);
-      // Whoever was told of it has ended the connection: the rest is nobody's.
+      // The event's handler has ended the connection: the rest is dropped.
       if (this.state === 'closed') return to - from;
     }
     return at - from;
@@ -227,7 +227,7 @@ export class QmpClient {
   }
 }
 
-/** What QEMU says where an object is expected; anything else has no properties. */
+/** QEMU's value where an object is expected; anything else has no properties. */
 function record(value: unknown): Record<string, unknown> {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
 }

@@ -1,6 +1,6 @@
 // Learns from a QEMU's QMP when its guest stands still for a checkpoint, whether the checkpoint came about, and when
 // there was a failover. QEMU has no event for a checkpoint: on either side it is a STOP and a RESUME, and so is a
-// failover (and an operator's own `stop` and `cont`). query-colo-status tells them apart.
+// failover (and an operator's own `stop` and `cont`). query-colo-status distinguishes them.
 //
 //             STOP                RESUME, still in COLO
 //   running --------> stopped ---------------------------> onCheckpoint --> running
@@ -45,7 +45,7 @@ export interface WatchHandler {
 /** While COLO has ended by an error and nobody has decided yet who goes on. */
 const UNDECIDED_POLL_MS = 500;
 
-/** Changes nothing. From QEMU 6.0; an older one says at once that it has no such command, which serves as well. */
+/** Changes nothing. From QEMU 6.0; an older one answers at once that it has no such command, which serves as well. */
 const ANSWERED_AT_ONCE = 'query-yank';
 
 export class ColoWatch {
@@ -103,7 +103,7 @@ export class ColoWatch {
   }
 
   private event(name: string, data: Record<string, unknown>): void {
-    // Alone a guest is stopped for no checkpoint; a primary may go into COLO anew, which its RESUME shows.
+    // Alone a guest is stopped for no checkpoint; a primary may enter COLO again, which its RESUME shows.
     if (name === 'STOP' && !this.alone) this.stop();
     else if (name === 'RESUME') {
       this.readInTime = this.answeredSince;

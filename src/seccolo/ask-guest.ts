@@ -1,6 +1,6 @@
-// After a failover the guest may have to show first in which numbers it lives (seccolo/numbering.ts): it is asked, and
-// what its peers send waits meanwhile. Used by whatever brings the packets: it says how a frame reaches the guest, and
-// how to hand in again what waited.
+// After a failover it may be unknown which numbers the guest uses (seccolo/numbering.ts): it is asked, and its
+// peers' packets wait meanwhile. Used by the owner of the packets: it brings a frame to the guest, and
+// hands in again the packets that waited.
 
 import type { SecondaryEngine } from './engine';
 import { MAX_ACK_FRAME_BYTES } from './frame-head';

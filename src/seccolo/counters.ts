@@ -23,7 +23,7 @@ export const SECONDARY_COUNTER_NAMES = [
   'learned_guest_opened',
   /** A tuple was used again by a new connection. */
   'reopened',
-  /** Connections whose ISN cannot be told (data before the handshake's end): never translated. */
+  /** Connections whose ISN cannot be derived (data before the handshake's end): never translated. */
   'ambiguous',
   /** Connections signed by TCP-MD5 or TCP-AO: never rewritten. */
   'signed',
@@ -51,12 +51,12 @@ export const SECONDARY_COUNTER_NAMES = [
   /** Times that a timestamp offset was raised after a failover. */
   'timestamps_raised',
   /**
-   * Segments made at a failover that tell a peer what the guest has acknowledged, or ask it for its own
-   * acknowledgement.
+   * Segments made at a failover that give a peer the guest's acknowledgement, or ask it for its
+   * own.
    */
   'reminders',
   'icmp_translated',
-  /** ICMP errors about TCP whose quotation is too short or too unusual to tell whose it is. */
+  /** ICMP errors about TCP whose quotation is too short or too unusual to be matched. */
   'icmp_unreadable',
   'checkpoints_done',
   /**

@@ -87,7 +87,7 @@ export interface SecondaryStatus {
   /** Handshakes under way, and connections on which the guest has not spoken since. */
   halfOpen: number;
   finished: number;
-  /** What was found in the memory at the start: `resumed`, or why everything starts anew. */
+  /** What was found in the memory at the start: `resumed`, or why everything was reset. */
   origin: OffsetTableOrigin;
   /** Records that were found damaged there and left out. */
   damagedRecords: number;
@@ -251,7 +251,7 @@ export class SecondaryEngine {
   }
 
   /**
-   * For walks after a failover: the first connection behind `base` whose peer waits for a word of the guest, or -1.
+   * For walks after a failover: the first connection behind `base` whose peer needs a reminder, or -1.
    * Start with -1.
    */
   nextToRemind(base: number): number {
@@ -262,8 +262,9 @@ export class SecondaryEngine {
   }
 
   /**
-   * Writes to `out` from `off` on the frame that tells (0) or asks (1) the peer of such a connection; see reminders.ts.
-   * Returns its bytes, 0 where the connection's MAC addresses are not known. `out` has room for MAX_ACK_FRAME_BYTES.
+   * Writes to `out` from `off` on the frame that reminds (0) or asks (1) the peer of such a connection; see
+   * reminders.ts. Returns its bytes, 0 where the connection's MAC addresses are not known. `out` has room for
+   * MAX_ACK_FRAME_BYTES.
    */
   writeReminder(base: number, which: 0 | 1, out: Uint8Array, off: number): number {
     const head = writeFrameHead(this.flows.words, base, true, out, off);
@@ -307,10 +308,10 @@ export class SecondaryEngine {
   }
 
   /**
-   * A SYN of a handshake begun before the failover. If the peer has answered the PVM's, it takes the SVM's for a stray:
-   * it says so, in the PVM's numbers, to which the guest would reply with a reset; or, where the two ISNs lie close
+   * A SYN of a handshake begun before the failover. If the peer has answered the PVM's, it takes the SVM's for a stray
+   * and answers in the PVM's numbers, to which the guest would reply with a reset; or, where the two ISNs lie close
    * together, it ends the handshake itself (Linux, for a SYN inside its window). So the peer's own SYN/ACK gets the
-   * time to be repeated first.
+   * time to be retransmitted first.
    */
   private mayHarmHandshake(v: PacketView, nowMs: number): boolean {
     return (v.flags & (TCP_SYN | TCP_ACK)) === TCP_SYN && ((nowMs - this.failoverMs) | 0) < HANDSHAKE_GRACE_MS;

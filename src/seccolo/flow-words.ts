@@ -33,7 +33,7 @@ export const S_WINDOW = FLOW_USER + 10;
 /** Newest timestamp of the guest, and the last echo. Valid with SF_TIMED. */
 export const S_TS_VAL = FLOW_USER + 11;
 export const S_TS_ECR = FLOW_USER + 12;
-/** MAC address of the guest's frames: four bytes, then two; 0 where nobody told. */
+/** MAC address of the guest's frames: four bytes, then two; 0 where unknown. */
 export const S_GUEST_MAC = FLOW_USER + 13;
 /** Greatest acknowledgement of the peer, peer's. Valid with SF_PEER_ACK. */
 export const S_PEER_ACK = FLOW_USER + 15;
@@ -57,7 +57,7 @@ export const SECONDARY_RECORD_WORDS = 48;
  *      +--------------> SynAnswered ---------------------+
  *
  * Any of them: a checkpoint -> Settled (and back, when it proves to have come to nothing: numbering.ts); a signature or
- * an ISN that cannot be told -> GivenUp.
+ * an ISN that cannot be derived -> GivenUp.
  */
 export const Phase = {
   /** Both VMs number alike (opened before the last checkpoint), or nothing is known. */
@@ -71,24 +71,24 @@ export type Phase = (typeof Phase)[keyof typeof Phase];
 
 export const PHASE_MASK = 0x7;
 export const SF_SYN_TS = 1 << 3;
-/** S_GUEST_ACK and S_GUEST_EDGE mean something. */
+/** S_GUEST_ACK and S_GUEST_EDGE are valid. */
 export const SF_WINDOW = 1 << 4;
-/** The guest has spoken since the offset was learned: the connection is real. */
+/** The guest has sent something since the offset was learned: the connection is real. */
 export const SF_CONFIRMED = 1 << 5;
 /** The connection has ended: its record may give way. */
 export const SF_FINISHED = 1 << 6;
 /** The guest's window scale stands in bits 8-11. */
 export const SF_SCALE = 1 << 7;
 export const SF_SCALE_SHIFT = 8;
-/** The guest has said something with ACK: S_NEXT and what follows it mean something. */
+/** The guest has sent something with ACK: S_NEXT and the words behind it are valid. */
 export const SF_SAID = 1 << 12;
 /** Its last segment bore a timestamp. */
 export const SF_TIMED = 1 << 13;
-/** S_PEER_ACK means something. */
+/** S_PEER_ACK is valid. */
 export const SF_PEER_ACK = 1 << 14;
 /** S_GUEST_ACK is about where the guest is, be it of an older epoch. */
 export const SF_ACKED = 1 << 15;
 /** Flags that belong to a connection rather than to an epoch. */
-/** The guest had said something before this epoch: S_OLD_NEXT means something. */
+/** The guest had sent something before this epoch: S_OLD_NEXT is valid. */
 export const SF_OLD_NEXT = 1 << 16;
 export const SF_LASTING = SF_SCALE | (0xf << SF_SCALE_SHIFT) | SF_FINISHED | SF_TIMED | SF_PEER_ACK | SF_ACKED;

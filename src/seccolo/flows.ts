@@ -1,5 +1,5 @@
 // The secondary's connections: found by tuple, timed, and kept in the offset table, one record there for each flow.
-// Only what the guest says makes a flow, so nobody outside can fill the table with packets that the guest does not
+// Only packets of the guest make a flow, so nobody outside can fill the table with packets that the guest does not
 // answer.
 
 import { FLOW_DEADLINE, FLOW_GUEST_ISN, FlowTable } from '../conntrack/flow-table';
@@ -195,7 +195,7 @@ export class SecondaryFlows {
     return true;
   }
 
-  /** What every flow held in the previous epoch holds again. May be stopped anywhere and be done anew. */
+  /** The words of the previous epoch are valid again, for every flow. May be stopped anywhere and repeated. */
   returnToPrevious(): void {
     const { words, offsets, table } = this;
     offsets.beginReturn();

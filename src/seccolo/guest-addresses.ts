@@ -1,5 +1,5 @@
 // The addresses that the guest claims on its link: what may be announced when it moves to another port at a failover.
-// Only what it says of itself there counts (the sender of its ARP, the target and the source of its neighbour
+// Only its own claims count (the sender of its ARP, the target and the source of its neighbour
 // discovery). The sources of its IP packets do not: a guest that forwards packets sends those of others, and announcing
 // them would take them off their owners.
 
@@ -93,7 +93,7 @@ export class GuestAddresses {
     this.overflows = 0;
   }
 
-  /** False: more tags than can be repeated. */
+  /** False: more tags than can be kept. */
   private readTags(buf: Uint8Array, vlan: number): boolean {
     const { frame } = this;
     const tags = frame.tags + (vlan === 0 ? 0 : 1);
@@ -130,7 +130,7 @@ export class GuestAddresses {
     if (!equalAt(claim.mac, buf, mac)) claim.mac = Uint8Array.from(buf.subarray(mac, mac + ETH_ALEN));
     claim.claimed = ++this.count;
     claim.override = override;
-    // A host is a router in all of its addresses on a link, whichever of them it said it of.
+    // A host is a router in all of its addresses on a link, whichever of them the message was about.
     const same = this.claims.filter((other) => this.isHere(other) && equalAt(other.mac, buf, mac));
     const is = router ?? same.some((other) => other.router);
     for (const other of same) other.router = is;

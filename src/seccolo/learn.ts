@@ -1,10 +1,10 @@
 // Learning a connection's offsets from what passes on the secondary's host alone.
 //
 // The guest's SYN or SYN/ACK gives ISN(SVM); the first acknowledgement that the peer sends gives ISN(PVM) = ack - 1,
-// because what the peer saw came from the PVM. That the first one says no more than that follows from the output commit
-// rule: the peer can only have received, and acknowledged, bytes that the SVM has sent too, and the SVM sends none
-// before the handshake's end has passed here. Where a guest does send data earlier (Fast Open), the ISN cannot be told
-// and the connection is left alone.
+// because what the peer saw came from the PVM. That the first one acknowledges no more than the SYN follows from the
+// output commit rule: the peer can only have received, and acknowledged, bytes that the SVM has sent too, and the SVM
+// sends none before the handshake's end has passed here. Where a guest does send data earlier (Fast Open), the ISN
+// cannot be derived and the connection is left alone.
 //
 // Timestamps: TSval of the first SYN or SYN/ACK against the first echo. The pair is about the same moment on both VMs;
 // what it is off by is made good at a failover, when a timestamp is never let fall behind what the peer has seen.
@@ -73,11 +73,11 @@ export class Learner {
     if (o.fastOpenOffset >= 0) this.counters.values[C_FAST_OPEN]!++;
     this.noteScale(base, o);
     if (phase === Phase.GivenUp || phase === Phase.Learned) return;
-    // A straggler of a connection that is under way tells nothing.
+    // A straggler of an open connection proves nothing.
     if (this.flows.tracker.state(base) >= TcpState.Established) return;
     const answer = (v.flags & TCP_ACK) !== 0;
     if (answer) words[base + S_SYN_ACK] = v.ack;
-    // Of a repeated SYN, or of a SYN that became a SYN/ACK (simultaneous open), the first timestamp counts.
+    // Of a retransmitted SYN, or of a SYN that became a SYN/ACK (simultaneous open), the first timestamp counts.
     if (phase === Phase.Settled && o.timestampOffset >= 0) {
       words[base + S_SYN_TS] = o.tsVal;
       words[base + S_STATE]! |= SF_SYN_TS;
@@ -122,7 +122,7 @@ export class Learner {
     }
   }
 
-  /** A segment of the peer with ACK and without RST: learns the offsets if it is the one that tells them. */
+  /** A segment of the peer with ACK and without RST: learns the offsets if it is the one that gives them. */
   peerSegment(base: number, v: PacketView, o: TcpOptions): void {
     const { words } = this.flows;
     const phase = this.flows.phase(base);
@@ -131,7 +131,7 @@ export class Learner {
       if (!syn) return;
       this.counters.values[C_LEARNED_GUEST_OPENED]!++;
     } else if (phase === Phase.SynAnswered) {
-      // A peer's SYN/ACK in answer to the guest's (simultaneous open) tells as much.
+      // A peer's SYN/ACK in answer to the guest's (simultaneous open) gives as much.
       const ahead = seqDiff(v.seq, words[base + S_SYN_ACK]!);
       if (!syn && (ahead < 0 || ahead > HANDSHAKE_WINDOW)) return;
       this.counters.values[C_LEARNED_CLIENT_OPENED]!++;

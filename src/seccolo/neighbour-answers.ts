@@ -75,7 +75,7 @@ export class NeighbourAnswers {
       return this.take(4, buf, frame.network + 14, arp.senderMac, false, true, isAnswer, tags, nowMs);
     }
     if (parseIp(packet, buf, frame.network, len - frame.network) !== PARSE_OK) return undefined;
-    // What is not the target of an advertisement tells no flags.
+    // Only an advertisement's target has flags.
     if (!parseNeighbourClaim(claim, packet) || claim.address !== neighbourTarget(packet)) return undefined;
     const mac = claim.mac < 0 ? frame.source : claim.mac;
     return this.take(
@@ -160,7 +160,7 @@ export class NeighbourAnswers {
     if ((buf[mac]! & 1) !== 0 || this.isOwn(family, address)) return undefined;
     const macBytes = copy(buf, mac, mac + ETH_ALEN);
     if (!isAnswer) {
-      // An announcement: it brings no answer, but what it says replaces what one has said (RFC 4861 section 7.2.5).
+      // An announcement: it is no answer, but replaces what an earlier answer said (RFC 4861 section 7.2.5).
       if (known === undefined || (!override && !equal(known.mac, macBytes))) return undefined;
       put(this.answers, key, { mac: macBytes, router, override, atMs: known.atMs });
       return undefined;

@@ -1,5 +1,5 @@
-// Which numbers the guest lives in. DO_CHECKPOINT says that it has become the primary's copy, whose numbers are the
-// peer's; but a controller may say so before the guest has the state, and the primary may die in between. Then the
+// Which numbers the guest uses. DO_CHECKPOINT means that it has become the primary's copy, whose numbers are the
+// peer's; but a controller may send it before the guest has the state, and the primary may die in between. Then the
 // guest goes on as what it was before, and the offsets of the time before are what its connections live on. So those
 // are kept until the guest itself has shown it:
 //
@@ -44,12 +44,12 @@ import type { SecondaryFlows } from './flows';
 const NEAR = 1 << 20;
 /**
  * Two guests of one image choose close numbers, one for each 64 ns of their clocks' difference: from so far apart on,
- * the exact place in the stream tells them from each other.
+ * the exact place in the stream distinguishes them.
  */
 const APART = 1 << 16;
 /**
- * A clock so near to the peer's last echo is the one that it echoed; connections that were silent for longer tell by
- * their numbers.
+ * A clock so near to the peer's last echo is the one that it echoed; connections that were silent for longer are judged
+ * by their numbers.
  */
 const NEAR_MS = 1 << 20;
 /** The question lies this far below what the guest has acknowledged: below its window, whichever state it is in. */
@@ -92,14 +92,14 @@ export class Numbering {
     if (base < 0 || (v.flags & TCP_RST) !== 0 || !flows.previousOf(base)) return;
     const fromOldIsn = seqDiff(v.seq, old.isn);
     if ((v.flags & TCP_SYN) !== 0) {
-      // The same answer to the same SYN tells by its number.
+      // The same answer to the same SYN is recognised by its number.
       if (old.phase === Phase.SynAnswered && (v.flags & TCP_ACK) !== 0 && v.ack === old.synAck)
         this.decide(fromOldIsn === 0);
       // Another connection may begin on the tuple, but none would have this number.
       else if (old.phase === Phase.SynSent && fromOldIsn === 0 && failedOver) this.decide(true);
       return;
     }
-    // A connection that has begun on the tuple since has offsets of its own: what is near by them tells nothing.
+    // A connection that has begun on the tuple since has offsets of its own: nearness to them proves nothing.
     if (!old.present && flows.phase(base) !== Phase.Settled) return;
     if (old.phase !== Phase.Learned) {
       // It does not speak before its handshake has ended, so its handshake has not ended as what it was.
@@ -125,7 +125,7 @@ export class Numbering {
     else if (inOld === 0 || next || (nearOld && failedOver)) this.decide(true);
   }
 
-  /** By the guest's clock against the newest timestamp that the peer has echoed. False: it does not tell. */
+  /** By the guest's clock against the newest timestamp that the peer has echoed. False: not decided. */
   private judgeTime(slot: number, tsVal: number): boolean {
     const { offsets, old } = this.flows;
     if (!offsets.echoKnown(slot) || Math.abs(old.tsOff | 0) < 2 * NEAR_MS) return false;

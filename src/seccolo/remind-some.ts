@@ -1,18 +1,18 @@
-// After a failover the peers of the living connections are told where the guest stands (reminders.ts), some at a time.
-// Used by whatever brings the packets: it says how a frame leaves, and goes on after a while.
+// After a failover the peers of the living connections get reminders (reminders.ts), some at a time. Used
+// by the owner of the packets: it sends a frame, and goes on after a while.
 
 import type { SecondaryEngine } from './engine';
 import { MAX_ACK_FRAME_BYTES } from './frame-head';
 
 /**
- * Connections that are told at a time. With REMIND_PAUSE_MS between them: 128 short frames a millisecond, a tenth of
+ * Connections at a time. With REMIND_PAUSE_MS between them: 128 short frames a millisecond, a tenth of
  * what a gigabit carries.
  */
 const TOLD_AT_ONCE = 64;
 export const REMIND_PAUSE_MS = 1;
 
 /**
- * Tells the peers of some connections; returns the connection to go on behind, -1 when all have been told. Start with
+ * Reminds the peers of some connections; returns the connection to go on behind, -1 at the end. Start with
  * -1. A frame is valid during the call only.
  */
 export function remindSome(

@@ -1,12 +1,12 @@
-// What the guest and its peer last said on each connection, and what can be told the peer of it at a failover. Nobody
-// would say anything then until a timer ends: the guest's last acknowledgements died on the primary's host, and so did
-// the peer's. So the peer is told
+// The last numbers of the guest and of its peer on each connection, and the segments made of them for the peer at a
+// failover. Without them both ends would be silent until a timer ends: the guest's last acknowledgements died on the
+// primary's host, and so did the peer's. So the peer gets
 //
 //   1. the guest's present acknowledgement and window: if it knew less it goes on sending at once;
-//   2. a segment from below what it has acknowledged. It is outside the peer's window, so the peer tells its own
+//   2. a segment from below what it has acknowledged. It is outside the peer's window, so the peer sends its own
 //      acknowledgement (RFC 9293 section 3.10.7.4), which is what moves the guest.
 //
-// Both are the guest's own words, in the numbers that the peer knows, and nothing else is said: no data, no SACK block.
+// Both carry the guest's own values, in the peer's numbers, and nothing else: no data, no SACK block.
 // The timestamp is the guest's last, raised where the peer has echoed a newer one; the guest's clock does not go back,
 // so nothing that follows is below it.
 
@@ -54,7 +54,7 @@ export class Reminders {
   ) {}
 
   /**
-   * A segment of the guest, after its acknowledgement has been noted. Only what it says with ACK is a state to tell.
+   * A segment of the guest, after its acknowledgement has been noted. Only a segment with ACK gives a state to send.
    */
   noteGuest(base: number, v: PacketView, o: TcpOptions, link: LinkSource): void {
     if ((v.flags & (TCP_ACK | TCP_RST)) !== TCP_ACK) return;
@@ -112,7 +112,7 @@ export class Reminders {
   }
 
   /**
-   * Writes to `out` the IP packet that the peer is to be told: `which` is 0 for the guest's acknowledgement, 1 for the
+   * Writes to `out` the IP packet for the peer: `which` is 0 for the guest's acknowledgement, 1 for the
    * question. Returns its bytes.
    */
   write(base: number, which: 0 | 1, out: Uint8Array, off: number): number {

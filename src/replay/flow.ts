@@ -2,19 +2,27 @@
 // apart from its consequences, and only a running pair has checkpoints.
 
 import { comparedFrom } from '../compare/datagram';
-import * as f from '../compare/flow-words';
 import { CheckpointCause as Cause, type CheckpointCause, DIVERGED } from '../compare/outcome';
-import { R_AT, R_BYTES, R_COPY, R_COPY_BYTES, R_SEQ } from '../compare/packet-log';
-import { formatSynOptions } from '../compare/tcp-syn';
 import { seqDiff } from '../core/seq32';
 import { hasExtensionHeaders, viewWhole } from '../packet/ip-canon';
 import { parseIp } from '../packet/parse';
 import { TCP_SEQ_AT } from '../packet/tcp-header';
-import { FLOW_META, metaProtocol } from '../packet/tuple';
 import { IPPROTO_TCP, PacketView, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
 import { C_PRIMARY_MALFORMED, C_SECONDARY_MALFORMED, C_SECONDARY_UNMATCHED } from '../pmycolo/counters';
 import { PrimaryEngine } from '../pmycolo/engine';
-import { H_RECORD } from '../pmycolo/holds';
+import {
+  firstHeld,
+  firstPending,
+  isMismatched,
+  isTcp,
+  missingBytes,
+  secondaryRest,
+  streamEnds,
+  streamOffset,
+  synOffers,
+  verifiedRange,
+  type WaitingBytes,
+} from '../pmycolo/explain';
 import { count, PRIMARY, SECONDARY, type Side } from './side';
 
 /** Bytes kept of each side of a difference. */
@@ -141,24 +149,33 @@ export class FlowComparison {
 
   /** What is left now was sent by one side only. */
   private settle(): void {
-    if (this.over) return;
-    const { flows, holds, log } = this.engine.context;
-    const flow = flows.next(-1);
-    if (flow < 0) return;
-    const w = flows.words;
-    const tcp = metaProtocol(w[flow + FLOW_META]!) === IPPROTO_TCP;
+    const { engine, flow } = this;
+    if (this.over || flow < 0) return;
+    const tcp = isTcp(engine, flow);
     if (tcp && this.passHoles(flow)) return;
-    const flags = w[flow + f.X_FLAGS]!;
-    const held = this.engine.firstUnverified(flow);
-    const secondaryAhead = this.engine.secondaryAhead(flow);
-    if (held === 0 && !secondaryAhead) return;
-    const finding = this.found(held !== 0 ? 'secondary_silent' : 'primary_silent');
-    if (held !== 0) this.describeHeld(finding, flow, log.recordIndex(holds.words[holds.index(held) + H_RECORD]!), tcp);
-    if (w[flow + f.X_SECONDARY_HEAD] !== 0) this.describePending(finding, flow, SECONDARY, tcp);
-    else if (held === 0) finding.detail = secondaryRest(flags, w[flow + f.X_ODD]!);
-    if (tcp && (flags & f.XF_MATCHED) === 0 && held !== 0 && (flags & f.XF_SECONDARY_SYN) !== 0) {
-      finding.detail = 'the connections do not belong together';
+    const held = firstHeld(engine, flow);
+    const rest = secondaryRest(engine, flow);
+    if (held === undefined && rest === undefined) return;
+    const finding = this.found(held !== undefined ? 'secondary_silent' : 'primary_silent');
+    if (held !== undefined) {
+      finding.primary = hex(held.buf, held.at, held.bytes);
+      finding.offset = this.offsetOf(held, tcp);
+      const set = FLAG_NAMES.filter(([bit]) => ((held.flags ?? 0) & bit) !== 0).map(([, name]) => name);
+      if (set.length > 0) finding.detail = `only the primary sends this ${set.join(' and ')}`;
+      if (((held.flags ?? 0) & TCP_SYN) !== 0) finding.offset = undefined;
     }
+    const pending = firstPending(engine, flow, false);
+    if (pending !== undefined) {
+      finding.secondary = hex(pending.buf, pending.at, pending.bytes);
+      finding.offset ??= this.offsetOf(pending, tcp);
+    } else if (held === undefined) finding.detail = REST_TEXT[rest!];
+    if (tcp && held !== undefined && isMismatched(engine, flow))
+      finding.detail = 'the connections do not belong together';
+  }
+
+  /** The one that the engine has, or -1. */
+  private get flow(): number {
+    return this.engine.context.flows.next(-1);
   }
 
   /**
@@ -168,42 +185,16 @@ export class FlowComparison {
   private passHoles(flow: number): boolean {
     const { stream } = this.engine.context;
     for (;;) {
-      const next = this.nextHole(flow);
-      if (next === Number.POSITIVE_INFINITY) return false;
+      const missing = missingBytes(this.engine, flow);
+      if (missing === 0) return false;
       this.leaveOut('hole_in_capture');
-      if (stream.passOver(flow, next) === DIVERGED) {
+      if (stream.passOver(flow, missing) === DIVERGED) {
         this.differs(this.engine.difference.cause);
         return true;
       }
-      this.verified = (this.verified + next) >>> 0;
+      this.verified = (this.verified + missing) >>> 0;
       this.countStream();
     }
-  }
-
-  /** Bytes up to where either capture goes on behind a hole. */
-  private nextHole(flow: number): number {
-    return Math.min(
-      this.holeBefore(flow, f.X_PRIMARY_HEAD, f.XF_PRIMARY_FIN, f.X_PRIMARY_FIN),
-      this.holeBefore(flow, f.X_SECONDARY_HEAD, f.XF_SECONDARY_FIN, f.X_SECONDARY_FIN),
-    );
-  }
-
-  /**
-   * Bytes that a side must have sent and that its capture lacks, before the next that it has of its stream; Infinity =
-   * none.
-   */
-  private holeBefore(flow: number, headAt: number, finKnown: number, finAt: number): number {
-    const { flows, log } = this.engine.context;
-    const w = flows.words;
-    if ((w[flow + f.X_FLAGS]! & (f.XF_BASED | f.XF_MATCHED)) !== (f.XF_BASED | f.XF_MATCHED))
-      return Number.POSITIVE_INFINITY;
-    const head = w[flow + headAt]!;
-    let next: number;
-    if (head !== 0) next = log.words[log.recordIndex(head) + R_SEQ]!;
-    else if ((w[flow + f.X_FLAGS]! & finKnown) !== 0) next = w[flow + finAt]!;
-    else return Number.POSITIVE_INFINITY;
-    const bytes = seqDiff(next, w[flow + f.X_VERIFIED]!);
-    return bytes > 0 ? bytes : Number.POSITIVE_INFINITY;
   }
 
   private leaveOut(reason: string, times = 1): void {
@@ -267,26 +258,24 @@ export class FlowComparison {
   }
 
   private countStream(): void {
-    const { flows } = this.engine.context;
-    const w = flows.words;
-    const flow = flows.next(-1);
-    if (flow < 0 || (w[flow + f.X_FLAGS]! & f.XF_BASED) === 0) return;
-    const isn = w[flow + f.X_PRIMARY_ISN]!;
-    if (this.verifiedIsn !== isn) {
-      this.verifiedIsn = isn;
-      this.verified = w[flow + f.X_BASE]!;
+    const { flow } = this;
+    const range = flow < 0 ? undefined : verifiedRange(this.engine, flow);
+    if (range === undefined) return;
+    if (this.verifiedIsn !== range.isn) {
+      this.verifiedIsn = range.isn;
+      this.verified = range.base;
     }
-    const more = seqDiff(w[flow + f.X_VERIFIED]!, this.verified);
+    const more = seqDiff(range.verified, this.verified);
     if (more <= 0) return;
     this.comparedBytes += more;
-    this.verified = w[flow + f.X_VERIFIED]!;
+    this.verified = range.verified;
   }
 
   /** The engine asks for a checkpoint. */
   private differs(cause: CheckpointCause): void {
-    const d = this.engine.difference;
-    const { flows } = this.engine.context;
-    if (cause === Cause.EXHAUSTED && this.nextHole(flows.next(-1)) !== Number.POSITIVE_INFINITY) {
+    const { engine } = this;
+    const d = engine.difference;
+    if (cause === Cause.EXHAUSTED && missingBytes(engine, this.flow) > 0) {
       this.leaveOut('hole_in_capture');
       this.over = true;
       return;
@@ -296,30 +285,27 @@ export class FlowComparison {
       finding.detail = 'one side is too far ahead of the other to be compared';
       return;
     }
-    const w = flows.words;
-    const tcp = metaProtocol(w[d.flow + FLOW_META]!) === IPPROTO_TCP;
-    finding.offset = tcp ? this.streamOffset(d.flow, d.position) : d.position;
+    finding.offset = isTcp(engine, d.flow) ? this.streamOffset(d.position) : d.position;
     if (d.primary !== undefined) finding.primary = hex(d.primary, d.primaryOffset, d.primaryBytes);
     if (d.secondary !== undefined) finding.secondary = hex(d.secondary, d.secondaryOffset, d.secondaryBytes);
     if (cause === Cause.SYN_OPTIONS) {
       finding.offset = undefined;
-      const primary = formatSynOptions(w[d.flow + f.X_PRIMARY_SYN_OPTIONS]!);
-      finding.detail = `primary: ${primary}; secondary: ${formatSynOptions(w[d.flow + f.X_SECONDARY_SYN_OPTIONS]!)}`;
+      const { primary, secondary } = synOffers(engine, d.flow);
+      finding.detail = `primary: ${primary}; secondary: ${secondary}`;
     }
     if (cause === Cause.LENGTH) {
       finding.detail = `primary: ${d.position + d.primaryBytes} bytes; secondary: ${d.position + d.secondaryBytes} bytes`;
     }
-    if (cause === Cause.FIN) finding.detail = this.describeEnds(d.flow);
+    if (cause === Cause.FIN) finding.detail = this.describeEnds();
     if (cause === Cause.URGENT) finding.detail = 'the two mark other bytes as urgent, or one marks none';
     if (cause === Cause.RST) finding.detail = 'one side breaks the connection off';
   }
 
-  private describeEnds(flow: number): string {
-    const w = this.engine.context.flows.words;
-    const flags = w[flow + f.X_FLAGS]!;
-    const end = (known: number, at: number): string =>
-      (flags & known) !== 0 ? `ends at ${this.streamOffset(flow, w[flow + at]!)}` : 'goes on';
-    return `primary ${end(f.XF_PRIMARY_FIN, f.X_PRIMARY_FIN)}; secondary ${end(f.XF_SECONDARY_FIN, f.X_SECONDARY_FIN)}`;
+  private describeEnds(): string {
+    const { primary, secondary } = streamEnds(this.engine, this.flow);
+    const end = (position: number | undefined): string =>
+      position === undefined ? 'goes on' : `ends at ${this.streamOffset(position)}`;
+    return `primary ${end(primary)}; secondary ${end(secondary)}`;
   }
 
   private found(cause: Finding['cause']): Finding {
@@ -335,64 +321,28 @@ export class FlowComparison {
     return finding;
   }
 
-  /** The oldest packet that the engine could not let go: log record r. */
-  private describeHeld(finding: Finding, flow: number, r: number, tcp: boolean): void {
-    const { flows, log } = this.engine.context;
-    if (!tcp || flows.words[flow + f.X_PRIMARY_HEAD] !== 0) {
-      if (tcp) this.describePending(finding, flow, PRIMARY, true);
-      else {
-        finding.offset = 0;
-        finding.primary = hex(log.data, log.words[r + R_AT]!, log.words[r + R_BYTES]!);
-      }
-      return;
-    }
-    const v = this.view;
-    parseIp(v, log.data, log.words[r + R_COPY]!, log.words[r + R_COPY_BYTES]!);
-    finding.offset = this.streamOffset(flow, v.seq);
-    finding.primary = hex(log.data, v.payload, v.payloadBytes);
-    const names = [
-      [TCP_SYN, 'SYN'],
-      [TCP_FIN, 'FIN'],
-      [TCP_RST, 'RST'],
-    ] as const;
-    const set = names.filter(([bit]) => (v.flags & bit) !== 0).map(([, name]) => name);
-    if (set.length > 0) finding.detail = `only the primary sends this ${set.join(' and ')}`;
-    if ((v.flags & TCP_SYN) !== 0) finding.offset = undefined;
+  private offsetOf(waiting: WaitingBytes, tcp: boolean): number {
+    return tcp ? this.streamOffset(waiting.position) : waiting.position;
   }
 
-  /** The bytes of one side that wait for the other's, from the first that was not compared. */
-  private describePending(finding: Finding, flow: number, side: Side, tcp: boolean): void {
-    const { flows, log } = this.engine.context;
-    const w = flows.words;
-    const r = log.recordIndex(w[flow + (side === PRIMARY ? f.X_PRIMARY_HEAD : f.X_SECONDARY_HEAD)]!);
-    const at = log.words[r + R_AT]!;
-    const bytes = log.words[r + R_BYTES]!;
-    let skip = 0;
-    if (tcp) {
-      const seq = log.words[r + R_SEQ]!;
-      if ((w[flow + f.X_FLAGS]! & f.XF_BASED) !== 0)
-        skip = Math.min(bytes, Math.max(0, seqDiff(w[flow + f.X_VERIFIED]!, seq)));
-      finding.offset ??= this.streamOffset(flow, (seq + skip) >>> 0);
-    } else finding.offset ??= 0;
-    const text = hex(log.data, at + skip, bytes - skip);
-    if (side === PRIMARY) finding.primary = text;
-    else finding.secondary = text;
-  }
-
-  private streamOffset(flow: number, position: number): number {
-    const w = this.engine.context.flows.words;
-    const known = (w[flow + f.X_FLAGS]! & f.XF_PRIMARY_ISN) !== 0;
-    return known
-      ? (position - w[flow + f.X_PRIMARY_ISN]! - 1) >>> 0
-      : Math.max(0, seqDiff(position, this.size.firstSeq));
+  private streamOffset(position: number): number {
+    return streamOffset(this.engine, this.flow, position) ?? Math.max(0, seqDiff(position, this.size.firstSeq));
   }
 }
 
-function secondaryRest(flags: number, odd: number): string {
-  if ((odd & f.XO_SECONDARY_OFFER) !== 0) return 'only the secondary repeats its SYN with other options';
-  if ((flags & f.XF_SECONDARY_SYN) !== 0) return 'only the secondary sends its SYN';
-  return `only the secondary sends ${(flags & f.XF_SECONDARY_RST) !== 0 && (flags & f.XF_PRIMARY_RST) === 0 ? 'a RST' : 'a FIN'}`;
-}
+const FLAG_NAMES = [
+  [TCP_SYN, 'SYN'],
+  [TCP_FIN, 'FIN'],
+  [TCP_RST, 'RST'],
+] as const;
+
+const REST_TEXT = {
+  bytes: undefined,
+  'other SYN options': 'only the secondary repeats its SYN with other options',
+  SYN: 'only the secondary sends its SYN',
+  RST: 'only the secondary sends a RST',
+  FIN: 'only the secondary sends a FIN',
+} as const;
 
 function hex(buf: Buffer, off: number, bytes: number): string {
   return buf.toString('hex', off, off + Math.min(bytes, SHOWN_BYTES));

@@ -39,8 +39,8 @@ import {
 } from '../../packet/ethernet';
 import { isPadding } from '../../packet/ip-canon';
 import type { ReassemblyLimits } from '../../packet/reassembly';
-import { describeDifference } from '../../pmycolo/difference-text';
 import { type PrimaryActions, PrimaryEngine } from '../../pmycolo/engine';
+import { describeDifference } from '../../pmycolo/explain';
 import { PAIR_BOTH, PAIR_RELEASED, type PairResult } from '../../pmycolo/pair-intake';
 import type { CompareTimeout } from '../../pmycolo/silence';
 import {

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { DEFAULT_KEPT_CONNECTIONS, DEFAULT_LIMITS } from '../core/limits';
+import { SETTLE_MS } from '../pmycolo/secondary-epochs';
 import { bypassRuleSchema } from './bypass-rule';
 
 /**
@@ -11,7 +12,7 @@ export const DEFAULTS = {
   outerBridge: 'br0',
   compareTimeoutMs: 'auto',
   maxCompareTimeoutMs: 3000,
-  forwardSettleMs: 2,
+  forwardSettleMs: SETTLE_MS,
   minCheckpointIntervalMs: 100,
   onControllerLoss: 'release',
   moveTapOnFailover: true,

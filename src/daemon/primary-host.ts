@@ -12,6 +12,7 @@ import { ARPOP_REPLY, type ArpView, asksForAnother } from '../packet/arp';
 import { StoredDeltas } from '../pmycolo/deltas';
 import { PrimaryEngine } from '../pmycolo/engine';
 import { describeDifference } from '../pmycolo/explain';
+import { SettledEpochs } from '../pmycolo/secondary-epochs';
 import { watchArp } from './address-requests';
 import { clock, nowMs } from './clock';
 import type { Logger } from './log';
@@ -62,7 +63,7 @@ export class PrimaryHost {
         limits: settings.limits,
         compareTimeoutMs: settings.compareTimeoutMs,
         maxCompareTimeoutMs: settings.maxCompareTimeoutMs,
-        forwardSettleMs: settings.forwardSettleMs,
+        epochs: new SettledEpochs(settings.forwardSettleMs),
         minCheckpointIntervalMs: settings.minCheckpointIntervalMs,
         seed,
         deltas: this.deltas,

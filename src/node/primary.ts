@@ -117,7 +117,7 @@ export class PrimaryNode {
     // An old SVM's packets must not be taken for the new one's.
     this.ports.forward.drain();
     this.engine.dropAll();
-    this.engine.forgetPair();
+    this.engine.forgetPair(this.ports.clock.nowMs());
     this.ports.guest.flush();
   }
 

@@ -45,7 +45,7 @@ export class AddressWatch {
   ): void {
     const { phase } = this;
     // What was asked before a checkpoint is of no account, and one is coming or was just made.
-    if (!phase.protectedNow || phase.paused || nowMs < phase.settleUntilMs) return;
+    if (!phase.protectedNow || phase.paused || phase.isPast(nowMs)) return;
     phase.nowMs = nowMs;
     const question = this.questions.about(zone, family, a0, a1, a2, a3);
     if (primary) question.primaryAsks(nowMs);

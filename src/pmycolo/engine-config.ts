@@ -2,6 +2,7 @@
 
 import type { EngineLimits } from '../core/limits';
 import type { DeltaTable } from './context';
+import type { SecondaryEpochs } from './secondary-epochs';
 import type { CompareTimeout } from './silence';
 
 export interface PrimaryConfig {
@@ -13,11 +14,8 @@ export interface PrimaryConfig {
   compareTimeoutMs?: CompareTimeout;
   /** The most that `auto` may come to, in ms. Default 3000. */
   maxCompareTimeoutMs?: number;
-  /**
-   * After DO_CHECKPOINT, packets of the SVM are refused for so long, in ms: those on the way were sent before it
-   * stopped. It must be shorter than the time from DO_CHECKPOINT to the SVM's first packet after it resumes.
-   */
-  forwardSettleMs?: number;
+  /** Tells which of the SVM's packets an ended epoch has left on their way. Default: none are. */
+  epochs?: SecondaryEpochs;
   /**
    * How long the PVM runs at least between a checkpoint and the request for the next, in ms. Default 0: no such time.
    */

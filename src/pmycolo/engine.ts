@@ -26,6 +26,7 @@ import { HeldRelease } from './held-release';
 import { PacketIntake } from './packet-intake';
 import { PAIR_RELEASED, PairIntake, type PairResult } from './pair-intake';
 import { Phase } from './phase';
+import { SettledEpochs } from './secondary-epochs';
 import { Silence } from './silence';
 import { TcpIntake } from './tcp-intake';
 import { UdpIntake } from './udp-intake';
@@ -47,12 +48,10 @@ export class PrimaryEngine {
   private readonly expiry: Expiry;
   /** Packets that had passed without protection when the numbers were last known. */
   private passedUnseen = 0;
-  private readonly forwardSettleMs: number;
 
   constructor(config: PrimaryConfig, actions: PrimaryActions) {
     const limits = { ...DEFAULT_LIMITS, ...config.limits };
     const seed = config.seed ?? [0, 0];
-    this.forwardSettleMs = config.forwardSettleMs ?? 0;
     const x = new PrimaryContext(
       limits,
       actions,
@@ -62,7 +61,7 @@ export class PrimaryEngine {
     );
     this.x = x;
     this.counters = x.counters;
-    this.phase = new Phase(config.minCheckpointIntervalMs ?? 0, x);
+    this.phase = new Phase(config.minCheckpointIntervalMs ?? 0, config.epochs ?? new SettledEpochs(0), x);
     this.silence = new Silence(
       config.compareTimeoutMs ?? DEFAULT_COMPARE_TIMEOUT_MS,
       config.maxCompareTimeoutMs ?? DEFAULT_COMPARE_TIMEOUT_MS,
@@ -163,12 +162,7 @@ export class PrimaryEngine {
    * them. False: the long way is the only one now. Between it and endPairs() nothing but pair() may be called.
    */
   beginPairs(from: number, to: number, packets: number, nowMs: number): boolean {
-    if (
-      !this.phase.protectedNow ||
-      this.phase.paused ||
-      nowMs < this.phase.settleUntilMs ||
-      this.intake.bypass.length > 0
-    )
+    if (!this.phase.protectedNow || this.phase.paused || this.phase.isPast(nowMs) || this.intake.bypass.length > 0)
       return false;
     this.intake.primarySpeaks(nowMs);
     this.silence.secondaryHeard(nowMs);
@@ -217,9 +211,8 @@ export class PrimaryEngine {
     this.phase.nowMs = nowMs;
     this.releaseHeld(nowMs);
     this.silence.checkpoint();
-    this.newEpoch();
+    this.newEpoch(nowMs);
     this.phase.pace.checkpoint(nowMs);
-    this.phase.settleUntilMs = nowMs + this.forwardSettleMs;
   }
 
   /** The PVM was resumed. Who cannot tell need not: its first packet tells. */
@@ -265,9 +258,9 @@ export class PrimaryEngine {
   }
 
   /** A new pair: nothing of an earlier one is known any more, not even the kept deltas. What is held is dropped. */
-  forgetPair(): void {
+  forgetPair(nowMs: number): void {
     this.forgetFlows();
-    this.newEpoch();
+    this.newEpoch(nowMs);
     this.phase.pace.forget();
   }
 
@@ -400,10 +393,11 @@ export class PrimaryEngine {
     this.answers.released();
   }
 
-  private newEpoch(): void {
+  private newEpoch(nowMs: number): void {
     this.x.deltas.clear();
     this.passedUnseen = this.counters.values[C_UNPROTECTED]!;
     this.startEpoch();
+    this.phase.endEpoch(nowMs);
   }
 
   private startEpoch(): void {

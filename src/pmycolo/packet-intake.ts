@@ -289,7 +289,7 @@ export class PacketIntake {
       this.counters.values[C_SECONDARY_PAUSED]!++;
       return false;
     }
-    if (nowMs < this.phase.settleUntilMs) {
+    if (this.phase.isPast(nowMs)) {
       this.counters.values[C_SECONDARY_SETTLING]!++;
       return false;
     }

@@ -17,6 +17,7 @@ import { CHECKPOINT_CAUSES, type CheckpointCause } from '../compare/outcome';
 import type { PrimaryContext } from './context';
 import { C_REQUESTS_DELAYED } from './counters';
 import { RequestPace } from './request-pace';
+import type { SecondaryEpochs } from './secondary-epochs';
 
 const NEVER = Number.POSITIVE_INFINITY;
 
@@ -29,17 +30,28 @@ export class Phase {
   silent = false;
   /** Of the last call that told it. */
   nowMs = 0;
-  /** Packets of the SVM that come before that were sent before the last checkpoint. */
-  settleUntilMs = -1;
+  /** Counts what ends epochs; the context's and the log's also begin where protection does. */
+  private epoch = 0;
   private requested = false;
   /** The cause of a request that waits until the pace allows it. */
   private delayed: CheckpointCause | undefined;
 
   constructor(
     minIntervalMs: number,
+    private readonly epochs: SecondaryEpochs,
     private readonly x: PrimaryContext,
   ) {
     this.pace = new RequestPace(minIntervalMs);
+  }
+
+  /** A packet of the SVM that comes now was sent in an epoch that has ended. */
+  isPast(nowMs: number): boolean {
+    return this.epochs.of(nowMs) !== this.epoch;
+  }
+
+  /** A checkpoint, or a new pair. */
+  endEpoch(nowMs: number): void {
+    this.epochs.begins(++this.epoch, nowMs);
   }
 
   /** Asks for a checkpoint, and stops comparing if `pause`. */

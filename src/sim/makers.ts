@@ -7,6 +7,7 @@ import type { IntakeEngine } from '../node/primary-intake';
 import { type SecondaryEngineFace, SecondaryNode, type SecondaryPorts } from '../node/secondary';
 import { StoredDeltas } from '../pmycolo/deltas';
 import { type PrimaryActions, PrimaryEngine } from '../pmycolo/engine';
+import { SettledEpochs } from '../pmycolo/secondary-epochs';
 import { SecondaryEngine } from '../seccolo/engine';
 
 /** Connections whose numbers outlive a daemon: a few more than any run has at once. */
@@ -70,7 +71,11 @@ export interface Mutation {
 
 export const REAL: Makers = {
   numbers: (files) => new StoredDeltas(new OffsetTable(new Uint32Array(files.deltas))),
-  primary: (plan, deltas, actions) => new PrimaryEngine({ ...plan, seed: [0x12345678, 0x9abcdef0], deltas }, actions),
+  primary: (plan, deltas, actions) =>
+    new PrimaryEngine(
+      { ...plan, epochs: new SettledEpochs(plan.forwardSettleMs), seed: [0x12345678, 0x9abcdef0], deltas },
+      actions,
+    ),
   secondary: (files, nowMs) => new SecondaryEngine({ mode: 'failover', offsets: files.offsets, seed: [1, 2], nowMs }),
   primaryNode: (engine, ports, settings) => new PrimaryNode(engine, ports, settings),
   secondaryNode: (engine, ports) => new SecondaryNode(engine, ports),

@@ -490,7 +490,7 @@ export class CompareDevice {
 
   private primaryGone(): void {
     this.log.error(this.held(), 'the primary is gone: what was held of it is dropped');
-    this.comparison.forgetPrimary();
+    this.comparison.forgetPrimary(this.clock());
     this.pending.awaited = false;
   }
 

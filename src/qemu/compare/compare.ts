@@ -284,7 +284,7 @@ export class FrameComparison {
       checkpoint: (nowMs) => this.checkpoint(nowMs),
       dropAll: () => engine.dropAll(),
       endBatch: (nowMs) => engine.endBatch(nowMs),
-      forgetPair: () => this.forgetPrimary(),
+      forgetPair: (nowMs) => this.forgetPrimary(nowMs),
       peerReset: (key, seq, nowMs) => engine.peerReset(key, seq, nowMs),
       releaseAll: (nowMs) => engine.releaseAll(nowMs),
       setBypass: (rules) => engine.setBypass(rules),
@@ -296,8 +296,8 @@ export class FrameComparison {
   /**
    * The primary is gone: what is held of it is dropped, and nothing that was known of its connections holds any more.
    */
-  forgetPrimary(): void {
-    this.engine.forgetPair();
+  forgetPrimary(nowMs: number): void {
+    this.engine.forgetPair(nowMs);
     this.fragments.forgetPrimary();
   }
 

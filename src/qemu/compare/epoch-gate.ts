@@ -4,17 +4,11 @@
 //   secondary   ...says | STOP ........................ RESUME | says...
 //   primary     ...says ....... | STOP ................................ RESUME | says...
 //   here                          read both empty       read nothing      release what is held, then read again
-//                                        + LATE_MS: what has still come of the secondary is dropped
+//                                        + SETTLE_MS: what has still come of the secondary is of before, and dropped
 
 import type { Clock } from '../../core/clock';
+import { SETTLE_MS } from '../../pmycolo/secondary-epochs';
 import type { WatchHandler } from '../../qmp/colo-watch';
-
-/**
- * Frames of the secondary may still be on the way between the hosts when the primary's STOP is heard, though it stopped
- * before. They are in a network's latency, and a checkpoint, before whose end the secondary says nothing, takes ten
- * times as long.
- */
-export const LATE_MS = 2;
 
 /** The comparison and its sockets. */
 export interface Gated {
@@ -52,7 +46,7 @@ export class EpochGate implements WatchHandler {
     this.gated.readEmpty();
     this.held = true;
     this.gated.hold(true);
-    this.cancelLate = this.clock.after(LATE_MS, () => this.gated.dropSecondary());
+    this.cancelLate = this.clock.after(SETTLE_MS, () => this.gated.dropSecondary());
   }
 
   /** Where it is not known what of the held frames it covers, another one is asked for. */

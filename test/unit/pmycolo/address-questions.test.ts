@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { ADDRESS_QUESTIONS } from '../../../src/core/limits';
 import { AddressQuestions, WAIT_MS } from '../../../src/pmycolo/address-questions';
+import { SettledEpochs } from '../../../src/pmycolo/secondary-epochs';
 import { buildIp, buildUdp } from '../../lib/build-packet';
 import { PrimaryHarness } from '../../lib/primary-harness';
 
@@ -306,7 +307,7 @@ describe('in the engine', () => {
     ['paused', (h) => h.engine.boundExhausted()],
     ['just after a checkpoint', (h) => h.engine.checkpoint(h.now)],
   ])('%s, what the SVM asks is of no account', (_, prepare) => {
-    const h = new PrimaryHarness({ forwardSettleMs: 10 });
+    const h = new PrimaryHarness({ epochs: new SettledEpochs(10) });
     prepare(h);
     h.s(solicitation(135, 5));
     h.s(solicitation(135, 5));

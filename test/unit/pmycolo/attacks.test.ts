@@ -485,7 +485,7 @@ describe('bounds and modes', () => {
   test.each(['forgetPair', 'setProtected'] as const)('%s with held packets leaves none without a verdict', (how) => {
     const t = new Pair();
     const held = t.p(0, { payload: 'held' });
-    if (how === 'forgetPair') t.h.engine.forgetPair();
+    if (how === 'forgetPair') t.h.engine.forgetPair(t.h.now);
     else {
       t.h.engine.setProtected(false);
       t.h.engine.setProtected(true);

@@ -58,7 +58,7 @@ test('whether all deltas of the epoch are there is known after a restart', () =>
   const again = (): StoredDeltas => new StoredDeltas(new OffsetTable(words));
   expect([again().whole, again().whole]).toEqual([false, false]);
   const h = new PrimaryHarness({ deltas: again() });
-  h.engine.forgetPair();
+  h.engine.forgetPair(h.now);
   const open = (dport: number): void => {
     h.p(buildTcp({ flags: 'SA', dport, seq: 1000, ack: 5 }));
     h.s(buildTcp({ flags: 'SA', dport, seq: 2000, ack: 5 }));

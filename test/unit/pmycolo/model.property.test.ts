@@ -17,6 +17,7 @@ import {
 import { PREFIX_PATIENCE_MS } from '../../../src/core/limits';
 import { FLOW_META } from '../../../src/packet/tuple';
 import { H_RECORD } from '../../../src/pmycolo/holds';
+import { SettledEpochs } from '../../../src/pmycolo/secondary-epochs';
 import { buildTcp, buildUdp } from '../../lib/build-packet';
 import { PrimaryHarness } from '../../lib/primary-harness';
 
@@ -156,7 +157,7 @@ class Model {
   private readonly unfollowed: Command[][] = [[], [], []];
 
   constructor(limits: object, settle: number, head: number, padding: number) {
-    this.h = new PrimaryHarness({ limits, forwardSettleMs: settle });
+    this.h = new PrimaryHarness({ limits, epochs: new SettledEpochs(settle) });
     this.h.head = head;
     this.h.padding = padding;
     this.flows.forEach((f, i) => {
@@ -232,7 +233,7 @@ class Model {
         h.engine.setProtected(false);
         h.p(buildTcp({ seq: 1, ack: 1, payload: 'unprotected' }));
         h.engine.setProtected(true);
-        h.engine.forgetPair();
+        h.engine.forgetPair(h.now);
         break;
       case 'tick':
         h.now += c.ack;

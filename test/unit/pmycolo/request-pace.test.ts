@@ -107,7 +107,7 @@ describe('the minimum time of the PVM’s running', () => {
       'after a new pair',
       (h) => {
         h.engine.checkpoint(h.now);
-        h.engine.forgetPair();
+        h.engine.forgetPair(h.now);
       },
     ],
     [

@@ -140,7 +140,7 @@ describe.each(SAMPLES)('$name', (sample) => {
     for (const way of ways) {
       expect(
         leaks(sample, frame, 0, (altered) => {
-          h.comparison.forgetPrimary();
+          h.comparison.forgetPrimary(h.now);
           for (const packet of opening(sample)) h.p(buildFrame(packet)).s(buildFrame(packet));
           h.left();
           way(altered);
@@ -149,7 +149,7 @@ describe.each(SAMPLES)('$name', (sample) => {
       ).toEqual([]);
     }
     // What nobody has altered leaves.
-    h.comparison.forgetPrimary();
+    h.comparison.forgetPrimary(h.now);
     for (const packet of opening(sample)) h.p(buildFrame(packet)).s(buildFrame(packet));
     h.left();
     expect(h.s(frame).p(frame).left()).toHaveLength(1);
@@ -160,7 +160,7 @@ describe.each(SAMPLES)('$name', (sample) => {
     const h = new PrimaryHarness();
     expect(
       leaks(sample, frameOf(sample, sample.packet), 14, (altered) => {
-        h.engine.forgetPair();
+        h.engine.forgetPair(h.now);
         for (const packet of opening(sample)) {
           h.p(packet);
           h.s(packet);

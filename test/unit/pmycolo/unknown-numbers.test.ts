@@ -24,7 +24,7 @@ class Bench {
     this.words = new Uint32Array(OffsetTable.bytesFor(capacity) / 4);
     this.deltas = new StoredDeltas(new OffsetTable(this.words), [0, 0], this.hasAnswered);
     this.h = new PrimaryHarness({ deltas: this.deltas });
-    this.h.engine.forgetPair();
+    this.h.engine.forgetPair(this.h.now);
   }
   restart(): void {
     this.deltas = new StoredDeltas(new OffsetTable(this.words), [0, 0], this.hasAnswered);
@@ -182,7 +182,7 @@ describe('what makes it unknown', () => {
     const b = new Bench();
     b.h.engine.setProtected(false);
     b.p(PORT, 0, { payload: 'alone' });
-    b.h.engine.forgetPair();
+    b.h.engine.forgetPair(b.h.now);
     b.h.engine.setProtected(true);
     b.p(PORT, 5, { payload: 'paired' });
     expect(b.h.requests).toEqual([]);

@@ -165,7 +165,7 @@ test.each([
         if (s.kind === 'tick') h.tick(1000);
         if (s.kind === 'checkpoint') h.checkpoint();
         if (s.kind === 'gone') {
-          h.comparison.forgetPrimary();
+          h.comparison.forgetPrimary(h.now);
           model.forget();
         }
         for (const { frame, vnetBytes: size } of h.leftWithSizes()) {
@@ -277,7 +277,7 @@ describe('garbage', () => {
             h.feed(primary ? 'p' : 's', onTheWire(frame, Math.min(size, frame.length)));
             if (other === 0) h.checkpoint();
             if (other === 1) h.tick(5000);
-            if (other === 2) h.comparison.forgetPrimary();
+            if (other === 2) h.comparison.forgetPrimary(h.now);
           }
           h.checkpoint();
           expect(h.comparison.engine.heldPackets).toBe(0);

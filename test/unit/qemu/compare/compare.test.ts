@@ -284,7 +284,7 @@ describe('bounds', () => {
     const h = new FrameHarness();
     const frame = buildFrame(udp('x'));
     h.p(frame);
-    h.comparison.forgetPrimary();
+    h.comparison.forgetPrimary(h.now);
     h.s(frame).checkpoint();
     expect(h.left()).toEqual([]);
     expect(h.count('dropped_packets')).toBe(1);

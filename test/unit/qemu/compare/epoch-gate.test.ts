@@ -1,5 +1,6 @@
 import { systemClock } from '../../../../src/io/system-clock';
-import { EpochGate, LATE_MS } from '../../../../src/qemu/compare/epoch-gate';
+import { SETTLE_MS } from '../../../../src/pmycolo/secondary-epochs';
+import { EpochGate } from '../../../../src/qemu/compare/epoch-gate';
 
 let said: string[];
 let gate: EpochGate;
@@ -26,7 +27,7 @@ afterEach(() => jest.useRealTimers());
 test('a checkpoint: what was said is read, nothing more until the release; what is late of the secondary is dropped', () => {
   gate.onStopped();
   expect([took(), gate.isHeld]).toEqual([['read empty', 'hold'], true]);
-  jest.advanceTimersByTime(LATE_MS);
+  jest.advanceTimersByTime(SETTLE_MS);
   expect(took()).toEqual(['drop the secondary’s']);
   gate.onCheckpoint(true);
   gate.onRunning();
@@ -43,7 +44,7 @@ test.each([
   gate.onStopped();
   goesOn();
   took();
-  jest.advanceTimersByTime(10 * LATE_MS);
+  jest.advanceTimersByTime(10 * SETTLE_MS);
   expect(took()).toEqual([]);
 });
 

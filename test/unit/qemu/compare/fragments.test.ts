@@ -142,11 +142,11 @@ test('what is held of a primary that is gone gives its room back, and its parts 
   const h = new FrameHarness();
   for (let i = 0; i < 20_000; i++) {
     h.p(a!).p(b!);
-    h.comparison.forgetPrimary();
+    h.comparison.forgetPrimary(h.now);
   }
   expect(h.count('primary_reassembly_no_room')).toBe(0);
   h.p(a!);
-  h.comparison.forgetPrimary();
+  h.comparison.forgetPrimary(h.now);
   expect(h.p(b!).s(buildFrame(udp())).checkpoint().left()).toEqual([]);
 });
 

@@ -6,11 +6,12 @@ import { availableParallelism } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { OperatorError } from '../core/errors';
 import { addCoverage } from '../sim/coverage';
-import type { Makers } from '../sim/makers';
-import type { SeedsResult } from '../sim/run';
+import type { Failure, SeedsResult } from '../sim/run';
+import type { TraceMode } from '../sim/trace';
 import { printJson, printTable } from './output';
 
 interface Flags {
+  world: WorldName;
   seeds: number;
   first: number;
   jobs: number;
@@ -18,6 +19,14 @@ interface Flags {
   events: 'tail' | 'full';
   mistake?: string;
   json?: boolean;
+}
+
+type WorldName = 'queues' | 'frames';
+
+/** A world, with a mistake planted or without. */
+interface Ways {
+  runSeeds(first: number, count: number, maxFailures: number): SeedsResult | Promise<SeedsResult>;
+  explain(failure: Failure, mode: TraceMode): string | Promise<string>;
 }
 
 const EXIT_FAILED = 1;
@@ -29,10 +38,13 @@ Every run builds a client, two guests, their hosts, links that lose and reorder,
 the seed; and checks, packet by packet, that nothing leaves that the secondary guest has not said too, nor is granted
 that it has not granted; that every packet gets one verdict; and that after a failover every connection goes on and ends.
 
+In the world of frames it is the comparison behind sockets: frames with virtio-net headers and VLANs or without, streams
+cut anywhere, sockets that block, peers that go and come back, checkpoints by QMP or by notify_dev.
+
 With --mistake, one of these is planted, to see that it is found:
-${mutations()
-  .map((mutation) => `  ${mutation.name}`)
-  .join('\n')}
+${names('queues')}
+And in the world of frames:
+${names('frames')}
 
 Exit status: 0 every seed held, 1 some did not, 2 trouble.`;
 
@@ -40,6 +52,11 @@ export function addSimulateCommand(program: Command): void {
   program
     .command('simulate')
     .description('run the seeded simulation of the whole system')
+    .addOption(
+      new Option('--world <which>', 'behind kernel queues, or behind sockets')
+        .choices(['queues', 'frames'])
+        .default('queues'),
+    )
     .addOption(new Option('--seeds <n>', 'how many seeds').argParser(count).default(2000))
     .addOption(new Option('--first <n>', 'the first seed').argParser(count).default(1))
     .addOption(
@@ -51,37 +68,55 @@ export function addSimulateCommand(program: Command): void {
     .option('--json', 'print JSON')
     .addHelpText('after', help)
     .action(async (flags: Flags) => {
-      const makers = enginesFor(flags.mistake);
+      const ways = worldFor(flags.world, flags.mistake);
       const jobs = Math.min(flags.jobs, Math.ceil(flags.seeds / 50));
       const outcome =
-        jobs > 1
-          ? await inProcesses(flags, jobs)
-          : world().runSeeds(flags.first, flags.seeds, makers, flags.maxFailures);
+        jobs > 1 ? await inProcesses(flags, jobs) : await ways.runSeeds(flags.first, flags.seeds, flags.maxFailures);
       if (flags.json) printJson(outcome);
-      else tell(outcome, flags, makers);
+      else await tell(outcome, flags, ways);
       if (outcome.failures.length > 0) process.exitCode = EXIT_FAILED;
     });
 }
 
-function world(): typeof import('../sim/run') {
-  return require('../sim/run') as typeof import('../sim/run');
-}
-
-function mutations() {
+function mistakesOf(world: WorldName): readonly { readonly name: string }[] {
+  if (world === 'frames')
+    return (require('../sim/frames/mutations') as typeof import('../sim/frames/mutations')).FRAMES_MUTATIONS;
   return (require('../sim/mutations') as typeof import('../sim/mutations')).MUTATIONS;
 }
 
-function enginesFor(mistake: string | undefined): Makers {
-  const { REAL } = require('../sim/makers') as typeof import('../sim/makers');
-  if (mistake === undefined) return REAL;
-  const mutation = mutations().find((one) => one.name === mistake);
-  if (!mutation) {
-    const names = mutations()
-      .map((one) => `"${one.name}"`)
-      .join(', ');
-    throw new OperatorError('EUSAGE', `there is no mistake "${mistake}"`, `one of ${names}`);
+function names(world: WorldName): string {
+  return mistakesOf(world)
+    .map(({ name }) => `  ${name}`)
+    .join('\n');
+}
+
+function worldFor(world: WorldName, mistake: string | undefined): Ways {
+  if (mistake !== undefined && !mistakesOf(world).some(({ name }) => name === mistake)) {
+    const all = mistakesOf(world).map(({ name }) => `"${name}"`);
+    throw new OperatorError('EUSAGE', `there is no mistake "${mistake}"`, `one of ${all.join(', ')}`);
   }
-  return mutation.make(REAL);
+  return world === 'frames' ? behindSockets(mistake) : behindQueues(mistake);
+}
+
+function behindQueues(mistake: string | undefined): Ways {
+  const { REAL } = require('../sim/makers') as typeof import('../sim/makers');
+  const { explain, runSeeds } = require('../sim/run') as typeof import('../sim/run');
+  const { MUTATIONS } = require('../sim/mutations') as typeof import('../sim/mutations');
+  const makers = MUTATIONS.find(({ name }) => name === mistake)?.make(REAL) ?? REAL;
+  return {
+    runSeeds: (first, count, maxFailures) => runSeeds(first, count, makers, maxFailures),
+    explain: (failure, mode) => explain(failure, makers, mode),
+  };
+}
+
+function behindSockets(mistake: string | undefined): Ways {
+  const { RIGHT, explainFrames, runFramesSeeds } = require('../sim/frames/run') as typeof import('../sim/frames/run');
+  const { FRAMES_MUTATIONS } = require('../sim/frames/mutations') as typeof import('../sim/frames/mutations');
+  const make = FRAMES_MUTATIONS.find(({ name }) => name === mistake)?.make(RIGHT) ?? RIGHT;
+  return {
+    runSeeds: (first, count, maxFailures) => runFramesSeeds(first, count, make, maxFailures),
+    explain: (failure, mode) => explainFrames(failure, make, mode),
+  };
 }
 
 /** The same program again, each with a share of the seeds. */
@@ -91,6 +126,7 @@ async function inProcesses(flags: Flags, jobs: number): Promise<SeedsResult> {
   for (let at = 0; at < flags.seeds; at += share) {
     const args = ['simulate', '--jobs', '1', '--json', '--max-failures', String(flags.maxFailures)];
     args.push('--first', String(flags.first + at), '--seeds', String(Math.min(share, flags.seeds - at)));
+    args.push('--world', flags.world);
     if (flags.mistake !== undefined) args.push('--mistake', flags.mistake);
     parts.push(job(args));
   }
@@ -117,20 +153,21 @@ function job(args: string[]): Promise<SeedsResult> {
   });
 }
 
-function tell(outcome: SeedsResult, flags: Flags, makers: Makers): void {
+async function tell(outcome: SeedsResult, flags: Flags, ways: Ways): Promise<void> {
   const rows = Object.entries(outcome.coverage)
     .filter(([name]) => name !== 'runs')
     .map(([name, value]) => [name, String(Math.round(value))]);
   printTable(['what happened', 'times'], rows);
   for (const failure of outcome.failures) {
-    process.stdout.write(`\n${world().explain(failure, makers, flags.events)}\n`);
+    process.stdout.write(`\n${await ways.explain(failure, flags.events)}\n`);
   }
   const failed = outcome.failures.length;
   process.stdout.write(`\n${outcome.runs} seeds run, ${failed === 0 ? 'every rule held' : `${failed} failed`}\n`);
+  const world = flags.world === 'queues' ? '' : ` --world ${flags.world}`;
   const mistake = flags.mistake === undefined ? '' : ` --mistake '${flags.mistake}'`;
   for (const { seed, rule } of outcome.failures) {
     process.stdout.write(
-      `  seed ${seed}: ${rule} (again: colo simulate --first ${seed} --seeds 1 --events full${mistake})\n`,
+      `  seed ${seed}: ${rule} (again: colo simulate --first ${seed} --seeds 1 --events full${world}${mistake})\n`,
     );
   }
 }

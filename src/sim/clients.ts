@@ -6,8 +6,13 @@ import { askDatagram, askEcho, checkAnswer } from './app/datagram';
 import type { Request } from './app/protocol';
 import { Note } from './daemon';
 import type { SimPacket } from './packet';
-import { CALL_PORT, type SessionStart } from './scenario';
+import { CALL_PORT, type Scenario, type SessionStart } from './scenario';
 import type { World } from './world';
+
+/** Where they are. */
+export type ClientWorld = Pick<World, 'client' | 'scheduler' | 'side' | 'after' | 'note' | 'broken'> & {
+  readonly scenario: Pick<Scenario, 'sessions' | 'datagrams' | 'calls'>;
+};
 
 const RULE = 'the client is served';
 /**
@@ -27,7 +32,7 @@ export class Clients {
   private readonly called = new Set<number>();
   private readonly awaitedCalls = new Set<number>();
 
-  constructor(private readonly world: World) {}
+  constructor(private readonly world: ClientWorld) {}
 
   begin(): void {
     const { client, scenario, scheduler } = this.world;

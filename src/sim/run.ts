@@ -74,8 +74,11 @@ export function runSeeds(first: number, count: number, makers: Makers, maxFailur
 
 /** The failure as a person wants to read it: what broke, then the events that led to it. */
 export function explain(failure: Failure, makers: Makers, mode: TraceMode = 'tail'): string {
-  const { seed, rule, what, hash } = failure;
-  const again = runSeed(seed, makers, mode);
+  return story(failure, runSeed(failure.seed, makers, mode), mode);
+}
+
+/** `again`: the same run once more, with its events. */
+export function story({ seed, rule, what, hash }: Failure, again: RunResult, mode: TraceMode): string {
   const same = again.hash === hash && again.rule === rule;
   return [
     `seed ${seed}: ${rule}: ${what}`,

@@ -18,6 +18,7 @@ require.extensions['.ts'] = (module, path) => {
 };
 
 const sim = join(__dirname, '../../src/sim');
+const frames = (name) => require(join(sim, 'frames', name));
 const { REAL } = require(join(sim, 'makers.ts'));
 const { MUTATIONS } = require(join(sim, 'mutations.ts'));
 const { explain, runSeeds } = require(join(sim, 'run.ts'));
@@ -25,7 +26,24 @@ const { STANDIN } = require(join(sim, 'standin.ts'));
 
 const ask = JSON.parse(process.argv[2]);
 let makers = ask.engines === 'standin' ? STANDIN : REAL;
-if (ask.mistake) makers = MUTATIONS.find((one) => one.name === ask.mistake).make(makers);
-const result = runSeeds(ask.first, ask.count, makers, ask.maxFailures);
-const stories = ask.tell ? result.failures.map((failure) => explain(failure, makers)) : [];
-process.stdout.write(JSON.stringify({ ...result, stories }));
+if (ask.mistake && ask.world !== 'frames') makers = MUTATIONS.find((one) => one.name === ask.mistake).make(makers);
+
+function behindQueues() {
+  const result = runSeeds(ask.first, ask.count, makers, ask.maxFailures);
+  return { ...result, stories: ask.tell ? result.failures.map((failure) => explain(failure, makers)) : [] };
+}
+
+async function behindSockets() {
+  const { RIGHT, explainFrames, runFramesSeeds } = frames('run.ts');
+  const { FRAMES_MUTATIONS } = frames('mutations.ts');
+  const make = ask.mistake ? FRAMES_MUTATIONS.find((one) => one.name === ask.mistake).make(RIGHT) : RIGHT;
+  const result = await runFramesSeeds(ask.first, ask.count, make, ask.maxFailures);
+  const stories = [];
+  for (const failure of ask.tell ? result.failures : []) stories.push(await explainFrames(failure, make));
+  return { ...result, stories };
+}
+
+(async () => {
+  const result = ask.world === 'frames' ? await behindSockets() : behindQueues();
+  process.stdout.write(JSON.stringify(result));
+})();

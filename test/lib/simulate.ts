@@ -12,6 +12,8 @@ export interface SeedsAsked {
   engines?: 'real' | 'standin';
   /** Name of a planted mistake. */
   mistake?: string;
+  /** Behind kernel queues, or behind sockets. */
+  world?: 'queues' | 'frames';
   /** Tell each failure's events. */
   tell?: boolean;
 }

@@ -39,6 +39,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   replay: ['core', 'packet', 'conntrack', 'compare', 'pmycolo', 'io'],
   doctor: ['core', 'packet', 'native', 'io'],
   sim: PURE,
+  'sim/frames': [...PURE, 'sim', 'io', 'native', 'chardev', 'qemu/compare'],
   daemon: [...PURE, 'native', 'io', 'config', 'rules', 'chardev', 'qemu/compare', 'qemu/netdev'],
   cli: [
     ...PURE,
@@ -53,6 +54,7 @@ const ALLOWED: Record<string, readonly string[]> = {
     'qemu/compare',
     'qemu/netdev',
     'sim',
+    'sim/frames',
   ],
 };
 

@@ -1,0 +1,134 @@
+// The event loop of a comparison's process in virtual time, as libuv turns: timers that are due, then whatever is ready
+// in any order, then immediates. Between two turns time passes, now and then much of it: the host is busy with others.
+
+import type { Clock } from '../../core/clock';
+import type { Prng } from '../prng';
+import type { Scheduler } from '../scheduler';
+
+/** Something that the loop watches. */
+export interface Source {
+  isReady(): boolean;
+  handle(): void;
+}
+
+export interface LoopPlan {
+  /** A turn begins so long after there is something to do, mostly far sooner. */
+  latencyUs: number;
+  /** Now and then it is so long. */
+  hiccupChance: number;
+  hiccupUs: number;
+}
+
+export class SimLoop {
+  /** The process has ended: nothing of it runs any more. */
+  ended = false;
+  private readonly sources = new Set<Source>();
+  private due: (() => void)[] = [];
+  private immediates: (() => void)[] = [];
+  private planned = false;
+
+  constructor(
+    private readonly scheduler: Scheduler,
+    private readonly prng: Prng,
+    private readonly plan: LoopPlan,
+    private readonly baseMs: number,
+  ) {}
+
+  readonly clock: Clock = {
+    nowMs: () => Math.floor(this.preciseMs()),
+    after: (ms, task) => this.timer(ms, task),
+  };
+
+  preciseMs(): number {
+    return this.baseMs + this.scheduler.nowUs / 1000;
+  }
+
+  watch(source: Source): void {
+    this.sources.add(source);
+    this.wake();
+  }
+
+  forget(source: Source): void {
+    this.sources.delete(source);
+  }
+
+  /** A source may be ready. */
+  wake(): void {
+    if (this.planned || this.ended) return;
+    this.planned = true;
+    const { prng, plan } = this;
+    const hiccup = plan.hiccupChance > 0 && prng.chance(plan.hiccupChance) ? prng.below(plan.hiccupUs) : 0;
+    this.scheduler.after(prng.logRange(2, plan.latencyUs) + hiccup, () => this.turn());
+  }
+
+  /** Behind what is ready now. */
+  soon(task: () => void): void {
+    this.immediates.push(task);
+    this.wake();
+  }
+
+  /** As DeadlineTimer and RegularTimer: behind what has come meanwhile. */
+  deadline(onDue: () => void): { arm(atMs: number): void; close(): void } {
+    let setForMs = Number.POSITIVE_INFINITY;
+    let cancel = (): void => {};
+    return {
+      arm: (atMs) => {
+        if (atMs >= setForMs) return;
+        cancel();
+        setForMs = atMs;
+        cancel = this.timer(Math.max(0, atMs - this.clock.nowMs()) + 1, () =>
+          this.soon(() => {
+            if (setForMs !== atMs) return;
+            setForMs = Number.POSITIVE_INFINITY;
+            onDue();
+          }),
+        );
+      },
+      close: () => {
+        cancel();
+        setForMs = Number.NEGATIVE_INFINITY;
+      },
+    };
+  }
+
+  every(ms: number, task: () => void): { close(): void } {
+    let closed = false;
+    const again = (): void => {
+      if (closed) return;
+      this.soon(() => void (!closed && task()));
+      this.timer(ms, again);
+    };
+    this.timer(ms, again);
+    return {
+      close: () => {
+        closed = true;
+      },
+    };
+  }
+
+  private timer(ms: number, task: () => void): () => void {
+    let cancelled = false;
+    this.scheduler.after(ms * 1000, () => {
+      if (cancelled) return;
+      this.due.push(() => void (!cancelled && task()));
+      this.wake();
+    });
+    return () => {
+      cancelled = true;
+    };
+  }
+
+  private turn(): void {
+    this.planned = false;
+    if (this.ended) return;
+    for (const task of this.due.splice(0)) task();
+    const ready = [...this.sources].filter((source) => source.isReady());
+    while (ready.length > 0) {
+      const [source] = ready.splice(this.prng.below(ready.length), 1);
+      if (this.sources.has(source!) && source!.isReady()) source!.handle();
+    }
+    for (const task of this.immediates.splice(0)) task();
+    if (this.due.length > 0 || this.immediates.length > 0 || [...this.sources].some((source) => source.isReady()))
+      this.wake();
+  }
+}

@@ -1,0 +1,87 @@
+// The comparison behind sockets in the simulated world: seeds hold, replay, and find what is planted.
+
+import { FRAMES_MUTATIONS } from '../../src/sim/frames/mutations';
+import { simulate } from '../lib/simulate';
+
+/** Of a test run, unless COLO_SEEDS asks for more. */
+const COUNT = Math.ceil(Number(process.env.COLO_SEEDS ?? 2000) / 20);
+/** Beyond the seeds that the right comparison is tested with. */
+const FIRST_MISTAKEN = 30_001;
+
+/** What a run of that many seeds must have met at least once. */
+const MUST_HAPPEN = [
+  'judgedBytes',
+  'coveredPackets',
+  'datagramsAnswered',
+  'checkpoints',
+  'checkpointsAsked',
+  'notify_requests',
+  'qmp_requests',
+  'ack_lowered',
+  'prefixes_sent',
+  'offloads_cleared',
+  'secondary_discarded',
+  'fault host-death',
+  'fault guest-death',
+  'fault secondary-death',
+  'fault outdev-reconnect',
+  'fault controller-reconnect',
+] as const;
+
+test('seeds hold, and meet what they are for', async () => {
+  const { runs, failures, coverage, stories } = await simulate({
+    world: 'frames',
+    first: 1,
+    count: COUNT,
+    maxFailures: 3,
+    tell: true,
+  });
+  for (const story of stories) process.stderr.write(`${story}\n`);
+  expect(failures).toEqual([]);
+  expect(runs).toBe(COUNT);
+  expect(MUST_HAPPEN.filter((name) => !(coverage[name]! > 0))).toEqual([]);
+}, 600_000);
+
+test('a seed is the same run whenever it runs, and its failure is told', async () => {
+  const mistake = 'how long frames in step are is not compared';
+  const ask = { world: 'frames' as const, first: FIRST_MISTAKEN, count: 30, maxFailures: 1, mistake, tell: true };
+  const [once, twice] = await Promise.all([simulate(ask), simulate(ask)]);
+  expect(twice).toEqual(once);
+  expect(once.stories[0]).toContain('BROKEN output commit');
+  expect(once.stories[0]).not.toContain('NOT REPLAYED');
+}, 120_000);
+
+const COMMITS = ['output commit', 'ack commit'];
+
+/** The mistake, the rules that may find it, and how many seeds it may take. */
+const EXPECTED: readonly [string, readonly string[], number][] = [
+  ['what frames in step say is not compared', COMMITS, 30],
+  ['how long frames in step are is not compared', COMMITS, 30],
+  ['a STOP that is heard late is taken for one that was heard in time', COMMITS, 150],
+  ['what the guests said after a checkpoint is read before it is released', COMMITS, 30],
+  ['the sockets are read while the primary stands still', COMMITS, 30],
+  ['one frame more of the primary counts as said before the checkpoint', COMMITS, 30],
+  ['a byte that a socket has taken is sent again', ['a stream of frames'], 30],
+  ['what a dead guest has said leaves', COMMITS, 150],
+  ['all that is held leaves when the secondary is gone', COMMITS, 200],
+];
+
+test('the table names every mistake', () => {
+  expect(EXPECTED.map(([name]) => name).sort()).toEqual(FRAMES_MUTATIONS.map(({ name }) => name).sort());
+});
+
+test.each(EXPECTED)(
+  '%s',
+  async (mistake, rules, count) => {
+    const { failures } = await simulate({
+      world: 'frames',
+      first: FIRST_MISTAKEN,
+      count,
+      maxFailures: 1,
+      mistake,
+    });
+    expect(failures).toHaveLength(1);
+    expect(rules).toContain(failures[0]!.rule);
+  },
+  120_000,
+);

@@ -11,6 +11,7 @@ import { RegularTimer } from '../io/deadline-timer';
 import { ColoMode } from '../netlink/colo-generation2';
 import { ControlChannel } from '../nfnetlink-colo/control';
 import type { Answer, InitContext, LostController, NodeControl, NodeMode } from '../node/controller';
+import { SharedControl } from '../node/shared-control';
 import { PrimaryWarmUp } from '../pmycolo/warm-up';
 import { SecondaryWarmUp } from '../seccolo/warm-up';
 import { NodesBypass } from './bypass';
@@ -87,7 +88,7 @@ export class Daemon implements NodeControl {
         name: n.name,
         role: settings.role === 'primary' ? ColoMode.PRIMARY : ColoMode.SECONDARY,
       })),
-      actions: this,
+      actions: new SharedControl(this).of('the control channel'),
       carriers: { netlink: this.netlink, unix: this.unix },
       probe: this.netlink,
       allowUids: settings.control.allowUids,

@@ -1,6 +1,6 @@
 // Several controllers of one node. Each speaks through a door of its own (of()), and most nodes have one. What two may
-// not do is say the same checkpoint twice: the second word would release what the guests have said after it. So one of
-// them leads, the first that has taken the node:
+// not do is send the same checkpoint twice: the second would release what the guests have sent after it. So one of them
+// leads, the first that has taken the node:
 //
 //                  the leader   another that has taken it    nobody has taken it
 //   take (init)    -            joins the pair               begins a pair, leads
@@ -10,8 +10,8 @@
 //   release, bypass rules: an operator's word, whoever brings it
 //   is lost        next leads   no matter                    -
 //
-// Nobody changes the node's mode while another has it. The node is told of a loss when the last one that had taken it is gone: as long as one is there, somebody can still
-// say what has become of the other host.
+// Nobody changes the node's mode while another has it. The node is told of a loss when the last one that had taken it
+// is gone: as long as one is there, somebody can still tell what has become of the other host.
 
 import type { Answer, InitContext, LostController, NodeControl, NodeMode, Refusal, Reply } from './controller';
 

@@ -3,7 +3,8 @@
 import type { Server } from 'node:http';
 import { setFlagsFromString } from 'node:v8';
 import { WARM_UP_MS } from '../pmycolo/warm-up';
-import { CompareDevice, type CompareSettings } from '../qemu/compare/compare-device';
+import { CompareDevice } from '../qemu/compare/compare-device';
+import type { CompareSettings } from '../qemu/compare/compare-settings';
 import { warmUpFrames } from '../qemu/compare/warm-up';
 import { nowMs } from './clock';
 import { createLogger } from './log';

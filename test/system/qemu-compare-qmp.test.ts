@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { byteStream } from '../../src/io/stream/byte-stream';
 import { parseEndpoint } from '../../src/io/stream/chardev';
-import type { CompareSettings } from '../../src/qemu/compare/compare-device';
+import type { CompareSettings } from '../../src/qemu/compare/compare-settings';
 import { EpochGate } from '../../src/qemu/compare/epoch-gate';
 import { QmpClient } from '../../src/qmp/client';
 import { buildFrame } from '../lib/build-frame';

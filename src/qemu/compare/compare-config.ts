@@ -4,7 +4,7 @@
 import { z } from 'zod';
 import { OperatorError } from '../../core/errors';
 import { type Endpoint, formatEndpoint, parseEndpoint } from '../../io/stream/chardev';
-import type { CompareSettings } from './compare-device';
+import type { CompareSettings } from './compare-settings';
 
 export const COMPARE_DEFAULTS = {
   id: 'comp0',

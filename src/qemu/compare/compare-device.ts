@@ -13,55 +13,28 @@
 import { type FrameHandler, FrameReader, type FrameSource } from '../../chardev/frame';
 import { FrameSocket } from '../../chardev/frame-socket';
 import { CheckpointCause, isSilence } from '../../compare/outcome';
-import { DEFAULT_LIMITS, type EngineLimits } from '../../core/limits';
+import { DEFAULT_LIMITS } from '../../core/limits';
 import type { Log } from '../../core/log';
 import type { Endpoint } from '../../io/stream/chardev';
 import { PrimaryNode } from '../../node/primary';
-import type { CompareTimeout } from '../../pmycolo/silence';
 import { PrimaryWatch } from '../../qmp/checkpoint-request';
+import { Asking } from './asking';
 import { FrameComparison } from './compare';
 import {
   C_BACKLOGS,
   C_LOST_BYTES,
   C_NOTIFY_BAD,
-  C_NOTIFY_REFUSED,
-  C_NOTIFY_REQUESTS,
-  C_NOTIFY_UNKNOWN,
   C_PRIMARY_BAD,
-  C_QMP_REFUSED,
-  C_QMP_REQUESTS,
   C_SECONDARY_BAD,
   C_SECONDARY_DISCARDED,
   C_WRITTEN_BYTES,
   CompareCounters,
 } from './compare-counters';
+import type { CompareSettings } from './compare-settings';
 import { EpochGate } from './epoch-gate';
 import { Lockstep } from './lockstep';
-import { NotifyProtocol } from './notify';
 import { PairReader } from './pair-reader';
-import { PendingRequest } from './pending-request';
 import { type Surroundings, thisHost } from './surroundings';
-
-/** QEMU's properties in our spelling. */
-export interface CompareSettings {
-  id: string;
-  primaryIn: Endpoint;
-  secondaryIn: Endpoint;
-  outdev: Endpoint;
-  notifyDev?: Endpoint | undefined;
-  /** Of the primary's QEMU. */
-  qmp?: Endpoint | undefined;
-  compareTimeoutMs: CompareTimeout;
-  /** See PrimaryConfig. */
-  maxCompareTimeoutMs?: number | undefined;
-  /** See PrimaryConfig. */
-  minCheckpointIntervalMs?: number | undefined;
-  /** How often an unheeded request is repeated. The timeouts are looked at as often, and at least every TICK_MS. */
-  expiredScanCycleMs: number;
-  maxQueueSize: number;
-  vnetHeaders: boolean;
-  limits?: Partial<EngineLimits> | undefined;
-}
 
 const TICK_MS = 100;
 /** With so much on its way to outdev no more of the primary is read. */
@@ -93,11 +66,10 @@ export class CompareDevice {
   private readonly pairs: PairReader;
   private readonly outdev: FrameSocket;
   private readonly notifyDev: FrameSocket | undefined;
-  private readonly notify: NotifyProtocol | undefined;
   private readonly watch: PrimaryWatch | undefined;
   private readonly gate: EpochGate;
   private readonly node: PrimaryNode;
-  private readonly pending = new PendingRequest();
+  private readonly asking: Asking;
   /** Of the present batch. */
   private nowMs: number;
   /** A checkpoint is being made: what differs now is covered by it. */
@@ -125,6 +97,13 @@ export class CompareDevice {
     this.clock = () => around.clock.nowMs();
     this.nowMs = this.clock();
     this.deadline = around.deadline(() => this.tick());
+    this.asking = new Asking({
+      log,
+      clock: around.clock,
+      counters: this.counters,
+      held: () => this.held(),
+      checkpoint: () => this.checkpoint(),
+    });
     const { limits } = settings;
     const counted = this.counters.values;
     const maxHeldBytes = limits?.maxHeldBytes ?? DEFAULT_LIMITS.maxHeldBytes;
@@ -201,43 +180,23 @@ export class CompareDevice {
         },
         dropSecondary: () => this.dropSecondary(),
         release: () => this.checkpoint(),
-        askForCheckpoint: () => this.ask(),
+        askForCheckpoint: () => this.asking.ask(),
         unprotect: () => this.unprotect(),
         protect: () => this.protect(),
       },
       around.clock,
     );
-    if (settings.qmp !== undefined)
+    if (settings.qmp !== undefined) {
       this.watch = new PrimaryWatch('primary', around.connect(settings.qmp), this.gate, log, around.clock);
+      this.asking.byQmp(this.watch);
+    }
     if (settings.notifyDev === undefined) return;
     this.notifyDev = this.socket('notify_dev', settings.notifyDev, C_NOTIFY_BAD, {
-      source: this.reader(
-        (buf, off, len, vnetBytes) => this.notify!.frame(buf, off + vnetBytes, len - vnetBytes),
-        true,
-      ),
-      onOpen: () => {
-        this.notify!.opened(this.clock());
-        if (this.pending.awaited) this.askController();
-      },
-      onClose: () => {
-        this.notify!.closed();
-        this.log.error(
-          this.held(),
-          'THE CONTROLLER IS GONE: what is held stays held until one comes and makes a checkpoint',
-        );
-      },
+      source: this.reader((buf, off, len, vnetBytes) => this.asking.heard(buf, off + vnetBytes, len - vnetBytes), true),
+      onOpen: () => this.asking.opened(),
+      onClose: () => this.asking.closed(),
     });
-    this.notify = new NotifyProtocol(this.notifyDev.stream, {
-      onInit: () => {
-        this.log.info({}, 'a controller has said hello');
-        this.askLate();
-      },
-      onCheckpoint: () => this.checkpoint(),
-      onUnknown: (text) => {
-        counted[C_NOTIFY_UNKNOWN]!++;
-        this.log.warn({ text }, 'notify_dev: not understood, ignored');
-      },
-    });
+    this.asking.atNotifyDev(this.notifyDev);
   }
 
   /** Listens and dials everywhere. Rejects with OperatorError; then everything is closed again. */
@@ -268,7 +227,7 @@ export class CompareDevice {
   checkpoint(): void {
     this.nowMs = this.clock();
     this.node.checkpoint();
-    this.pending.awaited = false;
+    this.asking.settle();
   }
 
   /** Where a TCP server listens whose endpoint left that open. */
@@ -358,7 +317,7 @@ export class CompareDevice {
       this.counters.values[C_BACKLOGS]!++;
       this.pause();
     }
-    this.notifyDev?.stream.flush();
+    this.asking.flush();
     if (this.mayLookAtTimes) this.deadline.arm(this.comparison.engine.nextDeadlineMs);
   }
 
@@ -372,8 +331,7 @@ export class CompareDevice {
     if (!this.gate.isHeld) {
       if (this.mayLookAtTimes) this.comparison.tick(this.nowMs);
       else this.comparison.engine.askDelayed(this.nowMs);
-      this.askLate();
-      if (this.pending.isDue(this.nowMs, this.settings.expiredScanCycleMs)) this.ask();
+      this.asking.tick(this.settings.expiredScanCycleMs);
     }
     this.comparison.endBatch(this.nowMs);
     this.flush();
@@ -398,7 +356,7 @@ export class CompareDevice {
     );
     this.nowMs = this.clock();
     this.node.unprotect();
-    this.pending.awaited = false;
+    this.asking.settle();
     this.listen(false);
     this.flush();
   }
@@ -426,7 +384,7 @@ export class CompareDevice {
   }
 
   private requestCheckpoint(cause: CheckpointCause): void {
-    this.pending.awaited = true;
+    this.asking.want();
     // Unless no checkpoint comes of it.
     if (this.draining) return;
     const { engine } = this.comparison;
@@ -436,40 +394,13 @@ export class CompareDevice {
         ? this.comparison.describeDifference()
         : {};
     this.log.info({ cause, ...why }, 'asking for a checkpoint');
-    if (!this.ask()) {
+    if (!this.asking.ask()) {
       this.log.error(
         this.held(),
         'NOBODY HEARS IT: what the primary says is held until a controller on notify_dev or qmp makes a checkpoint',
       );
     }
     this.onRequest(cause);
-  }
-
-  /** False: nobody was there to hear it. */
-  private ask(): boolean {
-    const c = this.counters.values;
-    let heard = false;
-    this.pending.awaited = true;
-    this.pending.asked(this.nowMs);
-    if (this.notify !== undefined) heard = this.askController();
-    if (this.watch !== undefined) {
-      const told = this.watch.request();
-      c[told ? C_QMP_REQUESTS : C_QMP_REFUSED]!++;
-      heard ||= told;
-    }
-    return heard;
-  }
-
-  private askController(): boolean {
-    const heard = this.notify!.ask(this.clock());
-    this.counters.values[heard ? C_NOTIFY_REQUESTS : C_NOTIFY_REFUSED]!++;
-    this.notifyDev!.stream.flush();
-    return heard;
-  }
-
-  /** What had to wait for the controller's hello. */
-  private askLate(): void {
-    if (this.notify?.owes(this.clock()) === true && this.pending.awaited) this.askController();
   }
 
   private backlogGone(): void {
@@ -491,7 +422,7 @@ export class CompareDevice {
   private primaryGone(): void {
     this.log.error(this.held(), 'the primary is gone: what was held of it is dropped');
     this.comparison.forgetPrimary(this.clock());
-    this.pending.awaited = false;
+    this.asking.settle();
   }
 
   private held(): { held: number } {

@@ -192,6 +192,18 @@ test('the table is bounded: who is not heard of any more gives way, who waits st
   expect(l.limit(l.cls(1))).toBeLessThan(limit);
 });
 
+test('who is heard of often stays among many who are not', () => {
+  const l = new Learner();
+  const often = l.cls(1);
+  l.ended(often, many(200));
+  const limit = l.limit(often);
+  for (let n = 0; n < 8 * TIME_CLASSES; n++) {
+    l.cls(1_000_000 + n);
+    l.cls(1);
+  }
+  expect([l.cls(1), l.limit(often)]).toEqual([often, limit]);
+});
+
 test('where all of a set wait, a newcomer is of all', () => {
   const l = new Learner();
   let newcomers = 0;

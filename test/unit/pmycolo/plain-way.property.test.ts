@@ -72,7 +72,7 @@ class Connection {
   }
 
   s(at: number, bytes: number, flags: string, dice: number): void {
-    this.h.s(this.packet(this.isnOfS() + 1 + at, this.text(at, bytes, dice), flags, dice));
+    this.h.s(this.packet(this.isnOfS() + 1 + at, this.text(at, bytes, dice, true), flags, dice));
   }
 
   /** A checkpoint makes the SVM number as the PVM does. */
@@ -108,9 +108,9 @@ class Connection {
     this.h.s(this.packet(this.isnOfS() + 1 + from + (dice & 3) - 1, payload, 'A', dice));
   }
 
-  private text(at: number, bytes: number, dice: number): Buffer {
+  private text(at: number, bytes: number, dice: number, ofS = false): Buffer {
     const payload = Buffer.from(TEXT.subarray(at % 2048, (at % 2048) + bytes));
-    if (dice % 509 === 7 && bytes > 0) payload[dice % bytes]! ^= 1;
+    if ((ofS ? dice % 61 : dice % 509) === 7 && bytes > 0) payload[dice % bytes]! ^= 1;
     return payload;
   }
 

@@ -114,6 +114,11 @@ export class TcpTracker {
     const { words } = this.flows;
     let word = words[base + FLOW_TCP_STATE]!;
     let state = word & STATE_MASK;
+    if (state === E && (flags & (TCP_SYN | TCP_FIN | TCP_RST | TCP_ACK)) === TCP_ACK) {
+      // Nearly every segment: the table leads from here to here.
+      words[base + FLOW_DEADLINE] = nowMs + this.timeoutMs[E]!;
+      return Track.Same;
+    }
     let result: Track = state === N ? Track.New : Track.Same;
     let event: number;
     if ((flags & TCP_RST) !== 0) {

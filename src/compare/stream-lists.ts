@@ -215,6 +215,25 @@ export class StreamLists {
     this.usePacket(flow, id, packetOffset, seq, off, bytes, this.flows.words[flow + f.X_PRIMARY_TAIL]!);
   }
 
+  /** Puts such a packet, logged as pending, there; the bytes stand `at` behind the beginning of its copy. */
+  appendNext(flow: number, id: number, at: number, seq: number, bytes: number): void {
+    const w = this.flows.words;
+    const lw = this.log.words;
+    const r = this.log.recordIndex(id);
+    const tail = w[flow + f.X_PRIMARY_TAIL]!;
+    lw[r + R_SEQ] = seq;
+    lw[r + R_BYTES] = bytes;
+    lw[r + R_AT] = lw[r + R_COPY]! + at;
+    if (tail === 0) {
+      lw[r + R_PREV] = w[flow + f.X_HISTORY]!;
+      w[flow + f.X_PRIMARY_HEAD] = id;
+    } else {
+      lw[r + R_PREV] = tail;
+      lw[this.log.recordIndex(tail) + R_NEXT] = id;
+    }
+    w[flow + f.X_PRIMARY_TAIL] = id;
+  }
+
   /**
    * Puts bytes of one side into its list: overlaps with what is there must be equal, holes are filled. `packet` is the
    * PVM's logged packet as above (used for the first piece), 0 for the SVM.

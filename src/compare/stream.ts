@@ -115,9 +115,12 @@ export class StreamComparator {
     return this.flows.words[flow + f.X_SECONDARY_HEAD] !== 0 ? this.advance(flow) : WAIT;
   }
 
-  /** The same for the PVM's next, behind all that it has pending, where the SVM has nothing. */
-  storeNext(flow: number, id: number, packetOffset: number, seq: number, off: number, bytes: number): void {
-    this.lists.appendPacket(flow, id, packetOffset, seq, off, bytes);
+  /**
+   * The same for the PVM's next, behind all that it has pending, where the SVM has nothing: its record is logged as
+   * pending already, and the bytes stand `at` behind the beginning of its copy.
+   */
+  storeNext(flow: number, id: number, at: number, seq: number, bytes: number): void {
+    this.lists.appendNext(flow, id, at, seq, bytes);
   }
 
   /** The SVM has said all that the PVM's first pending record has, up to `end`. */

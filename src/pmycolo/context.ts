@@ -168,7 +168,23 @@ export class PrimaryContext {
       this.drop(id);
       return 0;
     }
-    const record = this.log.append(flow, buf, from, bytes, LOG_HELD);
+    return this.enter(id, flow, v, buf, seq, end, flags, LOG_HELD, nowMs);
+  }
+
+  /** The same where there is room. `needs` is what the log has to keep its copy for. */
+  enter(
+    id: number,
+    flow: number,
+    v: PacketView,
+    buf: Buffer,
+    seq: number,
+    end: number,
+    flags: number,
+    needs: number,
+    nowMs: number,
+  ): number {
+    const from = v.start - v.head;
+    const record = this.log.append(flow, buf, from, v.limit - from, needs);
     this.holds.add(id, flow, record, seq, end, flags, v.l4 - from, nowMs);
     this.counters.values[C_HELD_TOTAL]!++;
     return record;

@@ -4,7 +4,7 @@
 // counters here; test/property holds the two against each other.
 
 import * as f from '../compare/flow-words';
-import { R_BYTES, R_SEQ } from '../compare/packet-log';
+import { LOG_HELD, LOG_PENDING, R_BYTES, R_SEQ } from '../compare/packet-log';
 import { isFar } from '../compare/verified-range';
 import { seqAdd } from '../core/seq32';
 import { type PacketView, TCP_ACK, TCP_PSH } from '../packet/view';
@@ -61,8 +61,9 @@ export class PlainWay {
     x.tracker.packet(flow, false, v.flags, seq, nowMs);
     x.tcp.noteNext(flow, v);
     x.counters.values[C_COMPARED]!++;
-    const record = x.hold(id, flow, v, buf, seq, seqAdd(seq, v.payloadBytes), hold | v.flags, nowMs);
-    x.stream.storeNext(flow, record, from, seq, v.payload, v.payloadBytes);
+    const end = seqAdd(seq, v.payloadBytes);
+    const record = x.enter(id, flow, v, buf, seq, end, hold | v.flags, LOG_HELD | LOG_PENDING, nowMs);
+    x.stream.storeNext(flow, record, v.payload - from, seq, v.payloadBytes);
     return true;
   }
 

@@ -4,13 +4,13 @@
 // counters here; test/property holds the two against each other.
 
 import * as f from '../compare/flow-words';
-import { LOG_HELD, LOG_PENDING, R_BYTES, R_SEQ } from '../compare/packet-log';
+import { LOG_HELD, LOG_PENDING, type PacketLog, R_BYTES, R_SEQ } from '../compare/packet-log';
 import { isFar } from '../compare/verified-range';
 import { seqAdd } from '../core/seq32';
 import { type PacketView, TCP_ACK, TCP_PSH } from '../packet/view';
 import type { PrimaryContext } from './context';
 import { C_COMPARED } from './counters';
-import { H_END, H_FLAGS, H_RECORD, H_SEQ, HF_SIGNED } from './holds';
+import { H_END, H_FLAGS, H_RECORD, H_SEQ, HF_SIGNED, type Holds } from './holds';
 import type { TcpOutlet } from './tcp-outlet';
 
 /** What a flow on the plain way has, */
@@ -29,15 +29,26 @@ const HAS_NOT =
   f.XF_ODD;
 
 export class PlainWay {
+  private readonly w: Uint32Array;
+  private readonly holds: Holds;
+  private readonly hw: Uint32Array;
+  private readonly log: PacketLog;
+  private readonly lw: Uint32Array;
+
   constructor(
     private readonly x: PrimaryContext,
     private readonly outlet: TcpOutlet,
-  ) {}
+  ) {
+    this.w = x.flows.words;
+    this.holds = x.holds;
+    this.hw = x.holds.words;
+    this.log = x.log;
+    this.lw = x.log.words;
+  }
 
   /** A PVM packet while comparing. True: it is held, and nothing is left to do. False: nothing was done. */
   primary(id: number, flow: number, v: PacketView, buf: Buffer, hold: number, nowMs: number): boolean {
-    const { x } = this;
-    const w = x.flows.words;
+    const { x, w } = this;
     if (v.payloadBytes === 0 || !this.isPlain(flow, v.flags) || (hold & HF_SIGNED) !== 0) return false;
     const { seq } = v;
     const verified = w[flow + f.X_VERIFIED]!;
@@ -47,8 +58,7 @@ export class PlainWay {
       if (verified !== seq || w[flow + f.X_PRIMARY_HEAD] !== 0) return false;
     } else {
       // What is held ends where this begins, and the SVM has said nothing of it.
-      const { holds } = x;
-      const hw = holds.words;
+      const { holds, hw } = this;
       const h = holds.index(head);
       const t = holds.index(w[flow + f.X_HELD_TAIL]!);
       if (hw[h + H_SEQ] !== verified || hw[h + H_END] === verified) return false;
@@ -69,14 +79,11 @@ export class PlainWay {
 
   /** An SVM packet while comparing. True: the PVM's like it has left. False: nothing was done. */
   secondary(flow: number, v: PacketView, buf: Buffer, nowMs: number): boolean {
-    const { x } = this;
-    const { holds, log } = x;
-    const w = x.flows.words;
+    const { w, holds, log, lw, hw } = this;
     const record = w[flow + f.X_PRIMARY_HEAD]!;
     const slot = w[flow + f.X_HELD_HEAD]!;
     if (record === 0 || slot === 0 || !this.isPlain(flow, v.flags)) return false;
     const h = holds.index(slot);
-    const hw = holds.words;
     const verified = w[flow + f.X_VERIFIED]!;
     const bytes = v.payloadBytes;
     if (hw[h + H_RECORD] !== record || hw[h + H_SEQ] !== verified || bytes === 0) return false;
@@ -85,8 +92,9 @@ export class PlainWay {
     const flags = hw[h + H_FLAGS]!;
     if (hw[h + H_END] !== end || (flags & (0xff & ~TCP_PSH)) !== TCP_ACK) return false;
     const r = log.recordIndex(record);
-    if (log.words[r + R_SEQ] !== verified || log.words[r + R_BYTES] !== bytes) return false;
+    if (lw[r + R_SEQ] !== verified || lw[r + R_BYTES] !== bytes) return false;
     if (!log.saysTheSame(record, buf, v.payload)) return false;
+    const { x } = this;
     x.tcp.noteNextOfSecondary(flow, v);
     x.stream.agreedHead(flow, end);
     this.outlet.leaveNext(slot, nowMs);
@@ -95,7 +103,7 @@ export class PlainWay {
 
   /** Is the flow on the plain way, and a segment with these flags of content only? */
   private isPlain(flow: number, tcpFlags: number): boolean {
-    const w = this.x.flows.words;
+    const { w } = this;
     return (
       (w[flow + f.X_FLAGS]! & (HAS | HAS_NOT)) === HAS &&
       (tcpFlags | TCP_PSH) === (TCP_ACK | TCP_PSH) &&

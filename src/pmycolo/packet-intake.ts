@@ -54,11 +54,8 @@ export class PacketIntake {
     this.counters = x.counters;
   }
 
-  /**
-   * A packet of the PVM, its IP header at off. `id` gets exactly one verdict, now or later. With headBytes the frame's
-   * own headers lie directly before off, and are there again when the packet is released. Packets of different zones
-   * (VLANs) are strangers to each other.
-   */
+  // What these take is said where they are asked for from outside (engine.ts).
+
   primary(
     id: number,
     buf: Buffer,
@@ -110,11 +107,6 @@ export class PacketIntake {
     this.comparePrimary(id, v, buf, partialChecksum, nowMs);
   }
 
-  /**
-   * A packet of the PVM that cannot be compared, as not all of it is known: it was cut to `len` of its originalLen
-   * bytes, or is several in one. It is held, asks for a checkpoint, and leaves by that. A cut TCP segment is dropped:
-   * TCP repeats it, and in smaller ones; a whole one is compared, as a stream does not care where it is cut.
-   */
   primaryOpaque(
     id: number,
     buf: Buffer,
@@ -147,7 +139,6 @@ export class PacketIntake {
     else this.holdUnknown(id, v, buf, partialChecksum, nowMs);
   }
 
-  /** Such a packet of the SVM: nothing of it is used. The PVM's, if there is one, asks for the checkpoint. */
   secondaryOpaque(buf: Buffer, off: number, len: number, originalLen: number, nowMs: number, zone = 0): void {
     const v = this.view;
     if (len === originalLen && parseIp(v, buf, off, len) === PARSE_OK && v.protocol === IPPROTO_TCP && !v.fragment) {
@@ -160,10 +151,6 @@ export class PacketIntake {
     c[C_SECONDARY_OPAQUE]!++;
   }
 
-  /**
-   * A frame of the PVM that is no IP packet, its content at frame.network: compared with the SVM's next of the same
-   * header.
-   */
   primaryLink(
     id: number,
     buf: Buffer,
@@ -191,7 +178,6 @@ export class PacketIntake {
     this.comparePrimary(id, v, buf, false, nowMs);
   }
 
-  /** Such a frame of the SVM. */
   secondaryLink(buf: Buffer, frame: FrameView, end: number, nowMs: number, zone: number): void {
     const c = this.counters.values;
     c[C_SECONDARY_PACKETS]!++;
@@ -204,7 +190,6 @@ export class PacketIntake {
     this.compareSecondary(v, buf, nowMs);
   }
 
-  /** A packet of the SVM. What is needed of it is copied; the caller drops the original always. */
   secondary(buf: Buffer, off: number, len: number, nowMs: number, zone = 0): void {
     const c = this.counters.values;
     c[C_SECONDARY_PACKETS]!++;

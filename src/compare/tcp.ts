@@ -85,8 +85,14 @@ export class TcpComparator {
       w[flow + f.X_SECONDARY_ACK] = v.ack;
       w[flow + f.X_SECONDARY_WINDOW] = v.window;
     }
-    const pushed = (v.flags & TCP_PSH) !== 0 ? f.XF_SECONDARY_PUSHED : 0;
-    w[flow + f.X_FLAGS] = (w[flow + f.X_FLAGS]! & ~f.XF_SECONDARY_PUSHED) | pushed;
+    this.notePushed(flow, (v.flags & TCP_PSH) !== 0);
+  }
+
+  /** The SVM's latest content: does it end a write (PSH or FIN), so that nothing more of it is on the way? */
+  notePushed(flow: number, pushed: boolean): void {
+    const w = this.flows.words;
+    const flags = w[flow + f.X_FLAGS]!;
+    w[flow + f.X_FLAGS] = pushed ? flags | f.XF_SECONDARY_PUSHED : flags & ~f.XF_SECONDARY_PUSHED;
   }
 
   /** Does the SVM's acknowledgement say once more what its last has said? To be asked before noteSecondary(). */

@@ -20,6 +20,9 @@ export const ARPOP_RREQUEST = 3; // ARPOP_RREQUEST
 
 /** Of an ARP packet for IPv4 on Ethernet, without the Ethernet header. */
 export const ARP_BYTES = 28;
+/** Offsets of the IPv4 addresses, from the packet's beginning. */
+export const ARP_SENDER_IP_AT = 14;
+export const ARP_TARGET_IP_AT = 24;
 export const ARP_FRAME_BYTES = ETH_HLEN + ARP_BYTES;
 
 const BROADCAST = Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0xff, 0xff);
@@ -41,9 +44,9 @@ export function parseArp(view: ArpView, buf: Uint8Array, off: number, len: numbe
   if (buf[off + 4] !== ETH_ALEN || buf[off + 5] !== 4) return false;
   view.operation = read16(buf, off + 6);
   view.senderMac = off + 8;
-  view.senderIp = read32(buf, off + 14);
+  view.senderIp = read32(buf, off + ARP_SENDER_IP_AT);
   view.targetMac = off + 18;
-  view.targetIp = read32(buf, off + 24);
+  view.targetIp = read32(buf, off + ARP_TARGET_IP_AT);
   return true;
 }
 

@@ -7,9 +7,21 @@ import * as f from '../compare/flow-words';
 import { read16, read32 } from '../core/big-endian';
 import { seqAdd } from '../core/seq32';
 import { hasExtensionHeaders, isPlainIp } from '../packet/ip-canon';
+import {
+  IP_MF,
+  IP_OFFSET,
+  IPV4_FRAGMENT_AT,
+  IPV4_LENGTH_AT,
+  IPV4_PROTOCOL_AT,
+  IPV4_SOURCE_AT,
+  IPV6_HEADER_BYTES,
+  IPV6_LENGTH_AT,
+  IPV6_SOURCE_AT,
+} from '../packet/ip-header';
 import { PARSE_OK, parseIp } from '../packet/parse';
 import { isPlainTcp } from '../packet/tcp-canon';
 import { TCP_ACK_AT, TCP_FLAGS_AT, TCP_LENGTH_AT, TCP_SEQ_AT, TCP_WINDOW_AT } from '../packet/tcp-header';
+import { UDP_LENGTH_AT } from '../packet/udp-header';
 import { IPPROTO_TCP, IPPROTO_UDP, PacketView, TCP_ACK, TCP_PSH } from '../packet/view';
 import type { PrimaryContext } from './context';
 import {
@@ -120,7 +132,7 @@ export class PairIntake {
       if (w[flow + f.X_SECONDARY_HEAD] !== 0) return PAIR_PRIMARY;
       if ((w[flow + f.X_FLAGS]! & f.XF_AHEAD) !== 0) return PAIR_BOTH;
       // Ports are the same, checksums are not compared; the length is what else there is.
-      const at = v.l4 + 4;
+      const at = v.l4 + UDP_LENGTH_AT;
       if (differing > at - pOff && !sameBytes(p, at, s, sOff + (at - pOff), 2)) return PAIR_BOTH;
       this.expiry.touch(flow, IPPROTO_UDP, false, nowMs);
     }
@@ -197,13 +209,16 @@ function sameAddresses(v: PacketView, p: Buffer, s: Buffer, sOff: number, differ
   const headerBytes = v.l4 - pOff;
   if (v.family === 4) {
     // Not compared: type of service, identification, time to live, checksum.
-    if (p[pOff] !== s[sOff] || p[pOff + 2] !== s[sOff + 2] || p[pOff + 3] !== s[sOff + 3]) return false;
-    if (((s[sOff + 6]! & 0x3f) | s[sOff + 7]!) !== 0 || p[pOff + 9] !== s[sOff + 9]) return false;
-    if (!sameBytes(p, pOff + 12, s, sOff + 12, 8)) return false;
+    if (p[pOff] !== s[sOff] || !sameBytes(p, pOff + IPV4_LENGTH_AT, s, sOff + IPV4_LENGTH_AT, 2)) return false;
+    if ((read16(s, sOff + IPV4_FRAGMENT_AT) & (IP_MF | IP_OFFSET)) !== 0) return false;
+    if (p[pOff + IPV4_PROTOCOL_AT] !== s[sOff + IPV4_PROTOCOL_AT]) return false;
+    if (!sameBytes(p, pOff + IPV4_SOURCE_AT, s, sOff + IPV4_SOURCE_AT, 8)) return false;
   } else {
     // Not compared: traffic class, flow label, hop limit. Extension headers are read the long way.
-    if (headerBytes !== 40 || s[sOff]! >>> 4 !== 6 || !sameBytes(p, pOff + 4, s, sOff + 4, 3)) return false;
-    if (!sameBytes(p, pOff + 8, s, sOff + 8, 32)) return false;
+    if (headerBytes !== IPV6_HEADER_BYTES || s[sOff]! >>> 4 !== 6) return false;
+    // Length and next header.
+    if (!sameBytes(p, pOff + IPV6_LENGTH_AT, s, sOff + IPV6_LENGTH_AT, 3)) return false;
+    if (!sameBytes(p, pOff + IPV6_SOURCE_AT, s, sOff + IPV6_SOURCE_AT, 32)) return false;
   }
   return differing <= headerBytes || sameBytes(p, v.l4, s, sOff + headerBytes, 4);
 }

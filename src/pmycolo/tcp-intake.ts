@@ -10,6 +10,7 @@ import { read32 } from '../core/big-endian';
 import { MAX_PROBE_SOURCE_BYTES } from '../core/limits';
 import { seqAdd } from '../core/seq32';
 import { isPlainTcp } from '../packet/tcp-canon';
+import { TSECR_FROM_TSVAL } from '../packet/tcp-header';
 import { timestampOffset } from '../packet/tcp-options';
 import { type PacketView, TCP_ACK, TCP_FIN, TCP_PSH, TCP_RST, TCP_SYN, TCP_URG } from '../packet/view';
 import type { PrimaryContext } from './context';
@@ -257,13 +258,12 @@ export class TcpIntake implements FlowHandler {
       }
     }
     if (v.payloadBytes > 0 || (v.flags & TCP_FIN) !== 0) {
-      const pushed = (v.flags & (TCP_PSH | TCP_FIN)) !== 0 ? f.XF_SECONDARY_PUSHED : 0;
-      w[flow + f.X_FLAGS] = (w[flow + f.X_FLAGS]! & ~f.XF_SECONDARY_PUSHED) | pushed;
+      x.tcp.notePushed(flow, (v.flags & (TCP_PSH | TCP_FIN)) !== 0);
     }
     let echo = NO_ECHO;
     if (acksWait || w[flow + f.X_HELD_HEAD] !== 0) {
       const at = timestampOffset(buf, v.l4);
-      if (at >= 0) echo = read32(buf, at + 4);
+      if (at >= 0) echo = read32(buf, at + TSECR_FROM_TSVAL);
     }
     outlet.releaseReady(flow, echo, nowMs);
     if (repeats) outlet.repeatAck(flow, echo, nowMs);

@@ -5,10 +5,10 @@
 
 import * as f from '../compare/flow-words';
 import type { FlowTable } from '../conntrack/flow-table';
-import { read32, write32 } from '../core/big-endian';
+import { read16, read32, write32 } from '../core/big-endian';
 import { seqAdd, seqDiff, seqMax } from '../core/seq32';
-import { checksumAdjust16, checksumAdjust32, checksumAdjust32At } from '../packet/checksum';
-import { TCP_ACK_AT, TCP_CHECKSUM_AT, TCP_WINDOW_AT } from '../packet/tcp-header';
+import { setAck, setWindow, setWord } from '../packet/tcp-edit';
+import { TCP_ACK_AT, TCP_WINDOW_AT, TSECR_FROM_TSVAL } from '../packet/tcp-header';
 import { timestampOffset } from '../packet/tcp-options';
 import { TCP_ACK, TCP_FIN, TCP_SYN } from '../packet/view';
 import { C_ACK_LOWERED, C_ECHO_RAISED, C_TIMESTAMP_RAISED, C_WINDOW_LOWERED, type PrimaryCounters } from './counters';
@@ -99,22 +99,19 @@ export class TcpRelease {
     const syn = (tcpFlags & TCP_SYN) !== 0;
     if ((tcpFlags & TCP_ACK) === 0 && !syn) return false;
     const ack = read32(buf, l4 + TCP_ACK_AT);
-    const window = (buf[l4 + TCP_WINDOW_AT]! << 8) | buf[l4 + TCP_WINDOW_AT + 1]!;
+    const window = read16(buf, l4 + TCP_WINDOW_AT);
     const granted = this.grantedAck(flow);
     const newAck = (tcpFlags & TCP_ACK) !== 0 && seqDiff(ack, granted) > 0 ? granted : ack;
     const newWindow = this.grantedWindow(flow, newAck, window, syn);
     let changed = this.raiseTimestamp(flow, buf, l4, partial);
     if (newAck !== ack) {
       this.counters.values[C_ACK_LOWERED]!++;
-      write32(buf, l4 + TCP_ACK_AT, newAck);
-      if (!partial) checksumAdjust32(buf, l4 + TCP_CHECKSUM_AT, ack, newAck);
+      setAck(buf, l4, ack, newAck, partial);
       changed = true;
     }
     if (newWindow !== window) {
       this.counters.values[C_WINDOW_LOWERED]!++;
-      buf[l4 + TCP_WINDOW_AT] = newWindow >>> 8;
-      buf[l4 + TCP_WINDOW_AT + 1] = newWindow & 0xff;
-      if (!partial) checksumAdjust16(buf, l4 + TCP_CHECKSUM_AT, window, newWindow);
+      setWindow(buf, l4, window, newWindow, partial);
       changed = true;
     }
     if ((tcpFlags & TCP_ACK) === 0 || !note) return changed;
@@ -141,8 +138,7 @@ export class TcpRelease {
     const latest = w[flow + f.X_RELEASED_TSVAL]!;
     if (known && seqDiff(value, latest) < 0) {
       this.counters.values[C_TIMESTAMP_RAISED]!++;
-      write32(buf, at, latest);
-      if (!partial) checksumAdjust32At(buf, l4 + TCP_CHECKSUM_AT, at - l4, value, latest);
+      setWord(buf, l4, at, value, latest, partial);
       return true;
     }
     w[flow + f.X_RELEASED_TSVAL] = value;
@@ -155,13 +151,13 @@ export class TcpRelease {
    * the peer would measure the wait as its round trip. True when a byte changed.
    */
   raiseEcho(buf: Buffer, l4: number, echo: number, partial: boolean): boolean {
-    const at = timestampOffset(buf, l4);
-    if (at < 0) return false;
-    const value = read32(buf, at + 4);
+    const tsVal = timestampOffset(buf, l4);
+    if (tsVal < 0) return false;
+    const at = tsVal + TSECR_FROM_TSVAL;
+    const value = read32(buf, at);
     if (seqDiff(echo, value) <= 0) return false;
     this.counters.values[C_ECHO_RAISED]!++;
-    write32(buf, at + 4, echo);
-    if (!partial) checksumAdjust32At(buf, l4 + TCP_CHECKSUM_AT, at + 4 - l4, value, echo);
+    setWord(buf, l4, at, value, echo, partial);
     return true;
   }
 

@@ -4,7 +4,7 @@
 // them would take them off their owners.
 
 import { readWord } from '../core/big-endian';
-import { ArpView, parseArp } from '../packet/arp';
+import { ARP_SENDER_IP_AT, ArpView, parseArp } from '../packet/arp';
 import {
   ETH_ALEN,
   ETH_P_ARP,
@@ -69,7 +69,7 @@ export class GuestAddresses {
     if (parseFrame(frame, buf, 0, len) !== FRAME_OK || !this.readTags(buf, vlan)) return;
     if (frame.type === ETH_P_ARP) {
       if (!parseArp(arp, buf, frame.network, len - frame.network)) return;
-      this.take(4, buf, frame.network + 14, arp.senderMac, undefined, true, fromGuest);
+      this.take(4, buf, frame.network + ARP_SENDER_IP_AT, arp.senderMac, undefined, true, fromGuest);
     } else if (frame.type === ETH_P_IPV6) {
       if (parseIp(packet, buf, frame.network, len - frame.network) !== PARSE_OK) return;
       if (!parseNeighbourClaim(neighbour, packet)) return;

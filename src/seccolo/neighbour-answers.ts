@@ -8,7 +8,15 @@
 // 5227, RFC 4862), whose sender asks whether an address is free, and a question for an address of the guest's own.
 
 import { readWord } from '../core/big-endian';
-import { ARPOP_REPLY, ArpView, arpReplyFrame, asksForAnother, parseArp } from '../packet/arp';
+import {
+  ARP_SENDER_IP_AT,
+  ARP_TARGET_IP_AT,
+  ARPOP_REPLY,
+  ArpView,
+  arpReplyFrame,
+  asksForAnother,
+  parseArp,
+} from '../packet/arp';
 import {
   ETH_ALEN,
   ETH_P_ARP,
@@ -72,7 +80,7 @@ export class NeighbourAnswers {
     if (frame.type === ETH_P_ARP) {
       if (!parseArp(arp, buf, frame.network, len - frame.network) || arp.senderIp === 0) return undefined;
       const isAnswer = unicast && arp.operation === ARPOP_REPLY && arp.senderIp !== arp.targetIp;
-      return this.take(4, buf, frame.network + 14, arp.senderMac, false, true, isAnswer, tags, nowMs);
+      return this.take(4, buf, frame.network + ARP_SENDER_IP_AT, arp.senderMac, false, true, isAnswer, tags, nowMs);
     }
     if (parseIp(packet, buf, frame.network, len - frame.network) !== PARSE_OK) return undefined;
     // Only an advertisement's target has flags.
@@ -101,8 +109,8 @@ export class NeighbourAnswers {
     let sender: number;
     if (frame.type === ETH_P_ARP) {
       if (!parseArp(arp, buf, frame.network, len - frame.network) || !asksForAnother(arp)) return undefined;
-      sender = frame.network + 14;
-      target = frame.network + 24;
+      sender = frame.network + ARP_SENDER_IP_AT;
+      target = frame.network + ARP_TARGET_IP_AT;
     } else {
       family = 6;
       if (parseIp(packet, buf, frame.network, len - frame.network) !== PARSE_OK || !isNeighbourRequest(packet))

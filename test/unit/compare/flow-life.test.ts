@@ -1,7 +1,7 @@
 // Which flags of a flow outlive a new connection of either side and a checkpoint: each flag alone, and all of them
 // together.
 
-import { FlowLife } from '../../../src/compare/flow-life';
+import { FLAG_LIFE, FlowLife } from '../../../src/compare/flow-life';
 import * as words from '../../../src/compare/flow-words';
 import { FLOW, Parts } from './stream-parts';
 
@@ -72,4 +72,10 @@ test('a connection first seen in its middle is matched, or not known', () => {
     ['MATCHED'],
     ['UNKNOWN'],
   ]);
+});
+
+test('every flag has one row', () => {
+  const scale = 15 << words.XF_SCALE_SHIFT;
+  const rows = FLAG_LIFE.map(([flag]) => flag & ~scale);
+  expect([...rows].sort((a, b) => a - b)).toEqual(FLAGS.map(([, bit]) => bit).sort((a, b) => a - b));
 });

@@ -15,6 +15,8 @@ class TrueFlow {
   low = 0;
   high = 0;
   bytes = Buffer.allocUnsafe(0);
+  /** The SVM that counts from now on was in the middle of it. */
+  middle = false;
   secondarySyn = false;
   secondaryFin = -1;
   secondaryAck = 0;
@@ -99,6 +101,7 @@ export class Ledger {
       flow.coveredEdge = flow.primaryEdge;
       flow.low = Math.max(1, flow.coveredEnd);
       flow.high = flow.low;
+      flow.middle = false;
       flow.secondarySyn = false;
       flow.secondaryFin = -1;
       flow.secondaryAck = 0;
@@ -113,6 +116,7 @@ export class Ledger {
     for (const flow of this.flows.values()) {
       flow.low = Math.max(1, flow.coveredEnd);
       flow.high = flow.low;
+      flow.middle = true;
       flow.secondarySyn = false;
       flow.secondaryFin = -1;
       flow.secondaryAck = 0;
@@ -223,6 +227,10 @@ export class Ledger {
     const end = packet.place + packet.dataBytes;
     if (end <= flow.high) return;
     const from = Math.max(packet.place, flow.high);
+    if (from > flow.high && flow.middle) {
+      flow.low = from;
+      flow.high = from;
+    }
     if (from > flow.high) throw new Error(`the SVM's stream has a gap: ${flow.high}..${from}`);
     const at = from - flow.low;
     const n = end - from;

@@ -86,7 +86,7 @@ export class DatagramComparator {
     lw[r + R_SURPLUS] = surplusBytes(v);
   }
 
-  /** Keeps an SVM datagram until the PVM says the same. */
+  /** Keeps an SVM datagram until the PVM sends the same. */
   storeSecondary(flow: number, v: PacketView, buf: Buffer): Outcome {
     const from = comparedFrom(v);
     const bytes = v.end - from;

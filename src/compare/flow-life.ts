@@ -1,4 +1,4 @@
-// The life of a TCP connection in the primary's record, as far as it is said which of its words still hold.
+// The life of a TCP connection in the primary's record, and which of its words hold in which state.
 //
 //                 first seen without SYN: adopt                      another SYN of the PVM: resetPrimary
 //        +-----+ --- delta known ---------> +---------+ -------------------------------------------> +-----------+
@@ -118,7 +118,7 @@ export class FlowLife {
     w[flow + f.X_FLAGS] = flags & (waits ? KEPT_BY_PRIMARY | WAITING_SYN : KEPT_BY_PRIMARY);
   }
 
-  /** The SVM's side starts anew: nothing that it said before belongs to what follows. */
+  /** The SVM's side starts anew: nothing that it sent before belongs to what follows. */
   resetSecondary(flow: number): void {
     const w = this.flows.words;
     this.stream.dropSecondary(flow);
@@ -127,7 +127,7 @@ export class FlowLife {
   }
 
   /**
-   * First touch of a flow after a checkpoint: the SVM has become a copy of the PVM, so all that the PVM had said is
+   * First touch of a flow after a checkpoint: the SVM has become a copy of the PVM, so all that the PVM had sent is
    * covered, and every counter of the SVM's side takes the PVM's value, the window too.
    */
   align(flow: number): void {

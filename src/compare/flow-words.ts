@@ -21,7 +21,7 @@ export const X_PRIMARY_NEXT = FLOW_USER + 6; // mrcv_nxt
 export const X_SECONDARY_SYN_WINDOW = FLOW_USER + 7;
 /**
  * [X_GAP, X_GAP_END) reaches over every place that the PVM may have passed by since its stream began; empty when equal.
- * A checkpoint covers what the PVM had said, so none of this.
+ * A checkpoint covers bytes that the PVM had sent, so none of these.
  */
 export const X_GAP = FLOW_USER + 8;
 export const X_GAP_END = FLOW_USER + 42;
@@ -45,7 +45,7 @@ export const X_PRIMARY_ISN = FLOW_USER + 20;
 export const X_SECONDARY_ISN = FLOW_USER + 21;
 /** ISN(PVM) - ISN(SVM): added to what the SVM numbers. */
 export const X_DELTA = FLOW_USER + 22;
-/** Acknowledgement on each side's SYN/ACK: tells incarnations of a reused tuple apart. */
+/** Acknowledgement on each side's SYN/ACK: distinguishes incarnations of a reused tuple. */
 export const X_PRIMARY_SYN_ACK = FLOW_USER + 23;
 export const X_SECONDARY_SYN_ACK = FLOW_USER + 24;
 /** Options of each side's SYN, packed by compare/tcp-syn. */
@@ -133,7 +133,7 @@ export const XF_SECONDARY_ISN = 1 << 14;
 export const XF_AHEAD = 1 << 15;
 /** The window scale of the connection is known: bits 24-27 hold it. */
 export const XF_SCALE = 1 << 16;
-/** Among the held packets one stands behind others that it does not follow in the stream (a repetition). */
+/** Among the held packets one stands behind others that it does not follow in the stream (a retransmission). */
 export const XF_DISORDER = 1 << 17;
 /**
  * The SYNs of this epoch have matched, and nothing has shown yet that the peer has answered: anybody may have sent its
@@ -142,7 +142,9 @@ export const XF_DISORDER = 1 << 17;
 export const XF_HALF_OPEN = 1 << 18;
 /** X_RELEASED_TSVAL means something. */
 export const XF_TSVAL = 1 << 19;
-/** The PVM has acknowledged more than any window allows: what it acknowledged last says nothing of what lies below. */
+/**
+ * The PVM has acknowledged more than any window allows: its last acknowledgement proves nothing about lower numbers.
+ */
 export const XF_FAR_ACK = 1 << 20;
 /** X_*_RST is what a RST without a number of its own acknowledges: a number of the peer's. */
 export const XF_PRIMARY_REFUSED = 1 << 21;
@@ -157,7 +159,7 @@ export const XF_LEFT = 1 << 29;
 export const XF_ODD = 1 << 30;
 export const XF_SCALE_SHIFT = 24;
 
-/** This side has repeated its SYN with an offer that the other side has not made yet. */
+/** This side has retransmitted its SYN with options that the other side has not offered yet. */
 export const XO_PRIMARY_OFFER = 1 << 0;
 export const XO_SECONDARY_OFFER = 1 << 1;
 /** X_*_URGENT means something. */

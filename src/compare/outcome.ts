@@ -7,7 +7,7 @@ import { seqAdd } from '../core/seq32';
 export const EQUAL = 0;
 /** Something has to wait for the other side. */
 export const WAIT = 1;
-/** The two sides said different things: only a checkpoint helps. */
+/** The two sides sent different things: only a checkpoint helps. */
 export const DIVERGED = 2;
 /** No room to keep what has to wait. */
 export const EXHAUSTED = 3;

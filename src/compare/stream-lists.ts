@@ -1,11 +1,11 @@
-// A flow's two lists of log records: what the PVM has said that the SVM has not, and the other way round. Both are in
-// stream order, and their records do not overlap. Behind the PVM's head its list goes on by R_PREV into the history,
+// A flow's two lists of log records: bytes that the PVM has sent and the SVM has not, and the other way round. Both are
+// in stream order, and their records do not overlap. Behind the PVM's head its list goes on by R_PREV into the history,
 // newest first:
 //
 //    X_HISTORY <- R_PREV - X_PRIMARY_HEAD <-> ... <-> X_PRIMARY_TAIL          X_SECONDARY_HEAD <-> ... <-> X_SECONDARY_TAIL
 //
 // A list is named by the word that holds its head; its tail is the next word. What lies between the records is not
-// here: one side has not said it.
+// here: one side has not sent it.
 
 import type { FlowTable } from '../conntrack/flow-table';
 import { equalBytes } from '../core/bytes';
@@ -76,14 +76,14 @@ export class StreamLists {
       if (seqDiff(seq, position) > 0) return 0;
       if (seqDiff(seqAdd(seq, lw[r + R_BYTES]!), position) > 0) return id;
       id = lw[r + R_NEXT]!;
-      // The oldest are the least likely to be repeated, and each of them is passed by again and again.
+      // The oldest are the least likely to be retransmitted, and each of them is passed by again and again.
       if (++passed > BELOW_BASE_LIMIT) this.unlink(flow, this.flows.words[flow + f.X_SECONDARY_HEAD]!, OF_SECONDARY);
     }
     return 0;
   }
 
   /**
-   * Does [seq, seq+bytes) repeat, byte for byte, what the PVM has pending? Looks at a bounded part of the list.
+   * Does [seq, seq+bytes) equal, byte for byte, what the PVM has pending? Looks at a bounded part of the list.
    */
   repeatsPrimary(flow: number, seq: number, buf: Buffer, off: number, bytes: number): boolean {
     const lw = this.log.words;
@@ -179,7 +179,7 @@ export class StreamLists {
     w[flow + f.X_SECONDARY_TAIL] = 0;
   }
 
-  /** What is in the list was never said. */
+  /** The bytes in the list count as never sent. */
   drop(flow: number, list: List): void {
     const w = this.flows.words;
     this.unneedAll(flow, list);
@@ -198,7 +198,7 @@ export class StreamLists {
     for (const at of ID_WORDS) if (w[flow + at] === oldId) w[flow + at] = newId;
   }
 
-  /** Shifts what the SVM has said by delta positions. */
+  /** Shifts the SVM's bytes by delta positions. */
   renumberSecondary(flow: number, delta: number): void {
     for (let id = this.flows.words[flow + f.X_SECONDARY_HEAD]!; id !== 0; ) {
       const r = this.log.recordIndex(id);

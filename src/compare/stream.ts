@@ -13,12 +13,12 @@ import { LOG_SOLE, type PacketLog, R_AT, R_BYTES, R_FLAGS, R_SEQ } from './packe
 import { OF_PRIMARY, OF_SECONDARY, StreamLists } from './stream-lists';
 import { isFar, VerifiedRange } from './verified-range';
 
-/** Of primary(): the PVM's bytes are not the SVM's, or not those that it has said before; `difference` tells. */
+/** Of primary(): the PVM's bytes are not the SVM's, or not those that it has sent before; `difference` has them. */
 export const DIFFERS = -1;
 
 export class StreamComparator {
   readonly range: VerifiedRange;
-  /** Bytes that the SVM has said again and that nothing is left of to compare with. */
+  /** Bytes that the SVM has retransmitted and that the history no longer has. */
   secondaryUnchecked = 0;
   private readonly lists: StreamLists;
   private readonly history: History;
@@ -55,7 +55,7 @@ export class StreamComparator {
       }
       const own = w[flow + f.X_PRIMARY_HEAD]!;
       if (own !== 0 && seqDiff(this.log.words[this.log.recordIndex(own) + R_SEQ]!, seq) <= 0) {
-        // What the PVM said there before goes first; as far as the SVM has said it too, this is a repetition.
+        // The PVM's earlier bytes there go first; as far as the SVM has sent them too, this is a retransmission.
         if (this.advance(flow) === DIVERGED) return DIFFERS;
         if (w[flow + f.X_VERIFIED] === verified) break;
         continue;
@@ -66,7 +66,7 @@ export class StreamComparator {
       const lw = this.log.words;
       const skip = seqDiff(verified, lw[r + R_SEQ]!);
       let n = Math.min(bytes, lw[r + R_BYTES]! - skip);
-      // What the PVM said there before is held: the two are compared with each other below, not passed by.
+      // The PVM's earlier bytes there are held: the two are compared with each other below, not passed by.
       if (own !== 0) n = Math.min(n, seqDiff(lw[this.log.recordIndex(own) + R_SEQ]!, seq));
       if (!equalBytes(buf, off, this.log.data, lw[r + R_AT]! + skip, n)) {
         this.difference.show(CheckpointCause.PAYLOAD, flow, seq, buf, off, this.log.data, lw[r + R_AT]! + skip, n);
@@ -144,7 +144,7 @@ export class StreamComparator {
         if (d > 0) break;
         let n: number;
         if (d < 0) {
-          // Behind a late start the PVM may still repeat what lies before its first segment: keep the SVM's copy of
+          // Behind a late start the PVM may still retransmit bytes before its first segment: keep the SVM's copy of
           // that.
           const below = (w[flow + f.X_FLAGS]! & f.XF_MIDSTREAM) !== 0 ? seqDiff(w[flow + f.X_BASE]!, seq) : 0;
           n = Math.min(bytes, below > 0 ? below : -d);
@@ -194,7 +194,7 @@ export class StreamComparator {
   }
 
   /**
-   * Both sides have said the same at seq, where the stream is even; the bytes will stand at `at` of the log, in its
+   * Both sides have sent the same at seq, where the stream is even; the bytes will stand at `at` of the log, in its
    * open run.
    */
   agreed(flow: number, seq: number, at: number, bytes: number): void {
@@ -210,13 +210,13 @@ export class StreamComparator {
     return this.lists.repeatsPrimary(flow, seq, buf, off, bytes);
   }
 
-  /** Behind the last byte that the SVM has said; where nothing waits, behind what is verified. */
+  /** Behind the last byte that the SVM has sent; where nothing waits, behind what is verified. */
   secondaryEnd(flow: number): number {
     const w = this.flows.words;
     return w[flow + f.X_SECONDARY_HEAD] === 0 ? w[flow + f.X_VERIFIED]! : this.lists.end(flow, OF_SECONDARY);
   }
 
-  /** Is there something of the SVM that the PVM has not said? */
+  /** Has the SVM sent something that the PVM has not? */
   secondaryAhead(flow: number): boolean {
     const w = this.flows.words;
     if (w[flow + f.X_SECONDARY_HEAD] === 0) return false;
@@ -224,7 +224,7 @@ export class StreamComparator {
     return seqDiff(this.lists.end(flow, OF_SECONDARY), w[flow + f.X_VERIFIED]!) > 0;
   }
 
-  /** Everything that the PVM has said up to `next` counts as verified; its pending bytes become history. */
+  /** Everything that the PVM has sent up to `next` counts as verified; its pending bytes become history. */
   coverPrimary(flow: number, next: number): void {
     this.lists.settlePrimary(flow);
     this.range.cover(flow, next);
@@ -250,8 +250,8 @@ export class StreamComparator {
   }
 
   /**
-   * A packet that was held beside the list, [seq, seq+bytes) of it at `at` of the log, has left: it can tell what was
-   * said there.
+   * A packet that was held beside the list, [seq, seq+bytes) of it at `at` of the log, has left: its bytes can be
+   * compared with.
    */
   remember(flow: number, id: number, seq: number, at: number, bytes: number): void {
     const r = this.log.recordIndex(id);
@@ -263,7 +263,7 @@ export class StreamComparator {
     this.lists.pushHistory(flow, id);
   }
 
-  /** Nothing of what waits was said; the history stays. */
+  /** Waiting bytes count as never sent; the history stays. */
   dropPending(flow: number): void {
     this.lists.drop(flow, OF_PRIMARY);
     this.lists.drop(flow, OF_SECONDARY);
@@ -275,7 +275,7 @@ export class StreamComparator {
     this.lists.forgetHistory(flow);
   }
 
-  /** Of what waits nothing of the PVM's was said. */
+  /** The PVM's waiting bytes count as never sent. */
   dropPrimaryPending(flow: number): void {
     this.lists.drop(flow, OF_PRIMARY);
   }
@@ -296,7 +296,7 @@ export class StreamComparator {
     this.lists.onMove(flow, oldId, newId);
   }
 
-  /** How the SVM numbers is known now: shifts what it has said on or behind its SYN. */
+  /** How the SVM numbers is known now: shifts its bytes on or behind its SYN. */
   renumberSecondary(flow: number, delta: number): void {
     this.lists.renumberSecondary(flow, delta);
   }
@@ -345,19 +345,19 @@ export class StreamComparator {
     // What lies before the base is a range of its own: the part behind it is verified and stays so.
     const below = seqDiff(w[flow + f.X_BASE]!, seq);
     const n = Math.min(bytes, below > 0 ? below : seqDiff(w[flow + f.X_VERIFIED]!, seq));
-    // That a checkpoint covers what the PVM had said there does not tell what that was.
+    // That a checkpoint covers the PVM's bytes there does not give their values.
     const found = below > 0 ? HISTORY_UNKNOWN : this.history.check(flow, seq, buf, off, n, false);
     if (found === HISTORY_DIFFERS) return DIFFERS;
     if (found !== HISTORY_UNKNOWN) return n;
     this.range.lower(flow, seq, n);
-    // Had the history reached further back, it could have told.
+    // A longer history would have had them.
     if (below <= 0) this.log.grow();
     return 0;
   }
 
   /**
-   * Bytes that the PVM repeats of the verified range above X_VERIFIED must be those that were verified; where nothing
-   * is left to tell by, they count as verified no longer. False: they differ.
+   * Bytes that the PVM retransmits of the verified range above X_VERIFIED must be those that were verified; where
+   * nothing is left to tell by, they count as verified no longer. False: they differ.
    */
   private checkIsland(flow: number, seq: number, buf: Buffer, off: number, bytes: number): boolean {
     const w = this.flows.words;
@@ -367,13 +367,13 @@ export class StreamComparator {
     const n = Math.min(bytes, seqDiff(islandEnd, seq)) - before;
     if (n <= 0) return true;
     const found = this.history.check(flow, seqAdd(seq, before), buf, off + before, n, false);
-    // Both sides have to say it again; what lies above stays verified.
+    // Both sides have to send it again; bytes above stay verified.
     if (found === HISTORY_UNKNOWN) this.range.shortenIsland(flow, seqAdd(seq, before + n));
     return found !== HISTORY_DIFFERS;
   }
 
   /**
-   * Does the SVM now say something else than it has said of a verified place? A client that has read the one would be
+   * Does the SVM now send other bytes than before at a verified place? A client that has read the one would be
    * served the other after a failover.
    */
   private secondaryContradictsItself(flow: number, seq: number, buf: Buffer, off: number, bytes: number): boolean {
@@ -382,7 +382,7 @@ export class StreamComparator {
     return found === HISTORY_DIFFERS;
   }
 
-  /** Only a checkpoint can tell where the PVM stands now. */
+  /** Only a checkpoint can settle where the PVM stands now. */
   private tooFar(flow: number, seq: number): typeof DIFFERS {
     this.difference.set(CheckpointCause.PAYLOAD, flow, seq);
     return DIFFERS;

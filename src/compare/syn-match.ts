@@ -1,6 +1,6 @@
 // The SYNs of a connection, by which the two guests' numbers are known to belong together, and what they offer (MSS,
-// window scale and the like: tcp-syn). A side may repeat its SYN with another offer, or begin another connection by the
-// same addresses and ports.
+// window scale and the like: tcp-syn). A side may retransmit its SYN with other options, or begin another connection by
+// the same addresses and ports.
 
 import type { FlowTable } from '../conntrack/flow-table';
 import { seqAdd, seqDiff } from '../core/seq32';
@@ -36,20 +36,20 @@ export class SynMatch {
     const w = this.flows.words;
     const flags = w[flow + f.X_FLAGS]!;
     if ((flags & f.XF_SECONDARY_ISN) === 0) return (flags & f.XF_MATCHED) !== 0;
-    // A SYN that is repeated when its number has become known is translated, too.
+    // A SYN that is retransmitted when its number has become known is translated, too.
     if (this.translated && (flags & f.XF_MATCHED) !== 0 && w[flow + f.X_PRIMARY_ISN] === isn) return false;
     return w[flow + f.X_SECONDARY_ISN] !== isn;
   }
 
   /**
-   * Has one side repeated its SYN with an offer that the other has not made yet? Nothing said on it may leave, not even
-   * in part.
+   * Has one side retransmitted its SYN with options that the other has not offered yet? Nothing may leave on them, not
+   * even in part.
    */
   offersDiffer(flow: number): boolean {
     return (this.flows.words[flow + f.X_ODD]! & OFFERS) !== 0;
   }
 
-  /** SYN of the PVM, new or repeated. EQUAL: matched; WAIT: the SVM's is missing. */
+  /** SYN of the PVM, new or retransmitted. EQUAL: matched; WAIT: the SVM's is missing. */
   primarySyn(flow: number, v: PacketView, options: number): Outcome {
     const w = this.flows.words;
     let flags = w[flow + f.X_FLAGS]!;
@@ -66,7 +66,7 @@ export class SynMatch {
     w[flow + f.X_PRIMARY_SYN_OPTIONS] = options;
     w[flow + f.X_PRIMARY_SYN_ACK] = v.ack;
     w[flow + f.X_PRIMARY_SYN_WINDOW] = v.window;
-    // A SYN/ACK that is repeated late takes nothing back.
+    // A SYN/ACK that is retransmitted late takes nothing back.
     if ((flags & f.XF_PRIMARY_ACK) === 0) {
       w[flow + f.X_PRIMARY_WINDOW] = this.scaledSynWindow(v.window, options);
       if ((v.flags & TCP_ACK) !== 0) {
@@ -79,8 +79,8 @@ export class SynMatch {
   }
 
   /**
-   * A SYN is repeated, and at least one side has changed what it offers (Windows offers less in its third). What is
-   * offered anew waits for the other side to offer the same; what both have offered before may be repeated.
+   * A SYN is retransmitted, and at least one side has changed its options (Windows offers fewer in its third). A
+   * changed offer waits for the other side to make the same; one that both have made before may be retransmitted.
    */
   private primaryOffer(flow: number, v: PacketView, options: number): Outcome {
     const w = this.flows.words;
@@ -116,7 +116,7 @@ export class SynMatch {
     return EQUAL;
   }
 
-  /** SYN of the SVM, new or repeated. */
+  /** SYN of the SVM, new or retransmitted. */
   secondarySyn(flow: number, v: PacketView, options: number): Outcome {
     const w = this.flows.words;
     let flags = w[flow + f.X_FLAGS]!;

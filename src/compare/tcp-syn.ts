@@ -20,7 +20,8 @@ export function synWindowScale(packed: number): number {
 }
 
 /**
- * Do two SYNs of one side and one connection offer the same? A SYN may be repeated as a SYN/ACK (simultaneous open).
+ * Do two SYNs of one side and one connection offer the same? A SYN may be retransmitted as a SYN/ACK (simultaneous
+ * open).
  */
 export function sameSynOffer(a: number, b: number): boolean {
   return ((a ^ b) & ~(1 << 23)) === 0;

@@ -1,4 +1,4 @@
-// TCP: two connections that must say the same. The SYNs, and so the two numberings, are matched by syn-match, payload
+// TCP: two connections that must send the same. The SYNs, and so the two numberings, are matched by syn-match, payload
 // goes to the stream comparator; this file compares where the streams end (FIN) or break (RST). Not compared: IP
 // header, checksums, timestamps, window, PSH and ECN, and the acknowledgement, which the release lowers to what both
 // sides have given.
@@ -43,7 +43,7 @@ export class TcpComparator {
     this.urgent = new UrgentMarks(flows, stream, difference);
   }
 
-  /** Notes what a PVM segment (no SYN) says about acknowledgement, window and ends; EQUAL or DIVERGED. */
+  /** Notes acknowledgement, window and ends of a PVM segment (no SYN); EQUAL or DIVERGED. */
   notePrimary(flow: number, v: PacketView): Outcome {
     const w = this.flows.words;
     let flags = w[flow + f.X_FLAGS]!;
@@ -95,7 +95,7 @@ export class TcpComparator {
     w[flow + f.X_FLAGS] = pushed ? flags | f.XF_SECONDARY_PUSHED : flags & ~f.XF_SECONDARY_PUSHED;
   }
 
-  /** Does the SVM's acknowledgement say once more what its last has said? To be asked before noteSecondary(). */
+  /** Is this a duplicate of the SVM's last acknowledgement? To be asked before noteSecondary(). */
   secondaryRepeatsAck(flow: number, v: PacketView): boolean {
     const w = this.flows.words;
     return (
@@ -218,8 +218,8 @@ export class TcpComparator {
 
   /**
    * What the PVM has acknowledged is what a checkpoint covers. One that lies further on than its peer could have sent
-   * since the last was no acknowledgement of this connection's: after a checkpoint the SVM has to say where it stands.
-   * Returns the flags.
+   * since the last was no acknowledgement of this connection's: after a checkpoint the SVM's own acknowledgement is
+   * needed. Returns the flags.
    */
   private notePrimaryAck(flow: number, flags: number, ack: number, window: number): number {
     const w = this.flows.words;
@@ -258,7 +258,7 @@ export class TcpComparator {
     if ((flags & (f.XF_PRIMARY_SYN | f.XF_SECONDARY_SYN)) !== 0 && (flags & f.XF_MATCHED) === 0) {
       return this.diverge(CheckpointCause.RST, flow, w[flow + f.X_PRIMARY_ISN]!);
     }
-    // The SVM broke off before what the PVM went on to say.
+    // The SVM reset before bytes that the PVM has sent.
     if (
       (flags & (f.XF_SECONDARY_RST | f.XF_SECONDARY_REFUSED)) === f.XF_SECONDARY_RST &&
       (flags & f.XF_BASED) !== 0 &&

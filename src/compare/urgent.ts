@@ -1,6 +1,6 @@
 // Urgent data (RFC 9293 section 3.8.5, RFC 6093). A receiver may take the byte before the urgent pointer out of the
 // stream, so the two guests must mark the same bytes. Which segments bear a mark depends on when they were sent: each
-// side's latest mark is compared by its place in the stream, when the byte before it is said.
+// side's latest mark is compared by its place in the stream, when the byte before it is sent.
 //
 // A side that marks again before the other has given its mark is a difference, too: telnet and its like mark seldom.
 
@@ -67,7 +67,7 @@ export class UrgentMarks {
   }
 
   /**
-   * Has the PVM marked a byte that the SVM has not said? Where it had said it without the mark, that was a difference.
+   * Has the PVM marked a byte that the SVM has not sent? Had it sent it without the mark, that was a difference.
    */
   private waits(flow: number): boolean {
     const w = this.flows.words;

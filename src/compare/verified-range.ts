@@ -1,5 +1,5 @@
-// Which bytes of the PVM's stream count as said by both: [base, verified), and sometimes a second range further on, the
-// island. And which the PVM has said at all: up to `next`, but perhaps not those of the gap, which it has passed by.
+// Which bytes of the PVM's stream count as sent by both: [base, verified), and sometimes a second range further on, the
+// island. And which the PVM has sent at all: up to `next`, but perhaps not those of the gap, which it has skipped.
 // All are 32-bit sequence numbers, as words of the flow's record; whose bytes they were is the lists' and the log's to
 // know.
 //
@@ -7,7 +7,7 @@
 //         | verified  | to be repeated | verified    | the PVM's, pending |
 //  -------+-----------+----------------+-------------+--------------------+------->
 //
-// The island is what is left of the range above when a part within it has to be said anew: where a retransmission
+// The island is the rest of the range above when a part within it has to be sent again: where a retransmission
 // cannot be compared because the history has forgotten its bytes, nothing vouches for them any more.
 
 import type { FlowTable } from '../conntrack/flow-table';
@@ -50,7 +50,7 @@ export class VerifiedRange {
     w[flow + f.X_FLAGS] = (w[flow + f.X_FLAGS]! | f.XF_BASED) & ~(f.XF_MIDSTREAM | f.XF_LEFT);
   }
 
-  /** The stream is seen first at seq, in its middle: what lies before may still be repeated. */
+  /** The stream is seen first at seq, in its middle: earlier bytes may still be retransmitted. */
   startMidstream(flow: number, seq: number): void {
     this.start(flow, seq);
     this.flows.words[flow + f.X_FLAGS] = this.flows.words[flow + f.X_FLAGS]! | f.XF_MIDSTREAM;
@@ -78,7 +78,7 @@ export class VerifiedRange {
   }
 
   /**
-   * [seq, seq+bytes), which begins below X_VERIFIED, has to be said anew by the SVM. What lies behind stays verified,
+   * [seq, seq+bytes), which begins below X_VERIFIED, has to be sent again by the SVM. Bytes behind stay verified,
    * as the island.
    */
   lower(flow: number, seq: number, bytes: number): void {
@@ -96,7 +96,7 @@ export class VerifiedRange {
     w[flow + f.X_FLAGS] = w[flow + f.X_FLAGS]! | f.XF_DISORDER;
   }
 
-  /** The island's beginning, up to `to`, has to be said anew. */
+  /** The island's beginning, up to `to`, has to be sent again. */
   shortenIsland(flow: number, to: number): void {
     this.flows.words[flow + f.X_ISLAND] = to;
   }
@@ -123,7 +123,7 @@ export class VerifiedRange {
     w[flow + f.X_GAP_END] = w[flow + f.X_GAP]!;
   }
 
-  /** The PVM says [seq, end). `flags` are the flow's. */
+  /** The PVM sends [seq, end). `flags` are the flow's. */
   primarySays(flow: number, flags: number, seq: number, end: number): void {
     const w = this.flows.words;
     if ((flags & (f.XF_BASED | f.XF_PRIMARY_ISN)) !== 0 && seq !== w[flow + f.X_PRIMARY_NEXT]) {
@@ -131,12 +131,12 @@ export class VerifiedRange {
     } else w[flow + f.X_PRIMARY_NEXT] = end;
   }
 
-  /** It says what simply follows, up to `end`. */
+  /** It sends what simply follows, up to `end`. */
   primaryGoesOn(flow: number, end: number): void {
     this.flows.words[flow + f.X_PRIMARY_NEXT] = end;
   }
 
-  /** What the PVM has said beyond the verified range counts as never said. */
+  /** The PVM's bytes beyond the verified range count as never sent. */
   retract(flow: number): void {
     const w = this.flows.words;
     const verified = w[flow + f.X_VERIFIED]!;

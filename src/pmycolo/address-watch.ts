@@ -53,7 +53,7 @@ export class AddressWatch {
     this.counters.values[C_QUESTIONS_FULL] = this.questions.overflows;
   }
 
-  /** Somebody has told the SVM where this address is. */
+  /** The SVM has got an answer for this address. */
   answer(zone: number, family: 4 | 6, nowMs: number, a0: number, a1: number, a2: number, a3: number): void {
     if (this.phase.protectedNow && !this.phase.paused) {
       this.questions.about(zone, family, a0, a1, a2, a3).answered(nowMs);

@@ -125,7 +125,7 @@ export class AnswerIntake extends DatagramIntake {
     this.primaries.clear();
   }
 
-  /** A new epoch: what the SVM said before it does not count. */
+  /** A new epoch: the SVM's earlier answers do not count. */
   newEpoch(): void {
     this.secondaries.clear();
   }

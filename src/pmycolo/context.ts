@@ -148,7 +148,7 @@ export class PrimaryContext {
 
   /**
    * Logs a PVM packet with its frame's headers and padding, and enters it among the held. Returns the record's id, or 0
-   * when a bound is exhausted (then the packet is dropped here: its sender repeats it).
+   * when a bound is exhausted (then the packet is dropped here: its sender retransmits it).
    */
   hold(
     id: number,

@@ -6,7 +6,7 @@
 // checkpoint, which both guests number alike, or one that was forgotten: that is not known, and nothing of it is
 // comparable. Nobody can make it forget a connection whose peer has answered both guests: half-open ones have a part of
 // their own, and those that have ended go first. Whether the peer of one has answered is asked when it would have to
-// go, if the guest has said nothing since that shows it.
+// go, if the guest has sent nothing since that shows it.
 
 import { FLOW_USER, FlowTable } from '../conntrack/flow-table';
 import { type OffsetTable, Rank } from '../conntrack/offset-table';

@@ -36,7 +36,7 @@ export class DividedDatagram {
     this.sinceMs = nowMs;
   }
 
-  /** It still waits, and the SVM has had the time to say it. */
+  /** It still waits, and the SVM has had the time to send it. */
   overdue(nowMs: number): boolean {
     if (this.slot === 0 || ((nowMs - this.sinceMs) | 0) < DIVIDED_GRACE_MS) return false;
     const { holds, flows } = this.x;

@@ -1,4 +1,4 @@
-// What the primary's engine is to be told when it is made.
+// The configuration of the primary's engine.
 
 import type { EngineLimits } from '../core/limits';
 import type { DeltaTable } from './context';

@@ -1,4 +1,4 @@
-// PMYCOLO, the primary's engine: takes the packets of both VMs, compares them, lets the PVM's go when the SVM has said
+// PMYCOLO, the primary's engine: takes the packets of both VMs, compares them, lets the PVM's go when the SVM has sent
 // the same, and asks for a checkpoint when it has not. It does no I/O: packets and times come in, verdicts go out.
 //
 //    packet-intake --> flow-handler: tcp-intake, udp-intake, answer-intake, datagram-intake --> compare/
@@ -205,7 +205,7 @@ export class PrimaryEngine {
     if (this.phase.protectedNow && !this.phase.paused) this.x.prefixes.send(nowMs);
   }
 
-  /** DO_CHECKPOINT: the guests are stopped and equal. Everything the PVM has said is released, in order of arrival. */
+  /** DO_CHECKPOINT: the guests are stopped and equal. Everything the PVM has sent is released, in order of arrival. */
   checkpoint(nowMs: number): void {
     this.counters.values[C_CHECKPOINTS]!++;
     this.phase.nowMs = nowMs;
@@ -295,7 +295,7 @@ export class PrimaryEngine {
     this.addresses.question(primary, zone, family, nowMs, a0, a1, a2, a3);
   }
 
-  /** Somebody has told the SVM where this address is. */
+  /** The SVM has got an answer for this address. */
   addressAnswer(zone: number, family: 4 | 6, nowMs: number, a0: number, a1 = 0, a2 = 0, a3 = 0): void {
     this.addresses.answer(zone, family, nowMs, a0, a1, a2, a3);
   }
@@ -306,7 +306,7 @@ export class PrimaryEngine {
   }
 
   /**
-   * Whoever feeds the engine has no room for what is held, or had none for what it has to know: only a checkpoint
+   * The engine's owner has no room for held packets, or has lost events: only a checkpoint
    * helps.
    */
   boundExhausted(): void {
@@ -372,12 +372,12 @@ export class PrimaryEngine {
     return this.x.flows.size;
   }
 
-  /** Has the SVM said something in this flow that the PVM has not? */
+  /** Has the SVM sent something in this flow that the PVM has not? */
   secondaryAhead(flow: number): boolean {
     return this.x.handlers.ofFlow(flow).isAhead(flow);
   }
 
-  /** Slot (pmycolo/holds) of the flow's first held packet with content that the SVM has not said, or 0. */
+  /** Slot (pmycolo/holds) of the flow's first held packet with content that the SVM has not sent, or 0. */
   firstUnverified(flow: number): number {
     return this.x.handlers.ofFlow(flow).firstUnverified(flow);
   }

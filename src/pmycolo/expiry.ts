@@ -20,7 +20,7 @@ export class Expiry {
     private readonly silence: Silence,
   ) {}
 
-  /** A packet of a flow that is not TCP: its idle time starts anew. `fresh`: the record was made for it. */
+  /** A packet of a flow that is not TCP: its idle time starts again. `fresh`: the record was made for it. */
   touch(flow: number, protocol: number, fresh: boolean, nowMs: number): void {
     const { flows, wheel } = this.x;
     flows.words[flow + FLOW_DEADLINE] = nowMs + idleTimeoutMs(protocol, !fresh);
@@ -81,7 +81,7 @@ export class Expiry {
   }
 
   /**
-   * The SVM has begun what the PVM will say, such as the tuple's next connection: forgotten, it would have to be said
+   * The SVM has begun what the PVM will send, such as the tuple's next connection: forgotten, it would have to be sent
    * again.
    */
   private isAhead(flow: number): boolean {

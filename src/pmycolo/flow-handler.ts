@@ -19,9 +19,9 @@ export const Cost = {
   Nothing: 0,
   /** A connection that nobody has completed, or that has ended: its next packet begins it anew. */
   Handshake: 1,
-  /** The SVM has said something that the PVM will say: it would have to say it again. */
+  /** The SVM has sent something that the PVM will send: it would have to send it again. */
   Ahead: 2,
-  /** An open connection: its numbers are kept, but what it repeats has to be compared anew. */
+  /** An open connection: its numbers are kept, but its retransmissions have to be sent by both again. */
   Open: 3,
   /** A packet of it is held. */
   Never: 4,
@@ -51,19 +51,19 @@ export interface FlowHandler {
   /** Such a packet of the SVM, while comparing. */
   secondary(flow: number, v: PacketView, buf: Buffer, nowMs: number): Outcome;
 
-  /** Has the SVM said something there that the PVM has not? */
+  /** Has the SVM sent something there that the PVM has not? */
   isAhead(flow: number): boolean;
   /** Where it has: what changes when the PVM has got on, and at no other time. */
   aheadMark(flow: number): number;
-  /** Slot of the first held packet with content that the SVM has not said, or 0. */
+  /** Slot of the first held packet with content that the SVM has not sent, or 0. */
   firstUnverified(flow: number): number;
   /** A record of the log got a new id. */
   onMove(flow: number, oldId: number, newId: number): void;
   /** A held packet leaves uncompared, by a checkpoint or by the operator's word. True: its bytes were changed. */
   leavesUncompared(slot: number): boolean;
   /**
-   * Before held packets go without a checkpoint: what the PVM has said either counts as said by both (`released`), or
-   * as never said.
+   * Before held packets go without a checkpoint: what the PVM has sent counts either as sent by both (`released`), or
+   * as never sent.
    */
   settleHeld(flow: number, released: boolean): void;
   /** Nothing or Handshake or Open. */

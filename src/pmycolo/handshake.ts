@@ -6,7 +6,7 @@ import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST } from '../packet/view';
 import type { PrimaryContext } from './context';
 
 /**
- * Does this segment of the PVM, no SYN, tell that? A bare repetition of what its SYN/ACK acknowledged is also the
+ * Does this segment of the PVM, no SYN, prove that? A bare acknowledgement of what its SYN/ACK acknowledged is also the
  * answer to a stray segment.
  */
 export function completesHandshake(x: PrimaryContext, flow: number, v: PacketView): boolean {

@@ -25,7 +25,7 @@ export class HeldRelease {
     }
   }
 
-  /** Before held packets go without a checkpoint: their streams either count as said, or as never said. */
+  /** Before held packets go without a checkpoint: their streams count either as sent by both, or as never sent. */
   settle(released: boolean): void {
     const { holds, handlers } = this.x;
     for (let slot = holds.head; slot !== 0; slot = holds.next(slot)) {

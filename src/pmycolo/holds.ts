@@ -46,7 +46,7 @@ export const HF_ANSWER = 1 << 14;
 export const HF_HEAD_SHIFT = 16;
 
 /**
- * What every held packet says of its bytes: the checksum is partial, they were changed, and how many are its frame's
+ * Flags of every held packet: the checksum is partial, they were changed, and how many are its frame's
  * headers.
  */
 export function holdFlags(v: PacketView, partial: boolean): number {
@@ -91,7 +91,7 @@ export class Holds {
     return this.tail;
   }
 
-  /** The oldest slot that waits for what the SVM has to say, 0 = none. */
+  /** The oldest slot that waits for the SVM, 0 = none. */
   get awaiting(): number {
     let slot = this.head;
     while (slot !== 0 && (this.words[this.index(slot) + H_FLAGS]! & HF_ANSWER) !== 0) slot = this.next(slot);

@@ -1,5 +1,5 @@
 // Keepalive probes with a byte of garbage (RFC 1122 section 4.2.3.6; Windows sends such every few seconds): the last
-// byte of what the guest has said, once more, and not necessarily with its value. The peer either has that byte, and
+// byte that the guest has sent, once more, and not necessarily with its value. The peer either has that byte, and
 // looks at the number only, or it takes this one for it: so the probe leaves with the right one.
 
 import { X_LAST_BYTE } from '../compare/flow-words';

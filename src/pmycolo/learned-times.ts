@@ -1,4 +1,4 @@
-// How long the slower guest takes to say what the other has said, learned for each class: what waits (data of the PVM,
+// How long the slower guest takes to send what the other has sent, learned for each class: what waits (data of the PVM,
 // its pure acknowledgements, data of the SVM), protocol, port of the service, and peer host. A wait far beyond it is a
 // stall.
 //
@@ -8,7 +8,7 @@
 // them exceeds, between FLOOR_MS and the greatest.
 //
 // Where too little is known of a class, its kind (the same without the host) decides, then all that was learned of the
-// same side, then the greatest limit. So whoever makes his own class slow makes no class slow that is known.
+// same side, then the greatest limit. So a peer that makes its own class slow slows no class that is known.
 //
 // A wait that was cut short by a checkpoint teaches nothing, and a guest that has become slow would never be found to
 // be only slow. So of the waits that a class was cut short in, the 3rd, 5th, 9th, ... may last 4, 16, 64, ... times

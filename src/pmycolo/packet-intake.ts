@@ -231,7 +231,7 @@ export class PacketIntake {
     }
     const flow = handler.flowOf(v, nowMs);
     if (flow === NO_ROOM) {
-      // Its sender says it again; a checkpoint would make no room that lasts.
+      // Its sender retransmits it; a checkpoint would make no room that lasts.
       this.counters.values[C_PRIMARY_FLOWS_FULL]!++;
       this.x.drop(id);
       return;

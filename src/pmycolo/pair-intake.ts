@@ -1,4 +1,4 @@
-// The short way: the next packet of either side at once. Where both have said the same at the same place and nothing
+// The short way: the next packet of either side at once. Where both have sent the same at the same place and nothing
 // waits, that is all there is to know, and the PVM's packet leaves as it stands, without being held or looked up twice.
 // Everything else goes the long way, one packet at a time; which of the two comes first there decides how soon the
 // sides are in step again.
@@ -45,7 +45,7 @@ export const PAIR_RELEASED = 0;
 export const PAIR_BOTH = 1;
 /** Nothing was done. Hand in the SVM's only: it answers what is held. */
 export const PAIR_SECONDARY = 2;
-/** Nothing was done. Hand in the PVM's only: it says what the SVM has said before. */
+/** Nothing was done. Hand in the PVM's only: it has what the SVM has sent before. */
 export const PAIR_PRIMARY = 3;
 export type PairResult = typeof PAIR_RELEASED | typeof PAIR_BOTH | typeof PAIR_SECONDARY | typeof PAIR_PRIMARY;
 

@@ -1,13 +1,14 @@
 // The verified beginning of a held TCP packet leaves as a copy, cut from the comparison log, while the packet itself
 // stays held: when the PVM has put two writes into one segment and the SVM has sent the first alone, it waits (Nagle,
-// RFC 9293 section 3.7.4) for an acknowledgement that the client can give only if it hears of what both have said.
+// RFC 9293 section 3.7.4) for an acknowledgement that the client can send only when it has the bytes that both have
+// sent.
 //
 //        H_SEQ        X_LEFT        X_VERIFIED             H_END
 //          | has left   |  the copy    |  the SVM's is missing |
 //          +------------+--------------+-----------------------+   the flow's first held packet with content
 //
 // At the end of a batch, so that what arrives in one piece leaves in one piece; and only where the SVM seems to wait:
-// it has said PSH (RFC 9293 section 3.9.1.2: the end of a write, nothing more is queued), or was silent for a moment.
+// it has sent PSH (RFC 9293 section 3.9.1.2: the end of a write, nothing more is queued), or was silent for a moment.
 // So bulk transfers are not copied.
 
 import * as f from '../compare/flow-words';
@@ -275,7 +276,7 @@ export class PrefixOutlet {
         c[C_PREFIXES_UNSENT]!++;
         return false;
       }
-      // Now the peer is told.
+      // Now the acknowledgement is released.
       x.release.lower(flow, cut.packet, cut.l4, TCP_ACK, true);
       seq = seqAdd(seq, bytes);
       w[flow + f.X_LEFT] = seq;

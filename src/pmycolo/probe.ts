@@ -1,10 +1,10 @@
-// A repetition of the PVM's that still may not leave as it is. When the SVM has said its beginning, that much leaves:
-// the two cut their streams into different segments, and each repeats only its first until the peer acknowledges it.
-// When the SVM has said none of it, it becomes a keepalive probe: its header without a byte of payload, and numbered
+// A retransmission of the PVM's that may not leave as it is. When the SVM has sent its beginning, that much leaves: the
+// two cut their streams into different segments, and each retransmits only its first until the peer acknowledges it.
+// When the SVM has sent none of it, it becomes a keepalive probe: its header without a byte of payload, and numbered
 // one before, where the peer has acknowledged already. The peer answers with its present acknowledgement, which reaches
 // both VMs. Without it a connection could stand still: when the SVM has missed the peer's last acknowledgement, it
-// repeats what the peer has, the PVM repeats what the SVM has not said yet, and the peer, hearing nothing, says
-// nothing.
+// retransmits what the peer has, the PVM retransmits what the SVM has not sent yet, and the peer, receiving nothing,
+// sends nothing.
 
 import { X_BASE, X_VERIFIED } from '../compare/flow-words';
 import { write16, write32 } from '../core/big-endian';

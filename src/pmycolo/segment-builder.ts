@@ -1,5 +1,5 @@
-// Segments that are cut from a packet of the PVM's: its headers, some of its payload, and what has to be told of them
-// anew. The packet itself stays as it is.
+// Segments that are cut from a packet of the PVM's: its headers, some of its payload, and the fields that they need of
+// their own. The packet itself stays as it is.
 
 import { read16, write16, write32 } from '../core/big-endian';
 import { copyBytes } from '../core/bytes';
@@ -38,7 +38,7 @@ export class SegmentBuilder {
 
   /**
    * Takes the headers of the packet whose frame's headers, so many bytes, begin at `copy` of data, and its TCP header
-   * l4 bytes on. False: it may not be cut, as IP options and extension headers may say things of the whole packet.
+   * l4 bytes on. False: it may not be cut, as IP options and extension headers may be about the whole packet.
    */
   load(data: Buffer, copy: number, headBytes: number, l4: number): boolean {
     const family = ipFamily(data, copy + headBytes);

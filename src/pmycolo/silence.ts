@@ -1,7 +1,7 @@
 // How long one guest may be silent before a checkpoint is asked for: a time that is set, or one that is learned
 // (`auto`).
 //
-//   set       from a packet's arrival on, however much of it the SVM has said meanwhile; or from the flow's last
+//   set       from a packet's arrival on, however much of it the SVM has sent meanwhile; or from the flow's last
 //             progress where the SVM is ahead
 //   learned   from the flow's last progress on, as long as is far beyond what such waits take (learned-times), never
 //             above the greatest; and that from a packet's arrival on, whatever else of its flow gets on.
@@ -131,7 +131,7 @@ export class Silence {
       if (flow < 0) return this.oldestIsOverdue(nowMs);
       const w = this.flows.words;
       if (w[flow + f.X_HELD_HEAD] !== 0 || w[flow + f.X_ACKS_HEAD] !== 0) {
-        // A host that has stopped tells nothing of a class.
+        // The silence of a host that has stopped proves nothing about a class.
         if (((this.secondaryMs - nowMs + this.held.waitedMs) | 0) < 0) this.askedInSilence = true;
         else this.held.stalled(flow);
         this.waitedMs = this.held.waitedMs;

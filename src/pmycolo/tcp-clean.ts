@@ -1,5 +1,5 @@
 // What is taken out of a TCP packet's header before it is compared: options and fields that only one guest may have, or
-// that nobody compares (packet/tcp-canon says which).
+// that are not compared (listed in packet/tcp-canon).
 
 import { canonicalTcp, TcpCanon } from '../packet/tcp-canon';
 import { TcpOptions } from '../packet/tcp-options';

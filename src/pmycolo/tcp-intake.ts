@@ -40,7 +40,9 @@ function isRefusal(v: PacketView): boolean {
   return v.seq === 0 && (v.flags & (TCP_RST | TCP_ACK)) === (TCP_RST | TCP_ACK);
 }
 
-/** The SYN that it acknowledges tells refusals apart; as an acknowledgement of the connection it counts for nothing. */
+/**
+ * The SYN that it acknowledges distinguishes refusals; as an acknowledgement of the connection it counts for nothing.
+ */
 function nameRefusal(v: PacketView): void {
   v.seq = v.ack;
   v.flags = TCP_RST | REFUSAL;
@@ -72,12 +74,12 @@ export class TcpIntake implements FlowHandler {
       const cleaned = this.cleaner.clean(v, partial);
       if (cleaned === MALFORMED) return this.refuse(C_PRIMARY_MALFORMED);
       if (cleaned === UNCLEAN) {
-        // What is held now leaves by the checkpoint, which covers all that it says.
+        // What is held now leaves by the checkpoint, which covers all of it.
         if (comparing) return this.refuse(C_SIGNED_DROPPED);
         hold |= HF_SIGNED;
       } else hold |= cleaned;
     }
-    // No TCP says this, and a peer would obey the RST of it.
+    // No TCP sends this, and a peer would obey its RST.
     if ((v.flags & TCP_SYN) !== 0 && (v.flags & (TCP_RST | TCP_FIN)) !== 0) return this.refuse(C_PRIMARY_MALFORMED);
     return hold;
   }
@@ -157,7 +159,7 @@ export class TcpIntake implements FlowHandler {
       }
       return outlet.keep(id, flow, v, buf, hold | HF_ACK_ONLY, nowMs) === 0 ? EXHAUSTED : WAIT;
     }
-    /** Bytes at its end that the SVM has not said. */
+    /** Bytes at its end that the SVM has not sent. */
     let rest = 0;
     const matched = (x.flows.words[flow + f.X_FLAGS]! & f.XF_MATCHED) !== 0;
     // Where a reset stands, its peer may have had a say in: a stream that is not known yet does not begin there.

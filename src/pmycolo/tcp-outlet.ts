@@ -1,5 +1,5 @@
-// What of TCP is held, and all that lets it go. What a packet may say when it leaves is tcp-release's to know, what it
-// says of content the comparison's; here is in which order, and what becomes of those that the peer needs no more.
+// Which TCP packets are held, and what releases them. The fields of a released packet are tcp-release's, its
+// content the comparison's; here is the order, and what becomes of those that the peer needs no more.
 
 import * as f from '../compare/flow-words';
 import { DIVERGED } from '../compare/outcome';
@@ -64,7 +64,7 @@ export class TcpOutlet {
     return tail !== 0 && seqDiff(seq, holds.words[holds.index(tail) + H_END]!) < 0;
   }
 
-  /** Whether the last pure acknowledgement that waits says the same. */
+  /** Whether the last waiting pure acknowledgement is the same. */
   repeatsHeldAck(flow: number, ack: number): boolean {
     const { holds } = this.x;
     const last = this.x.flows.words[flow + f.X_ACKS_TAIL]!;
@@ -148,7 +148,7 @@ export class TcpOutlet {
     this.leaveHeld(slot, echo, nowMs);
   }
 
-  /** Slot of the first held packet with content that the SVM has not said, or 0. */
+  /** Slot of the first held packet with content that the SVM has not sent, or 0. */
   firstUnverified(flow: number): number {
     const { flows, holds, tcp } = this.x;
     const hw = holds.words;
@@ -162,7 +162,7 @@ export class TcpOutlet {
   }
 
   /**
-   * A held packet leaves without having been compared: should the PVM repeat it, there is its copy to compare with.
+   * A held packet leaves without having been compared: should the PVM retransmit it, there is its copy to compare with.
    * True: its bytes were changed, as the peer must not see time run backwards.
    */
   leavesUncompared(slot: number): boolean {

@@ -1,4 +1,4 @@
-// What a verified TCP packet may say when it leaves: no acknowledgement and no window that the SVM has not granted too
+// The fields of a verified TCP packet that leaves: no acknowledgement and no window that the SVM has not granted too
 // (ack <= min(ack PVM, ack SVM)), and never less than what was let out before, so that the peer sees no step back. Nor
 // an older timestamp: a packet that was held while a later one left would be discarded by the peer (PAWS, RFC 7323
 // section 5).
@@ -31,7 +31,7 @@ export class TcpRelease {
   }
 
   /**
-   * Whether an acknowledgement that is ahead of the SVM's would, lowered to it, tell the peer more than it knows. One
+   * Whether an acknowledgement that is ahead of the SVM's would, lowered to it, be news to the peer. One
    * lets go of a peer that sends again what both guests have: if every answer waited, neither side would ever move.
    * Where nothing is known to have left (a daemon that was started in mid-transfer), anything may be news.
    */
@@ -44,20 +44,20 @@ export class TcpRelease {
     return this.staysOpen(flow, granted, window);
   }
 
-  /** Is this the acknowledgement that the peer was told last? */
+  /** Is this the acknowledgement that was released last? */
   wasTold(flow: number, ack: number): boolean {
     const w = this.flows.words;
     return (w[flow + f.X_FLAGS]! & f.XF_RELEASED) !== 0 && w[flow + f.X_RELEASED_ACK] === ack;
   }
 
-  /** Was the peer told as much? */
+  /** Was as much released before? */
   wasToldAtLeast(flow: number, ack: number): boolean {
     const w = this.flows.words;
     return (w[flow + f.X_FLAGS]! & f.XF_RELEASED) !== 0 && seqDiff(ack, w[flow + f.X_RELEASED_ACK]!) <= 0;
   }
 
   /**
-   * Takes back the acknowledgement of a segment, whose checksum is still to be made, to what the peer was told before.
+   * Takes back the acknowledgement of a segment, whose checksum is still to be made, to the last one released.
    */
   lowerToTold(flow: number, buf: Buffer, l4: number): void {
     if (this.wasToldAtLeast(flow, read32(buf, l4 + TCP_ACK_AT))) return;
@@ -81,7 +81,7 @@ export class TcpRelease {
   }
 
   /**
-   * A FIN leaves with its whole acknowledgement: nothing that the guest says of itself would bring the rest later. The
+   * A FIN leaves with its whole acknowledgement: the guest would not send the rest later by itself. The
    * peer would send its own end again, and where one guest has forgotten the connection by then and the other has not,
    * they answer differently.
    */

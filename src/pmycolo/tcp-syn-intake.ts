@@ -39,7 +39,7 @@ export class TcpSynIntake {
     const x = this.x;
     const packed = packSynOptions(this.optionsOf(v), (v.flags & TCP_ACK) !== 0);
     if (x.tcp.syns.primaryReopens(flow, v.seq)) {
-      // The guest has begun a new connection: what it had said in the old one will never be asked for again.
+      // The guest has begun a new connection: nothing of the old one will be asked for again.
       x.counters.values[C_PRIMARY_REOPENED]!++;
       x.dropHeld(flow);
       x.tcp.life.resetPrimary(flow);

@@ -314,6 +314,14 @@ export class PrimaryEngine {
   }
 
   /**
+   * What a guest says from now on may be of another epoch than what it would be compared with: everything is held until
+   * DO_CHECKPOINT. Whoever calls sees to it that one comes.
+   */
+  doubtEpoch(): void {
+    if (this.phase.protectedNow) this.phase.paused = true;
+  }
+
+  /**
    * The PVM was sent a RST with this sequence number in the connection with this key (FLOW_KEY_WORDS words). To be
    * called when all that the PVM had sent before was handed in.
    */

@@ -53,11 +53,12 @@ test('a seed is the same run whenever it runs, and its failure is told', async (
 
 const COMMITS = ['output commit', 'ack commit'];
 
-/** The mistake, the rules that may find it, and how many seeds it may take. */
-const EXPECTED: readonly [string, readonly string[], number][] = [
+/** The mistake, the rules that may find it, how many seeds it may take, and for a rare one where they begin. */
+const EXPECTED: readonly [string, readonly string[], number, number?][] = [
   ['what frames in step say is not compared', COMMITS, 30],
   ['how long frames in step are is not compared', COMMITS, 30],
   ['a STOP that is heard late is taken for one that was heard in time', COMMITS, 150],
+  ['what was said before and after a checkpoint may meet', COMMITS, 1, 1701],
   ['what the guests said after a checkpoint is read before it is released', COMMITS, 30],
   ['the sockets are read while the primary stands still', COMMITS, 30],
   ['one frame more of the primary counts as said before the checkpoint', COMMITS, 30],
@@ -72,10 +73,10 @@ test('the table names every mistake', () => {
 
 test.each(EXPECTED)(
   '%s',
-  async (mistake, rules, count) => {
+  async (mistake, rules, count, first = FIRST_MISTAKEN) => {
     const { failures } = await simulate({
       world: 'frames',
-      first: FIRST_MISTAKEN,
+      first,
       count,
       maxFailures: 1,
       mistake,

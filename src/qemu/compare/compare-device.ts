@@ -173,6 +173,7 @@ export class CompareDevice {
     this.node.protect(true);
     this.gate = new EpochGate(
       {
+        doubt: () => this.comparison.engine.doubtEpoch(),
         readEmpty: () => this.readEmpty(),
         hold: (held) => {
           if (!held) this.comparison.engine.primaryResumed(this.clock());

@@ -12,6 +12,8 @@ import type { WatchHandler } from '../../qmp/colo-watch';
 
 /** The comparison and its sockets. */
 export interface Gated {
+  /** Until a checkpoint everything is held, and nothing compared. */
+  doubt(): void;
   /** Hands in all that both sockets hold. A checkpoint is under way: what differs now is covered by it. */
   readEmpty(): void;
   /** While held, neither socket is read. */
@@ -30,6 +32,8 @@ export interface Gated {
 export class EpochGate implements WatchHandler {
   private held = false;
   private alone = false;
+  /** What was said cannot be told apart by epochs, and no checkpoint was asked for yet. */
+  private doubts = false;
   private cancelLate = (): void => {};
 
   constructor(
@@ -43,6 +47,8 @@ export class EpochGate implements WatchHandler {
   }
 
   onStopped(): void {
+    // Who was told late reads what was said after the checkpoint, too: it must not meet what was said before.
+    this.doubt();
     this.gated.readEmpty();
     this.held = true;
     this.gated.hold(true);
@@ -54,8 +60,10 @@ export class EpochGate implements WatchHandler {
     this.close();
     if (this.alone) {
       this.alone = false;
+      // Nothing of before is known any more that could be mistaken for it.
       this.gated.protect();
-    }
+    } else if (!exact) this.doubt();
+    this.doubts = false;
     if (exact) this.gated.release();
     else this.gated.askForCheckpoint();
   }
@@ -63,6 +71,7 @@ export class EpochGate implements WatchHandler {
   onFailover(): void {
     this.close();
     this.alone = true;
+    this.doubts = false;
     this.gated.unprotect();
   }
 
@@ -70,6 +79,14 @@ export class EpochGate implements WatchHandler {
     this.close();
     this.held = false;
     this.gated.hold(false);
+    // It stood still for no checkpoint.
+    if (this.doubts) this.gated.askForCheckpoint();
+    this.doubts = false;
+  }
+
+  private doubt(): void {
+    this.doubts = true;
+    this.gated.doubt();
   }
 
   /** Nothing more is done by itself. */

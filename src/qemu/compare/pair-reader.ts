@@ -25,6 +25,12 @@ const LINGER_US = 32;
 /** What follows within this time was worth waiting for. */
 const LIVELY_MS = 0.064;
 
+/**
+ * After so long without a look at the sockets, the process may have slept through a checkpoint: whoever tells of it is
+ * heard first. Less than a checkpoint takes (LATE_MS), and more than lies between packets that follow one another.
+ */
+const ASLEEP_MS = 5;
+
 interface Side {
   /** For frames without a counterpart. */
   readonly reader: FrameReader;
@@ -44,6 +50,8 @@ export class PairReader {
   private patient = true;
   private progress = 0;
   private lively = false;
+  /** After a long sleep: frames are looked at when all else has been. */
+  private waking = false;
   private endedAtMs = 0;
 
   constructor(
@@ -53,7 +61,7 @@ export class PairReader {
     private readonly nowMs: () => number,
     /** Does something that was released wait for the output? More behind it would have to be copied. */
     private readonly isClogged: () => boolean,
-    private readonly around: Pick<Surroundings, 'clock' | 'preciseMs'>,
+    private readonly around: Pick<Surroundings, 'clock' | 'preciseMs' | 'soon'>,
   ) {
     this.primary = { reader: readers.primary, stream: undefined };
     this.secondary = { reader: readers.secondary, stream: undefined };
@@ -86,8 +94,14 @@ export class PairReader {
     if (this.busy || !this.together || own.stream === undefined || other.stream === undefined) {
       return own.reader.read(buf, from, to);
     }
+    const sinceMs = this.around.preciseMs() - this.endedAtMs;
+    if ((this.waking || sinceMs > ASLEEP_MS) && this.patient) {
+      if (!this.waking) this.around.soon(() => this.wakened());
+      this.waking = true;
+      return 0;
+    }
     this.busy = true;
-    if (this.around.preciseMs() - this.endedAtMs < LIVELY_MS) this.lively = true;
+    if (sinceMs < LIVELY_MS) this.lively = true;
     const { stream } = other;
     const nowMs = this.nowMs();
     let at = from;
@@ -133,6 +147,13 @@ export class PairReader {
     if (this.busy) return;
     if (this.lively) this.lively = this.primary.stream!.spin(this.secondary.stream!, LINGER_US);
     this.endedAtMs = this.around.preciseMs();
+  }
+
+  private wakened(): void {
+    this.waking = false;
+    this.endedAtMs = this.around.preciseMs();
+    this.secondary.stream?.deliverUnread();
+    this.primary.stream?.deliverUnread();
   }
 
   /** The output takes more again. */

@@ -14,6 +14,8 @@ export interface Surroundings {
   readonly clock: Clock;
   /** By the same clock, in ms with what is behind the point. */
   preciseMs(): number;
+  /** Calls the task when all that is ready now was handled. */
+  soon(task: () => void): void;
   /** See RegularTimer. */
   every(ms: number, task: () => void): Pick<RegularTimer, 'close'>;
   /** See DeadlineTimer. */
@@ -28,6 +30,7 @@ export interface Surroundings {
 export const thisHost: Surroundings = {
   clock: systemClock,
   preciseMs: () => performance.now(),
+  soon: (task) => void setImmediate(task),
   every: (ms, task) => new RegularTimer(ms, task),
   deadline: (onDue) => new DeadlineTimer(systemClock.nowMs, onDue),
   openSocket: openChardev,

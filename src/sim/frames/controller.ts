@@ -43,7 +43,8 @@ export class FramesController {
     world.loop.watch({
       isReady: () => this.qemuHasSpoken,
       handle: () => {
-        this.qemuHasSpoken = qemu.deliver(world.prng.range(1, 400));
+        while (qemu.deliver(world.prng.range(1, 400)));
+        this.qemuHasSpoken = false;
       },
     });
   }

@@ -183,6 +183,7 @@ export class FramesWorld {
     const around: Surroundings = {
       clock: loop.clock,
       preciseMs: () => loop.preciseMs(),
+      soon: (task) => loop.soon(task),
       every: (ms, task) => loop.every(ms, task),
       deadline: (onDue) => loop.deadline(onDue),
       openSocket: (endpoint, events, options) =>

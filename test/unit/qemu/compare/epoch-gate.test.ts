@@ -11,6 +11,7 @@ beforeEach(() => {
   said = [];
   gate = new EpochGate(
     {
+      doubt: () => said.push('doubt'),
       readEmpty: () => said.push('read empty'),
       hold: (held) => said.push(held ? 'hold' : 'read'),
       dropSecondary: () => said.push('drop the secondary’s'),
@@ -26,7 +27,7 @@ afterEach(() => jest.useRealTimers());
 
 test('a checkpoint: what was said is read, nothing more until the release; what is late of the secondary is dropped', () => {
   gate.onStopped();
-  expect([took(), gate.isHeld]).toEqual([['read empty', 'hold'], true]);
+  expect([took(), gate.isHeld]).toEqual([['doubt', 'read empty', 'hold'], true]);
   jest.advanceTimersByTime(SETTLE_MS);
   expect(took()).toEqual(['drop the secondary’s']);
   gate.onCheckpoint(true);
@@ -50,7 +51,7 @@ test.each([
 
 test('a checkpoint of which no STOP was heard releases nothing, another one is asked for', () => {
   gate.onCheckpoint(false);
-  expect(took()).toEqual(['ask']);
+  expect(took()).toEqual(['doubt', 'ask']);
 });
 
 test('alone, until COLO begins anew', () => {

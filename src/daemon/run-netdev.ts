@@ -53,6 +53,7 @@ function watchSecondary(qmp: Endpoint, netdev: Netdev, log: Log): ColoWatch {
       onCheckpoint: (exact) => netdev.checkpoint(exact),
       onFailover: () => netdev.failover(),
       onRunning: () => netdev.resumeGuest(),
+      onLost: () => {},
     },
     log,
     systemClock,

@@ -40,6 +40,8 @@ export interface WatchHandler {
   onFailover(): void;
   /** The guest may be read again. */
   onRunning(): void;
+  /** QMP is gone: what happens from now on is not heard of, until onCheckpoint(false) or onFailover. */
+  onLost(): void;
 }
 
 /** While COLO has ended by an error and nobody has decided yet who goes on. */
@@ -191,5 +193,6 @@ export class ColoWatch {
     this.log.warn({ role: this.role, why }, 'QMP is gone: no checkpoint is learned of');
     this.missed = true;
     this.run();
+    this.handler.onLost();
   }
 }

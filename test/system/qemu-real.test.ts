@@ -187,6 +187,7 @@ requires('qemu', 'addon')('QMP of a real QEMU', () => {
         onCheckpoint: () => said.push('checkpoint'),
         onFailover: () => said.push('failover'),
         onRunning: () => said.push('running'),
+        onLost: () => said.push('lost'),
       },
       log,
       systemClock,

@@ -84,6 +84,11 @@ export class EpochGate implements WatchHandler {
     this.doubts = false;
   }
 
+  /** A checkpoint may come of which nobody tells. */
+  onLost(): void {
+    if (!this.alone) this.doubt();
+  }
+
   private doubt(): void {
     this.doubts = true;
     this.gated.doubt();

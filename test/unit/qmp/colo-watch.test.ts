@@ -163,7 +163,7 @@ test('a lost connection lets the guest be read again; after it, whatever it was 
   t.qemu.stopGuest();
   t.qemu.settle();
   t.qemu.hangUp();
-  expect(t.took()).toEqual(['stopped', 'running']);
+  expect(t.took()).toEqual(['stopped', 'running', 'lost']);
   t.qemu.accept();
   t.qemu.settle();
   expect(t.took()).toEqual(['perhaps a checkpoint']);
@@ -171,7 +171,7 @@ test('a lost connection lets the guest be read again; after it, whatever it was 
   t.qemu.goAlone();
   t.qemu.accept();
   t.qemu.settle();
-  expect(t.took()).toEqual(['failover']);
+  expect(t.took()).toEqual(['lost', 'failover']);
 });
 
 test.each([

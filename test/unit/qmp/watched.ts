@@ -55,6 +55,7 @@ export class Watched {
           this.say(exact ? 'checkpoint' : 'perhaps a checkpoint', () => handler.onCheckpoint?.(exact)),
         onFailover: () => this.say('failover', handler.onFailover),
         onRunning: () => this.say('running', handler.onRunning),
+        onLost: () => this.say('lost', handler.onLost),
       },
       this.log,
       this.clock,

@@ -54,6 +54,22 @@ test('a checkpoint of which no STOP was heard releases nothing, another one is a
   expect(took()).toEqual(['doubt', 'ask']);
 });
 
+test('while QMP is away everything is held: a checkpoint would not be heard of', () => {
+  gate.onLost();
+  expect(took()).toEqual(['doubt']);
+  gate.onCheckpoint(false);
+  expect(took()).toEqual(['doubt', 'ask']);
+  gate.onRunning();
+  expect(took()).toEqual(['read']);
+});
+
+test('alone nothing is held, whether QMP is there or not', () => {
+  gate.onFailover();
+  took();
+  gate.onLost();
+  expect(took()).toEqual([]);
+});
+
 test('alone, until COLO begins anew', () => {
   gate.onStopped();
   took();

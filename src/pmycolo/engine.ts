@@ -380,16 +380,6 @@ export class PrimaryEngine {
     return this.x.flows.size;
   }
 
-  /** Has the SVM sent something in this flow that the PVM has not? */
-  secondaryAhead(flow: number): boolean {
-    return this.x.handlers.ofFlow(flow).isAhead(flow);
-  }
-
-  /** Slot (pmycolo/holds) of the flow's first held packet with content that the SVM has not sent, or 0. */
-  firstUnverified(flow: number): number {
-    return this.x.handlers.ofFlow(flow).firstUnverified(flow);
-  }
-
   /** For reports: the flow table and its words. */
   get context(): PrimaryContext {
     return this.x;

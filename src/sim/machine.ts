@@ -89,8 +89,8 @@ export class Machine implements TcpHost {
   onDatagram: ((packet: SimPacket) => void) | null = null;
   send: (packet: SimPacket) => void = () => {};
   running = true;
-  /** When it was last resumed. */
-  resumedUs = 0;
+  /** When it was first resumed since noteCheckpoint(); -1: it was not. */
+  ranFromUs = -1;
   alive = true;
   /** Checkpoints completed, written on every packet. */
   epoch = 0;
@@ -154,11 +154,16 @@ export class Machine implements TcpHost {
   resume(): void {
     if (this.running || !this.alive) return;
     this.running = true;
-    this.resumedUs = this.scheduler.nowUs;
+    if (this.ranFromUs < 0) this.ranFromUs = this.scheduler.nowUs;
     this.behindUs = this.scheduler.nowUs - this.frozenUs;
     this.wakeAtUs = NEVER;
     this.wakeLater();
     if (this.inbox.length > 0) this.scheduleInbox();
+  }
+
+  /** It stands still in a checkpoint that its node hears of. */
+  noteCheckpoint(): void {
+    this.ranFromUs = -1;
   }
 
   kill(): void {

@@ -241,12 +241,15 @@ export class World {
     this.controller.notified();
   }
 
-  /** The PVM has run for its time since the last checkpoint, or has been silent for long. */
+  /**
+   * The PVM has run for its time since the last checkpoint, or has been silent for long. A checkpoint that is given up
+   * (the SVM's host died in it) stops and resumes the PVM, too; nobody tells the node, so its time goes on.
+   */
   private checkPace(cause: string): void {
     const minUs = this.scenario.primary.minCheckpointIntervalMs * 1000;
     if (this.checkpointUs < 0 || minUs === 0) return;
     const silent = this.nowUs - this.checkpointUs >= SILENT_START_MS * 1000 + minUs - ROUNDING_US;
-    const ran = this.pvm.resumedUs > this.checkpointUs ? this.nowUs - this.pvm.resumedUs : 0;
+    const ran = this.pvm.ranFromUs < 0 ? 0 : this.nowUs - this.pvm.ranFromUs;
     if (silent || ran >= minUs - ROUNDING_US) return;
     this.broken('pace', `a checkpoint is asked for (${cause}) when the PVM has run for ${ran} us since the last`);
   }
@@ -280,6 +283,7 @@ export class World {
   checkpointPrimary(): void {
     this.pn.checkpoint(this.ledger.epoch - 1);
     this.checkpointUs = this.nowUs;
+    this.pvm.noteCheckpoint();
   }
 
   /**

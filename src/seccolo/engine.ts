@@ -290,9 +290,12 @@ export class SecondaryEngine {
     return head === 0 ? 0 : head + this.numbering.writeQuestion(base, out, off + head);
   }
 
-  /** The guest does not answer: `missed`: the last checkpoint did not come about. */
+  /**
+   * The guest does not answer: `missed`: the last checkpoint did not come about, as far as its controller tells. What
+   * the guest's handshakes have let expect since counts, too.
+   */
   decide(missed: boolean): void {
-    this.numbering.decide(missed);
+    this.numbering.decideUntold(missed);
   }
 
   /** PROXY_RESET: forgets every connection and the failover. */

@@ -91,4 +91,9 @@ export const SF_ACKED = 1 << 15;
 /** Flags that belong to a connection rather than to an epoch. */
 /** The guest had sent something before this epoch: S_OLD_NEXT is valid. */
 export const SF_OLD_NEXT = 1 << 16;
+/**
+ * The flow began in this epoch, as far as is known: the ISN of its handshake is the SVM's own. Without it the SVM may
+ * have got the handshake with the PVM's state, and the ISN is the PVM's.
+ */
+export const SF_OWN_ISN = 1 << 17;
 export const SF_LASTING = SF_SCALE | (0xf << SF_SCALE_SHIFT) | SF_FINISHED | SF_TIMED | SF_PEER_ACK | SF_ACKED;

@@ -24,6 +24,7 @@ import {
   SF_CONFIRMED,
   SF_FINISHED,
   SF_LASTING,
+  SF_OWN_ISN,
   SF_SYN_TS,
 } from './flow-words';
 
@@ -37,7 +38,7 @@ const TIMEOUTS = { ...TCP_TIMEOUTS, halfClosedMs: 3_600_000 };
 const EXPIRE_VISITS = 4096;
 
 /** What is kept of a flow's state in the offset table. */
-const KEPT = PHASE_MASK | SF_SYN_TS | SF_CONFIRMED | SF_FINISHED;
+const KEPT = PHASE_MASK | SF_SYN_TS | SF_CONFIRMED | SF_FINISHED | SF_OWN_ISN;
 
 /** A flow's numbers in the epoch before the present one; of what its phase lets it have. */
 export interface OldNumbers {
@@ -46,12 +47,22 @@ export interface OldNumbers {
   tsOff: number;
   isn: number;
   synAck: number;
+  /** The ISN is the SVM's own, as far as is known (SF_OWN_ISN). */
+  ownIsn: boolean;
   /** The flow's words still are those of then. */
   present: boolean;
 }
 
 export class SecondaryFlows {
-  readonly old: OldNumbers = { phase: Phase.Settled, off: 0, tsOff: 0, isn: 0, synAck: 0, present: false };
+  readonly old: OldNumbers = {
+    phase: Phase.Settled,
+    off: 0,
+    tsOff: 0,
+    isn: 0,
+    synAck: 0,
+    ownIsn: false,
+    present: false,
+  };
   readonly table: FlowTable;
   readonly tracker: TcpTracker;
   readonly words: Uint32Array;
@@ -100,6 +111,7 @@ export class SecondaryFlows {
     offsets.setHolder(slot, base);
     words[base + S_SLOT] = slot;
     words[base + S_EPOCH] = offsets.epoch;
+    words[base + S_STATE] = Phase.Settled | SF_OWN_ISN;
     return base;
   }
 
@@ -112,7 +124,7 @@ export class SecondaryFlows {
   /** The tuple has a new connection: nothing of the old one holds. */
   restart(base: number): void {
     const { words } = this;
-    words[base + S_STATE] = Phase.Settled;
+    words[base + S_STATE] = Phase.Settled | SF_OWN_ISN;
     words[base + S_OFF] = 0;
     words[base + S_TS_OFF] = 0;
     this.offsets.forgetEcho(words[base + S_SLOT]!);
@@ -185,7 +197,9 @@ export class SecondaryFlows {
     const copy = offsets.previous(slot);
     if (copy < 0) return false;
     old.present = words[base + S_EPOCH] === offsets.previousEpoch;
-    old.phase = (offsets.flags(slot, copy) & PHASE_MASK) as Phase;
+    const flags = offsets.flags(slot, copy);
+    old.phase = (flags & PHASE_MASK) as Phase;
+    old.ownIsn = (flags & SF_OWN_ISN) !== 0;
     const learning = old.phase === Phase.SynSent || old.phase === Phase.SynAnswered;
     if (!learning && old.phase !== Phase.Learned) return false;
     old.isn = learning ? offsets.off(slot, copy) : offsets.extra(slot, copy);

@@ -9,9 +9,10 @@
 //                                     +------------------------------------------------> certain, the old offsets are back
 //
 // Numbers are sequence numbers against the peer's last acknowledgement, and timestamps against its last echo. One
-// segment decides for all connections. Until it has come the new numbers are taken for right; after a failover, where
-// nothing but the guest's connections is left, the peers' segments wait, and the guest is asked: a segment from below
-// its window makes it acknowledge, and whatever it acknowledges bears its numbers (RFC 9293 section 3.10.7.4).
+// segment decides for all connections; a handshake that is repeated is a hint only (handshakeRepeats). Until it has
+// come the new numbers are taken for right; after a failover, where nothing but the guest's connections is left, the
+// peers' segments wait, and the guest is asked: a segment from below its window makes it acknowledge, and whatever it
+// acknowledges bears its numbers (RFC 9293 section 3.10.7.4).
 
 import { Rank } from '../conntrack/offset-table';
 import { seqDiff } from '../core/seq32';
@@ -57,6 +58,8 @@ const FAR_BELOW = 1 << 20;
 
 export class Numbering {
   private doubt: boolean;
+  /** For when nothing decides: the checkpoint is not likely to have come about. */
+  private likelyOld = false;
   private readonly question = new BareAck();
 
   constructor(
@@ -79,6 +82,7 @@ export class Numbering {
   /** DO_CHECKPOINT. */
   checkpoint(): void {
     const { offsets } = this.flows;
+    this.likelyOld = false;
     // Without an offset there is nothing to lose.
     this.doubt = offsets.countOf(Rank.Live) + offsets.countOf(Rank.Embryonic) > 0;
     offsets.advanceEpoch(this.doubt);
@@ -92,11 +96,11 @@ export class Numbering {
     if (base < 0 || (v.flags & TCP_RST) !== 0 || !flows.previousOf(base)) return;
     const fromOldIsn = seqDiff(v.seq, old.isn);
     if ((v.flags & TCP_SYN) !== 0) {
-      // The same answer to the same SYN is recognised by its number.
-      if (old.phase === Phase.SynAnswered && (v.flags & TCP_ACK) !== 0 && v.ack === old.synAck)
-        this.decide(fromOldIsn === 0);
-      // Another connection may begin on the tuple, but none would have this number.
-      else if (old.phase === Phase.SynSent && fromOldIsn === 0 && failedOver) this.decide(true);
+      // The same answer to the same SYN is recognised by its number. Another connection may begin on the tuple of a
+      // SYN, but none would have this number.
+      const again = old.phase === Phase.SynAnswered && (v.flags & TCP_ACK) !== 0 && v.ack === old.synAck;
+      if (again && fromOldIsn !== 0) this.decide(false);
+      else if (fromOldIsn === 0 && (again || old.phase === Phase.SynSent)) this.handshakeRepeats(failedOver);
       return;
     }
     // A connection that has begun on the tuple since has offsets of its own: nearness to them proves nothing.
@@ -125,6 +129,17 @@ export class Numbering {
     else if (inOld === 0 || next || (nearOld && failedOver)) this.decide(true);
   }
 
+  /**
+   * A handshake goes on with the ISN that it had in the previous epoch. One that began before that does so in either
+   * case: the ISN was the primary's already. And it may be such a one unnoticed, when its first packets were missed. So
+   * what it tells is believed only where nobody else can be asked, or nobody answers.
+   */
+  private handshakeRepeats(failedOver: boolean): void {
+    if (!this.flows.old.ownIsn) return;
+    if (failedOver && this.nextToAsk(-1) < 0) this.decide(true);
+    else this.likelyOld = true;
+  }
+
   /** By the guest's clock against the newest timestamp that the peer has echoed. False: not decided. */
   private judgeTime(slot: number, tsVal: number): boolean {
     const { offsets, old } = this.flows;
@@ -149,6 +164,11 @@ export class Numbering {
     this.counters.values[old ? C_CHECKPOINTS_MISSED : C_CHECKPOINTS_CONFIRMED]!++;
     if (old) this.flows.returnToPrevious();
     this.flows.offsets.endDoubt();
+  }
+
+  /** The guest has shown nothing: `old` is what is believed otherwise. */
+  decideUntold(old: boolean): void {
+    this.decide(old || this.likelyOld);
   }
 
   /** For walks: the first connection behind `base` on which an answer would decide, or -1. Start with -1. */

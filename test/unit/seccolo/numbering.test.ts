@@ -91,6 +91,96 @@ describe('the primary dies before the SVM has loaded the state', () => {
   });
 });
 
+describe('a handshake that lasts longer than an epoch goes on with the ISN of the PVM, and tells nothing', () => {
+  const synAck = { flags: 'SA', ack: CLIENT_ISN + 1, window: 0xffff };
+  const other = { guest: { dport: 40001 }, peer: { sport: 40001 } };
+  const opened = { guest: { sport: 50000, dport: 443 }, flags: 'S' };
+  const ways: [string, object][] = [
+    ['one that the client opened', synAck],
+    ['one that the guest opened', { ...opened.guest, flags: 'S' }],
+  ];
+
+  /** The SVM is a copy, then opens a connection of its own, then is a copy again. */
+  function copiedTwice(handshake: object, restart: boolean): Bench {
+    const t = bench();
+    t.guest({ ...handshake, seq: SVM_ISN, ts: [SVM_TS, 900] });
+    t.engine.checkpoint(t.now);
+    t.guest({ ...handshake, seq: PVM_ISN, ts: [PVM_TS, 900] });
+    if (restart) t.restart();
+    t.guest({ ...synAck, ...other.guest, seq: 77 });
+    t.peer({ ...other.peer, seq: CLIENT_ISN + 1, ack: 5_000_078 });
+    t.guest({ ...other.guest, seq: 78, ack: CLIENT_ISN + 1, data: 'hello' });
+    t.engine.checkpoint(t.now);
+    return t;
+  }
+
+  for (const [what, handshake] of ways) {
+    test.each([false, true])(`before a failover or after it, %s: ${what}`, (failedOver) => {
+      for (const restart of [false, true]) {
+        const t = copiedTwice(handshake, restart);
+        if (failedOver) t.engine.failover(t.now);
+        t.guest({ ...handshake, seq: PVM_ISN, ts: [PVM_TS + 1000, 900] });
+        if (!failedOver) t.engine.failover(t.now);
+        expect(t.count.checkpoints_missed).toBe(0);
+        t.guest({ ...other.guest, seq: 5_000_083, ack: CLIENT_ISN + 1 });
+        expect(t.engine.undecided).toBe(false);
+        expect(t.peer({ ...other.peer, seq: CLIENT_ISN + 1, ack: 5_000_083 }).ack).toBe(5_000_083);
+      }
+    });
+
+    test(`nor when nobody answers: ${what}`, () => {
+      const t = copiedTwice(handshake, false);
+      t.guest({ ...handshake, seq: PVM_ISN, ts: [PVM_TS + 1000, 900] });
+      t.engine.failover(t.now);
+      t.engine.decide(false);
+      expect(t.peer({ ...other.peer, seq: CLIENT_ISN + 1, ack: 5_000_083 }).ack).toBe(5_000_083);
+    });
+  }
+
+  test.each(ways)('of one of the last epoch it is likely that the checkpoint was missed: %s', (_, handshake) => {
+    for (const repeats of [false, true]) {
+      for (const overtaken of [false, true]) {
+        const t = bench();
+        clientOpens(t);
+        t.guest({ ...handshake, dport: 40002, seq: 5, ts: [7, 900] });
+        t.engine.checkpoint(t.now);
+        if (overtaken) t.engine.failover(t.now);
+        if (repeats) t.guest({ ...handshake, dport: 40002, seq: 5, ts: [1007, 900] });
+        if (!overtaken) t.engine.failover(t.now);
+        // Who can be asked knows better.
+        expect(t.engine.undecided).toBe(true);
+        t.engine.decide(false);
+        expect(t.count.checkpoints_missed).toBe(repeats ? 1 : 0);
+      }
+    }
+  });
+
+  test.each(ways)('where nobody can be asked it decides, in a daemon that was restarted, too: %s', (_, handshake) => {
+    for (const restart of [false, true]) {
+      const t = bench();
+      t.guest({ ...handshake, seq: 5, ts: [7, 900] });
+      if (restart) t.restart();
+      t.engine.checkpoint(t.now);
+      t.engine.failover(t.now);
+      t.guest({ ...handshake, seq: 5, ts: [1007, 900] });
+      expect([t.engine.undecided, t.count.checkpoints_missed]).toEqual([false, 1]);
+    }
+  });
+
+  test('what was likely of one checkpoint is nothing to the next', () => {
+    const t = bench();
+    clientOpens(t);
+    t.guest({ ...synAck, dport: 40002, seq: 5, ts: [7, 900] });
+    t.engine.checkpoint(t.now);
+    t.guest({ ...synAck, dport: 40002, seq: 5, ts: [1007, 900] });
+    t.guest({ ...synAck, dport: 40003, seq: 6, ts: [8, 900] });
+    t.engine.checkpoint(t.now);
+    t.engine.failover(t.now);
+    t.engine.decide(false);
+    expect(t.count).toMatchObject({ checkpoints_missed: 0, checkpoints_confirmed: 1 });
+  });
+});
+
 describe('the SVM has loaded it', () => {
   test.each(['failover', 'always'] as const)(
     'its first segment confirms that, and the old offsets are gone: %s',
@@ -221,6 +311,8 @@ test('several connections, any numbers, idle or busy: the first word of the gues
         if (chosen.halfOpen && speaks > 0) {
           const isn = w(chosen.svm + (missed ? 0 : chosen.off));
           t.guest({ ...port(speaks).guest, flags: 'SA', seq: isn, ack: 1001, window: 0xffff });
+          // That it is as old as its record tells is likely only: another is asked.
+          if (t.engine.undecided) t.guest({ seq: w(flows[0]!.svm + 1 + flows[0]!.sent), ack: 1001 });
         } else if (!restart || flows[0]!.sent === 0) {
           const isn = w(chosen.svm + (missed ? 0 : chosen.off));
           // Idle: its next byte. Busy: from anywhere in what it has in flight.

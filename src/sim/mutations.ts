@@ -275,6 +275,13 @@ export const MUTATIONS: readonly Mutation[] = [
       return done;
     },
   })),
+  wrongSecondary('a checkpoint taken for missed', (engine) => ({
+    checkpoint: (nowMs) => {
+      const done = engine.checkpoint(nowMs);
+      engine.decide(true);
+      return done;
+    },
+  })),
   // Waits for ever for the guest to show its numbers.
   wrongSecondary('the numbers of a survivor never decided', (engine) => ({
     decide: () => {},

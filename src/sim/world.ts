@@ -302,6 +302,7 @@ export class World {
   }
 
   takeOver(): void {
+    this.checkEpoch();
     this.side = 'secondary';
     this.sn.node!.whenDecided(() => {
       const engine = this.sn.engine;
@@ -367,7 +368,18 @@ export class World {
 
   // The end.
 
+  /**
+   * Before a failover SN has to be certain, and only the death of the PVM leaves a checkpoint told that never came
+   * about.
+   */
+  private checkEpoch(): void {
+    if (this.side === 'secondary' || this.controller.missed) return;
+    if ((this.sn.totals().checkpoints_missed ?? 0) > 0)
+      this.broken('right epoch', 'SN believes that a checkpoint was missed, which came about');
+  }
+
   private checkWaiting(): void {
+    this.checkEpoch();
     const { counts } = this.client;
     if (counts.badPackets > 0) this.broken('faithful rewrite', 'the client received a damaged packet');
     if (counts.pawsAcrossFailover > MAX_OLD_SEGMENTS)

@@ -33,6 +33,7 @@ const EXPECTED: readonly [string, readonly string[], number][] = [
     ['liveness', 'the client is served', 'time goes forward', 'right numbers'],
     500,
   ],
+  ['a checkpoint taken for missed', ['right epoch'], 50],
   ['the numbers of a survivor never decided', ['liveness', 'the client is served'], 500],
   ['an acknowledgement told that the SVM has not given', ['ack commit'], 50],
   ['a verdict forgotten', ['one verdict'], 50],

@@ -203,6 +203,9 @@ static void parse_error(struct nfq *q, const uint8_t *msg, uint32_t bytes)
 		return;
 	q->counters.verdict_errors++;
 	q->last_error = -error;
+	/* Refused for another reason than that there is no such packet: it may wait still. */
+	if (error != -ENOENT)
+		q->waiting.unsure = 1;
 }
 
 uint32_t nfq_parse(struct nfq *q, const uint8_t *data, uint32_t bytes, uint32_t arena_offset, uint32_t *table,

@@ -54,6 +54,8 @@ export class ColoWatch {
   protected readonly qmp: QmpClient;
   private stopped = false;
   private alone = false;
+  /** STOPs heard. */
+  private stops = 0;
   /** QEMU has answered since the reading at onStopped; and it had when the last RESUME came. */
   private answeredSince = false;
   private readInTime = false;
@@ -115,13 +117,16 @@ export class ColoWatch {
 
   private stop(): void {
     if (this.question !== 'none') this.question = 'stale';
+    // Stopped again before it was known what the last stop was: what was said between the two was not read.
+    const stop = ++this.stops;
+    this.answeredSince = false;
     if (this.stopped) return;
     this.stopped = true;
     this.handler.onStopped();
-    this.answeredSince = false;
     this.qmp.ask({ execute: ANSWERED_AT_ONCE, outOfBand: this.qmp.outOfBand }, (error) => {
       // A refusal is an answer, too.
-      if (error === undefined || error instanceof QmpError) this.answeredSince = true;
+      const answered = error === undefined || error instanceof QmpError;
+      if (answered && stop === this.stops) this.answeredSince = true;
     });
   }
 

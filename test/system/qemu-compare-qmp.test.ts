@@ -262,7 +262,7 @@ requires('qemu', 'addon')('a real QEMU without COLO', () => {
       await until(() => c.is('qmp_connected'), 'QMP');
       c.p.write(udp('a'));
       c.s.write(udp('x'));
-      await until(() => c.count('qmp_requests') >= 3, 'requests');
+      await until(() => c.held === 1, 'the frame');
       const operator = new QmpClient(
         byteStream(parseEndpoint(`unix:${dir}/other`)),
         { onReady: () => {}, onEvent: () => {}, onClose: () => {} },
@@ -276,6 +276,7 @@ requires('qemu', 'addon')('a real QEMU without COLO', () => {
         await until(() => c.is('stopped'), 'STOP heard');
         await operator.execute('cont');
         await until(() => !c.is('stopped'), 'RESUME heard');
+        await until(() => c.count('qmp_requests') >= 3, 'requests');
         expect(await operator.execute('query-migrate-parameters')).toMatchObject({ 'x-checkpoint-delay': 20_000 });
       } finally {
         operator.close();

@@ -190,6 +190,7 @@ export class CompareDevice {
     if (settings.qmp !== undefined) {
       this.watch = new PrimaryWatch('primary', around.connect(settings.qmp), this.gate, log, around.clock);
       this.asking.byQmp(this.watch);
+      this.gate.onLost();
     }
     if (settings.notifyDev === undefined) return;
     this.notifyDev = this.socket('notify_dev', settings.notifyDev, C_NOTIFY_BAD, {
@@ -423,6 +424,7 @@ export class CompareDevice {
   private primaryGone(): void {
     this.log.error(this.held(), 'the primary is gone: what was held of it is dropped');
     this.comparison.forgetPrimary(this.clock());
+    this.gate.begunAnew();
     this.asking.settle();
   }
 

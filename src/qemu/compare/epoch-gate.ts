@@ -32,6 +32,7 @@ export interface Gated {
 export class EpochGate implements WatchHandler {
   private held = false;
   private alone = false;
+  private away = false;
   /** What was said cannot be told apart by epochs, and no checkpoint was asked for yet. */
   private doubts = false;
   private cancelLate = (): void => {};
@@ -58,6 +59,7 @@ export class EpochGate implements WatchHandler {
   /** Where it is not known what of the held frames it covers, another one is asked for. */
   onCheckpoint(exact: boolean): void {
     this.close();
+    this.away = false;
     if (this.alone) {
       this.alone = false;
       // Nothing of before is known any more that could be mistaken for it.
@@ -71,6 +73,7 @@ export class EpochGate implements WatchHandler {
   onFailover(): void {
     this.close();
     this.alone = true;
+    this.away = false;
     this.doubts = false;
     this.gated.unprotect();
   }
@@ -84,9 +87,16 @@ export class EpochGate implements WatchHandler {
     this.doubts = false;
   }
 
-  /** A checkpoint may come of which nobody tells. */
+  /** QMP is away, or has not come yet: a checkpoint may come of which nobody tells. */
   onLost(): void {
-    if (!this.alone) this.doubt();
+    if (this.alone) return;
+    this.away = true;
+    this.doubt();
+  }
+
+  /** The comparison was begun anew for another reason than a checkpoint. */
+  begunAnew(): void {
+    if (this.away) this.doubt();
   }
 
   private doubt(): void {

@@ -183,7 +183,8 @@ export class PairReader {
     if (!this.due) {
       this.due = true;
       const { progress } = this;
-      this.around.clock.after(DEFERRED_MS, () => this.late(progress));
+      // Timers come before what has arrived is looked at: after a sleep QMP is to be heard first.
+      this.around.clock.after(DEFERRED_MS, () => this.around.soon(() => this.late(progress)));
     }
     return true;
   }

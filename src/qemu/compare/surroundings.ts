@@ -30,7 +30,8 @@ export interface Surroundings {
 export const thisHost: Surroundings = {
   clock: systemClock,
   preciseMs: () => performance.now(),
-  soon: (task) => void setImmediate(task),
+  // The first may be called in a turn that has looked at its sockets already.
+  soon: (task) => void setImmediate(() => setImmediate(task)),
   every: (ms, task) => new RegularTimer(ms, task),
   deadline: (onDue) => new DeadlineTimer(systemClock.nowMs, onDue),
   openSocket: openChardev,

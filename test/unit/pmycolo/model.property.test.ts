@@ -95,6 +95,9 @@ class Flow {
   leftAck = -1;
   ends = new Set<string>();
   primaryEnds = new Set<string>();
+  /** The id of the PVM's last SYN/ACK. */
+  syn = 0;
+  unheard = false;
 
   reopenPrimary(isn: number): void {
     this.incarnation++;
@@ -246,7 +249,10 @@ class Model {
         this.flows.forEach((flow, n) => {
           const ports = (((100 + n) << 16) | 40000) >>> 0;
           const key = Uint32Array.of(0x0a000001, 0, 0, 0, 0x0a000002, 0, 0, 0, ports, (4 << 8) | 6);
-          if (h.engine.context.flows.findKey(key) < 0) flow.leftAck = -1;
+          if (h.engine.context.flows.findKey(key) >= 0) return;
+          flow.leftAck = -1;
+          // A guest whose SYN/ACK has never left has no peer, and says nothing in such a connection.
+          flow.unheard = flow.syn > 0 && h.state(flow.syn) === 'drop';
         });
         break;
       case 'odd': {
@@ -290,6 +296,8 @@ class Model {
     if (primary) {
       this.primaryGave(f, ack, 20, 0);
       const id = this.h.p(buildTcp(packet));
+      f.syn = id;
+      f.unheard = false;
       this.sent.set(id, {
         flow: f,
         incarnation: f.incarnation,
@@ -319,6 +327,7 @@ class Model {
   }
 
   private primary(c: Command, f: Flow, bytes: number, clientBase: number): void {
+    if (f.unheard) return;
     const payload = this.payload(c, bytes);
     const ack = clientBase + c.ack;
     if (c.flags.includes('A')) this.primaryGave(f, ack, c.window, SCALE);

@@ -63,6 +63,17 @@ test('while QMP is away everything is held: a checkpoint would not be heard of',
   expect(took()).toEqual(['read']);
 });
 
+test('while QMP is away a primary that has come anew is not compared either', () => {
+  gate.begunAnew();
+  expect(took()).toEqual([]);
+  gate.onLost();
+  gate.begunAnew();
+  expect(took()).toEqual(['doubt', 'doubt']);
+  gate.onCheckpoint(false);
+  gate.begunAnew();
+  expect(took()).toEqual(['doubt', 'ask']);
+});
+
 test('alone nothing is held, whether QMP is there or not', () => {
   gate.onFailover();
   took();

@@ -53,3 +53,14 @@ test('after a long sleep neither side’s are, though a turn has ended, until al
   expect(said).toEqual(['delivers', 'delivers']);
   expect(read(pairs, 'primarySource')).toBe(frame.length);
 });
+
+test('what was put off is looked at behind all that is ready, as a timer may be the first after a sleep', () => {
+  jest.useFakeTimers();
+  const { pairs, said, later } = reader();
+  expect(pairs.primarySource.read(Buffer.alloc(10_000), 0, 10_000)).toBe(0);
+  jest.advanceTimersByTime(100);
+  expect([said, later.length]).toEqual([['delivers'], 1]);
+  later[0]!();
+  expect(said).toEqual(['delivers', 'delivers', 'delivers']);
+  jest.useRealTimers();
+});

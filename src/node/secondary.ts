@@ -157,6 +157,7 @@ export class SecondaryNode {
         this.engine.failover(this.ports.clock.nowMs());
         this.networkWaits = true;
         this.ports.guest().showWhole(true);
+        this.undecided.begin();
         this.ports.log.warn({}, 'the controller is gone: connections keep their offsets, new ones get none');
       });
     });

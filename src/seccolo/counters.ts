@@ -67,6 +67,8 @@ export const SECONDARY_COUNTER_NAMES = [
   'checkpoints_missed',
   /** Segments of peers that had to wait after a failover until that was known. */
   'peer_waited',
+  /** Segments of the guest that were dropped after a failover because it was not known yet. */
+  'guest_undecided',
   'failovers_done',
 ] as const;
 export type SecondaryCounterName = (typeof SECONDARY_COUNTER_NAMES)[number];
@@ -111,4 +113,5 @@ export const C_CHECKPOINTS = at('checkpoints_done');
 export const C_CHECKPOINTS_CONFIRMED = at('checkpoints_confirmed');
 export const C_CHECKPOINTS_MISSED = at('checkpoints_missed');
 export const C_PEER_WAITED = at('peer_waited');
+export const C_GUEST_UNDECIDED = at('guest_undecided');
 export const C_FAILOVERS = at('failovers_done');

@@ -26,6 +26,7 @@ import {
   C_GUEST_MALFORMED,
   C_GUEST_PACKETS,
   C_GUEST_REWRITTEN,
+  C_GUEST_UNDECIDED,
   C_HANDSHAKE_RESETS,
   C_HANDSHAKE_SYNS,
   C_MALFORMED_OPTIONS,
@@ -179,13 +180,11 @@ export class SecondaryEngine {
     } else if (v.fragment) {
       c[C_PEER_FRAGMENTS]!++;
       if (readFirstFragment(v) === FirstFragment.Tcp && parseTcpOptions(v, this.options)) {
+        if (this.mustWait(true)) return Wait;
         changed = this.translator.toGuest(this.flows.find(v, true), v, this.options, partialChecksum);
       }
     } else if (v.protocol === IPPROTO_TCP) {
-      if (this.undecided && this.numbering.concerns(v)) {
-        c[C_PEER_WAITED]!++;
-        return Wait;
-      }
+      if (this.mustWait(true)) return Wait;
       changed = this.peerTcp(partialChecksum, nowMs);
     } else if (v.protocol === IPPROTO_ICMP || v.protocol === IPPROTO_ICMPV6) {
       changed = this.translator.quote(v, true);
@@ -320,6 +319,16 @@ export class SecondaryEngine {
     return (v.flags & (TCP_SYN | TCP_ACK)) === TCP_SYN && ((nowMs - this.failoverMs) | 0) < HANDSHAKE_GRACE_MS;
   }
 
+  /**
+   * The segment is of a connection whose numbers are not known: translated wrongly, the peer's would confirm what the
+   * guest has not sent, and the guest's data would stand at a wrong place in the peer's stream. The guest retransmits.
+   */
+  private mustWait(fromPeer: boolean): boolean {
+    if (!this.undecided || !this.numbering.concerns(this.view, fromPeer)) return false;
+    this.counters.values[fromPeer ? C_PEER_WAITED : C_GUEST_UNDECIDED]!++;
+    return true;
+  }
+
   private get translatesGuest(): boolean {
     return this.mode === 'always' || this.failedOver;
   }
@@ -358,6 +367,7 @@ export class SecondaryEngine {
       return Drop;
     }
     if (this.numbering.inDoubt) this.numbering.judge(v, o, this.failedOver);
+    if (this.mustWait(false)) return Drop;
     const syn = (v.flags & TCP_SYN) !== 0;
     const rst = (v.flags & TCP_RST) !== 0;
     let base = flows.find(v, false);
@@ -404,6 +414,7 @@ export class SecondaryEngine {
     if (!this.translatesGuest) return Accept;
     switch (readFirstFragment(this.view)) {
       case FirstFragment.Tcp:
+        if (this.mustWait(false)) return Drop;
         return this.translateFirstFragment(partial) ? AcceptRewritten : Accept;
       case FirstFragment.Cut:
         // A header spread over fragments cannot be translated, and its sequence number may be another connection's.

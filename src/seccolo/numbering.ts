@@ -11,8 +11,8 @@
 // Numbers are sequence numbers against the peer's last acknowledgement, and timestamps against its last echo. One
 // segment decides for all connections; a handshake that is repeated is a hint only (handshakeRepeats). Until it has
 // come the new numbers are taken for right; after a failover, where nothing but the guest's connections is left, the
-// peers' segments wait, and the guest is asked: a segment from below its window makes it acknowledge, and whatever it
-// acknowledges bears its numbers (RFC 9293 section 3.10.7.4).
+// peers' segments wait, the guest's that tell nothing are dropped, and the guest is asked: a segment from below its
+// window makes it acknowledge, and whatever it acknowledges bears its numbers (RFC 9293 section 3.10.7.4).
 
 import { Rank } from '../conntrack/offset-table';
 import { seqDiff } from '../core/seq32';
@@ -151,9 +151,9 @@ export class Numbering {
     return true;
   }
 
-  /** Does it matter to a segment of the peer which numbers the guest lives in? */
-  concerns(v: PacketView): boolean {
-    const base = this.flows.table.find(v, true);
+  /** Does it matter to a segment which numbers the guest lives in? */
+  concerns(v: PacketView, fromPeer: boolean): boolean {
+    const base = this.flows.table.find(v, fromPeer);
     return base >= 0 && this.differs(base);
   }
 

@@ -149,6 +149,14 @@ test('a controller that goes without a word: translated both ways when the guest
   expect(node.failedOver).toBe(true);
 });
 
+test('it is asked for its numbers then, too, though no peer speaks: what it sends is dropped till they are known', () => {
+  const { node, engine, clock, since } = fixture();
+  engine.undecided = true;
+  node.controllerLost();
+  clock.run(1000);
+  expect(since()).toEqual(['failover', 'whole', 'decides false']);
+});
+
 test.each<[string, (f: ReturnType<typeof fixture>) => unknown]>([
   ['the guest is dead, too', ({ port }) => Object.assign(port, { state: 'gone' })],
   ['its successor comes', ({ node }) => node.attach(false)],

@@ -3,11 +3,11 @@
 import fc from 'fast-check';
 import { askGuest } from '../../../src/seccolo/ask-guest';
 import { SecondaryVerdict } from '../../../src/seccolo/engine';
-import { Bench, CLIENT_ISN, clientOpens, PVM_ISN, PVM_TS, SVM_ISN, SVM_TS, TS_OFF } from './bench';
-import { checksumOk, type Read, read } from './wire';
+import { Bench, CLIENT_ISN, clientOpens, GUEST, PEER, PVM_ISN, PVM_TS, SVM_ISN, SVM_TS, TS_OFF } from './bench';
+import { build, checksumOk, type Read, read, segment } from './wire';
 
 const w = (n: number) => n >>> 0;
-const { Accept, AcceptRewritten, Wait } = SecondaryVerdict;
+const { Accept, AcceptRewritten, Drop, Wait } = SecondaryVerdict;
 
 function questions(t: Bench): Read[] {
   const asked: Read[] = [];
@@ -271,6 +271,36 @@ test('guests with close numbers: the answer to the question decides, though the 
       t.guest({ seq: end, ack: 1001 });
       if (!missed && t.engine.undecided) t.engine.decide(false);
       expect([off, t.engine.undecided, t.count.checkpoints_missed]).toEqual([off, false, missed ? 1 : 0]);
+    }
+  }
+});
+
+test('what tells nothing of the numbers leaves when they are known, not before: no byte at a wrong place', () => {
+  for (const off of [27_442, 1220, 60_000]) {
+    for (const missed of [true, false]) {
+      const t = bench();
+      const svm = 4_294_930_000;
+      t.guest({ flags: 'SA', seq: svm, ack: 1001, window: 0xffff });
+      t.peer({ seq: 1001, ack: w(svm + off + 1) });
+      t.guest({ seq: w(svm + 1), ack: 1001, data: 'd'.repeat(20_000) });
+      t.peer({ seq: 1001, ack: w(svm + off + 1 + 12_000) });
+      t.engine.checkpoint(t.now);
+      t.engine.failover(t.now);
+      const isn = w(svm + (missed ? 0 : off));
+      // Near the peer's last acknowledgement in both numberings, next to nothing that is known.
+      const lost = { seq: w(isn + 1 + 13_000), ack: 1001, data: 'd'.repeat(1000) };
+      for (const way of [lost, { ...lost, flags: 'FA' }]) expect(t.guest(way).verdict).toBe(Drop);
+      const fragment = build(segment({ src: GUEST, dst: PEER, sport: 80, dport: 40000, ...lost }));
+      fragment.writeUInt16BE(0x2000, 6);
+      expect(t.raw(fragment, false).verdict).toBe(Drop);
+      const answer = build(segment({ src: PEER, dst: GUEST, sport: 40000, dport: 80, seq: 1001, ack: w(isn + 1) }));
+      answer.writeUInt16BE(0x2000, 6);
+      expect(t.raw(answer, true).verdict).toBe(Wait);
+      expect(t.count).toMatchObject({ guest_undecided: 3, peer_waited: 1 });
+      // Another connection is not touched by that.
+      expect(t.guest({ flags: 'S', sport: 50000, dport: 443, seq: 5 }).verdict).toBe(Accept);
+      t.engine.decide(missed);
+      expect(t.guest(lost).seq).toBe(w(svm + off + 1 + 13_000));
     }
   }
 });

@@ -14,11 +14,12 @@
 // peers' segments wait, the guest's that tell nothing are dropped, and the guest is asked: a segment from below its
 // window makes it acknowledge, and whatever it acknowledges bears its numbers (RFC 9293 section 3.10.7.4).
 
+import { FLOW_GUEST_ISN } from '../conntrack/flow-table';
 import { Rank } from '../conntrack/offset-table';
 import { seqDiff } from '../core/seq32';
 import { BareAck } from '../packet/bare-ack';
 import type { TcpOptions } from '../packet/tcp-options';
-import { type PacketView, TCP_ACK, TCP_RST, TCP_SYN } from '../packet/view';
+import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from '../packet/view';
 import { C_CHECKPOINTS_CONFIRMED, C_CHECKPOINTS_MISSED, type SecondaryCounters } from './counters';
 import {
   Phase,
@@ -60,6 +61,8 @@ export class Numbering {
   private doubt: boolean;
   /** For when nothing decides: the checkpoint is not likely to have come about. */
   private likelyOld = false;
+  /** A handshake has ended since with the ISN of the previous epoch: that others repeat theirs tells nothing. */
+  private handshakeEnded = false;
   private readonly question = new BareAck();
 
   constructor(
@@ -83,6 +86,7 @@ export class Numbering {
   checkpoint(): void {
     const { offsets } = this.flows;
     this.likelyOld = false;
+    this.handshakeEnded = false;
     // Without an offset there is nothing to lose.
     this.doubt = offsets.countOf(Rank.Live) + offsets.countOf(Rank.Embryonic) > 0;
     offsets.advanceEpoch(this.doubt);
@@ -103,11 +107,12 @@ export class Numbering {
       else if (fromOldIsn === 0 && (again || old.phase === Phase.SynSent)) this.handshakeRepeats(failedOver);
       return;
     }
+    const handshake = old.phase !== Phase.Learned;
+    const same = handshake && words[base + FLOW_GUEST_ISN] === old.isn;
     // A connection that has begun on the tuple since has offsets of its own: nearness to them proves nothing.
-    if (!old.present && flows.phase(base) !== Phase.Settled) return;
-    if (old.phase !== Phase.Learned) {
-      // It does not speak before its handshake has ended, so its handshake has not ended as what it was.
-      if (Math.abs(fromOldIsn) > NEAR) this.decide(false);
+    if (!old.present && flows.phase(base) !== Phase.Settled && !same) return;
+    if (handshake) {
+      this.judgeHandshake(v, fromOldIsn);
       return;
     }
     if (o.timestampOffset >= 0 && this.judgeTime(words[base + S_SLOT]!, o.tsVal)) return;
@@ -130,12 +135,25 @@ export class Numbering {
   }
 
   /**
+   * A segment without SYN where the previous epoch left a handshake. The guest does not speak before that has ended: so
+   * it has not ended as what it was, or the peer has acknowledged the ISN of then, which was the primary's already.
+   * (The next byte alone may be that of a guest that is asked in the handshake.)
+   */
+  private judgeHandshake(v: PacketView, fromOldIsn: number): void {
+    if (Math.abs(fromOldIsn) > NEAR) this.decide(false);
+    else if (this.flows.old.ownIsn && (fromOldIsn !== 1 || v.payloadBytes > 0 || (v.flags & TCP_FIN) !== 0)) {
+      this.handshakeEnded = true;
+      this.likelyOld = false;
+    }
+  }
+
+  /**
    * A handshake goes on with the ISN that it had in the previous epoch. One that began before that does so in either
    * case: the ISN was the primary's already. And it may be such a one unnoticed, when its first packets were missed. So
    * what it tells is believed only where nobody else can be asked, or nobody answers.
    */
   private handshakeRepeats(failedOver: boolean): void {
-    if (!this.flows.old.ownIsn) return;
+    if (!this.flows.old.ownIsn || this.handshakeEnded) return;
     if (failedOver && this.nextToAsk(-1) < 0) this.decide(true);
     else this.likelyOld = true;
   }

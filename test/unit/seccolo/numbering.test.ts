@@ -137,6 +137,31 @@ describe('a handshake that lasts longer than an epoch goes on with the ISN of th
     });
   }
 
+  test.each(ways)('nor where its first packets were missed, and it has ended since: %s', (_, handshake) => {
+    for (const repeatsLater of [false, true]) {
+      for (const restart of [false, true]) {
+        const t = bench();
+        t.engine.checkpoint(t.now);
+        // The copy repeats what its secondary's daemon sees for the first time.
+        t.guest({ ...handshake, seq: PVM_ISN, ts: [PVM_TS, 900] });
+        t.guest({ ...handshake, dport: 40003, seq: 5, ts: [PVM_TS, 900] });
+        t.guest({ ...synAck, ...other.guest, seq: 77 });
+        t.peer({ ...other.peer, seq: CLIENT_ISN + 1, ack: 5_000_078 });
+        t.engine.checkpoint(t.now);
+        if (restart) t.restart();
+        t.guest({ ...handshake, seq: PVM_ISN, ts: [PVM_TS + 1000, 900] });
+        const ends = { ...handshake, flags: 'A', ack: CLIENT_ISN + 1 };
+        t.guest({ ...ends, seq: w(PVM_ISN + 1), ts: [PVM_TS + 1001, 950], data: 'hello' });
+        if (repeatsLater) t.guest({ ...handshake, dport: 40003, seq: 5, ts: [PVM_TS + 1001, 900] });
+        t.engine.failover(t.now);
+        t.guest({ ...ends, seq: w(PVM_ISN + 6), ts: [PVM_TS + 1002, 950] });
+        if (t.engine.undecided) t.engine.decide(false);
+        expect(t.count.checkpoints_missed).toBe(0);
+        expect(t.peer({ ...other.peer, seq: CLIENT_ISN + 1, ack: 5_000_078 }).ack).toBe(5_000_078);
+      }
+    }
+  });
+
   test.each(ways)('of one of the last epoch it is likely that the checkpoint was missed: %s', (_, handshake) => {
     for (const repeats of [false, true]) {
       for (const overtaken of [false, true]) {

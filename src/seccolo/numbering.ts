@@ -112,7 +112,7 @@ export class Numbering {
     // A connection that has begun on the tuple since has offsets of its own: nearness to them proves nothing.
     if (!old.present && flows.phase(base) !== Phase.Settled && !same) return;
     if (handshake) {
-      this.judgeHandshake(v, fromOldIsn);
+      this.judgeHandshake(base, v, failedOver);
       return;
     }
     if (o.timestampOffset >= 0 && this.judgeTime(words[base + S_SLOT]!, o.tsVal)) return;
@@ -137,13 +137,20 @@ export class Numbering {
   /**
    * A segment without SYN where the previous epoch left a handshake. The guest does not speak before that has ended: so
    * it has not ended as what it was, or the peer has acknowledged the ISN of then, which was the primary's already.
-   * (The next byte alone may be that of a guest that is asked in the handshake.)
+   * Only the bare next byte is what a guest that is asked in the handshake answers, too: it repeats the handshake with
+   * it, unless the peer has acknowledged just that ISN.
    */
-  private judgeHandshake(v: PacketView, fromOldIsn: number): void {
+  private judgeHandshake(base: number, v: PacketView, failedOver: boolean): void {
+    const { old, words } = this.flows;
+    const fromOldIsn = seqDiff(v.seq, old.isn);
     if (Math.abs(fromOldIsn) > NEAR) this.decide(false);
-    else if (this.flows.old.ownIsn && (fromOldIsn !== 1 || v.payloadBytes > 0 || (v.flags & TCP_FIN) !== 0)) {
+    else if (fromOldIsn !== 1 || v.payloadBytes > 0 || (v.flags & TCP_FIN) !== 0) {
+      if (!old.ownIsn) return;
       this.handshakeEnded = true;
       this.likelyOld = false;
+    } else if (old.phase === Phase.SynAnswered) {
+      const acknowledged = (words[base + S_STATE]! & SF_PEER_ACK) !== 0;
+      if (acknowledged && words[base + S_PEER_ACK] !== v.seq) this.handshakeRepeats(failedOver);
     }
   }
 

@@ -162,6 +162,26 @@ describe('a handshake that lasts longer than an epoch goes on with the ISN of th
     }
   });
 
+  test.each([true, false])('the answer to a question in the handshake is likely to be its repetition: %s', (missed) => {
+    for (const before of [true, false]) {
+      const t = bench();
+      clientOpens(t);
+      // Missed until the guest was a copy; or of this epoch.
+      const isn = missed ? SVM_ISN : PVM_ISN;
+      const flow = { guest: { dport: 40002 }, peer: { sport: 40002 } };
+      if (!missed) t.engine.checkpoint(t.now);
+      t.guest({ ...synAck, ...flow.guest, seq: isn });
+      if (before && !missed) t.peer({ ...flow.peer, seq: CLIENT_ISN + 1, ack: w(PVM_ISN + 1) });
+      t.engine.checkpoint(t.now);
+      if (!before || missed) t.peer({ ...flow.peer, seq: CLIENT_ISN + 1, ack: w(PVM_ISN + 1) });
+      t.engine.failover(t.now);
+      t.guest({ ...flow.guest, seq: w(isn + 1), ack: CLIENT_ISN + 1 });
+      if (t.engine.undecided) t.engine.decide(false);
+      expect(t.count.checkpoints_missed).toBe(missed ? 1 : 0);
+      expect(t.peer({ ...flow.peer, seq: CLIENT_ISN + 1, ack: w(PVM_ISN + 1) }).ack).toBe(w(isn + 1));
+    }
+  });
+
   test.each(ways)('of one of the last epoch it is likely that the checkpoint was missed: %s', (_, handshake) => {
     for (const repeats of [false, true]) {
       for (const overtaken of [false, true]) {

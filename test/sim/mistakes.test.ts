@@ -38,7 +38,7 @@ const EXPECTED: readonly [string, readonly string[], number][] = [
   ['an acknowledgement told that the SVM has not given', ['ack commit'], 50],
   ['a verdict forgotten', ['one verdict'], 50],
   ['a verdict given twice', ['one verdict'], 50],
-  ['queues not read before a checkpoint', ['output commit', 'ack commit', 'right numbers'], 300],
+  ['queues not read before a checkpoint', ['output commit', 'ack commit', 'right numbers', 'right epoch'], 300],
   ['queues not read before a new pair', ['output commit'], 700],
   ['lost numbers taken for none', ['output commit'], 1500],
   ['cut packets leave after a failover', ['faithful rewrite'], 300],

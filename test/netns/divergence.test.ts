@@ -72,7 +72,7 @@ requires('netns', 'nfqueue')('guests that differ', () => {
 
       const { counters } = await pair.stats('primary');
       expect(counters.divergences).toBe(before.stats.divergences! + 1);
-      expect(counters.primary_unprotected).toBe(0);
+      expect(counters.primary_unprotected).toBe(pair.unprotectedBefore);
     },
   );
 

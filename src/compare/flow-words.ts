@@ -157,6 +157,10 @@ export const XF_SECONDARY_PUSHED = 1 << 28;
 export const XF_LEFT = 1 << 29;
 /** X_ODD is not 0. */
 export const XF_ODD = 1 << 30;
+
+/** Flags of a connection that begins or ends on either side. */
+export const BEGINS_OR_ENDS =
+  XF_PRIMARY_SYN | XF_SECONDARY_SYN | XF_PRIMARY_FIN | XF_SECONDARY_FIN | XF_PRIMARY_RST | XF_SECONDARY_RST;
 export const XF_SCALE_SHIFT = 24;
 
 /** This side has retransmitted its SYN with options that the other side has not offered yet. */

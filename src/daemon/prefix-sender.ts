@@ -34,7 +34,7 @@ export class PrefixSender {
   private socket: PacketSocket | undefined;
   /** For the headers of connections that are older than this process, or were forgotten. */
   private learning: PacketSocket | undefined;
-  private missedMs = 0;
+  private learningEnds: NodeJS.Timeout | undefined;
   private triedMs = Number.NEGATIVE_INFINITY;
   private closed = false;
   private said = false;
@@ -80,7 +80,7 @@ export class PrefixSender {
   close(): void {
     this.closed = true;
     this.watch.close();
-    this.learning?.close();
+    this.endLearning();
     this.socket?.close();
   }
 
@@ -89,27 +89,28 @@ export class PrefixSender {
    * latest its retransmission, tells the header.
    */
   private learn(): void {
-    this.missedMs = nowMs();
-    if (this.learning !== undefined && !this.learning.closed) return;
+    if (this.learningEnds !== undefined) {
+      if (this.learning?.closed === false) this.learningEnds.refresh();
+      return;
+    }
     try {
-      const learning = new PacketSocket(
+      this.learning = new PacketSocket(
         { interface: this.guestPort, filter: ackFilter(MAX_LEARN_BYTES) },
         { onFrame: (frame, { vlan }) => this.heads.learn(frame, frame.length, vlan, TCP_ACK) },
       );
-      this.learning = learning;
-      this.endLearning(learning, LEARN_MS);
     } catch (error) {
-      // The port is gone, and the guest sends nothing; the next miss tries again.
+      // The port is gone, and the guest sends nothing; a later miss tries again.
       if (!(error instanceof OperatorError)) throw error;
     }
+    this.learningEnds = setTimeout(() => this.endLearning(), LEARN_MS);
+    this.learningEnds.unref();
   }
 
-  private endLearning(learning: PacketSocket, afterMs: number): void {
-    setTimeout(() => {
-      const left = this.missedMs + LEARN_MS - nowMs();
-      if (left > 0 && !learning.closed) this.endLearning(learning, left);
-      else learning.close();
-    }, afterMs).unref();
+  private endLearning(): void {
+    clearTimeout(this.learningEnds);
+    this.learningEnds = undefined;
+    this.learning?.close();
+    this.learning = undefined;
   }
 
   private send(at: number, bytes: number): boolean {

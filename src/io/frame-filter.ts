@@ -103,23 +103,23 @@ export function ackFilter(maxBytes: number): Uint8Array {
  */
 function tcpFilter(flags: number, maxBytes = WHOLE): Uint8Array {
   return program([
-    [LD_LEN, 0, 0, 0],
-    [JGT, 15, 0, maxBytes],
-    /*  0 */ [LDH_ABS, 0, 0, PROTOCOL],
-    /*  1 */ [JEQ, 0, 7, ETH_P_IP], // not IPv4: 9
-    /*  2 */ [LDB_ABS, 0, 0, IP + IPV4_PROTOCOL_AT],
-    /*  3 */ [JEQ, 0, 11, IPPROTO_TCP],
-    /*  4 */ [LDH_ABS, 0, 0, IP + IPV4_FRAGMENT_AT],
-    /*  5 */ [JSET, 9, 0, IP_OFFSET],
-    /*  6 */ [LDX_MSH, 0, 0, IP],
-    /*  7 */ [LDB_IND, 0, 0, IP + TCP_FLAGS_AT], // behind the IPv4 header
-    /*  8 */ [JSET, 5, 6, flags],
-    /*  9 */ [JEQ, 0, 5, ETH_P_IPV6],
-    /* 10 */ [LDB_ABS, 0, 0, IP + IPV6_NEXT_HEADER_AT],
-    /* 11 */ [JEQ, 0, 3, IPPROTO_TCP],
-    /* 12 */ [LDB_ABS, 0, 0, IP + IPV6_HEADER_BYTES + TCP_FLAGS_AT],
-    /* 13 */ [JSET, 0, 1, flags],
-    /* 14 */ [RET, 0, 0, WHOLE],
-    /* 15 */ [RET, 0, 0, 0],
+    /*  0 */ [LD_LEN, 0, 0, 0],
+    /*  1 */ [JGT, 15, 0, maxBytes],
+    /*  2 */ [LDH_ABS, 0, 0, PROTOCOL],
+    /*  3 */ [JEQ, 0, 7, ETH_P_IP], // not IPv4: 11
+    /*  4 */ [LDB_ABS, 0, 0, IP + IPV4_PROTOCOL_AT],
+    /*  5 */ [JEQ, 0, 11, IPPROTO_TCP],
+    /*  6 */ [LDH_ABS, 0, 0, IP + IPV4_FRAGMENT_AT],
+    /*  7 */ [JSET, 9, 0, IP_OFFSET],
+    /*  8 */ [LDX_MSH, 0, 0, IP],
+    /*  9 */ [LDB_IND, 0, 0, IP + TCP_FLAGS_AT], // behind the IPv4 header
+    /* 10 */ [JSET, 5, 6, flags],
+    /* 11 */ [JEQ, 0, 5, ETH_P_IPV6],
+    /* 12 */ [LDB_ABS, 0, 0, IP + IPV6_NEXT_HEADER_AT],
+    /* 13 */ [JEQ, 0, 3, IPPROTO_TCP],
+    /* 14 */ [LDB_ABS, 0, 0, IP + IPV6_HEADER_BYTES + TCP_FLAGS_AT],
+    /* 15 */ [JSET, 0, 1, flags],
+    /* 16 */ [RET, 0, 0, WHOLE],
+    /* 17 */ [RET, 0, 0, 0],
   ]);
 }

@@ -50,16 +50,7 @@ export const PAIR_PRIMARY = 3;
 export type PairResult = typeof PAIR_RELEASED | typeof PAIR_BOTH | typeof PAIR_SECONDARY | typeof PAIR_PRIMARY;
 
 /** Flags of a flow with which a segment of content is not simply the next. */
-const XF_SPECIAL =
-  f.XF_PRIMARY_SYN |
-  f.XF_SECONDARY_SYN |
-  f.XF_PRIMARY_FIN |
-  f.XF_SECONDARY_FIN |
-  f.XF_PRIMARY_RST |
-  f.XF_SECONDARY_RST |
-  f.XF_ODD |
-  f.XF_AHEAD |
-  f.XF_HALF_OPEN;
+const XF_SPECIAL = f.BEGINS_OR_ENDS | f.XF_ODD | f.XF_AHEAD | f.XF_HALF_OPEN;
 const XF_PLAIN = f.XF_MATCHED | f.XF_SECONDARY_ACK;
 
 export class PairIntake {

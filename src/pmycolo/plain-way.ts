@@ -1,7 +1,7 @@
 // The plain way of TCP: the PVM's segment is simply its next, the SVM says the same bytes in the same segment, nothing
 // else waits. That is nearly all of any traffic, so it goes straight through, without the questions that have one
 // answer then. What is not so goes the general way (tcp-intake), which would come to the very same words, verdicts and
-// counters here; test/property holds the two against each other.
+// counters here; a property test holds the two against each other.
 
 import * as f from '../compare/flow-words';
 import { LOG_HELD, LOG_PENDING, type PacketLog, R_BYTES, R_SEQ } from '../compare/packet-log';
@@ -16,17 +16,7 @@ import type { TcpOutlet } from './tcp-outlet';
 /** What a flow on the plain way has, */
 const HAS = f.XF_BASED | f.XF_MATCHED | f.XF_SECONDARY_ACK;
 /** and what it has not: it neither begins nor ends, and nothing of it is out of order. */
-const HAS_NOT =
-  f.XF_PRIMARY_SYN |
-  f.XF_SECONDARY_SYN |
-  f.XF_PRIMARY_FIN |
-  f.XF_SECONDARY_FIN |
-  f.XF_PRIMARY_RST |
-  f.XF_SECONDARY_RST |
-  f.XF_UNKNOWN |
-  f.XF_HALF_OPEN |
-  f.XF_DISORDER |
-  f.XF_ODD;
+const HAS_NOT = f.BEGINS_OR_ENDS | f.XF_UNKNOWN | f.XF_HALF_OPEN | f.XF_DISORDER | f.XF_ODD;
 
 export class PlainWay {
   private readonly w: Uint32Array;

@@ -4,7 +4,7 @@
 // Peer to guest, always: ack, SACK edges and TSecr go from the peer's numbers to the guest's. Guest to peer, after the
 // failover (or always, where the receiver expects translated packets): seq and TSval the other way.
 
-import { OffsetTable, type OffsetTableOrigin, Rank } from '../conntrack/offset-table';
+import { OffsetTable, Rank } from '../conntrack/offset-table';
 import { Track } from '../conntrack/tcp-track';
 import { FirstFragment, readFirstFragment } from '../packet/first-fragment';
 import { PARSE_OK, parseIp } from '../packet/parse';
@@ -46,6 +46,7 @@ import { type LinkSource, writeFrameHead } from './frame-head';
 import { Learner } from './learn';
 import { Numbering } from './numbering';
 import { Reminders } from './reminders';
+import { type SecondaryMode, type SecondaryStatus, statusOf } from './status';
 import { Translator } from './translator';
 
 export const SecondaryVerdict = {
@@ -58,12 +59,6 @@ export const SecondaryVerdict = {
 } as const;
 export type SecondaryVerdict = (typeof SecondaryVerdict)[keyof typeof SecondaryVerdict];
 
-/**
- * When the guest's own packets are translated: from the failover on, or always (QEMU's way: the compare side sees no
- * SYN).
- */
-export type SecondaryMode = 'failover' | 'always';
-
 export interface SecondaryOptions {
   mode: SecondaryMode;
   /** Memory that outlives the process; its size bounds the connections (OffsetTable.bytesFor). Aligned to 4 bytes. */
@@ -71,27 +66,6 @@ export interface SecondaryOptions {
   /** 64 random bits against aimed collisions. */
   seed: readonly [number, number];
   nowMs: number;
-}
-
-export interface SecondaryStatus {
-  mode: SecondaryMode;
-  failedOver: boolean;
-  /** Counts checkpoints over restarts. */
-  epoch: number;
-  flows: number;
-  maxFlows: number;
-  /**
-   * Connections with offsets that the guest has confirmed; those from before the last checkpoint count until they are
-   * seen again.
-   */
-  translated: number;
-  /** Handshakes under way, and connections on which the guest has not spoken since. */
-  halfOpen: number;
-  finished: number;
-  /** What was found in the memory at the start: `resumed`, or why everything was reset. */
-  origin: OffsetTableOrigin;
-  /** Records that were found damaged there and left out. */
-  damagedRecords: number;
 }
 
 const { Accept, AcceptRewritten, Drop, Wait } = SecondaryVerdict;
@@ -143,19 +117,7 @@ export class SecondaryEngine {
 
   /** Numbers for `status`. */
   status(): SecondaryStatus {
-    const { offsets } = this;
-    return {
-      mode: this.mode,
-      failedOver: offsets.failedOver,
-      epoch: offsets.epoch,
-      flows: this.flows.table.size,
-      maxFlows: this.flows.table.maxFlows,
-      translated: offsets.countOf(Rank.Live),
-      halfOpen: offsets.countOf(Rank.Embryonic),
-      finished: offsets.countOf(Rank.Finished),
-      origin: offsets.origin,
-      damagedRecords: offsets.damaged,
-    };
+    return statusOf(this.mode, this.offsets, this.flows);
   }
 
   /**

@@ -4,8 +4,9 @@
 import { addCoverage, type Coverage, coverageOf } from './coverage';
 import type { Makers } from './makers';
 import { makeScenario } from './scenario';
+import { BrokenRule } from './stage';
 import { Trace, type TraceMode } from './trace';
-import { BrokenRule, World } from './world';
+import { World } from './world';
 
 export interface RunResult {
   seed: number;

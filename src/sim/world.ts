@@ -24,8 +24,8 @@ import { keyOfPeerPacket, seqOf } from './peer-packet';
 import { SimPrimary } from './primary';
 import { Prng } from './prng';
 import { type Scenario, SERVER_PORT } from './scenario';
-import { Scheduler } from './scheduler';
 import { SimSecondary } from './secondary';
+import { Stage } from './stage';
 import { readSegment, Segment } from './tcp/segment';
 import type { Trace } from './trace';
 import { PROTO_TCP } from './wire';
@@ -46,21 +46,10 @@ const MAX_OLD_SEGMENTS = 8;
 const ROUNDING_US = 1000;
 const MAX_EVENTS = 3_000_000;
 
-export class BrokenRule extends Error {
-  constructor(
-    readonly rule: string,
-    readonly what: string,
-  ) {
-    super(`${rule}: ${what}`);
-    this.name = 'BrokenRule';
-  }
-}
-
 /** Who gets what the client sends. */
 type Side = 'primary' | 'nobody' | 'secondary';
 
-export class World {
-  readonly scheduler = new Scheduler();
+export class World extends Stage {
   readonly prng: Prng;
   readonly client: Machine;
   readonly pvm: Machine;
@@ -88,8 +77,9 @@ export class World {
   constructor(
     readonly scenario: Scenario,
     readonly makers: Makers,
-    readonly trace: Trace,
+    trace: Trace,
   ) {
+    super(trace);
     const root = new Prng(scenario.seed);
     const s = scenario;
     const { scheduler } = this;
@@ -141,24 +131,6 @@ export class World {
     this.client.send = (packet) => this.clientUp.send(packet);
     this.pvm.send = (packet) => this.sentByGuest(packet, () => this.pn.guestQueue.enqueue(packet));
     this.svm.send = (packet) => this.sentByGuest(packet, () => this.sn.guestQueue.enqueue(packet));
-  }
-
-  get nowUs(): number {
-    return this.scheduler.nowUs;
-  }
-
-  after(delayUs: number, task: () => void): void {
-    this.scheduler.after(delayUs, task);
-  }
-
-  note(code: number, x: number, y: number, text: () => string): void {
-    this.trace.mark(this.nowUs, code, x, y);
-    if (this.trace.recording) this.trace.line(this.nowUs, text());
-  }
-
-  broken(rule: string, what: string): never {
-    if (this.trace.recording) this.trace.line(this.nowUs, `BROKEN ${rule}: ${what}`);
-    throw new BrokenRule(rule, what);
   }
 
   /** Runs to the end; throws BrokenRule when a rule does not hold. */

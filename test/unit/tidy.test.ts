@@ -1,11 +1,12 @@
-// What a formatter and a linter do not see: lines of comments that are too long, modules that import each other in
-// circles, exported names that nobody uses, words of records that are written and never read.
+// What a formatter and a linter do not see: lines of comments and files that are too long, modules that import each
+// other in circles, exported names that nobody uses, words of records that are written and never read.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 
 const ROOT = join(__dirname, '../..');
 const WIDTH = 120;
+const MAX_LINES = 450;
 
 function sources(dir: string): string[] {
   return readdirSync(dir, { withFileTypes: true }).flatMap((e) =>
@@ -33,6 +34,14 @@ test('comments fit the line, but for tables and drawings', () => {
     }
   }
   expect(wrong).toEqual([]);
+});
+
+test('no file of the product is longer than one subject needs', () => {
+  const long = product.flatMap(({ name, text }) => {
+    const lines = text.split('\n').length - 1;
+    return lines > MAX_LINES ? [`${name}: ${lines}`] : [];
+  });
+  expect(long).toEqual([]);
 });
 
 test('no modules import each other in circles', () => {

@@ -4,8 +4,8 @@ import { CompareDevice } from '../../qemu/compare/compare-device';
 import type { Coverage } from '../coverage';
 import { addCoverage } from '../coverage';
 import { type Failure, type RunResult, type SeedsResult, story } from '../run';
+import { BrokenRule } from '../stage';
 import { Trace, type TraceMode } from '../trace';
-import { BrokenRule } from '../world';
 import { makeFramesScenario } from './scenario';
 import { FramesWorld, type MakeDevice } from './world';
 

@@ -18,9 +18,8 @@ import { Machine } from '../machine';
 import { Origin, type SimPacket } from '../packet';
 import { Prng } from '../prng';
 import { SERVER_PORT } from '../scenario';
-import { Scheduler } from '../scheduler';
+import { Stage } from '../stage';
 import type { Trace } from '../trace';
-import { BrokenRule } from '../world';
 import { FramesController } from './controller';
 import { FramesFaults } from './faults';
 import { FrameTaker, toFrame } from './frame';
@@ -39,8 +38,7 @@ const CAPACITY = 64;
 /** Makes the comparison; planted mistakes make another. */
 export type MakeDevice = (...args: ConstructorParameters<typeof CompareDevice>) => CompareDevice;
 
-export class FramesWorld {
-  readonly scheduler = new Scheduler();
+export class FramesWorld extends Stage {
   readonly prng: Prng;
   readonly client: Machine;
   readonly pvm: Machine;
@@ -66,8 +64,9 @@ export class FramesWorld {
   constructor(
     readonly scenario: FramesScenario,
     make: MakeDevice,
-    readonly trace: Trace,
+    trace: Trace,
   ) {
+    super(trace);
     const s = scenario;
     const { base } = s;
     const root = new Prng(base.seed);
@@ -108,24 +107,6 @@ export class FramesWorld {
     this.client.send = (packet) => this.clientUp.send(packet);
     this.pvm.send = (packet) => this.saidByPrimary(packet);
     this.svm.send = (packet) => this.saidBySecondary(packet);
-  }
-
-  get nowUs(): number {
-    return this.scheduler.nowUs;
-  }
-
-  after(delayUs: number, task: () => void): void {
-    this.scheduler.after(delayUs, task);
-  }
-
-  note(code: number, x: number, y: number, text: () => string): void {
-    this.trace.mark(this.nowUs, code, x, y);
-    if (this.trace.recording) this.trace.line(this.nowUs, text());
-  }
-
-  broken(rule: string, what: string): never {
-    if (this.trace.recording) this.trace.line(this.nowUs, `BROKEN ${rule}: ${what}`);
-    throw new BrokenRule(rule, what);
   }
 
   /** Runs to the end; rejects with BrokenRule when a rule does not hold. */

@@ -1,7 +1,8 @@
 // An engine under test and a connection to talk through: what the guest sends, what the peer sends, and what comes out.
 
 import { OffsetTable } from '../../../src/conntrack/offset-table';
-import { SecondaryEngine, type SecondaryMode, SecondaryVerdict } from '../../../src/seccolo/engine';
+import { SecondaryEngine, SecondaryVerdict } from '../../../src/seccolo/engine';
+import type { SecondaryMode } from '../../../src/seccolo/status';
 import { build, checksumOk, type Read, read, type Segment, segment } from './wire';
 
 export const GUEST = 0x0a000001;

@@ -10,7 +10,7 @@ import { EpochGate } from '../../src/qemu/compare/epoch-gate';
 import { QmpClient } from '../../src/qmp/client';
 import { buildFrame } from '../lib/build-frame';
 import { buildUdp } from '../lib/build-packet';
-import { until } from '../lib/chardev-peer';
+import { ChardevPeer, until } from '../lib/chardev-peer';
 import { requires } from '../netns/requires';
 import { type CompareInstance, CompareInstances, udp } from './support/compare-instance';
 import { FakeQmp } from './support/fake-qmp';
@@ -93,6 +93,41 @@ test('an unheeded request is repeated until the checkpoint, but not while that i
   await awhile();
   expect(c.count('qmp_requests')).toBe(before);
   expect(await c.left(1)).toEqual([udp('a')]);
+});
+
+test('before QMP has come, and while it is away, nothing is compared: a checkpoint would not be heard of', async () => {
+  const path = `${instances.dir}/qmp`;
+  const c = await instances.start({ expiredScanCycleMs: 600_000, qmp: parseEndpoint(`unix:${path},reconnect=0.05`) });
+  const bothSay = async (text: string): Promise<void> => {
+    c.p.write(udp(text));
+    c.s.write(udp(text));
+    await until(() => c.held === 1, 'the frame');
+    await awhile();
+  };
+  await bothSay('a');
+  expect(c.o.frames()).toEqual([]);
+  qmp = new FakeQmp(path);
+  qmp.is('primary');
+  await until(() => qmp.set.length >= 1, 'a request');
+  await checkpoint(c);
+  expect(await c.left(1)).toEqual([udp('a')]);
+
+  qmp.close();
+  await until(() => !c.is('qmp_connected'), 'the loss');
+  await bothSay('b');
+  expect(c.o.frames()).toEqual([udp('a')]);
+  // What was held of the primary goes with it.
+  await c.p.end();
+  await until(() => !c.is('primary_in_connected'), 'the end of the primary');
+  c.p = await ChardevPeer.dial({ path: `${instances.dir}/p` });
+  await until(() => c.is('primary_in_connected'), 'the primary');
+  await bothSay('c');
+  expect(c.o.frames()).toEqual([udp('a')]);
+  qmp = new FakeQmp(path);
+  qmp.is('primary');
+  await until(() => qmp.set.length >= 1, 'a request');
+  await checkpoint(c);
+  expect(await c.left(2)).toEqual([udp('a'), udp('c')]);
 });
 
 const ROUNDS = 5;

@@ -39,6 +39,21 @@ test('the next STOP before the answer: one checkpoint, when the guest runs again
   expect(t.took()).toEqual(['perhaps a checkpoint', 'running']);
 });
 
+test('an answer to what was asked at an earlier STOP proves nothing of the reading at the last', () => {
+  const t = new Watched('primary').begin();
+  t.qemu.withheld.add('query-yank');
+  t.qemu.stopGuest();
+  t.qemu.settle();
+  t.qemu.resumeGuest();
+  t.qemu.stopGuest();
+  t.qemu.withheld.clear();
+  t.qemu.answerWithheld();
+  t.qemu.settle();
+  t.qemu.resumeGuest();
+  t.qemu.settle();
+  expect(t.took()).toEqual(['stopped', 'perhaps a checkpoint', 'running']);
+});
+
 test('an answer from before the last STOP counts no longer, and one question is under way at a time', () => {
   const t = new Watched('secondary').begin();
   t.qemu.withheld.add('query-colo-status');

@@ -136,6 +136,11 @@ static void answers(void)
 	EQUAL(nfq_parse(&q, (uint8_t *)&m, sizeof(m), 0, d, 1, &refused), 0);
 	EQUAL(q.counters.verdict_errors, 1);
 	EQUAL(q.last_error, 2);
+	/* ENOENT: no such packet. After any other refusal one may wait still, and none may be settled together. */
+	EQUAL(q.waiting.unsure, 0);
+	m.err.error = -22;
+	EQUAL(nfq_parse(&q, (uint8_t *)&m, sizeof(m), 0, d, 1, &refused), 0);
+	EQUAL(q.waiting.unsure, 1);
 	EQUAL(q.counters.malformed, 0);
 }
 

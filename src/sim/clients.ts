@@ -1,5 +1,4 @@
-// The client's applications in a run: sessions that it opens, calls that it answers, datagrams, and whether all is
-// done.
+// The client's applications in a run: sessions that it opens, calls that it answers, datagrams, and what is still open.
 
 import { ClientSession, type SessionObserver } from './app/client';
 import { askDatagram, askEcho, checkAnswer } from './app/datagram';
@@ -9,7 +8,7 @@ import type { SimPacket } from './packet';
 import { CALL_PORT, type Scenario, type SessionStart } from './scenario';
 import type { World } from './world';
 
-/** Where they are. */
+/** The parts of the world that they need. */
 export type ClientWorld = Pick<World, 'client' | 'scheduler' | 'side' | 'after' | 'note' | 'broken'> & {
   readonly scenario: Pick<Scenario, 'sessions' | 'datagrams' | 'calls'>;
 };
@@ -53,7 +52,7 @@ export class Clients {
     return this.missingCalls().length <= this.counts.lostHandshakes;
   }
 
-  /** What is not done, for a person to read. */
+  /** Open work, for a failure's report. */
   get unfinished(): string {
     const left = this.sessions.filter((session) => !session.done).map((session) => session.progress);
     for (const seed of this.missingCalls()) left.push(`call ${seed} did not come`);

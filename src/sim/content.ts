@@ -1,5 +1,5 @@
-// What the applications say: any byte of any message is a function of the message's seed and the byte's place, so both
-// guests say the same without keeping it, and a receiver can check every byte.
+// Contents of the applications' messages: each byte is a function of the message's seed and the byte's place, so both
+// guests send the same without storing it, and a receiver can check every byte.
 
 const TABLE_BYTES = 1 << 16;
 
@@ -22,7 +22,7 @@ function start(seed: number, place: number): number {
   return (Math.imul(seed, 0x9e3779b1) + place + 7919 * Math.floor(place / TABLE_BYTES)) & (TABLE_BYTES - 1);
 }
 
-/** The message whose bytes are all alike: at a wrong place in a stream it looks right. */
+/** The message of equal bytes: at a wrong place in a stream it still looks right. */
 export const ALIKE = 0;
 const ALIKE_BYTE = 0x78;
 
@@ -42,7 +42,7 @@ export function fillContent(seed: number, place: number, buf: Buffer, off: numbe
   }
 }
 
-/** How many of the n bytes of buf at off are those of message `seed` at `place`, from the first on. */
+/** Of the n bytes of buf at off: how many, from the first on, equal message `seed` at `place`. */
 export function matchContent(seed: number, place: number, buf: Buffer, off: number, n: number): number {
   let done = 0;
   if (seed === ALIKE) {

@@ -1,18 +1,17 @@
-// The one that QEMU or libxl is in real life: makes checkpoints when asked and now and then, and calls a failover.
+// The simulated QEMU or libxl: makes checkpoints on request and periodically, and calls failovers.
 //
 //   stop both -> forward link dry -> [early: DO_CHECKPOINT] -> state copied -> [late: DO_CHECKPOINT] -> resume both
 //
-// SN may be told early, too, when PN is told late: then it was told of a checkpoint that never came about, and has to
-// find out. In the early order (QEMU's fork) the primary releases before the state has arrived: a PVM that dies between
-// the two costs what was released, whatever the proxies do. So the simulator lets it die before or after, never
-// between.
+// SN may be told early although PN is told late; when the checkpoint is then aborted, SN has to find out. In the early
+// order (QEMU's fork) the primary releases before the state has arrived: if the PVM dies between the two, released
+// bytes are lost, whatever the proxies do. So the simulator lets it die before or after, never between.
 
 import { Note } from './daemon';
 import { BUSY_US } from './faults';
 import type { ControllerPlan } from './scenario';
 import type { World } from './world';
 
-/** How often a message is tried again that found no daemon. */
+/** Pause before a message that found no daemon is sent again. */
 const RETRY_US = 5_000;
 
 export class Controller {
@@ -21,14 +20,14 @@ export class Controller {
   /** True when the SVM is a copy that could take over. */
   ready = false;
   gone = true;
-  /** In the early order: promised to the primary, not yet kept. */
+  /** In the early order: the primary has been told of a checkpoint whose state has not arrived yet. */
   promised = false;
   private committed = false;
   private secondaryTold = false;
   /** Number of the checkpoint under way; steps of an aborted one find another number. */
   private attempt = 0;
   private wanted = false;
-  /** When the PVM died: SN had not heard of a checkpoint that came about, or had heard of one that did not. */
+  /** At the PVM's death: SN had not been told of a completed checkpoint, or had been told of an aborted one. */
   private owed = false;
   missed = false;
   private lastUs = 0;
@@ -40,7 +39,7 @@ export class Controller {
     private readonly plan: ControllerPlan,
   ) {}
 
-  /** SN was told of a checkpoint that has not come about yet. */
+  /** SN was told of a checkpoint that is not complete yet. */
   get inDoubt(): boolean {
     return this.checkpointing && !this.committed && this.secondaryTold;
   }
@@ -54,7 +53,7 @@ export class Controller {
     });
   }
 
-  /** Starts to watch: from the first moment, or anew after a loss. */
+  /** Starts to watch: at the beginning, or again after a loss. */
   begin(): void {
     this.gone = false;
     const generation = ++this.generation;
@@ -114,7 +113,7 @@ export class Controller {
   private step(attempt: number, delayUs: number, task: () => void): void {
     this.world.after(delayUs, () => {
       if (attempt === this.attempt && this.checkpointing) this.world.faults.ambush();
-      // What struck may have ended this checkpoint.
+      // The fault may have ended this checkpoint.
       if (attempt === this.attempt && this.checkpointing) task();
     });
   }
@@ -122,7 +121,7 @@ export class Controller {
   private drain(attempt: number): void {
     const w = this.world;
     const dry = !this.plan.drains || (w.forwardOut.empty && w.forwardBack.empty && w.queuesAreIdle());
-    // The client may go on sending for ever, so only the SVM's way back has to be dry after a while.
+    // The client may never stop sending, so after a while only the SVM's way back has to be dry.
     if (!dry && !(w.forwardBack.empty && w.queuesAreIdle() && w.prng.chance(0.3))) {
       this.step(attempt, Math.max(50, this.plan.latencyUs >> 1), () => this.drain(attempt));
       return;
@@ -191,7 +190,7 @@ export class Controller {
     const settleUs = this.plan.drains ? 0 : w.scenario.primary.forwardSettleMs * 1000;
     const { headStartUs } = this.plan;
     const first = headStartUs === 0 && w.prng.chance(0.5) ? w.pvm : w.svm;
-    // The settling time must be over before the SVM speaks again.
+    // The settle time must be over before the SVM sends again.
     this.step(attempt, settleUs + 1000, () => {
       first.resume();
       this.step(attempt, headStartUs === 0 ? w.prng.below(this.plan.latencyUs + 1) : headStartUs, () => {
@@ -207,7 +206,7 @@ export class Controller {
     });
   }
 
-  /** The PVM is dead, and who controls it with it: no step of a checkpoint follows. */
+  /** The PVM and its controller are dead: no step of a checkpoint follows. */
   primaryDied(): void {
     this.generation++;
     this.attempt++;
@@ -219,7 +218,7 @@ export class Controller {
     this.gone = true;
   }
 
-  /** After primaryDied(): makes the SVM whole again, and lets it take over when the death is noticed. */
+  /** After primaryDied(): gives the SVM a complete state again, and lets it take over when the death is noticed. */
   failover(afterUs: number): void {
     const w = this.world;
     const { owed, missed } = this;
@@ -231,14 +230,14 @@ export class Controller {
     );
     this.whenSecondaryListens(() => {
       if (owed) w.checkpointSecondary();
-      // What came for the SVM since then bears the numbers of the state that never came.
+      // Packets that arrived for the SVM since then have the numbers of the state that never arrived.
       if (missed) {
         w.sn.peerQueue.drain();
         w.svm.loseInbox();
       }
       w.svm.resume();
       w.after(afterUs, () => {
-        // Half of the time when the SVM has just spoken.
+        // Half of the time just after the SVM has sent something.
         if (w.prng.chance(0.5)) this.takeOver();
         else w.sn.guestQueue.whenNext(BUSY_US, () => this.takeOver());
       });

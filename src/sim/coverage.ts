@@ -1,4 +1,4 @@
-// What the runs have really done, summed over seeds: a simulation that quietly stopped testing something shows here.
+// What the runs really did, summed over seeds: it shows when the simulation silently tests something no longer.
 
 import type { World } from './world';
 

@@ -1,5 +1,5 @@
-// A host's daemon, whichever its role: a process that can be killed and started again, with queues in front of it that
-// check its verdicts, and an arena that is overwritten after every call (as the real one is reused).
+// A host's daemon of either role: a process that can be killed and restarted, behind queues that check its verdicts,
+// with an arena that is overwritten after every call (the real one is reused, too).
 
 import type { Clock, PacketSink, PortState, QueuedPacket } from '../node/ports';
 import { queuedPacket } from '../node/ports';
@@ -11,7 +11,7 @@ import type { Scheduler } from './scheduler';
 
 const ARENA_BYTES = 1 << 17;
 const SCRIBBLE_BYTES = 256;
-/** How long `ip link` takes at most. */
+/** Longest run of `ip link`. */
 export const PORT_STATE_US = 20_000;
 
 export interface NodeSurroundings {
@@ -22,7 +22,7 @@ export interface NodeSurroundings {
   readonly queueLatencyUs: number;
   /** Engine time at virtual time 0, in ms. */
   readonly baseMs: number;
-  /** Of each guest's port, as its host sees it. */
+  /** State of each guest's port, as its host sees it. */
   portState(guest: 'PVM' | 'SVM'): PortState;
   broken(rule: string, what: string): never;
   note(code: number, x: number, y: number, text: () => string): void;
@@ -36,11 +36,11 @@ export abstract class SimDaemon<Engine extends { readonly counters: { snapshot()
   engine: Engine | null = null;
   starts = 0;
   startedMs = 0;
-  /** The engines' counters, of those that were killed. */
+  /** Counters of the engines that were killed. */
   private readonly counted: Record<string, number> = {};
   protected readonly arena = Buffer.alloc(ARENA_BYTES);
   private readonly shown: QueuedPacket = { ...queuedPacket(), macHigh: 1 };
-  /** Of the process: what a killed one had planned never happens. */
+  /** Number of the process: timers of a killed one never fire. */
   private generation = 0;
 
   constructor(
@@ -85,7 +85,7 @@ export abstract class SimDaemon<Engine extends { readonly counters: { snapshot()
     this.around.note(Note.DAEMON, this.starts, 1, () => `${this.name}: daemon starts`);
   }
 
-  /** The counters of all engines that this daemon has had. */
+  /** Counters of all engines of this daemon, killed ones included. */
   totals(): Record<string, number> {
     const sum = { ...this.counted };
     for (const [name, n] of Object.entries(this.engine?.counters.snapshot() ?? {})) sum[name] = (sum[name] ?? 0) + n;
@@ -113,7 +113,7 @@ export abstract class SimDaemon<Engine extends { readonly counters: { snapshot()
     );
   }
 
-  /** Asks for the state of the guest's port, as a program is run for it. */
+  /** Asks for the state of the guest's port; the answer takes time, as a program is run for it. */
   protected portState(guest: 'PVM' | 'SVM', clock: Clock): (told: (state: PortState) => void) => void {
     return (told) => {
       // Mostly at once.
@@ -122,9 +122,7 @@ export abstract class SimDaemon<Engine extends { readonly counters: { snapshot()
     };
   }
 
-  /**
-   * Shows the sink a packet, or `shown` bytes of it, somewhere in the arena; what stood there is gone after the call.
-   */
+  /** Shows the sink a packet, or `shown` bytes of it, somewhere in the arena, and overwrites them after the call. */
   protected show(sink: PacketSink, id: number, packet: SimPacket, shown: number): void {
     const { arena } = this;
     const off = this.around.prng.below(64);

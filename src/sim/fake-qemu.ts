@@ -1,6 +1,6 @@
-// A QEMU as its monitor (QMP) shows it: greeting, negotiation, commands in and out of band, a guest that is stopped and
-// goes on, COLO with its checkpoints and its end. It does nothing by itself: bytes and commands move when run() and
-// deliver() say so, as far as they say, so that a test or a simulated world has every order in its hand.
+// A QEMU as its monitor (QMP) shows it: greeting, negotiation, commands in and out of band, a guest that stops and goes
+// on, COLO with its checkpoints and its end. It does nothing by itself: bytes and commands move only by run() and
+// deliver(), so a test or a simulated world can produce every order.
 //
 // As in QEMU (docs/interop/qmp-spec): commands of one connection are executed in order by the main loop; out of band at
 // once, if that was offered and taken; with eight commands waiting for the loop nothing more is read.
@@ -35,21 +35,21 @@ class Refused extends Error {
 export class FakeQemu {
   /** Whether it offers the execution out of band. */
   offersOutOfBand = true;
-  /** The main loop stands still: nothing in band is executed. */
+  /** The main loop is blocked: nothing in band is executed. */
   stuck = false;
-  /** Commands that are executed and not answered until answerWithheld(). */
+  /** Commands that are executed, but answered only at answerWithheld(). */
   readonly withheld = new Set<string>();
   /** Commands that it refuses, and why. */
   readonly refusals = new Map<string, string>();
-  /** Commands that were executed, in this order. */
+  /** Executed commands, in order. */
   readonly executed: string[] = [];
-  /** What was set by migrate-set-parameters. */
+  /** Parameters set by migrate-set-parameters. */
   readonly set: Values[] = [];
   colo = { mode: 'none' as ColoMode, 'last-mode': 'none' as ColoMode, reason: 'none' };
   running = true;
   /** A checkpoint was asked for while COLO runs. */
   onCheckpointRequest = (): void => {};
-  /** There may be something to run or to deliver. */
+  /** Called when there may be something to run or to deliver. */
   onWork = (): void => {};
   private client: ByteStreamEvents | undefined;
   private connected = false;
@@ -60,7 +60,7 @@ export class FakeQemu {
   private readonly waiting: Request[] = [];
   private readonly unanswered: (() => void)[] = [];
   private output = '';
-  /** What the client has left of what it was given. */
+  /** Delivered bytes that the client has not read. */
   private unread = Buffer.alloc(0);
 
   /** The client's side. */
@@ -114,7 +114,7 @@ export class FakeQemu {
     this.onWork();
   }
 
-  /** Executes what waits for the main loop, `most` commands of it. */
+  /** Executes up to `most` of the commands that wait for the main loop. */
   run(most = Number.POSITIVE_INFINITY): void {
     while (most-- > 0 && !this.stuck && this.waiting.length > 0) {
       this.execute(this.waiting.shift()!);
@@ -122,7 +122,7 @@ export class FakeQemu {
     }
   }
 
-  /** Gives the client the next `bytes` of what was said. False: there was nothing. */
+  /** Delivers the next `bytes` of QEMU's output to the client. False: there was none. */
   deliver(bytes = Number.POSITIVE_INFINITY): boolean {
     const { client } = this;
     if (this.output === '' || client === undefined) return false;
@@ -135,7 +135,7 @@ export class FakeQemu {
     return true;
   }
 
-  /** Until nothing is left to do. */
+  /** Runs and delivers until nothing is left. */
   settle(): void {
     do this.run();
     while (this.deliver());
@@ -145,7 +145,7 @@ export class FakeQemu {
     for (const answer of this.unanswered.splice(0)) answer();
   }
 
-  /** Anything, as it stands: half lines, what is no JSON. ASCII. */
+  /** Sends any ASCII text as it is: half lines, or no JSON at all. */
   sayRaw(text: string): void {
     if (!this.connected) return;
     this.output += text;
@@ -156,7 +156,7 @@ export class FakeQemu {
     if (this.negotiated) this.say({ event: name, data, timestamp: { seconds: 0, microseconds: 0 } });
   }
 
-  /** What was said and not delivered yet is lost. */
+  /** Undelivered output is lost. */
   drop(): void {
     this.output = '';
   }
@@ -179,7 +179,7 @@ export class FakeQemu {
     this.event('RESUME');
   }
 
-  /** The other side has gone. COLO is not over until somebody decides. */
+  /** The other side is gone. COLO goes on until somebody decides. */
   loseOther(): void {
     this.event('COLO_EXIT', { mode: this.colo.mode, reason: 'error' });
   }

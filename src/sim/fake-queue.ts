@@ -1,6 +1,6 @@
-// The kernel's NFQUEUE: it keeps packets under ids until a verdict comes, hands them to the listener in batches with
-// some delay, drops what it holds when the listener dies and what comes while nobody listens, and drops beyond its
-// length. More than one verdict for a packet, or one for a packet that it does not hold, is a broken rule of the run.
+// The kernel's NFQUEUE: keeps packets under ids until their verdicts, hands them to the listener in batches with some
+// delay, drops its packets when the listener dies, new ones while nobody listens, and those beyond its length. A second
+// verdict for a packet, or one for an unknown packet, is a broken rule of the run.
 
 import type { SimPacket } from './packet';
 import type { Prng } from './prng';
@@ -27,7 +27,7 @@ export class FakeQueue {
     overflow: 0,
     mostHeld: 0,
   };
-  /** How much of a packet that comes is shown to the listener. */
+  /** Bytes of an arriving packet that are shown to the listener. */
   showBytes = Number.POSITIVE_INFINITY;
   private readonly held = new Map<number, SimPacket>();
   private readonly shown = new Map<number, number>();
@@ -70,7 +70,9 @@ export class FakeQueue {
     for (const task of this.onNext.splice(0)) this.scheduler.after(0, task);
   }
 
-  /** Calls the task when the next packet has come, which mostly nobody has read yet; in `withinUs` if none comes. */
+  /**
+   * Calls the task at the next packet's arrival, when mostly nobody has read it yet; after `withinUs` if none arrives.
+   */
   whenNext(withinUs: number, task: () => void): void {
     let called = false;
     const once = (): void => {
@@ -81,13 +83,13 @@ export class FakeQueue {
     this.scheduler.after(withinUs, once);
   }
 
-  /** `shown`: bytes of the packet that it gets to see. */
+  /** `shown`: bytes of the packet that the listener sees. */
   listen(listener: (id: number, packet: SimPacket, shown: number) => void, endBatch: () => void = () => {}): void {
     this.listener = listener;
     this.endBatch = endBatch;
   }
 
-  /** The socket is gone, with the process: all that is held is lost. */
+  /** The socket is gone with its process: all held packets are lost. */
   abandon(): void {
     this.listener = null;
     this.counts.unheard += this.held.size;
@@ -96,7 +98,7 @@ export class FakeQueue {
     this.waiting = [];
   }
 
-  /** Reads what is there now, as a daemon does before it obeys a message that came after. */
+  /** Reads the queue empty, as a daemon does before it obeys a message that arrived later. */
   drain(): void {
     const batch = this.waiting;
     this.waiting = [];
@@ -107,7 +109,7 @@ export class FakeQueue {
     if (this.listener && batch.length > 0) this.endBatch();
   }
 
-  /** Takes the packet out for its verdict; null (and a broken rule) when there is none to give. */
+  /** Takes the packet out for its verdict; null (and a broken rule) when there is no such packet. */
   settle(id: number, verdict: 'accepted' | 'rewritten' | 'dropped'): SimPacket | null {
     const packet = this.held.get(id);
     if (!packet) {

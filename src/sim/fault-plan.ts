@@ -1,4 +1,4 @@
-// What is to go wrong in a run, and when.
+// The faults of a run, and their times.
 
 import type { Prng } from './prng';
 
@@ -7,7 +7,7 @@ const MS = 1000;
 export type FaultKind =
   /** PVM and PN die together. */
   | 'failover'
-  /** The PVM alone dies; its tap goes with it, so PN drops what it holds. */
+  /** The PVM alone dies; its tap goes with it, so PN drops its held packets. */
   | 'guest-death'
   | 'primary-daemon'
   | 'secondary-daemon'
@@ -23,7 +23,7 @@ export type FaultKind =
 export interface Fault {
   kind: FaultKind;
   atUs: number;
-  /** How long the thing is down, or how long it takes to be noticed. */
+  /** Duration of the outage, or time until it is noticed. */
   forUs: number;
   /** It strikes between two steps of a checkpoint, not before atUs. */
   inCheckpoint: boolean;
@@ -41,13 +41,13 @@ export function makeFaults(p: Prng, activeUs: number, aged: Prng, files: Prng): 
       inCheckpoint: kind !== 'controller-loss' && from.chance(0.25),
       losesFiles: kind === 'primary-daemon' && files.chance(0.3),
     });
-  // The pair may break and be made again before the PVM dies for good.
+  // The pair may break and be restored before the PVM's final death.
   let earliestUs = 0;
   if (p.chance(0.2)) {
     add(p.pick(['secondary-death', 'controller-loss'] as const), p.range(200, 2000) * MS);
     earliestUs = p.chance(0.5) ? Math.floor(activeUs / 2) : 0;
   }
-  // Detection of a dead host takes longer than anything it sent needs to arrive.
+  // A host's death is detected only after its last packets have arrived.
   if (p.chance(0.55)) add(p.pick(['failover', 'failover', 'guest-death'] as const), p.range(120, 500) * MS, earliestUs);
   while (p.chance(0.35) && faults.length < 6) {
     add(p.pick(['primary-daemon', 'secondary-daemon'] as const), p.logRange(5, 600) * MS);

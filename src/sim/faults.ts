@@ -1,20 +1,22 @@
-// What goes wrong in a run, and when: at its time, or between two steps of a checkpoint.
+// Carries out a run's faults: at their times, or between two steps of a checkpoint.
 
 import { Note } from './daemon';
 import type { Fault, FaultKind } from './fault-plan';
 import type { World } from './world';
 
-/** How soon a fault that cannot show anything yet is tried again. */
+/** Pause before a fault that could not show anything yet is tried again. */
 const AGAIN_US = 3_000;
 /** Chance that a fault which waits for a checkpoint strikes at its next step. */
 const AMBUSH_CHANCE = 0.4;
-/** Or so soon after both guests have gone on. */
+/** Or so long after both guests were resumed, at most. */
 const AFTER_RESUME_US = 50_000;
-/** A host whose guest died goes on for so long at most. */
+/** Longest life of a host after its guest's death. */
 const DEATH_NOTICED_US = 100_000;
-/** How long is waited for a guest to speak, where a message is to find its queue busy. */
+/** Longest wait for a guest's packet, where a message is to meet a queue that is not empty. */
 export const BUSY_US = 300_000;
-/** A daemon of SN that has run for less may not have heard the peers whose numbers would tell it what its guest is. */
+/**
+ * A daemon of SN that is younger may not have seen the peers' packets whose numbers show which epoch its guest is in.
+ */
 const DEAF_MS = 1000;
 const LOST_ADDRESS = 0x0a000001;
 const AGED_ADDRESS = 0x0a000002;
@@ -24,9 +26,9 @@ export class Faults {
   readonly counts: Record<string, number> = {};
   connectionsAtFailover = 0;
   private left: number;
-  /** What is broken now and will be mended. */
+  /** Outages that will end. */
   private outage = 0;
-  /** What waits for a checkpoint to be under way. */
+  /** Faults that wait for a checkpoint to be under way. */
   private readonly waylaid = new Set<Fault>();
 
   constructor(private readonly world: World) {
@@ -42,7 +44,7 @@ export class Faults {
     return Object.keys(this.counts).some((name) => name.split(' ')[0] === kind);
   }
 
-  /** Nothing is broken any more, nor will be. */
+  /** No fault is left, and no outage. */
   get over(): boolean {
     return this.left === 0 && this.outage === 0;
   }
@@ -51,7 +53,7 @@ export class Faults {
     return `${this.left} faults left, ${this.outage} to be mended`;
   }
 
-  /** Called between two steps of a checkpoint: what lies in wait for one strikes there. */
+  /** Called between two steps of a checkpoint: a fault that waits for one may strike. */
   ambush(): void {
     for (const fault of [...this.waylaid]) {
       if (!this.world.prng.chance(AMBUSH_CHANCE) || !this.mayHappen(fault)) continue;
@@ -60,7 +62,7 @@ export class Faults {
     }
   }
 
-  /** Called when both guests go on after a checkpoint: what lies in wait may strike soon after it, too. */
+  /** Called when both guests go on after a checkpoint: a waiting fault may strike soon after it, too. */
   resumed(): void {
     for (const fault of [...this.waylaid]) {
       if (!this.world.prng.chance(AMBUSH_CHANCE)) continue;
@@ -147,11 +149,10 @@ export class Faults {
     pn.engine?.addressQuestion(primary, 0, 4, pn.nowMs, target);
   }
 
-  /** A fault that would only show the controller's own weakness waits until it shows the proxy's. */
+  /** A fault that would show the controller's weakness only waits until it tests the proxy. */
   private mayHappen(fault: Fault): boolean {
     const c = this.world.controller;
-    // A process that begins in doubt has heard no peer, and cannot ask the guest: it believes what the controller has
-    // said.
+    // A process that begins in doubt has heard no peer and cannot ask the guest: it believes the controller.
     if (
       fault.kind === 'secondary-daemon' &&
       c.missed &&
@@ -196,8 +197,8 @@ export class Faults {
       this.hostDies(fault);
       return;
     }
-    // The hypervisor was the controller. The daemon lives, and its host for a while: what of the guest's is on its way
-    // must not appear when its death was noticed.
+    // The hypervisor was the controller. The daemon lives, and its host for a while: packets of the guest that are on
+    // their way must not leave once its death was noticed.
     this.world.pn.controllerLost();
     this.restart(this.world.prng.below(DEATH_NOTICED_US), () => this.hostDies(fault));
   }
@@ -216,7 +217,7 @@ export class Faults {
     this.restart(forUs, () => {
       if (this.world.prng.chance(0.3)) this.world.protect();
       else {
-        // With words of the SVM that is there on their way.
+        // While packets of the present SVM are on their way.
         this.outage++;
         this.world.pn.forwardQueue.whenNext(BUSY_US, () => {
           this.outage--;
@@ -228,7 +229,7 @@ export class Faults {
 
   private killSecondary(forUs: number): void {
     this.world.svm.kill();
-    // Nobody is left who could take over: until there is a new copy, no word of the PVM can be contradicted.
+    // No SVM is left to take over: until there is a new copy, nothing that the PVM sends can be contradicted.
     this.world.ledger.judging = false;
     this.world.sn.kill();
     this.world.controller.lose();

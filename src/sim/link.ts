@@ -55,12 +55,12 @@ export class Link {
     return this.inFlight === 0;
   }
 
-  /** From now on it loses, repeats and reorders nothing. */
+  /** From now on it loses, duplicates and reorders nothing. */
   calm(): void {
     this.plan = { ...this.plan, loss: 0, duplicate: 0, reorder: 0 };
   }
 
-  /** What is on the way is lost. */
+  /** Packets on their way are lost. */
   cut(): void {
     this.generation++;
   }

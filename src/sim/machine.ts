@@ -1,6 +1,6 @@
 // A simulated machine: a clock that can be stopped, an inbox, TCP connections, UDP, ICMP echo, and applications. The
-// client and both guests are machines; the SVM becomes a copy of the PVM by copyFrom(). What a checkpoint does not copy
-// is what a hypervisor does not: the inbox (it is the tap's queue), the pace, and the machine's own randomness.
+// client and both guests are machines; copyFrom() makes the SVM a copy of the PVM. As with a hypervisor, a checkpoint
+// does not copy the inbox (it is the tap's queue), the pace, and the machine's own randomness.
 
 import { seqAfter } from '../core/seq32';
 import { answerDatagram, answerEcho } from './app/datagram';
@@ -34,14 +34,14 @@ import {
   writeIp,
 } from './wire';
 
-/** Packets that wait for a machine, like a tap's txqueuelen; more are lost. */
+/** Packets that may wait for a machine (a tap's txqueuelen); more are lost. */
 const INBOX_LIMIT = 1000;
 
 export interface MachineHabits extends TcpHabits {
   /** Time from arrival to handling, at least and at most. */
   wakeMinUs: number;
   wakeMaxUs: number;
-  /** Now and then a machine is busy with something else. */
+  /** Chance and duration of other work that keeps the machine busy. */
   hiccupChance: number;
   hiccupUs: number;
   /** Chance that a packet leaves with a partial checksum. */
@@ -50,7 +50,7 @@ export interface MachineHabits extends TcpHabits {
   timestampOffset: (prng: Prng, key: string) => number;
 }
 
-/** What the guest's software remembers beside its connections; copied by a checkpoint. */
+/** State of the guest's software beside its connections; copied by a checkpoint. */
 export interface MachineMemory {
   nextPort: number;
   nextId: number;
@@ -85,11 +85,11 @@ export class Machine implements TcpHost {
   memory: MachineMemory = { nextPort: 20000, nextId: 1 };
   /** Who answers on which port. */
   readonly listeners = new Map<number, (machine: Machine) => TcpApp>();
-  /** Takes what comes in from the network on a datagram protocol; the client listens here. */
+  /** Receives datagrams from the network; the client listens here. */
   onDatagram: ((packet: SimPacket) => void) | null = null;
   send: (packet: SimPacket) => void = () => {};
   running = true;
-  /** When it was first resumed since noteCheckpoint(); -1: it was not. */
+  /** Time of the first resume since noteCheckpoint(); -1: none. */
   ranFromUs = -1;
   alive = true;
   /** Checkpoints completed, written on every packet. */
@@ -161,7 +161,7 @@ export class Machine implements TcpHost {
     if (this.inbox.length > 0) this.scheduleInbox();
   }
 
-  /** It stands still in a checkpoint that its node hears of. */
+  /** It is stopped in a checkpoint that its node hears of. */
   noteCheckpoint(): void {
     this.ranFromUs = -1;
   }
@@ -271,7 +271,7 @@ export class Machine implements TcpHost {
     this.transmit(null, 0, 0);
   }
 
-  // What software on the machine does.
+  // Used by the software on the machine.
 
   /** Opens a connection to the other host; `key` must be the same on both guests. */
   connect(family: 4 | 6, localPort: number, peerPort: number, key: string, app: TcpApp): Connection | null {

@@ -1,5 +1,5 @@
-// What a run is made of that can be right or wrong: the engines and nodes that ship, as the daemons wire them. The
-// stand-ins, and the planted mistakes, put others in their place.
+// The parts of a run that can be right or wrong: engines and nodes that ship, wired as in the daemons. Stand-ins and
+// planted mistakes replace them.
 
 import { OffsetTable } from '../conntrack/offset-table';
 import { type PrimaryEngineFace, PrimaryNode, type PrimaryNodeSettings, type PrimaryPorts } from '../node/primary';
@@ -10,7 +10,7 @@ import { type PrimaryActions, PrimaryEngine } from '../pmycolo/engine';
 import { SettledEpochs } from '../pmycolo/secondary-epochs';
 import { SecondaryEngine } from '../seccolo/engine';
 
-/** Connections whose numbers outlive a daemon: a few more than any run has at once. */
+/** Connections whose offsets outlive a daemon: a few more than any run has at once. */
 const CAPACITY = 24;
 
 interface Counted {
@@ -53,7 +53,7 @@ export interface SecondaryFiles {
 }
 
 export interface Makers {
-  /** What a primary's process finds in its files. */
+  /** Contents of the files that a primary's process finds. */
   numbers(files: PrimaryFiles): StoredDeltas;
   primary(plan: PrimaryPlan, numbers: StoredDeltas, actions: PrimaryActions): SimPrimaryEngine;
   secondary(files: SecondaryFiles, nowMs: number): SimSecondaryEngine;

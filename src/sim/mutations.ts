@@ -1,5 +1,5 @@
-// Planted mistakes, each made by wrapping an engine that is right (of the nodes: node-mutations.ts): the simulation
-// must find every one of them, else it would not find such a mistake in the product either.
+// Planted mistakes, each made by wrapping a correct engine (of the nodes: node-mutations.ts). The simulation must find
+// every one, else it would miss the same mistake in the product.
 
 import { PREFIX_PACKET_BYTES } from '../core/limits';
 import { ETH_HLEN } from '../packet/ethernet';
@@ -24,7 +24,7 @@ function ofPrimary(name: string, make: (right: Primary) => Primary): Mutation {
   return { name, make: (right) => ({ ...right, primary: make(right.primary) }) };
 }
 
-/** Of what the primary's engine is asked to do: methods that stand in for its own. */
+/** Methods that replace those of the primary's engine. */
 function wrongPrimary(
   name: string,
   wrong: (engine: SimPrimaryEngine, actions: PrimaryActions) => Partial<SimPrimaryEngine>,
@@ -35,7 +35,7 @@ function wrongPrimary(
   });
 }
 
-/** Of the secondary's. */
+/** A mistake of the secondary's engine. */
 function wrongSecondary(name: string, wrong: (engine: SimSecondaryEngine) => Partial<SimSecondaryEngine>): Mutation {
   return {
     name,
@@ -49,7 +49,7 @@ function wrongSecondary(name: string, wrong: (engine: SimSecondaryEngine) => Par
   };
 }
 
-/** A mistake in the cutting: `wrong` makes of a copy, and the packet that it was cut from, what leaves instead. */
+/** A mistake in cut copies: `wrong` gets the copy and its packet, and gives what leaves instead. */
 function cutting(name: string, wrong: (copy: Buffer, held: Buffer) => Buffer): Mutation {
   return ofPrimary(name, (right) => (plan, files, actions) => {
     const given = new Map<number, Buffer>();
@@ -64,7 +64,7 @@ function cutting(name: string, wrong: (copy: Buffer, held: Buffer) => Buffer): M
   });
 }
 
-/** Copies of the packets that an engine is given, by id. */
+/** Copies of an engine's packets, by id. */
 function keeping(engine: SimPrimaryEngine, given: Map<number, Buffer>): SimPrimaryEngine {
   return instead(engine, {
     primary: (...all: Parameters<SimPrimaryEngine['primary']>) => {
@@ -92,13 +92,13 @@ function withItsField(at: number, bytes: number): (copy: Buffer, held: Buffer) =
   };
 }
 
-/** A byte of what follows, where there is one. */
+/** The next byte of the packet, where there is one. */
 function oneByteMore(copy: Buffer, held: Buffer): Buffer {
   const l4 = ipHeaderBytes(copy[0]! >>> 4 === 4 ? 4 : 6);
   const payload = l4 + (copy[l4 + OFFSET_FIELD]! >>> 4) * 4;
   const skipped = (copy.readUInt32BE(l4 + SEQ_FIELD) - held.readUInt32BE(l4 + SEQ_FIELD)) >>> 0;
   const end = payload + skipped + (copy.length - payload);
-  // A piece of the greatest size is none to lengthen: that would be another mistake.
+  // A copy of the greatest size is not lengthened: that would be another mistake.
   if (copy.length >= PREFIX_PACKET_BYTES) return copy;
   return Buffer.concat([copy, held.subarray(end, end + 1)]);
 }
@@ -188,7 +188,7 @@ export const MUTATIONS: readonly Mutation[] = [
   }),
   untranslated('sequence numbers not translated', restoreNumbers),
   untranslated('SACK blocks not translated', restoreSack),
-  // A DO_CHECKPOINT that is obeyed once more, after the guests have gone on.
+  // Obeys a DO_CHECKPOINT once more after the guests have gone on.
   wrongPrimary('a checkpoint releases the next epoch', (engine) => {
     let countdown = -1;
     return {
@@ -202,8 +202,8 @@ export const MUTATIONS: readonly Mutation[] = [
       },
     };
   }),
-  // Every packet of the SVM is handed in once more behind the next checkpoint.
-  ofPrimary('what the SVM said before a checkpoint counts after it', (right) => (plan, files, actions) => {
+  // Hands in every packet of the SVM once more after the next checkpoint.
+  ofPrimary('what the SVM sent before a checkpoint counts after it', (right) => (plan, files, actions) => {
     const engine = right({ ...plan, forwardSettleMs: 0 }, files, actions);
     let old: Buffer[] = [];
     return instead(engine, {
@@ -220,7 +220,7 @@ export const MUTATIONS: readonly Mutation[] = [
       },
     });
   }),
-  wrongPrimary('a dead guest is let speak', (engine) => {
+  wrongPrimary("a dead guest's packets leave", (engine) => {
     let nowMs = 0;
     return {
       tick: (now) => {
@@ -236,23 +236,23 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   cutting("a copy keeps its packet's flags", withItsFlags),
   cutting('a copy is one byte too long', oneByteMore),
-  cutting('a copy acknowledges what its packet does', withItsField(ACK_FIELD, 4)),
-  cutting("a copy opens its packet's window", withItsField(WINDOW_FIELD, 2)),
+  cutting("a copy has its packet's acknowledgement", withItsField(ACK_FIELD, 4)),
+  cutting("a copy has its packet's window", withItsField(WINDOW_FIELD, 2)),
   ofPrimary(
     'checkpoints follow each other at once',
     (right) => (plan, files, actions) => right({ ...plan, minCheckpointIntervalMs: 0 }, files, actions),
   ),
-  // Any question of the SVM counts as a lost address: it is put once more, before the PVM can.
-  wrongPrimary('a question for an address asks at once', (engine) => ({
+  // Takes any question of the SVM for a lost address: repeats it before the PVM can ask.
+  wrongPrimary('a question for an address asks for a checkpoint at once', (engine) => ({
     addressQuestion: (...all) => {
       engine.addressQuestion(...all);
       if (!all[0]) engine.addressQuestion(...all);
     },
   })),
-  wrongPrimary('the questions of the PVM are not heard', (engine) => ({
+  wrongPrimary("the PVM's questions are ignored", (engine) => ({
     addressQuestion: (...all) => void (!all[0] && engine.addressQuestion(...all)),
   })),
-  ofPrimary('a request that has to wait is lost', (right) => (plan, files, actions) => {
+  ofPrimary('a delayed request is lost', (right) => (plan, files, actions) => {
     let ticking = false;
     const engine = right(plan, files, {
       ...bound(actions),
@@ -267,7 +267,7 @@ export const MUTATIONS: readonly Mutation[] = [
       },
     });
   }),
-  // Takes the controller's word for it: the old offsets are gone with DO_CHECKPOINT.
+  // Believes the controller: the old offsets are gone with DO_CHECKPOINT.
   wrongSecondary('old offsets forgotten at the checkpoint', (engine) => ({
     checkpoint: (nowMs) => {
       const done = engine.checkpoint(nowMs);
@@ -275,20 +275,20 @@ export const MUTATIONS: readonly Mutation[] = [
       return done;
     },
   })),
-  wrongSecondary('a checkpoint taken for missed', (engine) => ({
+  wrongSecondary('a completed checkpoint taken for missed', (engine) => ({
     checkpoint: (nowMs) => {
       const done = engine.checkpoint(nowMs);
       engine.decide(true);
       return done;
     },
   })),
-  // Waits for ever for the guest to show its numbers.
-  wrongSecondary('the numbers of a survivor never decided', (engine) => ({
+  // Waits for ever for a packet that shows the guest's numbers.
+  wrongSecondary("a survivor's numbers never decided", (engine) => ({
     decide: () => {},
     fromGuest: (...all) => (engine.undecided ? SecondaryVerdict.Drop : engine.fromGuest(...all)),
   })),
   // Tells the peers at a failover that one byte more has arrived than the guest has acknowledged.
-  wrongSecondary('an acknowledgement told that the SVM has not given', (engine) => ({
+  wrongSecondary('a reminder acknowledges more than the SVM', (engine) => ({
     writeReminder: (base, which, frame, off) => {
       const bytes = engine.writeReminder(base, which, frame, off);
       if (bytes === 0) return 0;

@@ -1,9 +1,9 @@
-// Planted mistakes of the nodes, each made by wrapping one that is right: in which order it reads its queues and acts.
+// Planted mistakes of the nodes, in the order of reading queues and acting, each made by wrapping a correct node.
 
 import type { CuttingQueue, Drainable, QueuedPacket } from '../node/ports';
 import { instead, type Mutation, type SimPrimaryEngine } from './makers';
 
-/** Of a node: while `during` runs, the queues are not read. */
+/** A node that does not read its queues while `during` runs. */
 function undrained(name: string, during: 'checkpoint' | 'protect'): Mutation {
   let skips = false;
   const unless = <T extends Drainable>(queue: T): T =>
@@ -43,20 +43,20 @@ export const NODE_MUTATIONS: readonly Mutation[] = [
   undrained('queues not read before a checkpoint', 'checkpoint'),
   undrained('queues not read before a new pair', 'protect'),
   {
-    name: 'lost numbers taken for none',
+    name: 'lost deltas taken for none',
     make: (right) => ({
       ...right,
       numbers: (files) => {
         const numbers = right.numbers(files);
         if (numbers.whole) return numbers;
-        // As if every connection of this epoch were here.
+        // As if the table had every connection of this epoch.
         numbers.table.setOwner(0, numbers.table.epoch - 1);
         return instead(numbers, { whole: true });
       },
     }),
   },
   {
-    name: 'cut packets leave after a failover',
+    name: 'packets cut short leave after a failover',
     make: (right) => ({
       ...right,
       secondaryNode: (engine, ports) => {
@@ -106,7 +106,7 @@ export const NODE_MUTATIONS: readonly Mutation[] = [
     }),
   },
   {
-    name: 'without a controller what differs is dropped once',
+    name: 'without a controller differing packets are dropped only once',
     make: (right) => ({
       ...right,
       primaryNode: (engine, ports, settings) =>
@@ -115,7 +115,7 @@ export const NODE_MUTATIONS: readonly Mutation[] = [
   },
 ];
 
-/** Drops what is held when asked the first time since something was compared anew. */
+/** Drops held packets only at the first call since the engine last compared. */
 function dropOnce(engine: Pick<SimPrimaryEngine, 'dropAll' | 'isProtected' | 'awaitsCheckpoint'>): () => void {
   let dropped = false;
   return () => {

@@ -1,5 +1,5 @@
-// A packet on its way through the simulated network: its bytes, and what the simulator knows to be true about it.
-// The engines under test see the bytes alone; only the checkers read the rest.
+// A packet on its way through the simulated network: its bytes, and the truth about it. The engines under test see the
+// bytes alone; only the checkers read the rest.
 
 export const Origin = { CLIENT: 0, PVM: 1, SVM: 2 } as const;
 export type Origin = (typeof Origin)[keyof typeof Origin];
@@ -7,7 +7,7 @@ export const ORIGIN_NAMES = ['client', 'PVM', 'SVM'] as const;
 
 export class SimPacket {
   origin: Origin = Origin.CLIENT;
-  /** How many checkpoints had completed when the sender made it. */
+  /** Number of completed checkpoints when the sender made it. */
   epoch = 0;
   /** Sender's stamp in virtual time, microseconds. */
   madeUs = 0;

@@ -1,10 +1,10 @@
-// What the primary's node reads of a packet that passes it on its way to the guest.
+// The fields that the primary's node reads of a packet on its way to the guest.
 
 import { FLOW_GUEST, FLOW_KEY_WORDS, FLOW_META, FLOW_PEER, FLOW_PORTS, flowMeta } from '../packet/tuple';
 import type { SimPacket } from './packet';
 import { CLIENT_HOST, GUEST_HOST, ipHeaderBytes, PROTO_TCP } from './wire';
 
-/** Key of the connection to which a packet of the client belongs. */
+/** Connection key of a packet of the client. */
 export function keyOfPeerPacket(packet: SimPacket): Uint32Array {
   const l4 = ipHeaderBytes(packet.family);
   const ports = ((packet.buf.readUInt16BE(l4 + 2) << 16) | packet.buf.readUInt16BE(l4)) >>> 0;

@@ -1,4 +1,5 @@
-// The primary's daemon: the node that ships, with checks of every verdict, of what it admits to, and of what leaves.
+// The primary's daemon: the node that ships, with checks of every verdict, of its reported state, and of every packet
+// that leaves.
 
 import { seqDiff } from '../core/seq32';
 import { type ControllerLossPolicy, PORT_WATCH_MS } from '../node/controller-loss';
@@ -12,7 +13,7 @@ import { instead, type PrimaryFiles, type PrimaryPlan, type SimPrimaryEngine } f
 import type { SimPacket } from './packet';
 import { ipHeaderBytes } from './wire';
 
-/** How a primary's process finds its node. */
+/** The node's state at the start of a primary's process. */
 export type PrimaryStart =
   /** No controller has come yet. */
   | 'unprotected'
@@ -25,14 +26,14 @@ export class SimPrimary extends SimDaemon<SimPrimaryEngine> {
   readonly guestQueue: FakeQueue;
   readonly forwardQueue: FakeQueue;
   node: PrimaryNode | null = null;
-  /** Greatest number of packets, bytes and flows that the engine admitted to. */
+  /** Greatest numbers of packets, bytes and flows that the engine has reported. */
   readonly most = { packets: 0, bytes: 0, flows: 0 };
   private given = new Set<number>();
   private armedForMs = Number.POSITIVE_INFINITY;
-  /** Places up to which copies of a held packet's bytes have left. */
+  /** End of the bytes that have left as copies, by held packet. */
   private readonly copied = new Map<number, number>();
   private inCheckpoint = -1;
-  /** When the controller was lost; -1: it is there. */
+  /** Time when the controller was lost; -1: it is there. */
   private lostMs = -1;
 
   constructor(
@@ -43,7 +44,7 @@ export class SimPrimary extends SimDaemon<SimPrimaryEngine> {
     private files: PrimaryFiles,
     private readonly release: (packet: SimPacket, out: Buffer) => void,
     private readonly notify: (cause: string) => void,
-    /** All that is held is let out now, unverified. */
+    /** Called when everything held is about to leave, unverified. */
     private readonly letsGo: () => void,
   ) {
     super('PN', around, tickMs);
@@ -123,7 +124,7 @@ export class SimPrimary extends SimDaemon<SimPrimaryEngine> {
     this.end();
   }
 
-  /** Nothing is left of the process's files. */
+  /** The process's files are lost. */
   replaceFiles(files: PrimaryFiles): void {
     this.files = files;
   }
@@ -153,7 +154,7 @@ export class SimPrimary extends SimDaemon<SimPrimaryEngine> {
     this.node.controllerLost();
   }
 
-  /** How long the oldest held packet has waited: nothing may wait for ever. */
+  /** Wait of the oldest held packet: nothing may wait for ever. */
   oldestHeldUs(): number {
     for (const [, packet] of this.guestQueue.unsettled()) return this.around.scheduler.nowUs - packet.madeUs;
     return 0;
@@ -164,11 +165,11 @@ export class SimPrimary extends SimDaemon<SimPrimaryEngine> {
     this.watch(this.engine!);
     const decided = this.lostMs >= 0 && this.nowMs - this.lostMs > PORT_WATCH_MS + 2 * (PORT_STATE_US / 1000) + 100;
     if (decided && this.onLoss === 'drop' && this.engine!.awaitsCheckpoint && this.engine!.heldPackets > 0) {
-      this.around.broken('a lost controller', `${this.engine!.heldPackets} packets are held that nobody will release`);
+      this.around.broken('a lost controller', `${this.engine!.heldPackets} held packets that nobody will release`);
     }
   }
 
-  /** As io/deadline-timer: one timer, looked after once a batch. */
+  /** As io/deadline-timer: one timer, set once a batch. */
   private arm(atMs: number, clock: Clock): void {
     if (atMs >= this.armedForMs) return;
     this.armedForMs = atMs;
@@ -190,7 +191,7 @@ export class SimPrimary extends SimDaemon<SimPrimaryEngine> {
     if (engine.heldPackets !== this.given.size) {
       this.around.broken(
         'one verdict',
-        `the engine admits to ${engine.heldPackets} held packets, ${this.given.size} lack a verdict`,
+        `the engine reports ${engine.heldPackets} held packets, ${this.given.size} have no verdict`,
       );
     }
   }
@@ -222,7 +223,7 @@ export class SimPrimary extends SimDaemon<SimPrimaryEngine> {
     const seqAt = ipHeaderBytes(packet.family) + 4;
     const shift = seqDiff(out.readUInt32BE(seqAt), packet.buf.readUInt32BE(seqAt));
     probe.place = packet.place + shift;
-    // The rest of a packet whose beginning has left ends as it does.
+    // The rest of a packet whose beginning has left ends where the packet ends.
     probe.fin = shift > 0 && packet.fin;
     probe.partial = false;
     probe.segmentBytes = 0;
@@ -233,8 +234,8 @@ export class SimPrimary extends SimDaemon<SimPrimaryEngine> {
 
   private emit(id: number, buf: Buffer, off: number, len: number): boolean {
     const packet = this.guestQueue.waitingFor(id);
-    if (!packet) return this.around.broken('one verdict', `a copy of packet ${id} leaves, which is not held`);
-    // The network takes no more.
+    if (!packet) return this.around.broken('one verdict', `a copy of packet ${id} leaves, but the packet is not held`);
+    // The network refuses further packets.
     if (this.around.prng.below(16) === 0) return false;
     const out = Buffer.from(buf.subarray(off, off + len));
     const fault = copyFault(packet, out);
@@ -247,7 +248,7 @@ export class SimPrimary extends SimDaemon<SimPrimaryEngine> {
     copy.partial = false;
     copy.segmentBytes = 0;
     if (copy.place < (this.copied.get(id) ?? 0))
-      this.around.broken('output commit', `a copy of packet ${id} says again what one has said`);
+      this.around.broken('output commit', `a copy of packet ${id} repeats bytes of an earlier copy`);
     this.copied.set(id, copy.place + copy.dataBytes);
     this.leave(id, copy, out);
     return true;

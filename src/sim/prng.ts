@@ -1,5 +1,5 @@
 // Seeded pseudo-random numbers (sfc32, public domain, by Chris Doty-Humphrey). Every part of a run forks its own
-// generator by name, so that one part drawing a number more does not change what the others see.
+// generator by name, so an additional draw in one part changes nothing in the others.
 
 import { hashString } from './trace';
 
@@ -45,7 +45,7 @@ export class Prng {
     return low + this.below(high - low + 1);
   }
 
-  /** Like range(), but small values are as likely as large ones: each power of two has the same weight. */
+  /** Like range(), but with small values as likely as large ones: each power of two has the same weight. */
   logRange(low: number, high: number): number {
     const value = Math.exp(Math.log(low) + this.unit() * (Math.log(high + 1) - Math.log(low)));
     return Math.min(high, Math.max(low, Math.floor(value)));

@@ -1,5 +1,4 @@
-// Runs seeds. A run is a pure function of its seed and of the engines, so a failing seed is run again to tell what
-// happened.
+// Runs seeds. A run is a pure function of its seed and of the engines, so a failing seed is run again for its events.
 
 import { addCoverage, type Coverage, coverageOf } from './coverage';
 import type { Makers } from './makers';
@@ -10,14 +9,14 @@ import { World } from './world';
 
 export interface RunResult {
   seed: number;
-  /** The broken rule, or the name of what was thrown; empty when all held. */
+  /** The broken rule, or the name of the error; empty when all rules held. */
   rule: string;
   what: string;
   hash: string;
   events: number;
   virtualMs: number;
   coverage: Coverage;
-  /** Events as text, oldest first: only when asked for. */
+  /** Events as text, oldest first; only on request. */
   lines: readonly string[];
 }
 
@@ -47,7 +46,7 @@ export function runSeed(seed: number, makers: Makers, mode: TraceMode = 'hash'):
   };
 }
 
-/** What is worth remembering of a failed run. */
+/** A failed run, without its events. */
 export interface Failure {
   seed: number;
   rule: string;
@@ -73,7 +72,7 @@ export function runSeeds(first: number, count: number, makers: Makers, maxFailur
   return outcome;
 }
 
-/** The failure as a person wants to read it: what broke, then the events that led to it. */
+/** The failure as text: the broken rule, then the events before it. */
 export function explain(failure: Failure, makers: Makers, mode: TraceMode = 'tail'): string {
   return story(failure, runSeed(failure.seed, makers, mode), mode);
 }

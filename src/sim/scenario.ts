@@ -1,4 +1,4 @@
-// What happens in a run: chosen by its seed alone, before the run begins.
+// The plan of a run, chosen by its seed alone before the run begins.
 
 import type { ControllerLossPolicy } from '../node/controller-loss';
 import { type Ending, NOBODY_PORT, type SessionPlan, type Step } from './app/client';
@@ -24,7 +24,7 @@ export interface SessionStart {
   localPort: number;
   peerPort: number;
   plan: SessionPlan;
-  /** The port was that of an earlier connection. */
+  /** An earlier connection had the same port. */
   usesPortAgain: boolean;
 }
 
@@ -34,26 +34,26 @@ export type DatagramStart = { atUs: number } & (
 );
 
 export interface ControllerPlan {
-  /** A checkpoint at least so often; 0: only when asked. */
+  /** Longest time between two checkpoints; 0: only on request. */
   periodUs: number;
   minPeriodUs: number;
   latencyUs: number;
-  /** How long the state takes from PN to SN. */
+  /** Time for copying the state from PN to SN. */
   transferUs: number;
-  /**
-   * The SVM is resumed so long before the PVM, as QEMU does it; 0: either may be the first, shortly before the other.
-   */
+  /** The SVM is resumed this long before the PVM, as by QEMU; 0: either may be first, by a short time. */
   headStartUs: number;
-  /** DO_CHECKPOINT right when the guests stop, before the state is copied, or after it, before they resume. */
+  /**
+   * DO_CHECKPOINT is sent as soon as the guests stop, before the state is copied; else after it, before they resume.
+   */
   early: boolean;
   /**
-   * Tells SN right when the guests stop, though PN only when the state is copied: SN may then be told of one that never
-   * comes.
+   * Tells SN as soon as the guests stop, PN only when the state is copied: the checkpoint may be aborted after SN was
+   * told.
    */
   secondaryEarly: boolean;
-  /** Waits until the forward link is dry; else the primary engine refuses what is still on the way. */
+  /** Waits until the forward link is dry; else the primary's engine refuses packets that are still on their way. */
   drains: boolean;
-  /** A DO_CHECKPOINT that finds no daemon on PN is not repeated. */
+  /** A DO_CHECKPOINT that finds no daemon on PN is not sent again. */
   losesMessages: boolean;
   onLoss: ControllerLossPolicy;
 }
@@ -81,7 +81,7 @@ export interface Scenario {
   calls: Map<number, SessionPlan>;
   datagrams: DatagramStart[];
   faults: Fault[];
-  /** From here on nothing fails and no link loses anything. */
+  /** From this time on nothing fails and no link loses anything. */
   calmUs: number;
 }
 
@@ -111,7 +111,7 @@ export function makeScenario(seed: number): Scenario {
   const forward = makeLink(p, lossy && p.chance(0.7), p.logRange(20, 10_000));
   const early = p.chance(0.4);
   const pace = root.fork('pace');
-  // A host that is busy reads its queues late.
+  // A busy host reads its queues late.
   const queues = root.fork('queues');
   const returns = faults.some(({ kind }) => kind === 'controller-loss');
   const queueLatencyUs = queues.chance(returns ? 0.7 : 0.3) ? queues.logRange(500, 20_000) : queues.logRange(20, 500);
@@ -160,8 +160,9 @@ export function makeScenario(seed: number): Scenario {
 }
 
 /**
- * Two guests of one image that say the same byte again and again: nothing but their numbers tells one place of a stream
- * from the next. And the primary's daemon forgets them, in the middle of a download, with no checkpoint before.
+ * Two guests of one image that send the same byte again and again: only sequence numbers distinguish one place of a
+ * stream from the next. And the primary's daemon forgets the numbers in the middle of a download, with no checkpoint
+ * before.
  */
 function makeTwins(s: Scenario, p: Prng): void {
   s.primaryHabits.initialSequence = sequences('near');
@@ -180,17 +181,17 @@ function makeTwins(s: Scenario, p: Prng): void {
   }
 }
 
-/** Every message's bytes are alike, and so are those of the next. */
+/** All bytes of all messages are equal. */
 function sayAlike(plans: readonly SessionPlan[]): void {
   for (const { steps } of plans) for (const { request } of steps) if (request.op !== Op.CALL) request.seed = ALIKE;
 }
 
-/** Set for half of the runs, learned in the others. */
+/** Fixed in half of the runs, learned in the others. */
 function makeTimeouts(mostMs: number, p: Prng) {
   return { compareTimeoutMs: p.chance(0.5) ? ('auto' as const) : mostMs, maxCompareTimeoutMs: mostMs };
 }
 
-/** Longest time that a packet of the SVM may still be on its way: link, queue, and a margin. */
+/** Longest time that a packet of the SVM may be on its way: link, queue, and a margin. */
 function settleMs(forward: LinkPlan, queueLatencyUs: number): number {
   return Math.ceil((forward.delayUs + forward.jitterUs + forward.reorderUs + 2 * queueLatencyUs + 2000) / 1000) + 5;
 }
@@ -215,9 +216,9 @@ function makeImage(p: Prng): TcpImage {
 type Numbers = 'random' | 'wrap' | 'alike' | 'near';
 
 /**
- * How a guest chooses initial sequence numbers: at random; just below 2^32; or, as Linux does with a secret that a
- * checkpoint copies, from the connection and the clock, so that the two guests' numbers lie close to each other; or so
- * by a clock of 4 us (RFC 6528), still closer.
+ * How a guest chooses initial sequence numbers: at random; just below 2^32; as Linux does, from the connection, the
+ * clock and a secret that a checkpoint copies, so that the two guests' numbers lie close together; or the same with a
+ * clock of 4 us (RFC 6528), closer still.
  */
 function sequences(kind: Numbers): MachineHabits['initialSequence'] {
   if (kind === 'alike') return (_prng, key, clockUs) => (hashString(key) + Math.floor((clockUs * 1000) / 64)) >>> 0;
@@ -282,7 +283,7 @@ function makeLink(p: Prng, lossy: boolean, delayUs: number): LinkPlan {
 }
 
 function makeLimits(p: Prng): PrimaryPlan['limits'] {
-  // Small ones on purpose: bounds must be met in a run, not only in theory.
+  // Small on purpose, so that runs reach the bounds.
   const maxHeldBytes = p.pick([1 << 17, 1 << 18, 1 << 19]);
   return {
     maxFlows: p.chance(0.1) ? 6 : 64,
@@ -305,7 +306,7 @@ function makeSessions(
   const ports = p.range(30000, 39000);
   for (let i = 0; i < count; i++) {
     const previous = sessions[i - 1];
-    // Now and then the port of an earlier connection is used again.
+    // Sometimes the port of an earlier connection is used again.
     const reuse = previous !== undefined && p.chance(0.15);
     const refused = p.chance(0.04);
     sessions.push({
@@ -385,7 +386,7 @@ function makeDatagrams(p: Prng, families: (4 | 6)[], activeUs: number, divergent
   return all;
 }
 
-/** Echo requests in a row, where a controller comes back: guests are to speak just then. */
+/** Echo requests in a row where a controller comes back, so that the guests send something just then. */
 function aroundReturns(p: Prng, faults: readonly Fault[]): DatagramStart[] {
   const all: DatagramStart[] = [];
   for (const { kind, atUs, forUs } of faults) {

@@ -9,7 +9,7 @@ import type { SecondaryFiles, SimSecondaryEngine } from './makers';
 import { SimPacket } from './packet';
 import { checksumHolds, PROTO_TCP } from './wire';
 
-/** What SN's queue shows of the SVM's packets before a failover. */
+/** Bytes of the SVM's packets that SN's queue shows before a failover. */
 const HEADER_BYTES = 512;
 
 export class SimSecondary extends SimDaemon<SimSecondaryEngine> {
@@ -89,7 +89,7 @@ export class SimSecondary extends SimDaemon<SimSecondaryEngine> {
     this.end();
   }
 
-  /** A new host takes the place of this one: nothing is left of its files. */
+  /** A new host replaces this one: its files are lost. */
   replaceFiles(files: SecondaryFiles): void {
     this.files = files;
   }
@@ -113,7 +113,7 @@ export class SimSecondary extends SimDaemon<SimSecondaryEngine> {
       if (!checksumHolds(out.buf, out.family, out.protocol, out.partial)) {
         this.around.broken('faithful rewrite', 'SN: the checksum of a translated packet is wrong');
       }
-      // The adapter finishes a partial checksum: a packet with a new payload has lost the kernel's promise to do so.
+      // The adapter finishes a partial checksum: the kernel no longer does it for a packet with a new payload.
       if (out.partial) out = complete(out);
     }
     pass(out);

@@ -1,4 +1,4 @@
-// What every simulated world stands on: its clock, its trace, and the end of a run in which a rule does not hold.
+// Base of every simulated world: its clock, its trace, and the end of a run that breaks a rule.
 
 import { Scheduler } from './scheduler';
 import type { Trace } from './trace';

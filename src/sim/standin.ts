@@ -1,5 +1,5 @@
-// The plainest engines that are right: the primary holds everything until a checkpoint, the secondary translates
-// nothing (which it need not while nothing leaves between checkpoints). They test the simulator itself.
+// The plainest correct engines: the primary holds everything until a checkpoint, and the secondary translates nothing,
+// which is enough while nothing leaves between checkpoints. They test the simulator itself.
 
 import { CheckpointCause } from '../compare/outcome';
 import type { PrimaryActions } from '../pmycolo/engine';

@@ -1,4 +1,4 @@
-// What happened in a run: always a hash (two runs of one seed must agree on it), and on request the events as text.
+// Record of a run: always a hash (two runs of one seed must agree on it), and on request the events as text.
 
 /** FNV-1a over the UTF-16 units. */
 export function hashString(text: string): number {
@@ -7,7 +7,7 @@ export function hashString(text: string): number {
   return h >>> 0;
 }
 
-/** How many of the last events are kept when not all are asked for. */
+/** Number of last events that are kept when not all are asked for. */
 export const TRACE_TAIL = 250;
 
 export type TraceMode = 'hash' | 'tail' | 'full';
@@ -20,12 +20,12 @@ export class Trace {
 
   constructor(readonly mode: TraceMode) {}
 
-  /** True when text is wanted: callers build their sentence only then. */
+  /** True when text is wanted: callers build their texts only then. */
   get recording(): boolean {
     return this.mode !== 'hash';
   }
 
-  /** Takes an event into the hash; `code` says what kind, the numbers what distinguishes it. */
+  /** Adds an event to the hash: `code` is its kind, the numbers distinguish it. */
   mark(timeUs: number, code: number, x: number, y: number): void {
     this.events++;
     this.low = Math.imul(this.low ^ code ^ (timeUs | 0), 0x01000193) ^ (x | 0);

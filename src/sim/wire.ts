@@ -1,12 +1,12 @@
-// Building and reading the packets of the simulated machines, on purpose apart from src/packet: a mistake there must
-// not cancel itself out here. Formats: RFC 791, RFC 8200, RFC 768, RFC 792, RFC 4443, RFC 1071.
+// Builds and reads the packets of the simulated machines, on purpose without src/packet: a mistake there must not
+// cancel itself out here. Formats: RFC 791, RFC 8200, RFC 768, RFC 792, RFC 4443, RFC 1071.
 
 export const PROTO_ICMP = 1;
 export const PROTO_TCP = 6;
 export const PROTO_UDP = 17;
 export const PROTO_ICMPV6 = 58;
 
-/** 10.0.0.1 and fd00::1 are the client, .2 is the guest (both of them: they are one machine to the world). */
+/** 10.0.0.1 and fd00::1 are the client, .2 is the guest (both guests: to the outside they are one machine). */
 export const CLIENT_HOST = 1;
 export const GUEST_HOST = 2;
 
@@ -99,7 +99,7 @@ export function checksumHolds(buf: Buffer, family: 4 | 6, protocol: number, part
   return sum(buf, l4, buf.length, start) === 0xffff;
 }
 
-/** True when the IP header is one that writeIp() makes for this buffer: nobody may have changed it on the way. */
+/** True when the IP header is still the one that writeIp() makes for this buffer. */
 export function ipHeaderHolds(buf: Buffer, family: 4 | 6): boolean {
   if (buf.length < ipHeaderBytes(family)) return false;
   if (family === 4) return buf[0] === 0x45 && buf.readUInt16BE(2) === buf.length && sum(buf, 0, 20, 0) === 0xffff;

@@ -1,4 +1,4 @@
-// One run: the topology of design and of real life around the two engines, the faults, and the rules that must hold.
+// One run: the real topology around the two nodes, the faults, and the rules that must hold.
 //
 //   client ==up==> PN tap --> PVM          PVM --> [PN guest queue] --released--> ==down==> client
 //                   \ mirror                                                          ^
@@ -31,22 +31,22 @@ import type { Trace } from './trace';
 import { PROTO_TCP } from './wire';
 
 /**
- * All must be over so long after the last fault: a few timeouts, each followed by a checkpoint, and slow readers; where
- * the flow table is tiny, flows must also time out before others find room.
+ * Longest time from the last fault to the end of all traffic: a few timeouts, each followed by a checkpoint, and slow
+ * readers; where the flow table is tiny, flows must also time out before others find room.
  */
 const PATIENCE_US = 400_000_000;
 /** No packet may be held longer than this once nothing fails any more. */
 const HOLD_LIMIT_US = 15_000_000;
 /**
- * Segments of the SVM that the client may drop as old in a run: the proxy knows only the timestamps whose echo it has
- * seen, and learns of a newer one from the answer to such a segment.
+ * Segments of the SVM that the client may drop as old in a run: the proxy knows only timestamps whose echo it has seen,
+ * and learns a newer one from the answer to such a segment.
  */
 const MAX_OLD_SEGMENTS = 8;
 /** The engines' clock drops fractions of a ms. */
 const ROUNDING_US = 1000;
 const MAX_EVENTS = 3_000_000;
 
-/** Who gets what the client sends. */
+/** Receiver of the client's packets. */
 type Side = 'primary' | 'nobody' | 'secondary';
 
 export class World extends Stage {
@@ -67,11 +67,11 @@ export class World extends Stage {
   /** Checkpoints that the primary has asked for, by cause. */
   readonly asked: Record<string, number> = {};
   side: Side = 'primary';
-  /** The primary compares; else it lets everything pass. */
+  /** The primary compares; else everything passes. */
   isProtected: boolean;
-  /** When the last DO_CHECKPOINT reached this primary's daemon; -1: none did. */
+  /** Time when the last DO_CHECKPOINT reached this primary's daemon; -1: never. */
   private checkpointUs = -1;
-  /** It has had a checkpoint since the pair began. */
+  /** There was a checkpoint since the pair began. */
   private svmIsCopy = true;
 
   constructor(
@@ -139,7 +139,7 @@ export class World extends Stage {
     const deadlineUs = this.scenario.calmUs + PATIENCE_US;
     let events = 0;
     while (!this.clients.done || !this.faults.over) {
-      if (!this.scheduler.step()) this.broken('liveness', `nothing happens any more, ${this.unfinished()}`);
+      if (!this.scheduler.step()) this.broken('liveness', `no event is left, ${this.unfinished()}`);
       if (this.nowUs > deadlineUs)
         this.broken('liveness', `not over after ${deadlineUs / 1e6} s: ${this.unfinished()}`);
       if (++events > MAX_EVENTS) this.broken('liveness', `${MAX_EVENTS} events: ${this.unfinished()}`);
@@ -194,7 +194,7 @@ export class World extends Stage {
 
   private released(packet: SimPacket, out: Buffer): void {
     if (this.pn.node?.state === 'guest-dead')
-      this.broken('a dead guest', 'its output leaves after the node has found it dead');
+      this.broken('a dead guest', 'its output leaves after the node has noticed the death');
     this.ledger.released(packet, out);
     this.clientDown.send(out === packet.buf ? packet : packet.withBytes(out));
   }
@@ -214,8 +214,8 @@ export class World extends Stage {
   }
 
   /**
-   * The PVM has run for its time since the last checkpoint, or has been silent for long. A checkpoint that is given up
-   * (the SVM's host died in it) stops and resumes the PVM, too; nobody tells the node, so its time goes on.
+   * The PVM has run long enough since the last checkpoint, or has long been silent. An aborted checkpoint (the SVM's
+   * host died in it) stops and resumes the PVM, too; the node is not told, so for it the time runs on.
    */
   private checkPace(cause: string): void {
     const minUs = this.scenario.primary.minCheckpointIntervalMs * 1000;
@@ -223,17 +223,17 @@ export class World extends Stage {
     const silent = this.nowUs - this.checkpointUs >= SILENT_START_MS * 1000 + minUs - ROUNDING_US;
     const ran = this.pvm.ranFromUs < 0 ? 0 : this.nowUs - this.pvm.ranFromUs;
     if (silent || ran >= minUs - ROUNDING_US) return;
-    this.broken('pace', `a checkpoint is asked for (${cause}) when the PVM has run for ${ran} us since the last`);
+    this.broken('pace', `a checkpoint is asked for (${cause}) when the PVM has run for only ${ran} us since the last`);
   }
 
-  /** The daemon that was told of the last checkpoint is gone, or the pair is. */
+  /** The daemon that was told of the last checkpoint is gone, or the pair has ended. */
   forgetPace(): void {
     this.checkpointUs = -1;
   }
 
   // What the controller does.
 
-  /** Early order: from here on the state that stands still counts as the SVM's. */
+  /** Early order: from now on the stopped PVM's state counts as the SVM's. */
   promise(): void {
     this.ledger.cover();
   }
@@ -242,7 +242,7 @@ export class World extends Stage {
     if (!this.controller.promised) this.ledger.cover();
     this.svm.copyFrom(this.pvm);
     if (!this.svmIsCopy) {
-      // An SVM that was no copy may have heard of anything.
+      // An SVM that was no copy may have received acknowledgements of anything.
       this.svm.counts.unsentAcks = 0;
       this.svm.counts.unsentSacks = 0;
     }
@@ -259,7 +259,7 @@ export class World extends Stage {
   }
 
   /**
-   * What waits in the stopped SVM's tap bears the numbers of the old epoch, and no proxy can call it back: the tap's
+   * Packets in the stopped SVM's tap have the numbers of the old epoch, and no proxy can call them back: the tap's
    * queue has to be emptied with the checkpoint. (An acknowledgement moved by a small old offset could confirm bytes
    * that nobody has.)
    */
@@ -268,7 +268,7 @@ export class World extends Stage {
     this.svm.loseInbox();
   }
 
-  /** No packet of the SVM is on its way to PN. What has arrived there the node has to read by itself. */
+  /** No packet of the SVM is on its way to PN. Packets that have arrived there are the node's to read. */
   queuesAreIdle(): boolean {
     return this.sn.guestQueue.heldPackets === 0;
   }
@@ -298,7 +298,7 @@ export class World extends Stage {
     this.clientDown.send(packet);
   }
 
-  /** A controller comes (back): the next checkpoint makes the SVM a copy. */
+  /** A controller arrives or returns: the next checkpoint makes the SVM a copy. */
   protect(): void {
     if (!this.pn.node || !this.sn.node) {
       this.after(10_000, () => this.protect());
@@ -309,7 +309,7 @@ export class World extends Stage {
     this.sn.node.attach(true);
     this.forgetPace();
     this.isProtected = true;
-    // From here on what the SVM says counts, though it is no copy yet.
+    // From now on the SVM's packets count, although it is no copy yet.
     this.ledger.newSecondary();
     this.ledger.judging = true;
     this.svmIsCopy = false;
@@ -326,13 +326,13 @@ export class World extends Stage {
   }
 
   /**
-   * The primary's node lets out what it holds. It may do so when it is told, or when its policy says so and the PVM
+   * The primary's node releases everything held, unverified. It may do so by command, or by its policy while the PVM
    * lives.
    */
   private letsGo(): void {
     if (!this.isProtected) return;
     if (!this.controller.gone || this.scenario.controller.onLoss !== 'release' || !this.pvm.alive) {
-      this.broken('output commit', 'the node releases what it holds, unverified, and nobody has told it to');
+      this.broken('output commit', 'the node releases held packets unverified without being told to');
     }
     this.isProtected = false;
     this.ledger.judging = false;
@@ -340,14 +340,11 @@ export class World extends Stage {
 
   // The end.
 
-  /**
-   * Before a failover SN has to be certain, and only the death of the PVM leaves a checkpoint told that never came
-   * about.
-   */
+  /** Without a failover, SN may count a checkpoint as missed only when the PVM's death has aborted it. */
   private checkEpoch(): void {
     if (this.side === 'secondary' || this.controller.missed) return;
     if ((this.sn.totals().checkpoints_missed ?? 0) > 0)
-      this.broken('right epoch', 'SN believes that a checkpoint was missed, which came about');
+      this.broken('right epoch', 'SN takes a completed checkpoint for missed');
   }
 
   private checkWaiting(): void {
@@ -360,14 +357,14 @@ export class World extends Stage {
       if (this.ledger.judging && this.svmIsCopy && c.unsentAcks + c.unsentSacks > 0) {
         this.broken(
           'right numbers',
-          `a guest saw ${c.unsentAcks} ACKs and ${c.unsentSacks} SACK blocks of what it never sent`,
+          `a guest saw ${c.unsentAcks} ACKs and ${c.unsentSacks} SACK blocks of bytes that it never sent`,
         );
       }
     }
     if (this.pvm.counts.badPackets + this.svm.counts.badPackets > 0)
       this.broken('faithful rewrite', 'a guest received a damaged packet');
     if (this.nowUs > this.scenario.calmUs + HOLD_LIMIT_US && this.pn.oldestHeldUs() > HOLD_LIMIT_US) {
-      this.broken('liveness', `a packet is held for ${this.pn.oldestHeldUs() / 1e6} s`);
+      this.broken('liveness', `a packet has been held for ${this.pn.oldestHeldUs() / 1e6} s`);
     }
   }
 

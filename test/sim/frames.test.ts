@@ -43,7 +43,7 @@ test('seeds hold, and meet what they are for', async () => {
 }, 600_000);
 
 test('a seed is the same run whenever it runs, and its failure is told', async () => {
-  const mistake = 'how long frames in step are is not compared';
+  const mistake = 'lengths of frames in step not compared';
   const ask = { world: 'frames' as const, first: FIRST_MISTAKEN, count: 30, maxFailures: 1, mistake, tell: true };
   const [once, twice] = await Promise.all([simulate(ask), simulate(ask)]);
   expect(twice).toEqual(once);
@@ -55,16 +55,16 @@ const COMMITS = ['output commit', 'ack commit'];
 
 /** The mistake, the rules that may find it, how many seeds it may take, and for a rare one where they begin. */
 const EXPECTED: readonly [string, readonly string[], number, number?][] = [
-  ['what frames in step say is not compared', COMMITS, 30],
-  ['how long frames in step are is not compared', COMMITS, 30],
-  ['a STOP that is heard late is taken for one that was heard in time', COMMITS, 150],
-  ['what was said before and after a checkpoint may meet', COMMITS, 1, 1701],
-  ['what the guests said after a checkpoint is read before it is released', COMMITS, 30],
+  ['contents of frames in step not compared', COMMITS, 30],
+  ['lengths of frames in step not compared', COMMITS, 30],
+  ['a STOP read late taken for one read in time', COMMITS, 150],
+  ['frames from before and after a checkpoint compared', COMMITS, 1, 1701],
+  ['frames sent after a checkpoint read before the release', COMMITS, 30],
   ['the sockets are read while the primary stands still', COMMITS, 30],
-  ['one frame more of the primary counts as said before the checkpoint', COMMITS, 30],
-  ['a byte that a socket has taken is sent again', ['a stream of frames'], 30],
-  ['what a dead guest has said leaves', COMMITS, 150],
-  ['all that is held leaves when the secondary is gone', COMMITS, 200],
+  ['one later frame of the primary counts as covered', COMMITS, 30],
+  ['a byte that the socket has taken sent again', ['a stream of frames'], 30],
+  ["a dead guest's frames leave", COMMITS, 150],
+  ['held frames leave when the secondary is gone', COMMITS, 200],
 ];
 
 test('the table names every mistake', () => {

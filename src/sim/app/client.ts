@@ -18,7 +18,7 @@ import {
 
 export interface Step {
   request: Request;
-  /** The client thinks before it asks, microseconds. */
+  /** Pause before the request, microseconds. */
   thinkUs: number;
 }
 
@@ -31,17 +31,17 @@ export interface SessionPlan {
 }
 
 export interface SessionObserver {
-  /** A rule is broken; does not return. */
+  /** Reports a broken rule; does not return. */
   fail(what: string): void;
-  /** The guest has promised to open a connection whose HELLO will bear `seed`. */
+  /** The guest has agreed to open a connection whose HELLO will have `seed`. */
   called(seed: number): void;
-  /** A connection that the guest opened was reset before it had said anything. */
+  /** A connection that the guest opened was reset before its first byte. */
   handshakeLost(what: string): void;
-  /** A connection that may ask again was refused. */
+  /** A connection that may be tried again was refused. */
   refused(session: ClientSession): void;
 }
 
-/** A port of the client on which nobody listens: the guest's connection is refused. */
+/** A port of the client without a listener: the guest's connection is refused. */
 export const NOBODY_PORT = 9001;
 
 const ASK_AGAIN_US = 700_000;
@@ -49,7 +49,7 @@ const ASK_AGAIN_US = 700_000;
 export class ClientSession implements TcpApp {
   done = false;
   received = 0;
-  /** The port's earlier connection may not be over for the guest, which then refuses this one once. */
+  /** The port's earlier connection may not be over on the guest, which then refuses this one once. */
   mayAskAgain = false;
   private readonly outbox = new Outbox();
   private step = -1;
@@ -115,12 +115,12 @@ export class ClientSession implements TcpApp {
       return;
     }
     if (reset && this.findPlan) {
-      this.observer.handshakeLost(`${this.name} from port ${c.peerPort}: reset before its first word`);
+      this.observer.handshakeLost(`${this.name} from port ${c.peerPort}: reset before its first byte`);
       return;
     }
     const expected = ending === 'guest-resets' || ending === 'refused';
     if (ending === 'client-resets') return;
-    // Only the guest's last ACK was missing, and its TIME_WAIT (short here) is over.
+    // Only the guest's last ACK was lost, and its TIME_WAIT (short here) is over.
     if (reset && ending === 'guest-closes' && c.finTaken && this.step >= this.plan.steps.length) return;
     if (reset !== expected) {
       this.observer.fail(`${this.name}: ${reset ? 'reset' : 'closed'} at step ${this.step}, expected ${ending}`);
@@ -169,7 +169,7 @@ export class ClientSession implements TcpApp {
       const op = this.plan.ending === 'guest-resets' ? Op.ABORT : Op.QUIT;
       this.outbox.literal(encodeRequest({ op, flags: 0, port: 0, size: 0, seed: 0 }));
       this.pump(c);
-      // Nobody repeats a lost reset: what is said after it brings another.
+      // A lost reset is not retransmitted: the next segment is answered by another.
       if (op === Op.ABORT) c.appAtUs = c.host.clockUs() + ASK_AGAIN_US;
     }
   }
@@ -194,7 +194,7 @@ export class ClientSession implements TcpApp {
     const rest = bytes.length - off;
     if (this.findPlan) return this.hello(c, bytes, off);
     if (!this.waiting) {
-      this.observer.fail(`${this.name}: ${rest} bytes that nobody asked for`);
+      this.observer.fail(`${this.name}: ${rest} bytes more than requested`);
       this.done = true;
       return rest;
     }

@@ -1,5 +1,5 @@
-// Datagrams: a UDP server in the guests that answers with content named by the request, ICMP echo, and what the client
-// needs to ask and to check. Request: id, content seed, size, number of answers, flags. Answer: id, seed, index, size.
+// Datagrams: a UDP server in the guests whose answers have contents named by the request, ICMP echo, and the client's
+// requests and checks. Request: id, content seed, size, number of answers, flags. Answer: id, seed, index, size.
 
 import { fillContent, matchContent } from '../content';
 import type { Machine } from '../machine';
@@ -95,7 +95,7 @@ export function askEcho(client: Machine, family: 4 | 6, id: number, sequence: nu
   client.sendDatagram(family, family === 4 ? PROTO_ICMP : PROTO_ICMPV6, out);
 }
 
-/** What came back to the client: `good` for an answer whose every byte is right, `bad` for one that is not. */
+/** Judges an answer at the client: `good` if every byte is right, else `bad`. */
 export function checkAnswer(packet: SimPacket): 'good' | 'bad' | 'unreachable' {
   const { buf, family, protocol } = packet;
   const l4 = ipHeaderBytes(family);

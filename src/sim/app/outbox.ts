@@ -1,5 +1,5 @@
-// What an application has decided to say and has not yet handed to TCP. Handing over goes in steps of the machine's own
-// pace, so that two guests cut the same stream into different packets.
+// Output of an application that TCP does not have yet. It is handed over at the machine's own pace, so that two guests
+// cut the same stream into different packets.
 
 import type { Connection } from '../tcp/connection';
 
@@ -37,7 +37,7 @@ export class Outbox {
     this.items.push({ literal: null, seed, from, bytes });
   }
 
-  /** Hands over up to `limit` bytes as far as the send buffer has room; the connection must be pushed after. */
+  /** Hands over up to `limit` bytes while the send buffer has room; the connection must be pushed afterwards. */
   handOver(c: Connection, limit: number): void {
     let left = Math.min(limit, c.room);
     while (left > 0 && this.items.length > 0) {

@@ -1,5 +1,5 @@
-// The words of the simulated application. A request names everything that the answer is made of, so that two guests
-// answer alike; the divergent flags make them draw on their own randomness instead, and say so in the answer's header.
+// The simulated application's protocol. A request determines its whole answer, so that two guests answer alike; the
+// divergent flags make them use their own randomness instead, and the answer's header tells so.
 
 import { digest } from '../content';
 
@@ -10,24 +10,24 @@ export const Op = {
   PUT: 2,
   /** For every byte of message `seed` sent, answer with the byte of message `seed + 1` at that place. */
   ECHO: 3,
-  /** Open a connection to the client's port `port`, say HELLO with `seed`, then serve it like any other. */
+  /** Open a connection to the client's port `port`, send HELLO with `seed`, then serve it like any other. */
   CALL: 4,
-  /** Close in order, after what was answered so far. */
+  /** Close in order, after the answers so far. */
   QUIT: 5,
   /** Reset the connection. */
   ABORT: 6,
-  /** The first thing said on a connection that the guest opened. */
+  /** First message on a connection that the guest opened. */
   HELLO: 7,
 } as const;
 export type Op = (typeof Op)[keyof typeof Op];
 
-/** The answer's content comes from the guest's own randomness. */
+/** The guest draws the answer's content. */
 export const DIVERGENT_CONTENT = 1;
-/** So does its length. */
+/** The guest draws the answer's length. */
 export const DIVERGENT_LENGTH = 2;
 /** The guest reads slowly: its window closes. */
 export const SLOW_READER = 4;
-/** The port of the connection that the guest opens comes from its own randomness. */
+/** The guest draws the port of the connection that it opens. */
 export const DIVERGENT_PORT = 8;
 
 export const REQUEST_BYTES = 16;

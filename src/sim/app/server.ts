@@ -1,5 +1,5 @@
-// What runs in both guests: a server that answers requests (protocol.ts). Its answers are a function of what it was
-// asked; its pace is its machine's own.
+// The server in both guests, which answers requests (protocol.ts). Its answers depend on the request alone; its pace is
+// its machine's own.
 
 import { digest, matchContent } from '../content';
 import type { Machine } from '../machine';
@@ -29,7 +29,7 @@ export class ServerApp implements TcpApp {
   private closing = false;
   private slow = false;
 
-  /** `hello`: what to say first on a connection that the guest opened, or null. */
+  /** `hello`: first message on a connection that the guest opened, or null. */
   constructor(private hello: Buffer | null) {}
 
   clone(): ServerApp {
@@ -78,7 +78,7 @@ export class ServerApp implements TcpApp {
     if (!this.outbox.empty) {
       this.outbox.handOver(c, c.host.prng.logRange(200, 65536));
       c.push();
-      // A pause now and then, of the machine's own making.
+      // A pause of this machine alone.
       if (!this.outbox.empty && c.room > 0) this.later(c, c.host.prng.logRange(1, 3_000));
     }
     if (this.closing && this.outbox.empty) c.close();

@@ -1,5 +1,6 @@
-// The truth about what both guests have said, kept beside the engines and checked against every packet that leaves.
-// Places are counted from each guest's own SYN, so the ledger knows without any translation what is the same byte:
+// The truth about everything that both guests have sent, kept apart from the engines and compared with every packet
+// that leaves. Places are counted from each guest's own SYN, so the same byte has the same place without any
+// translation:
 //
 //   PVM:  ....covered....|------ sent since ------>        a byte may leave when a completed checkpoint covers it,
 //   SVM:                 |--- produced since --->          or when the SVM has produced the same byte since
@@ -15,21 +16,21 @@ class TrueFlow {
   low = 0;
   high = 0;
   bytes = Buffer.allocUnsafe(0);
-  /** The SVM that counts from now on was in the middle of it. */
+  /** The connection was open on the SVM when its packets began to count. */
   middle = false;
   secondarySyn = false;
   secondaryFin = -1;
   secondaryAck = 0;
   secondaryEdge = 0;
-  /** What the PVM has sent, in all epochs. */
+  /** Sent by the PVM, in all epochs. */
   primaryEnd = 0;
   primaryAck = 0;
   primaryEdge = 0;
-  /** What the last completed checkpoint covers. */
+  /** Covered by the last completed checkpoint. */
   coveredEnd = 0;
   coveredAck = 0;
   coveredEdge = 0;
-  /** Greatest TSval that the PVM has sent, and that has left; -1: none. */
+  /** Greatest TSval sent by the PVM, and greatest that has left; -1: none. */
   primaryTime = -1;
   releasedTime = -1;
   secondaryEcho = -1;
@@ -40,7 +41,7 @@ export type Broken = (rule: string, what: string) => void;
 export class Ledger {
   /** Checkpoints completed. */
   epoch = 0;
-  /** While the primary is unprotected, what leaves is not judged. */
+  /** False while the primary is unprotected: packets that leave are not judged. */
   judging = true;
   readonly counts = { judged: 0, judgedBytes: 0, coveredPackets: 0 };
   private readonly flows = new Map<string, TrueFlow>();
@@ -62,7 +63,7 @@ export class Ledger {
     if (packet.rst) {
       (secondary ? this.resets : this.primaryResets).add(resetIdentity(packet));
       if (!secondary) return;
-      // A reset of a connection acknowledges, too; its window says nothing.
+      // A reset of a connection acknowledges, too; its window has no meaning.
       if (packet.ackPlace >= 0) {
         const flow = this.flow(packet.key);
         flow.secondaryAck = Math.max(flow.secondaryAck, packet.ackPlace);
@@ -88,12 +89,12 @@ export class Ledger {
     if (packet.dataBytes > 0) this.produced(flow, packet);
   }
 
-  /** The PVM's state, as it stands still, is what the SVM will go on from. */
+  /** The SVM will go on from the stopped PVM's state. */
   cover(): void {
     this.epoch++;
     this.contents.clear();
     this.resets.clear();
-    // What is reset on the PVM is so on its copy: both will say it again when asked.
+    // A connection that is reset on the PVM is reset on its copy, too: both will answer with a reset again.
     for (const reset of this.primaryResets) this.coveredResets.add(reset);
     for (const flow of this.flows.values()) {
       flow.coveredEnd = flow.primaryEnd;
@@ -109,7 +110,7 @@ export class Ledger {
     }
   }
 
-  /** Another SVM takes the place of the old one, whose words count no more. */
+  /** Another SVM replaces the old one, whose packets no longer count. */
   newSecondary(): void {
     this.contents.clear();
     this.resets.clear();
@@ -150,7 +151,8 @@ export class Ledger {
   }
 
   /**
-   * The peer discards what seems older than what it has (PAWS): time must not run backwards, nor ahead of the PVM's.
+   * The peer discards segments with older timestamps than its last (PAWS): time must not run backwards, nor ahead of
+   * the PVM's.
    */
   private judgeTime(flow: TrueFlow, packet: SimPacket, out: Buffer): void {
     const time = timeOf(packet, out);
@@ -269,7 +271,7 @@ function isLater(time: number, than: number): boolean {
   return than < 0 || seqDiff(time, than) > 0;
 }
 
-/** A refusal is one of the SYN that it acknowledges; other resets are one of their connection. */
+/** A refusal is identified by the SYN that it acknowledges, any other reset by its connection. */
 function resetIdentity(packet: SimPacket): string {
   const l4 = ipHeaderBytes(packet.family);
   const refusal = packet.key[0] === 's' && (packet.buf[l4 + 13]! & ACK) !== 0;

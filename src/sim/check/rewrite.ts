@@ -1,13 +1,13 @@
-// What a proxy may change in a packet of the PVM: the acknowledgement, the window, the checksum, the timestamp's value
-// and echo (the ledger judges which), and SACK and MPTCP options into NOPs. Everything else must leave as the guest
-// made it.
+// A proxy may change these fields of the PVM's packets: acknowledgement, window, checksum, timestamp value and echo
+// (the ledger judges their values), and SACK and MPTCP options into NOPs. Everything else must leave as the guest sent
+// it.
 
 import { seqDiff } from '../../core/seq32';
 import { timestampOffset } from '../../packet/tcp-options';
 import type { SimPacket } from '../packet';
 import { checksumHolds, ipHeaderBytes, ipHeaderHolds, PROTO_TCP } from '../wire';
 
-/** What every path takes; held packets may be larger than any. */
+/** Packet size that every path takes; held packets may be larger. */
 const COPY_BYTES = 1280;
 
 /** What is wrong with the rewritten bytes, or null. */
@@ -16,7 +16,7 @@ export function rewriteFault(packet: SimPacket, out: Buffer, partial: boolean): 
   if (packet.protocol !== PROTO_TCP) return 'not a TCP packet';
   if (out.length < buf.length && out.length >= buf.length - packet.dataBytes) return cutFault(packet, out);
   if (out.length !== buf.length) return `length ${buf.length} became ${out.length}`;
-  if (partial !== packet.partial) return `checksum is ${packet.partial ? 'partial' : 'full'}, called the contrary`;
+  if (partial !== packet.partial) return `checksum is ${packet.partial ? 'partial' : 'full'}, but not marked so`;
   if (!checksumHolds(out, family, PROTO_TCP, partial)) return 'the checksum is wrong';
   const l4 = ipHeaderBytes(family);
   const payload = buf.length - packet.dataBytes;
@@ -35,8 +35,8 @@ export function rewriteFault(packet: SimPacket, out: Buffer, partial: boolean): 
 }
 
 /**
- * What is wrong with a copy of the beginning of a packet that stays held, or null: a plain segment of content that the
- * packet brings.
+ * What is wrong with a copy of the beginning of a held packet, or null. It must be a plain segment with bytes of that
+ * packet.
  */
 export function copyFault(packet: SimPacket, out: Buffer): string | null {
   const { buf, family } = packet;
@@ -65,26 +65,27 @@ export function copyFault(packet: SimPacket, out: Buffer): string | null {
 }
 
 /**
- * A repetition may leave cut short, or without payload as a keepalive probe, numbered one before; an ACK and nothing
- * else.
+ * A retransmission may leave shortened, or without payload as a keepalive probe with a sequence number one lower;
+ * always with the flag ACK alone.
  */
 function cutFault(packet: SimPacket, out: Buffer): string | null {
   const { buf, family } = packet;
   if (!checksumHolds(out, family, PROTO_TCP, false)) return 'the checksum of a probe is wrong';
   const l4 = ipHeaderBytes(family);
   const bytes = family === 4 ? out.readUInt16BE(2) : out.readUInt16BE(4) + 40;
-  if (bytes !== out.length) return `a probe of ${out.length} bytes says that it has ${bytes}`;
+  if (bytes !== out.length) return `a probe of ${out.length} bytes has the length ${bytes} in its header`;
   const skipped = seqDiff(out.readUInt32BE(l4 + 4), buf.readUInt32BE(l4 + 4));
   if (skipped > 0) return restFault(packet, out, skipped);
   if (out[l4 + 13] !== 0x10) return 'a probe has other flags than ACK';
   const payload = buf.length - packet.dataBytes;
   const shift = out.length === payload ? 1 : 0;
-  if (out.readUInt32BE(l4 + 4) !== (buf.readUInt32BE(l4 + 4) - shift) >>> 0) return 'a probe is numbered wrongly';
+  if (out.readUInt32BE(l4 + 4) !== (buf.readUInt32BE(l4 + 4) - shift) >>> 0)
+    return 'a probe has a wrong sequence number';
   if (buf.compare(out, payload, out.length, payload, out.length) !== 0) return 'the payload changed';
   return null;
 }
 
-/** The rest of a packet whose beginning has left in copies: as the packet, but for where it begins. */
+/** The rest of a packet whose beginning has left in copies: equal to the packet but for its beginning. */
 function restFault(packet: SimPacket, out: Buffer, skipped: number): string | null {
   const { buf } = packet;
   const l4 = ipHeaderBytes(packet.family);
@@ -95,7 +96,7 @@ function restFault(packet: SimPacket, out: Buffer, skipped: number): string | nu
   return null;
 }
 
-/** For every byte of the options, the kind of the option that it belongs to. */
+/** For every byte of the options, the kind of its option. */
 function optionKinds(buf: Buffer, from: number, end: number): number[] {
   const kinds: number[] = [];
   for (let i = from; i < end; ) {

@@ -1,4 +1,4 @@
-// Who makes the checkpoints of a pair behind sockets: a QEMU whose monitor the comparison watches, or a controller at
+// Makes the checkpoints of a pair behind sockets: as a QEMU whose monitor the comparison watches, or as a controller at
 // its notify_dev.
 //
 //   QEMU     SVM stops, PVM stops (STOP), state copied, SVM resumes, PVM resumes (RESUME)
@@ -11,7 +11,7 @@ import { onTheStream } from './frame';
 import type { SimSocket } from './socket';
 import type { FramesWorld } from './world';
 
-/** Longer than a process of the comparison ever stands still. */
+/** Longer than any pause of a comparison's process. */
 const HEARD_US = 100_000;
 const PACE_US = 30_000;
 const AGAIN_US = 1000;
@@ -90,7 +90,7 @@ export class FramesController {
     this.notify = undefined;
   }
 
-  /** There is nobody left to copy, or to copy to. */
+  /** One of the guests is dead: no copy is possible. */
   end(): void {
     this.over = true;
     this.checkpointing = false;
@@ -144,7 +144,7 @@ export class FramesController {
         this.step(world.prng.below(world.scenario.stepUs), () => this.resume());
         return;
       }
-      // One that is not there is not told, and asked for another one.
+      // A comparison that is not connected is not told, and asks for another checkpoint.
       this.notify?.says(text('COLO_CHECKPOINT'));
       this.step(HEARD_US, () => {
         world.svm.resume();

@@ -1,10 +1,10 @@
-// What goes wrong in a run behind sockets, and when.
+// Carries out the faults of a run behind sockets.
 
 import { Note } from '../daemon';
 import type { FrameFault } from './scenario';
 import type { FramesWorld } from './world';
 
-/** How soon a fault that cannot happen yet is tried again. */
+/** Pause before a fault that cannot happen yet is tried again. */
 const AGAIN_US = 3_000;
 
 export class FramesFaults {
@@ -19,7 +19,7 @@ export class FramesFaults {
     for (const fault of this.world.scenario.faults) this.world.scheduler.at(fault.atUs, () => this.strike(fault));
   }
 
-  /** Nothing is broken any more, nor will be. */
+  /** No fault is left, and no outage. */
   get over(): boolean {
     return this.left === 0;
   }
@@ -30,7 +30,7 @@ export class FramesFaults {
 
   private strike(fault: FrameFault): void {
     const w = this.world;
-    // In the midst of a checkpoint it depends on QEMU who may go on.
+    // In the middle of a checkpoint QEMU decides which guest goes on.
     if (w.controller.checkpointing) {
       w.after(AGAIN_US, () => this.strike(fault));
       return;

@@ -1,4 +1,4 @@
-// Packets of the simulated machines as frames on a character device, and back, on purpose apart from src/chardev: a
+// Packets of the simulated machines as frames on a character device, and back, on purpose without src/chardev: a
 // mistake there must not cancel itself out here. Formats: QEMU's length words, IEEE 802.1Q, virtio 1.2 5.1.6.
 
 import type { SimPacket } from '../packet';
@@ -63,7 +63,7 @@ export function onTheStream(frame: Buffer, plan: Pick<FramePlan, 'vnetWord' | 'v
   return Buffer.concat([words, frame]);
 }
 
-/** What leaves a device. */
+/** The frame as a device sends it. */
 export interface Received {
   packet: Buffer;
   family: 4 | 6;
@@ -71,7 +71,7 @@ export interface Received {
   segmentBytes: number;
 }
 
-/** Takes frames off a stream that only has frames of this plan. */
+/** Takes frames off a stream; any frame not of this plan is an error. */
 export class FrameTaker {
   private rest = Buffer.alloc(0);
 
@@ -80,7 +80,7 @@ export class FrameTaker {
     private readonly wrong: (what: string) => void,
   ) {}
 
-  /** Of a new connection. */
+  /** A new connection begins: partial frames are forgotten. */
   clear(): void {
     this.rest = Buffer.alloc(0);
   }

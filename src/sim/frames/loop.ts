@@ -1,26 +1,26 @@
-// The event loop of a comparison's process in virtual time, as libuv turns: timers that are due, then whatever is ready
-// in any order, then immediates. Between two turns time passes, now and then much of it: the host is busy with others.
+// The event loop of a comparison's process in virtual time, in libuv's order: timers that are due, then ready sources
+// in any order, then immediates. Time passes between two turns, sometimes much, as on a busy host.
 
 import type { Clock } from '../../core/clock';
 import type { Prng } from '../prng';
 import type { Scheduler } from '../scheduler';
 
-/** Something that the loop watches. */
+/** A source that the loop watches. */
 export interface Source {
   isReady(): boolean;
   handle(): void;
 }
 
 export interface LoopPlan {
-  /** A turn begins so long after there is something to do, mostly far sooner. */
+  /** A turn begins at most this long after something is to be done, mostly far sooner. */
   latencyUs: number;
-  /** Now and then it is so long. */
+  /** Chance and length of a long delay. */
   hiccupChance: number;
   hiccupUs: number;
 }
 
 export class SimLoop {
-  /** The process has ended: nothing of it runs any more. */
+  /** The process has ended: nothing of it runs again. */
   ended = false;
   private readonly sources = new Set<Source>();
   private due: (() => void)[] = [];
@@ -61,13 +61,13 @@ export class SimLoop {
     this.scheduler.after(prng.logRange(2, plan.latencyUs) + hiccup, () => this.turn());
   }
 
-  /** Behind what is ready now. */
+  /** Runs after the sources that are ready now. */
   soon(task: () => void): void {
     this.immediates.push(task);
     this.wake();
   }
 
-  /** As DeadlineTimer and RegularTimer: behind what has come meanwhile. */
+  /** As DeadlineTimer and RegularTimer: runs after input that has arrived meanwhile. */
   deadline(onDue: () => void): { arm(atMs: number): void; close(): void } {
     let setForMs = Number.POSITIVE_INFINITY;
     let cancel = (): void => {};

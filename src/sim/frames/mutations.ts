@@ -1,4 +1,5 @@
-// Planted mistakes behind sockets, each made by bending a comparison that is right: the simulation must find every one.
+// Planted mistakes behind sockets, each made by changing a method of a correct comparison: the simulation must find
+// every one.
 
 import type { CompareDevice } from '../../qemu/compare/compare-device';
 import type { Lockstep } from '../../qemu/compare/lockstep';
@@ -11,12 +12,12 @@ export interface FramesMutation {
 
 type Method = (...all: never[]) => unknown;
 
-/** What a class keeps to itself. */
+/** A private member of an object, by its path. */
 function part<T extends object>(of: object, ...path: string[]): T {
   return path.reduce((at, name) => Reflect.get(at, name) as object, of) as T;
 }
 
-/** `wrong` in place of the method, with the right one in its hand. */
+/** Replaces the method by `wrong`, which may call the correct one. */
 function bend(at: object, name: string, wrong: (right: Method) => Method): void {
   const right = (Reflect.get(at, name) as Method).bind(at);
   Object.defineProperty(at, name, { value: wrong(right as Method) });
@@ -38,7 +39,7 @@ function bent(name: string, wrong: (device: CompareDevice) => void): FramesMutat
 const gateOf = (device: CompareDevice): object => part(device, 'gate');
 
 export const FRAMES_MUTATIONS: readonly FramesMutation[] = [
-  bent('what frames in step say is not compared', (device) => {
+  bent('contents of frames in step not compared', (device) => {
     const lockstep = part<Lockstep>(device, 'pairs', 'lockstep');
     const native = part<{ frameTails: (...all: unknown[]) => number }>(lockstep, 'native');
     const frameTails = (...all: unknown[]): number => {
@@ -48,7 +49,7 @@ export const FRAMES_MUTATIONS: readonly FramesMutation[] = [
     };
     Object.defineProperty(lockstep, 'native', { value: { frameTails } });
   }),
-  bent('how long frames in step are is not compared', (device) => {
+  bent('lengths of frames in step not compared', (device) => {
     type Pair = CompareDevice['comparison']['pair'];
     bend(device.comparison, 'pair', (right) => {
       const pair = right as unknown as Pair;
@@ -57,13 +58,13 @@ export const FRAMES_MUTATIONS: readonly FramesMutation[] = [
       return wrong as unknown as Method;
     });
   }),
-  bent('a STOP that is heard late is taken for one that was heard in time', (device) => {
+  bent('a STOP read late taken for one read in time', (device) => {
     bend(gateOf(device), 'onCheckpoint', (right) => () => (right as (exact: boolean) => void)(true));
   }),
-  bent('what was said before and after a checkpoint may meet', (device) => {
+  bent('frames from before and after a checkpoint compared', (device) => {
     bend(part(gateOf(device), 'gated'), 'doubt', () => () => {});
   }),
-  bent('what the guests said after a checkpoint is read before it is released', (device) => {
+  bent('frames sent after a checkpoint read before the release', (device) => {
     bend(gateOf(device), 'onCheckpoint', (right) => (...all) => {
       part<{ readEmpty(): void }>(gateOf(device), 'gated').readEmpty();
       return right(...all);
@@ -72,7 +73,7 @@ export const FRAMES_MUTATIONS: readonly FramesMutation[] = [
   bent('the sockets are read while the primary stands still', (device) => {
     bend(part(gateOf(device), 'gated'), 'hold', () => () => {});
   }),
-  bent('one frame more of the primary counts as said before the checkpoint', (device) => {
+  bent('one later frame of the primary counts as covered', (device) => {
     type Primary = CompareDevice['comparison']['primary'];
     let late = false;
     bend(device.comparison, 'checkpoint', (right) => (...all) => {
@@ -89,20 +90,20 @@ export const FRAMES_MUTATIONS: readonly FramesMutation[] = [
       return wrong as unknown as Method;
     });
   }),
-  bent('a byte that a socket has taken is sent again', (device) => {
+  bent('a byte that the socket has taken sent again', (device) => {
     const output = part<{ waiting: number }>(device, 'outdev', 'stream', 'buffers', 'output');
     bend(output, 'consume', (right) => {
       const consume = right as (bytes: number) => void;
       return ((bytes: number) => consume(bytes > 1 && bytes < output.waiting ? bytes - 1 : bytes)) as Method;
     });
   }),
-  bent('what a dead guest has said leaves', (device) => {
+  bent("a dead guest's frames leave", (device) => {
     bend(device.comparison, 'forgetPrimary', (right) => (...all) => {
       device.comparison.engine.releaseAll(0);
       return right(...all);
     });
   }),
-  bent('all that is held leaves when the secondary is gone', (device) => {
+  bent('held frames leave when the secondary is gone', (device) => {
     bend(part(device, 'secondaryIn', 'user'), 'onClose', (right) => (...all) => {
       device.comparison.engine.releaseAll(0);
       return right(...all);

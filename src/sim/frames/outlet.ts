@@ -1,4 +1,4 @@
-// What a frame that leaves the comparison says, in the terms of the ledger: its bytes are all that is known of it.
+// Describes frames that leave the comparison in the ledger's terms, from their bytes alone.
 
 import { seqDiff } from '../../core/seq32';
 import type { Broken, Ledger } from '../check/ledger';
@@ -10,10 +10,10 @@ import type { Received } from './frame';
 
 const ACK = 0x10;
 
-/** A connection of the PVM, as it numbers it. */
+/** A connection of the PVM, in the PVM's sequence numbers. */
 interface Spoken {
   key: string;
-  /** Its own first number, and the peer's. */
+  /** ISNs of the PVM and of the peer. */
   seqBase: number;
   ackBase: number;
   scale: number;
@@ -24,7 +24,7 @@ export class Outlet {
   readonly counts = { frames: 0 };
   private readonly spoken = new Map<string, Spoken[]>();
   private readonly resets = new Map<string, string>();
-  /** Epochs of the PVM's datagrams that have not left, by content. */
+  /** Epochs of the PVM's datagrams that have not left yet, by content. */
   private readonly datagrams = new Map<number, number[]>();
   private readonly segment = new Segment();
 
@@ -33,7 +33,7 @@ export class Outlet {
     private readonly broken: Broken,
   ) {}
 
-  /** The PVM has said this. */
+  /** Notes a packet that the PVM has sent. */
   note(packet: SimPacket): void {
     if (packet.protocol !== PROTO_TCP) {
       const epochs = this.datagrams.get(packet.contents) ?? [];
@@ -60,7 +60,7 @@ export class Outlet {
     one.end = Math.max(one.end, packet.place + packet.dataBytes + 1);
   }
 
-  /** Judges it, and gives it as a packet. */
+  /** Judges a frame that leaves, and returns its packet. */
   left({ packet: buf, family, partial, segmentBytes }: Received): SimPacket {
     this.counts.frames++;
     const protocol = buf[family === 4 ? 9 : 6]!;
@@ -91,7 +91,7 @@ export class Outlet {
     const s = this.segment;
     const { buf, family } = packet;
     if (!readSegment(s, buf, family)) {
-      this.broken('faithful rewrite', 'a TCP segment leaves that is none');
+      this.broken('faithful rewrite', 'a malformed TCP segment leaves');
       return;
     }
     packet.syn = (s.flags & 2) !== 0;

@@ -1,4 +1,4 @@
-// Runs seeds of the world behind sockets, as ../run does those behind queues.
+// Runs seeds of the world behind sockets, as ../run does of that behind queues.
 
 import { CompareDevice } from '../../qemu/compare/compare-device';
 import type { Coverage } from '../coverage';

@@ -1,5 +1,5 @@
-// What a run behind sockets is like, chosen by its seed: guests, clients and links as behind queues, and what frames,
-// sockets and controllers add to them.
+// The plan of a run behind sockets, chosen by its seed: guests, clients and links as behind queues, and frames, sockets
+// and controllers.
 
 import { Prng } from '../prng';
 import { makeScenario, type Scenario } from '../scenario';
@@ -14,30 +14,30 @@ export type FrameFaultKind =
   | 'guest-death'
   /** The secondary dies, and the PVM goes on alone. */
   | 'secondary-death'
-  /** The peer of outdev goes and comes back. */
+  /** The peer of outdev disconnects and returns. */
   | 'outdev-reconnect'
-  /** The controller's connection goes and comes back: QMP or notify_dev. */
+  /** The controller's connection (QMP or notify_dev) ends and returns. */
   | 'controller-reconnect';
 
 export interface FrameFault {
   kind: FrameFaultKind;
   atUs: number;
-  /** How long it is gone, or until it is noticed. */
+  /** Duration of the outage, or time until it is noticed. */
   forUs: number;
 }
 
 export interface FramesScenario extends Pick<Scenario, 'sessions' | 'datagrams' | 'calls'> {
   base: Scenario;
   frame: FramePlan;
-  /** Who tells of checkpoints. */
+  /** How the comparison learns of checkpoints. */
   way: 'qmp' | 'notify';
   socket: SocketPlan;
   loop: LoopPlan;
-  /** How soon the peer of outdev reads what was sent to it. */
+  /** Delay until the peer of outdev reads. */
   outdevUs: number;
   maxQueueSize: number;
   expiredScanCycleMs: number;
-  /** Longest time between the steps of a checkpoint, and how long its state takes. */
+  /** Longest time between two steps of a checkpoint, and time for copying its state. */
   stepUs: number;
   transferUs: number;
   faults: FrameFault[];
@@ -53,7 +53,7 @@ export function makeFramesScenario(seed: number): FramesScenario {
   const vnetWord = p.chance(0.5);
   const vnetBytes = vnetWord ? p.pick([0, 10, 12, 12]) : 0;
   const vlans = p.pick([[], [], [5], [7, 9]]);
-  // Only with a header can somebody be asked to finish a checksum; and what is to be cut has an unfinished one.
+  // Only a virtio-net header can ask for a checksum to be finished; and a packet to be segmented has an unfinished one.
   const offloads = vnetBytes > 0 && p.chance(0.7);
   if (!offloads) base.guestImage.gsoBytes = base.guestImage.mss;
   for (const habits of [base.primaryHabits, base.secondaryHabits]) habits.partialChance = offloads ? 1 : 0;
@@ -68,7 +68,7 @@ export function makeFramesScenario(seed: number): FramesScenario {
   while (p.chance(0.3) && faults.length < 4)
     add(p.pick(['outdev-reconnect', 'controller-reconnect'] as const), p.logRange(1, 300) * MS);
   const way = p.chance(0.7) ? 'qmp' : 'notify';
-  // At notify_dev nobody can say that the PVM shall go on alone.
+  // notify_dev has no message for a PVM that goes on alone.
   const deaths: FrameFaultKind[] = ['host-death', 'guest-death'];
   if (way === 'qmp') deaths.push('secondary-death');
   if (p.chance(0.5)) add(p.pick(deaths), p.range(120, 500) * MS);

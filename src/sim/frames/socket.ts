@@ -1,5 +1,5 @@
-// Stream sockets of a comparison in virtual time, under the connections that ship. Reads end anywhere, sends are cut
-// anywhere, and a peer that reads slowly blocks them.
+// Stream sockets of a comparison in virtual time, under the connections that ship. Reads and sends are cut anywhere,
+// and a slow reader blocks them.
 
 import { constants } from 'node:os';
 import type { PeerSource } from '../../io/stream/chardev';
@@ -10,17 +10,17 @@ import type { SimLoop, Source } from './loop';
 const { EAGAIN } = constants.errno;
 
 export interface SocketPlan {
-  /** A read gives so many bytes at most. */
+  /** Most bytes of one read. */
   readBytes: number;
-  /** What the socket holds that its peer has not read. */
+  /** Bytes that the socket keeps for a peer that does not read. */
   sendBytes: number;
 }
 
-/** The end that the comparison has. Its peer's is says(), ends() and onSent. */
+/** The comparison's end. The peer's end is says(), ends() and onSent. */
 export class SimSocket implements StreamDescriptor, Source {
   readonly fd: number;
   readonly native: StreamDescriptor['native'];
-  /** There is something to hear (take). */
+  /** There is something to read (take). */
   onSent = (): void => {};
   onClosed = (): void => {};
   closed = false;
@@ -94,13 +94,13 @@ export class SimSocket implements StreamDescriptor, Source {
     this.loop.wake();
   }
 
-  /** It says no more. */
+  /** The peer closes its direction. */
   ends(): void {
     this.ended = true;
     this.loop.wake();
   }
 
-  /** What was sent to it and not taken. */
+  /** Bytes sent to the peer and not taken yet. */
   take(): Buffer {
     const bytes = Buffer.concat(this.sent);
     this.sent = [];
@@ -109,7 +109,7 @@ export class SimSocket implements StreamDescriptor, Source {
     return bytes;
   }
 
-  /** Bytes that it has said and nobody has read. */
+  /** Bytes from the peer that are not read yet. */
   get unreadBytes(): number {
     return this.incoming.reduce((sum, bytes) => sum + bytes.length, 0);
   }
@@ -145,10 +145,10 @@ export class SimSocket implements StreamDescriptor, Source {
   }
 }
 
-/** Whoever comes to a listening device, one at a time. */
+/** The peers of a listening device, one at a time. */
 export class SimPeers implements PeerSource {
   readonly port = 0;
-  /** The one that is there. */
+  /** The present peer. */
   present: SimSocket | undefined;
   private closed = false;
   private onPeer: (socket: SimSocket, gone: () => void) => void = () => {};
@@ -169,7 +169,7 @@ export class SimPeers implements PeerSource {
     this.closed = true;
   }
 
-  /** A peer comes. Undefined: the device is closed, or has one. */
+  /** A peer connects. Undefined: the device is closed, or has a peer. */
   connect(): SimSocket | undefined {
     if (this.closed || this.present !== undefined) return undefined;
     const socket = this.make();

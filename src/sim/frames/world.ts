@@ -32,10 +32,10 @@ const PATIENCE_US = 400_000_000;
 const MAX_EVENTS = 3_000_000;
 const AGAIN_US = 1000;
 const REWRITER_TICK_US = 100_000;
-/** Connections whose numbers the rewriter keeps. */
+/** Connections whose offsets the rewriter keeps. */
 const CAPACITY = 64;
 
-/** Makes the comparison; planted mistakes make another. */
+/** Makes the comparison; planted mistakes replace it. */
 export type MakeDevice = (...args: ConstructorParameters<typeof CompareDevice>) => CompareDevice;
 
 export class FramesWorld extends Stage {
@@ -115,7 +115,7 @@ export class FramesWorld extends Stage {
     this.begin();
     const deadlineUs = this.scenario.base.calmUs + PATIENCE_US;
     for (let events = 0; !this.clients.done || !this.faults.over; events++) {
-      if (!this.scheduler.step()) this.broken('liveness', `nothing happens any more, ${this.unfinished()}`);
+      if (!this.scheduler.step()) this.broken('liveness', `no event is left, ${this.unfinished()}`);
       if (this.nowUs > deadlineUs || events > MAX_EVENTS) this.broken('liveness', this.unfinished());
       if ((events & 255) === 0) this.checkMachines();
     }
@@ -218,11 +218,11 @@ export class FramesWorld extends Stage {
     return verdict === SecondaryVerdict.AcceptRewritten ? packet.withBytes(buf) : undefined;
   }
 
-  /** The peer of outdev is there: it reads some time after something was sent. */
+  /** The peer of outdev connects; it reads some time after something was sent. */
   connectOutdev(): void {
     const socket = this.peers.outdev.connect();
     if (socket === undefined) {
-      // The device has not heard yet that the last one has gone.
+      // The device has not noticed yet that its last peer is gone.
       if (!this.loop.ended) this.after(AGAIN_US, () => this.connectOutdev());
       return;
     }
@@ -263,7 +263,7 @@ export class FramesWorld extends Stage {
     );
   }
 
-  /** The PVM is dead: its socket ends, or its host with all on it. */
+  /** The PVM is dead: its socket ends, or its whole host. */
   primaryDies(host: boolean): void {
     this.controller.end();
     this.pvm.kill();
@@ -278,7 +278,7 @@ export class FramesWorld extends Stage {
   takeOver(): void {
     this.note(Note.CONTROL, 6, 0, () => 'controller: the SVM takes over');
     this.rewriter.failover(this.loop.clock.nowMs());
-    // The last checkpoint came about: nobody dies in the midst of one here.
+    // The last checkpoint is complete: no guest dies in the middle of one here.
     if (this.rewriter.undecided) this.rewriter.decide(false);
     this.side = 'secondary';
   }

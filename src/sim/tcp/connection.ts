@@ -1,6 +1,6 @@
-// One end of a TCP connection (RFC 9293, RFC 7323, RFC 2018, RFC 6298, RFC 5681), small but honest: client and guests
-// run this same code. Streams are counted in places (plain numbers from the SYN's 0), so that wrap-around is only at
-// the wire.
+// One end of a TCP connection (RFC 9293, RFC 7323, RFC 2018, RFC 6298, RFC 5681), small but faithful; client and guests
+// run the same code. Streams are counted in places (plain numbers from the SYN's 0), so that only the wire has
+// wrap-around.
 
 import type { Origin } from '../packet';
 import { NEVER, State, type TcpApp, type TcpHost } from './host-port';
@@ -11,7 +11,7 @@ import { ReceiveStream, SendStream } from './stream';
 
 export class Connection {
   state: State = State.CLOSED;
-  /** Names the same connection on both guests: what the ledger goes by. */
+  /** Name of the connection, equal on both guests, for the ledger. */
   key = '';
   readonly created: boolean;
   iss = 0;
@@ -93,7 +93,7 @@ export class Connection {
     return copy;
   }
 
-  // What an application may do.
+  // Called by the application.
 
   connect(iss: number, timestampOffset: number): void {
     this.iss = iss;
@@ -145,7 +145,7 @@ export class Connection {
     return bytes;
   }
 
-  // What the host calls.
+  // Called by the host.
 
   segment(s: Segment, buf: Buffer, origin: Origin): void {
     receiveSegment(this, s, buf, origin);
@@ -195,7 +195,7 @@ export class Connection {
     this.sendEdge = syn.window;
   }
 
-  /** Where the window's right edge could stand now. */
+  /** The right edge that the window could have now. */
   freeEdge(): number {
     return this.receive.next + Math.max(0, this.host.image.receiveBytes - this.receive.unread);
   }
@@ -216,7 +216,7 @@ export class Connection {
     this.rtoUs = Math.floor(Math.min(4_000_000, this.smoothedRttUs + Math.max(200_000, 4 * this.rttVarianceUs)));
   }
 
-  /** Over: in order, or by a reset. */
+  /** The connection is over, in order or by a reset. */
   finish(reset: boolean): void {
     if (this.state === State.CLOSED) return;
     const told = this.state === State.TIME_WAIT;
@@ -242,7 +242,7 @@ export class Connection {
     this.rttPlace = -1;
     this.nxt = this.una;
     pushStream(this);
-    // A shut window holds new data back, never the repetition of the first old segment.
+    // A closed window holds back new data, never the retransmission of the first old segment.
     if (this.nxt === this.una) sendSegment(this, this.una, Math.min(this.peerMss, this.send.end - this.una));
     this.armRetransmit();
   }

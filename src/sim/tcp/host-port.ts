@@ -1,4 +1,4 @@
-// What a connection needs from its machine and from the application on top, and the words they share.
+// The interfaces of a connection to its machine and to the application on top.
 
 import type { Prng } from '../prng';
 import type { Connection } from './connection';
@@ -20,7 +20,7 @@ export type State = (typeof State)[keyof typeof State];
 
 export const NEVER = Number.POSITIVE_INFINITY;
 
-/** What one image decides: equal on both guests. */
+/** Properties of an image: equal on both guests. */
 export interface TcpImage {
   mss: number;
   windowScale: number;
@@ -37,7 +37,7 @@ export interface TcpImage {
   timeWaitUs: number;
 }
 
-/** What differs between two machines of one image: pace and habits, never contents. */
+/** Differences between two machines of one image: pace and habits, never contents. */
 export interface TcpHabits {
   delayedAckUs: number;
   ackEverySegments: number;
@@ -54,7 +54,7 @@ export interface TcpHost {
   readonly counts: TcpCounts;
   /** The machine's own clock in microseconds; it stands still while the machine does. */
   clockUs(): number;
-  /** Sends `out`; null for the connection when the segment is an answer to something that belongs to none. */
+  /** Sends `out`; the connection is null when the segment answers one that belongs to no connection. */
   transmit(connection: Connection | null, place: number, dataBytes: number): void;
   /** The connection is over; it is not used again. */
   forget(connection: Connection): void;
@@ -71,12 +71,12 @@ export interface TcpCounts {
   wraps: number;
   badEchoes: number;
   resetsSent: number;
-  /** Acknowledgements and SACK blocks of what was never sent. */
+  /** Acknowledgements and SACK blocks of bytes that were never sent. */
   unsentAcks: number;
   unsentSacks: number;
 }
 
-/** What runs on top. Every call comes from inside the host's event. */
+/** The application. Every call comes from inside the host's event. */
 export interface TcpApp {
   opened(connection: Connection): void;
   readable(connection: Connection): void;

@@ -1,4 +1,4 @@
-// What a connection does with a segment, in the order of RFC 9293 section 3.10.7 with Linux's checks of timestamps:
+// A connection's handling of a segment, in the order of RFC 9293 section 3.10.7 with Linux's checks of timestamps:
 // PAWS, the echo in a SYN/ACK, and (on newer kernels) the echo in a handshake's last ACK.
 
 import { seqBefore, seqDiff } from '../../core/seq32';
@@ -31,7 +31,7 @@ export function receiveSegment(c: Connection, s: Segment, buf: Buffer, origin: O
 
   if (c.timestampsOn && s.timestamps && (s.flags & RST) === 0 && seqBefore(s.tsVal, c.tsRecent)) {
     c.host.counts.pawsDrops++;
-    // A repeated SYN/ACK may come before the proxy can know its numbers; the answer to it is what tells them.
+    // A retransmitted SYN/ACK may arrive before the proxy can know its numbers; the answer to it shows them.
     const known = (s.flags & SYN) === 0;
     if (known && origin === Origin.SVM && c.tsRecentOrigin === Origin.PVM) c.host.counts.pawsAcrossFailover++;
     challenge(c, s.payloadBytes > 0);
@@ -80,7 +80,7 @@ function receiveInSynSent(c: Connection, s: Segment, origin: Origin): void {
   }
   const echoBad = c.timestampsOn && s.timestamps && s.tsEcr !== 0 && outside(s.tsEcr, c.firstSynTs, c.timestampNow());
   if (acked && (!right || echoBad)) {
-    // Linux resets the other side and goes on asking.
+    // Linux resets the other side and retransmits its SYN.
     if (echoBad) c.host.counts.badEchoes++;
     resetFor(s, c.host.out);
     c.host.counts.resetsSent++;
@@ -219,7 +219,7 @@ function duplicate(c: Connection): void {
   }
 }
 
-/** Repeats the first missing segment that was not repeated in this recovery (RFC 6675, simplified). */
+/** Retransmits the first missing segment that was not retransmitted in this recovery (RFC 6675, simplified). */
 function repairHole(c: Connection): void {
   let place = Math.max(c.holePlace, c.una);
   for (let i = 0; i < c.sacked.length; i += 2) {
@@ -252,7 +252,7 @@ function takeData(c: Connection, s: Segment, buf: Buffer, place: number): void {
   const hadGap = c.receive.outOfOrder;
   const fresh = room > 0 && c.receive.take(place, buf, s.payload, room);
   if (!fresh || hadGap) {
-    c.ackNow = true; // Duplicate or out of order: tell at once (RFC 5681 section 4.2).
+    c.ackNow = true; // Duplicate or out of order: acknowledge at once (RFC 5681 section 4.2).
   } else {
     c.ackBytes += n;
     if (c.ackBytes >= c.host.habits.ackEverySegments * c.peerMss) c.ackNow = true;
@@ -264,7 +264,7 @@ function takeData(c: Connection, s: Segment, buf: Buffer, place: number): void {
 function seeFin(c: Connection, place: number): void {
   c.finPlace = place;
   if (!c.finTaken) return;
-  // A FIN again: its ACK was lost.
+  // A retransmitted FIN: its ACK was lost.
   c.ackNow = true;
   if (c.state === State.TIME_WAIT) c.timeWaitAtUs = c.host.clockUs() + c.host.image.timeWaitUs;
 }
@@ -284,7 +284,7 @@ function enterTimeWait(c: Connection): void {
   c.retransmitAtUs = NEVER;
   c.persistAtUs = NEVER;
   c.timeWaitAtUs = c.host.clockUs() + c.host.image.timeWaitUs;
-  // For the application it is over: what comes now (even a reset) concerns the wait alone.
+  // For the application it is over: later segments (even a reset) concern TIME_WAIT alone.
   c.app.closed(c, false);
 }
 

@@ -1,4 +1,4 @@
-// What a connection sends: SYNs, data in packets of varying size, pure ACKs, resets.
+// A connection's output: SYNs, data in packets of varying size, pure ACKs, resets.
 
 import type { Connection } from './connection';
 import { NEVER, State } from './host-port';
@@ -27,7 +27,7 @@ export function sendSyn(c: Connection): void {
   c.armRetransmit();
 }
 
-/** Sends what the windows, the application and the habits of this machine allow. */
+/** Sends as much as the windows, the application and this machine's habits allow. */
 export function pushStream(c: Connection): void {
   if (c.state < State.ESTABLISHED || c.state === State.TIME_WAIT) return;
   const mss = c.peerMss;
@@ -39,7 +39,7 @@ export function pushStream(c: Connection): void {
     const habit = Math.max(1, c.host.prng.below(c.host.habits.burstSegments) + 1) * mss;
     n = Math.min(n, habit, Math.max(mss, c.host.image.gsoBytes));
     if (n > mss && n < ready) n -= n % mss;
-    // Not a small segment when the window will soon allow a whole one (sender's side of silly window avoidance).
+    // No small segment when the window will soon allow a whole one (sender's side of silly window avoidance).
     if (n > 0 && n < mss && n < ready && c.nxt > c.una) break;
     const fin = c.finQueued && n === ready && c.nxt + n <= limit;
     if (n <= 0 && !fin) break;

@@ -16,7 +16,7 @@ const OPT_SACK = 5;
 const OPT_TIMESTAMP = 8;
 const OPT_MPTCP = 30;
 
-/** How a host lays its options out; odd placements test that nobody counts on alignment. */
+/** A host's layout of options; odd placements test that no code relies on alignment. */
 export type OptionLayout = 'linux' | 'odd';
 
 /** Reused: every field is set by read() or by the sender before write(). */

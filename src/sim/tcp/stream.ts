@@ -1,5 +1,5 @@
-// The two ends of a byte stream inside a simulated host. What is sent is kept as extents of a message (content.ts), not
-// as bytes, so that copying a whole virtual machine at every checkpoint stays cheap.
+// The two ends of a byte stream inside a simulated host. Sent data is kept as extents of a message (content.ts), not as
+// bytes, so that copying a whole virtual machine at every checkpoint stays cheap.
 
 import { fillContent } from '../content';
 
@@ -41,7 +41,7 @@ export class SendStream {
     this.end += bytes;
   }
 
-  /** Forgets what lies wholly before `place`. */
+  /** Forgets extents that end at or before `place`. */
   release(place: number): void {
     let n = 0;
     while (n < this.extents.length && this.extents[n]!.place + this.extents[n]!.bytes <= place) n++;

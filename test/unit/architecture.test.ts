@@ -16,6 +16,7 @@ const PURE = [
   'node',
   'nfnetlink-colo',
   'qmp',
+  'link',
 ];
 const ALLOWED: Record<string, readonly string[]> = {
   core: [],
@@ -28,6 +29,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   node: ['core', 'packet', 'pmycolo', 'seccolo'],
   'nfnetlink-colo': ['core', 'netlink', 'node'],
   qmp: ['core'],
+  link: ['core', 'packet'],
   native: ['core'],
   // The control channel's carriers are adapters: they know whom they carry for.
   io: ['native', 'netlink', 'packet', 'core', 'nfnetlink-colo'],

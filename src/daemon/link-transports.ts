@@ -1,0 +1,62 @@
+// How the link's connections come to be: a listener or a dialer under one face, whatever carries the bytes.
+
+import type { OperatorError } from '../core/errors';
+import { Connection, streamBuffers } from '../io/stream/connection';
+import { Dialer } from '../io/stream/dialer';
+import type { Endpoint } from '../io/stream/endpoint';
+import { Listener } from '../io/stream/listener';
+import type { Transport, TransportEvents } from '../link/transport';
+
+/** A connection that is there, for whoever takes its events. */
+export type MakeTransport = (events: TransportEvents) => Transport;
+
+export interface TransportListener {
+  open(): Promise<void>;
+  close(): void;
+  /** As it was bound: the endpoint's port may be 0. */
+  readonly port: number;
+}
+
+export interface TransportDialer {
+  /** Looks once for the peer: `onFound` or `onFailed` follows, not before it returns. */
+  dial(): void;
+  close(): void;
+}
+
+export interface DialEvents {
+  onFound(make: MakeTransport): void;
+  onFailed(why: OperatorError): void;
+}
+
+export interface Transports {
+  listen(onFound: (make: MakeTransport) => void): TransportListener;
+  dial(events: DialEvents): TransportDialer;
+}
+
+/** Waiting in the kernel: as many as a burst of strangers may bring without turning the peer away. */
+const BACKLOG = 128;
+/** Never reached: the owner bounds those who have not said who they are, and VMs bound the others. */
+const MAX_PEERS = 4096;
+/** Room for several of the largest records, so that one read brings many. */
+const RECEIVE_BYTES = 1 << 20;
+
+/** Without encryption: who can reach the socket is believed. */
+export function plainTransports(endpoint: Endpoint, sendBytes: number): Transports {
+  return {
+    listen: (onFound) =>
+      new Listener(
+        endpoint,
+        (socket, onGone) =>
+          onFound(
+            (events) => new Connection(socket, events, { buffers: streamBuffers(RECEIVE_BYTES, sendBytes), onGone }),
+          ),
+        { maxPeers: MAX_PEERS, backlog: BACKLOG },
+      ),
+    dial: ({ onFound, onFailed }) =>
+      new Dialer(endpoint, {
+        onPeer: (socket) =>
+          onFound((events) => new Connection(socket, events, { buffers: streamBuffers(RECEIVE_BYTES, sendBytes) })),
+        onUnreachable: onFailed,
+      }),
+  };
+}

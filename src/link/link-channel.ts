@@ -1,0 +1,113 @@
+// A Channel over sessions that come and go: the newest whose peer is the right one has it.
+
+import { invariant } from '../core/errors';
+import type { Channel, ChannelEvents } from './channel';
+import { LinkCounters } from './counters';
+import { type Hello, LINK_VERSION, type LinkRole } from './hello';
+import type { RecordType } from './record';
+import type { Session } from './session';
+
+/** This side of a VM's connection of one kind. */
+export interface LinkEnd {
+  readonly vm: string;
+  readonly kind: string;
+  readonly role: LinkRole;
+  readonly generation: number;
+  readonly features: readonly string[];
+  /** In hex; see Hello. */
+  readonly digestKey?: string;
+  /** The present one; 0 of a primary. */
+  epoch(): number;
+}
+
+/** Whoever brings sessions. */
+export interface ChannelKeeper {
+  /** The present one has ended. */
+  onLost(why: string): void;
+  /** No other is wanted. */
+  onClosed(): void;
+}
+
+export class LinkChannel implements Channel {
+  readonly counters = new LinkCounters();
+  private session: Session | undefined;
+  private closed = false;
+
+  constructor(
+    readonly end: LinkEnd,
+    private readonly process: string,
+    private readonly events: ChannelEvents,
+    private readonly keeper: ChannelKeeper,
+  ) {}
+
+  /** What is said to the peer. */
+  hello(): Hello {
+    const { vm, kind, role, generation, features, digestKey } = this.end;
+    const { process } = this;
+    const hello = { versions: LINK_VERSION, features, vm, kind, role, generation, epoch: this.end.epoch(), process };
+    return digestKey === undefined ? hello : { ...hello, digestKey };
+  }
+
+  /** The peer of `session`, which has said `theirs`, is the right one. A listener answers it. */
+  take(session: Session, theirs: Hello, answers: boolean): void {
+    invariant(!this.closed, 'a channel that is closed takes no connection');
+    if (this.session !== undefined) {
+      this.counters.add('link_replaced');
+      this.session.close();
+      this.down('a newer connection of the same peer replaces it');
+    }
+    this.session = session;
+    this.counters.add('link_ups');
+    session.accept(this.end.role, this.events, this.counters, answers ? this.hello() : undefined);
+    this.events.onUp(theirs);
+  }
+
+  /** To be called when a session that was taken has ended. */
+  ended(session: Session, why: string): void {
+    if (session !== this.session) return;
+    this.down(why);
+    this.keeper.onLost(why);
+  }
+
+  get up(): boolean {
+    return this.session !== undefined;
+  }
+
+  send(
+    type: RecordType,
+    epoch: number,
+    head: Uint8Array,
+    headBytes: number,
+    buf: Uint8Array,
+    off: number,
+    bytes: number,
+  ): boolean {
+    return this.session?.send(type, epoch, head, headBytes, buf, off, bytes) === true;
+  }
+
+  flush(): void {
+    this.session?.flush();
+  }
+
+  resume(): void {
+    this.session?.resume();
+  }
+
+  disconnect(why: string): void {
+    this.session?.disconnect(why);
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.session?.close();
+    this.session = undefined;
+    this.keeper.onClosed();
+  }
+
+  private down(why: string): void {
+    this.session = undefined;
+    this.counters.add('link_downs');
+    this.events.onDown(why);
+  }
+}

@@ -1,0 +1,138 @@
+// The link of two daemons over the sockets of this machine.
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createLink, type Link } from '../../../src/daemon/link';
+import { parseEndpoint } from '../../../src/io/stream/endpoint';
+import type { Channel } from '../../../src/link/channel';
+import type { LinkEnd } from '../../../src/link/link-channel';
+import { RecordType } from '../../../src/link/record';
+import { FakeNode } from '../link/parts';
+
+const NOTHING = new Uint8Array(0);
+let dir: string;
+let links: Link[] = [];
+let said: string[] = [];
+
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'colo-link-'));
+  said = [];
+});
+afterEach(() => {
+  for (const link of links) link.close();
+  links = [];
+  rmSync(dir, { recursive: true });
+});
+
+function link(text: string, listens: boolean): Link {
+  const say = (_fields: unknown, line: string) => void said.push(line);
+  const log = { info: say, warn: say, error: say };
+  const made = createLink({ endpoint: parseEndpoint(`${text}${listens ? ',server' : ''}`), bufferBytes: 1 << 20, log });
+  links.push(made);
+  return made;
+}
+
+function end(role: LinkEnd['role'], changes: Partial<LinkEnd> = {}): LinkEnd {
+  return { vm: 'web', kind: 'packets', role, generation: 0, features: [], epoch: () => 0, ...changes };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
+function say(channel: Channel, type: RecordType, text: string): void {
+  const bytes = Buffer.from(text);
+  expect(channel.send(type, 5, NOTHING, 0, bytes, 0, bytes.length)).toBe(true);
+  channel.flush();
+}
+
+describe.each(['unix', 'tcp'])('over %s', (kind) => {
+  async function pair() {
+    const listening = link(kind === 'unix' ? `unix:${dir}/link` : 'tcp:127.0.0.1:0', true);
+    await listening.open();
+    const where = kind === 'unix' ? `unix:${dir}/link` : `tcp:127.0.0.1:${listening.port}`;
+    return { listening, where };
+  }
+
+  test('both ways, and again when the connection was lost', async () => {
+    const { listening, where } = await pair();
+    const pn = new FakeNode();
+    const sn = new FakeNode();
+    const primary = listening.channel(end('primary'))(pn);
+    const secondary = link(where, false).channel(end('secondary', { epoch: () => 4, features: ['digests'] }))(sn);
+    await until(() => primary.up && secondary.up);
+    expect(pn.peer).toMatchObject({ epoch: 4, features: ['digests'] });
+    say(primary, RecordType.CLIENT_FRAME, 'ping');
+    await until(() => sn.happened.length === 3);
+    say(secondary, RecordType.GUEST_FRAME, 'pong');
+    await until(() => pn.happened.length === 3);
+    expect([sn.happened, pn.happened]).toEqual([
+      ['up', '16 5 ping', 'batch'],
+      ['up', '17 5 pong', 'batch'],
+    ]);
+    primary.disconnect('a test');
+    await until(() => sn.happened.includes('down: the peer has closed the connection') && secondary.up && primary.up);
+    expect(pn.happened.slice(3)).toEqual(['down: a test', 'up']);
+  });
+
+  test('a dialer finds who comes later, and a listener that was restarted', async () => {
+    const first = await pair();
+    first.listening.close();
+    const sn = new FakeNode();
+    const secondary = link(first.where, false).channel(end('secondary'))(sn);
+    await until(() => said.some((line) => line.includes('looked for again')));
+    for (let times = 1; times <= 2; times++) {
+      const listening = link(first.where, true);
+      await listening.open();
+      const pn = new FakeNode();
+      listening.channel(end('primary'))(pn);
+      await until(() => secondary.up && pn.peer !== undefined);
+      listening.close();
+      await until(() => !secondary.up);
+    }
+  });
+
+  test('who is not the other side is refused, and both sides are told why', async () => {
+    const { listening, where } = await pair();
+    listening.channel(end('primary'))(new FakeNode());
+    const dialling = link(where, false);
+    const node = new FakeNode();
+    dialling.channel(end('primary'))(node);
+    dialling.channel(end('secondary', { vm: 'mail' }))(node);
+    await until(() => said.filter((line) => line.includes('other side refuses')).length >= 2);
+    expect(said).toContain(
+      "link: a connection is refused: both sides are primary of 'web': one has to be the other role",
+    );
+    expect(said).toContain(
+      "link: no connection, it is looked for again: the other side refuses: no node here has 'packets' of a VM 'mail': use the same name on both hosts",
+    );
+    expect(node.happened).toEqual([]);
+  });
+
+  test('more than there is room for goes through in order, with onRoom', async () => {
+    const { listening, where } = await pair();
+    let sum = 0;
+    const pn = new FakeNode();
+    pn.onRecord = (_type, _epoch, buf, off) => {
+      expect(buf.readUInt32BE(off)).toBe(sum);
+      sum++;
+      return true;
+    };
+    listening.channel(end('primary'))(pn);
+    const sn = new FakeNode();
+    const body = Buffer.alloc(60_000);
+    let sent = 0;
+    const fill = () => {
+      for (; sent < 1000; sent++) {
+        body.writeUInt32BE(sent, 0);
+        if (!secondary.send(RecordType.GUEST_FRAME, 0, NOTHING, 0, body, 0, body.length)) break;
+      }
+      secondary.flush();
+    };
+    sn.onUp = fill;
+    sn.onRoom = fill;
+    const secondary: Channel = link(where, false).channel(end('secondary'))(sn);
+    await until(() => sum === 1000);
+  });
+});

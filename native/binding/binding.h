@@ -49,6 +49,7 @@ void register_sockets(napi_env env, napi_value exports);
 void register_streams(napi_env env, napi_value exports);
 void register_unixpaths(napi_env env, napi_value exports);
 void register_taps(napi_env env, napi_value exports);
+void register_frameports(napi_env env, napi_value exports);
 void register_poll(napi_env env, napi_value exports);
 void register_system(napi_env env, napi_value exports);
 

@@ -13,7 +13,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-static int attach(int fd, const struct sock_filter *code, uint16_t length)
+int packet_attach(int fd, const struct sock_filter *code, uint16_t length)
 {
 	struct sock_fprog program = { .len = length, .filter = (struct sock_filter *)code };
 
@@ -32,30 +32,36 @@ static int only(int fd, uint16_t ethertype)
 		BPF_STMT(BPF_RET | BPF_K, 0),
 	};
 
-	return attach(fd, code, sizeof(code) / sizeof(*code));
+	return packet_attach(fd, code, sizeof(code) / sizeof(*code));
+}
+
+int packet_index(int fd, const char *interface)
+{
+	struct ifreq req;
+
+	if (!*interface || strlen(interface) >= IFNAMSIZ)
+		return -ENODEV;
+	memset(&req, 0, sizeof(req));
+	strcpy(req.ifr_name, interface);
+	return ioctl(fd, SIOCGIFINDEX, &req) ? -errno : req.ifr_ifindex;
 }
 
 static int bind_to(int fd, const struct packet_config *c, uint32_t *ifindex)
 {
 	struct sockaddr_ll a = { .sll_family = AF_PACKET, .sll_protocol = htons(c->ethertype || c->filter ? ETH_P_ALL : 0) };
-	struct ifreq req;
-	int one = 1, err;
+	int one = 1, index = packet_index(fd, c->interface), err;
 
-	if (!*c->interface || strlen(c->interface) >= IFNAMSIZ)
-		return -ENODEV;
-	memset(&req, 0, sizeof(req));
-	strcpy(req.ifr_name, c->interface);
-	if (ioctl(fd, SIOCGIFINDEX, &req))
-		return -errno;
-	a.sll_ifindex = req.ifr_ifindex;
-	*ifindex = (uint32_t)req.ifr_ifindex;
+	if (index < 0)
+		return index;
+	a.sll_ifindex = index;
+	*ifindex = (uint32_t)index;
 	if (!c->outgoing && setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)) && errno != ENOPROTOOPT)
 		return -errno;
 	if (setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &one, sizeof(one)))
 		return -errno;
 	err = 0;
 	if (c->filter)
-		err = attach(fd, c->filter, c->filter_length);
+		err = packet_attach(fd, c->filter, c->filter_length);
 	else if (c->ethertype && c->ethertype != ETH_P_ALL)
 		err = only(fd, c->ethertype);
 	if (err)
@@ -78,8 +84,7 @@ int packet_open(const struct packet_config *c, uint32_t *ifindex)
 	return fd;
 }
 
-/* A tag that the network card or the kernel has taken off stands beside the frame. */
-static uint32_t tag_of(struct msghdr *msg)
+uint32_t packet_tag(struct msghdr *msg)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
 		struct tpacket_auxdata aux;
@@ -122,7 +127,7 @@ int packet_receive(int fd, uint8_t *buf, size_t room, struct message_sender *sen
 		return -errno;
 	sender->packet_type = from.sll_pkttype;
 	sender->ifindex = (uint32_t)from.sll_ifindex;
-	sender->vlan = tag_of(&msg);
+	sender->vlan = packet_tag(&msg);
 	sender->truncated = (size_t)n > room;
 	return sender->truncated ? (int)room : (int)n;
 }

@@ -22,4 +22,11 @@ int packet_receive(int fd, uint8_t *buf, size_t room, struct message_sender *sen
 /* A whole frame with its link-layer header. */
 int packet_send(int fd, const uint8_t *buf, size_t bytes);
 
+/* For other packet sockets. Index of an interface, in the network of the socket, or -errno. */
+int packet_index(int fd, const char *interface);
+/* 0 or -errno. */
+int packet_attach(int fd, const struct sock_filter *code, uint16_t length);
+/* The tag that the network card or the kernel has taken off, which stands beside the frame (PACKET_AUXDATA): TPID << 16 | TCI; 0 = none. */
+uint32_t packet_tag(struct msghdr *msg);
+
 #endif

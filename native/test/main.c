@@ -82,6 +82,7 @@ int main(int argc, char **argv)
 	test_tails();
 	test_stream();
 	test_tap();
+	test_frameport();
 	test_mapfile();
 	test_capabilities(argv[0]);
 	test_nfq_kernel();

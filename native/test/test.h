@@ -24,6 +24,7 @@ void test_nfq_waiting(void);
 void test_sockets(void);
 void test_stream(void);
 void test_tap(void);
+void test_frameport(void);
 void test_mapfile(void);
 void test_tails(void);
 void test_capabilities(const char *own_path);

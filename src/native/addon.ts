@@ -98,6 +98,14 @@ export interface Addon {
   tapRead(fd: number, arena: Uint8Array, table: Uint32Array): number;
   tapWrite(fd: number, buffer: Uint8Array, off: number, bytes: number): number;
 
+  framePortOpen(name: string, netns: string | undefined, outgoing: number, receiveBuffer: number): number;
+  /** Frames, whose [offset, bytes] are in the table; `unread[0]` grows by those that could not be read. */
+  framePortRead(fd: number, arena: Uint8Array, table: Uint32Array, unread: Uint32Array): number;
+  framePortSend(fd: number, buffer: Uint8Array, off: number, bytes: number): number;
+  /** Since the last call. */
+  framePortLost(fd: number): number;
+  framePortEmpty(name: string, netns: string | undefined): number;
+
   /** Removes a server's path, if it still is the file that xxxListen() made. */
   unixUnlink(path: string, file: Float64Array): void;
   closeDescriptor(fd: number): number;

@@ -13,7 +13,7 @@ import type { Log } from '../core/log';
 import type { ChannelEvents, OpenChannel } from '../link/channel';
 import { type Hello, refusalOf } from '../link/hello';
 import { LinkChannel, type LinkEnd } from '../link/link-channel';
-import { Session } from '../link/session';
+import { Session, type SessionOwner } from '../link/session';
 import { HANDSHAKE_MS } from './link-server';
 import type { MakeTransport, TransportDialer, Transports } from './link-transports';
 
@@ -49,6 +49,7 @@ class Dialled {
   private readonly dialer: TransportDialer;
   private session: Session | undefined;
   private timer: NodeJS.Timeout | undefined;
+  private readonly beats: NodeJS.Timeout;
   private delayMs = FIRST_DELAY_MS;
   private said = '';
 
@@ -64,6 +65,7 @@ class Dialled {
       onLost: (why) => this.log.warn(this.who, `link: the connection has ended: ${why}`),
       onClosed: () => this.close(),
     });
+    this.beats = setInterval(() => this.channel.beat(), this.channel.beats.periodMs);
     this.dialer = transports.dial({
       onFound: (make) => this.found(make),
       onFailed: (why) => {
@@ -79,11 +81,12 @@ class Dialled {
   }
 
   private found(make: MakeTransport): void {
-    const session = new Session({
+    const owner: SessionOwner = {
       onHello: (_session, hello) => this.greeted(session, hello),
       onRefused: () => this.channel.counters.add('link_refused_there'),
       onEnd: (_session, why, wasUp) => this.ended(session, why, wasUp),
-    });
+    };
+    const session = new Session(owner, this.channel.counters);
     this.session = session;
     this.timer = setTimeout(() => session.disconnect(`no HELLO within ${HANDSHAKE_MS / 1000} s`), HANDSHAKE_MS);
     session.open(make(session), this.channel.hello());
@@ -129,6 +132,7 @@ class Dialled {
 
   private close(): void {
     clearTimeout(this.timer);
+    clearInterval(this.beats);
     this.session?.close();
     this.dialer.close();
     this.onClosed();

@@ -5,6 +5,8 @@ import { Connection, streamBuffers } from '../io/stream/connection';
 import { Dialer } from '../io/stream/dialer';
 import type { Endpoint } from '../io/stream/endpoint';
 import { Listener } from '../io/stream/listener';
+import { TlsDialer, TlsListener } from '../io/stream/tls-psk';
+import { LINK, type LinkCounters } from '../link/counters';
 import type { Transport, TransportEvents } from '../link/transport';
 
 /** A connection that is there, for whoever takes its events. */
@@ -13,6 +15,8 @@ export type MakeTransport = (events: TransportEvents) => Transport;
 export interface TransportListener {
   open(): Promise<void>;
   close(): void;
+  /** Of what is counted below the link. */
+  countInto?(counters: LinkCounters): void;
   /** As it was bound: the endpoint's port may be 0. */
   readonly port: number;
 }
@@ -29,7 +33,8 @@ export interface DialEvents {
 }
 
 export interface Transports {
-  listen(onFound: (make: MakeTransport) => void): TransportListener;
+  /** `from`: the address of whoever dials, '' where there is none. */
+  listen(onFound: (make: MakeTransport, from: string) => void): TransportListener;
   dial(events: DialEvents): TransportDialer;
 }
 
@@ -49,6 +54,7 @@ export function plainTransports(endpoint: Endpoint, sendBytes: number): Transpor
         (socket, onGone) =>
           onFound(
             (events) => new Connection(socket, events, { buffers: streamBuffers(RECEIVE_BYTES, sendBytes), onGone }),
+            '',
           ),
         { maxPeers: MAX_PEERS, backlog: BACKLOG },
       ),
@@ -58,5 +64,28 @@ export function plainTransports(endpoint: Endpoint, sendBytes: number): Transpor
           onFound((events) => new Connection(socket, events, { buffers: streamBuffers(RECEIVE_BYTES, sendBytes) })),
         onUnreachable: onFailed,
       }),
+  };
+}
+
+/** Over TCP, encrypted, between those who have the key. */
+export function tlsTransports(endpoint: Endpoint, key: Buffer, sendBytes: number): Transports {
+  return {
+    listen: (onFound) => {
+      const listener = new TlsListener(endpoint, key, sendBytes, onFound);
+      return {
+        open: () => listener.open(),
+        close: () => listener.close(),
+        get port() {
+          return listener.port;
+        },
+        countInto({ values }) {
+          values[LINK.link_other_key] = listener.counters.otherKey;
+          values[LINK.link_no_key] = listener.counters.noKey;
+          values[LINK.link_no_tls] = listener.counters.noTls;
+        },
+      };
+    },
+    dial: ({ onFound, onFailed }) =>
+      new TlsDialer(endpoint, key, sendBytes, { onPeer: onFound, onUnreachable: onFailed }),
   };
 }

@@ -6,12 +6,17 @@ import type { Endpoint } from '../io/stream/endpoint';
 import type { OpenChannel } from '../link/channel';
 import type { LinkEnd } from '../link/link-channel';
 import { LinkDialer } from './link-dialer';
+import { checkCarriage } from './link-key';
 import { LinkServer } from './link-server';
-import { plainTransports } from './link-transports';
+import { plainTransports, tlsTransports } from './link-transports';
 
 export interface LinkOptions {
   /** A server's is listened on, another dialled. */
   endpoint: Endpoint;
+  /** See readLinkKey(); over TCP alone. */
+  key?: Buffer;
+  /** Goes without a key where the network is not this machine's own. */
+  insecure?: boolean;
   /** Of a connection's send buffer. */
   bufferBytes: number;
   log: Log;
@@ -24,10 +29,15 @@ export interface Link {
   readonly port: number;
   channel(end: LinkEnd): OpenChannel;
   close(): void;
+  /** Of a listener: of connections that have not said who they are. By name. */
+  counters(): Record<string, number>;
 }
 
-export function createLink({ endpoint, bufferBytes, log }: LinkOptions): Link {
-  const transports = plainTransports(endpoint, bufferBytes);
+/** Throws OperatorError where anybody could be the other host. */
+export function createLink({ endpoint, key, insecure, bufferBytes, log }: LinkOptions): Link {
+  checkCarriage(endpoint, key, insecure === true);
+  const transports =
+    key === undefined ? plainTransports(endpoint, bufferBytes) : tlsTransports(endpoint, key, bufferBytes);
   if (endpoint.server) return new LinkServer(transports, randomUUID(), log);
   const dialer = new LinkDialer(transports, randomUUID(), log);
   return {
@@ -35,5 +45,6 @@ export function createLink({ endpoint, bufferBytes, log }: LinkOptions): Link {
     open: async () => {},
     channel: (end) => dialer.channel(end),
     close: () => dialer.close(),
+    counters: () => ({}),
   };
 }

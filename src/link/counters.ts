@@ -1,9 +1,19 @@
-// What is counted of a VM's connections of one kind, on either side.
+// What is counted of connections: of those who have not said who they are, and of each VM's of one kind.
 
 import { Counters } from '../core/counters';
 import type { RefusalWord } from './hello';
 
 const NAMES = [
+  /** Connections that a listener took. */
+  'link_accepted',
+  /** Of those: they had not said in time who they are. */
+  'link_slow',
+  /** Of those: they gave way, as too many had not said who they are. */
+  'link_crowded',
+  /** Of those: another key, no key, no TLS. */
+  'link_other_key',
+  'link_no_key',
+  'link_no_tls',
   'link_ups',
   'link_downs',
   /** Of those: by a newer connection of the same peer. */

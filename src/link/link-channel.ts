@@ -18,7 +18,17 @@ export interface LinkEnd {
   readonly digestKey?: string;
   /** The present one; 0 of a primary. */
   epoch(): number;
+  readonly beats?: Beats;
 }
+
+export interface Beats {
+  readonly periodMs: number;
+  /** The connection ends when nothing was heard for so many periods. */
+  readonly dead: number;
+}
+
+/** Long enough for a host that is busy, short against what a host's failure costs anyway. */
+const DEFAULT_BEATS: Beats = { periodMs: 1000, dead: 5 };
 
 /** Whoever brings sessions. */
 export interface ChannelKeeper {
@@ -31,6 +41,7 @@ export interface ChannelKeeper {
 export class LinkChannel implements Channel {
   readonly counters = new LinkCounters();
   private session: Session | undefined;
+  private peer: Hello | undefined;
   private closed = false;
 
   constructor(
@@ -57,6 +68,7 @@ export class LinkChannel implements Channel {
       this.down('a newer connection of the same peer replaces it');
     }
     this.session = session;
+    this.peer = theirs;
     this.counters.add('link_ups');
     session.accept(this.end.role, this.events, this.counters, answers ? this.hello() : undefined);
     this.events.onUp(theirs);
@@ -67,6 +79,30 @@ export class LinkChannel implements Channel {
     if (session !== this.session) return;
     this.down(why);
     this.keeper.onLost(why);
+  }
+
+  get beats(): Beats {
+    return this.end.beats ?? DEFAULT_BEATS;
+  }
+
+  /** To be called once a period. */
+  beat(): void {
+    this.session?.beat(this.beats.dead);
+  }
+
+  /**
+   * Somebody else says that it is the peer, with the process that it names: may it have the channel? 'ask': the present
+   * one may still be there, and is asked for a sign of life; see `lively`.
+   */
+  claim({ process }: Hello): 'free' | 'ask' {
+    if (this.session === undefined || this.peer!.process === process) return 'free';
+    this.session.ask();
+    return 'ask';
+  }
+
+  /** The present peer has answered. */
+  get lively(): boolean {
+    return this.session?.lively === true;
   }
 
   get up(): boolean {

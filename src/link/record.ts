@@ -14,6 +14,7 @@ export const RecordType = {
   HELLO: 1,
   /** UTF-8: why the connection is refused; it ends then. */
   REFUSE: 2,
+  /** Is answered at once; whoever hears nothing for some beats ends the connection. */
   BEAT: 3,
   BEAT_ANSWER: 4,
   /** To the secondary: virtio-net header, frame. */

@@ -10,7 +10,7 @@
 
 import { invariant } from '../core/errors';
 import type { ChannelEvents } from './channel';
-import { LINK, LinkCounters } from './counters';
+import { LINK, type LinkCounters } from './counters';
 import {
   encodeHello,
   encodeRefusal,
@@ -58,6 +58,8 @@ const FOR_PRIMARY: ReadonlySet<number> = new Set([
 ]);
 const FOR_SECONDARY: ReadonlySet<number> = new Set([RecordType.CLIENT_FRAME, RecordType.LOST, RecordType.FETCH]);
 
+const NOTHING = new Uint8Array(0);
+
 const NOBODY: ChannelEvents = {
   onUp() {},
   onDown() {},
@@ -70,13 +72,19 @@ export class Session implements TransportEvents {
   private state: 'greeting' | 'asking' | 'up' | 'ended' = 'greeting';
   private transport: Transport | undefined;
   private node = NOBODY;
-  private counters = new LinkCounters();
   private wanted: ReadonlySet<number> = FOR_PRIMARY;
   private wantsRoom = false;
   /** The node takes no records now. */
   private holding = false;
+  /** Anything, since the last beat; and beats before that without anything. */
+  private heard = false;
+  private quietBeats = 0;
 
-  constructor(private readonly owner: SessionOwner) {}
+  /** `counters`: until it is accepted. */
+  constructor(
+    private readonly owner: SessionOwner,
+    private counters: LinkCounters,
+  ) {}
 
   get up(): boolean {
     return this.state === 'up';
@@ -84,6 +92,11 @@ export class Session implements TransportEvents {
 
   get ended(): boolean {
     return this.state === 'ended';
+  }
+
+  /** The peer has been heard since the last beat, or nobody has listened. */
+  get lively(): boolean {
+    return this.heard || this.holding;
   }
 
   // The handshake
@@ -158,6 +171,27 @@ export class Session implements TransportEvents {
     this.transport!.pause(false);
   }
 
+  /**
+   * To be called once a period. Ends the connection when nothing was heard for `deadBeats` of them: periods are counted
+   * and not time, so that a process that was stopped itself does not take its peer for dead.
+   */
+  beat(deadBeats: number): void {
+    if (this.state !== 'up') return;
+    this.quietBeats = this.lively ? 0 : this.quietBeats + 1;
+    if (this.quietBeats >= deadBeats) {
+      this.counters.add('link_silent');
+      this.disconnect(`nothing was heard for ${deadBeats} beats`);
+      return;
+    }
+    this.ask();
+  }
+
+  /** Asks for a sign of life; see `lively`. */
+  ask(): void {
+    this.heard = false;
+    this.say(RecordType.BEAT, NOTHING);
+  }
+
   disconnect(why: string): void {
     if (!this.ended) this.transport!.disconnect(why);
   }
@@ -175,6 +209,7 @@ export class Session implements TransportEvents {
   onData(buf: Buffer, from: number, to: number): number {
     let at = from;
     let records = 0;
+    this.heard = true;
     while (to - at >= RECORD_HEADER_BYTES && !this.holding && this.state !== 'asking' && !this.ended) {
       const bytes = payloadBytes(buf, at);
       const wrong = this.wrongHeader(buf, at, bytes);
@@ -230,6 +265,11 @@ export class Session implements TransportEvents {
   private record(buf: Buffer, at: number, bytes: number): boolean {
     const type = recordType(buf, at);
     const { values } = this.counters;
+    if (type === RecordType.BEAT) {
+      this.say(RecordType.BEAT_ANSWER, NOTHING);
+      return true;
+    }
+    if (type === RecordType.BEAT_ANSWER) return true;
     if (this.wanted.has(type)) {
       const off = at + RECORD_HEADER_BYTES;
       if (!this.node.onRecord(type as RecordType, recordEpoch(buf, at), buf, off, bytes)) return false;
@@ -249,6 +289,7 @@ export class Session implements TransportEvents {
     }
     const hello = parseHello(buf, off, bytes);
     if (typeof hello === 'string') {
+      this.counters.refused('malformed');
       this.refuse({ word: 'malformed', text: `the HELLO is not understood: ${hello}` });
       return;
     }

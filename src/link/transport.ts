@@ -23,6 +23,6 @@ export interface TransportEvents {
   /** buf[from, to) are unread. Returns how many were consumed; the rest comes again with more, or after a pause. */
   onData(buf: Buffer, from: number, to: number): number;
   onClose(why: string): void;
-  /** All that waited has left, after reserve() gave -1 or a flush was partial. */
+  /** Much of what waited has left, or all, after reserve() gave -1 or a flush was partial. */
   onDrain(): void;
 }

@@ -14,6 +14,7 @@ const NOTHING = new Uint8Array(0);
 let dir: string;
 let links: Link[] = [];
 let said: string[] = [];
+let key: Buffer | undefined;
 
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'colo-link-'));
@@ -28,7 +29,12 @@ afterEach(() => {
 function link(text: string, listens: boolean): Link {
   const say = (_fields: unknown, line: string) => void said.push(line);
   const log = { info: say, warn: say, error: say };
-  const made = createLink({ endpoint: parseEndpoint(`${text}${listens ? ',server' : ''}`), bufferBytes: 1 << 20, log });
+  const made = createLink({
+    key,
+    endpoint: parseEndpoint(`${text}${listens ? ',server' : ''}`),
+    bufferBytes: 1 << 20,
+    log,
+  });
   links.push(made);
   return made;
 }
@@ -47,7 +53,11 @@ function say(channel: Channel, type: RecordType, text: string): void {
   channel.flush();
 }
 
-describe.each(['unix', 'tcp'])('over %s', (kind) => {
+describe.each(['unix', 'tcp', 'tls'])('over %s', (kind) => {
+  beforeEach(() => {
+    key = kind === 'tls' ? Buffer.alloc(32, 7) : undefined;
+  });
+
   async function pair() {
     const listening = link(kind === 'unix' ? `unix:${dir}/link` : 'tcp:127.0.0.1:0', true);
     await listening.open();

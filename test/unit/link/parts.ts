@@ -1,6 +1,7 @@
 // Both ends of a connection without sockets, and a node that writes down what it is told.
 
 import type { ChannelEvents, Peer } from '../../../src/link/channel';
+import { LinkCounters } from '../../../src/link/counters';
 import type { Hello } from '../../../src/link/hello';
 import { RECORD_HEADER_BYTES, type RecordType, writeHeader } from '../../../src/link/record';
 import { Session, type SessionOwner } from '../../../src/link/session';
@@ -108,14 +109,16 @@ export class Wire {
 
 export function session(owner: Partial<SessionOwner> = {}, room?: number) {
   const happened: string[] = [];
-  const made = new Session({
+  const counters = new LinkCounters();
+  const all: SessionOwner = {
     onHello: () => void happened.push('hello'),
     onRefused: (_session, { word, text }) => void happened.push(`refused ${word}: ${text}`),
     onEnd: (_session, why, wasUp) => void happened.push(`${wasUp ? 'down' : 'end'}: ${why}`),
     ...owner,
-  });
+  };
+  const made = new Session(all, counters);
   const transport = new FakeTransport(made, room);
-  return { session: made, transport, wire: new Wire(made, transport), happened };
+  return { session: made, counters, transport, wire: new Wire(made, transport), happened };
 }
 
 export class FakeNode implements ChannelEvents {

@@ -31,6 +31,8 @@ export const CheckpointCause = {
    */
   NOT_COMPARABLE: 'not_comparable',
   ADDRESS_REQUEST: 'secondary_address_request',
+  /** The link between the hosts has lost what the SVM has sent, or what was sent to it. */
+  NOT_KNOWN: 'secondary_unknown',
   OPERATOR: 'operator',
 } as const;
 export type CheckpointCause = (typeof CheckpointCause)[keyof typeof CheckpointCause];

@@ -8,6 +8,7 @@ import type { OperatorError } from '../core/errors';
 import { NetlinkCarrier, portHolder } from '../io/control-netlink';
 import { SeqpacketCarrier } from '../io/control-seqpacket';
 import { RegularTimer } from '../io/deadline-timer';
+import { parseEndpoint } from '../io/stream/endpoint';
 import { ColoMode } from '../netlink/colo-generation2';
 import { ControlChannel } from '../nfnetlink-colo/control';
 import type { Answer, InitContext, LostController, NodeControl, NodeMode } from '../node/controller';
@@ -17,6 +18,8 @@ import { SecondaryWarmUp } from '../seccolo/warm-up';
 import { NodesBypass } from './bypass';
 import { nowMs } from './clock';
 import { ControlState } from './control-state';
+import { createLink, type Link } from './link';
+import { readLinkKey } from './link-key';
 import type { Logger } from './log';
 import type { NodeMetrics } from './metrics';
 import type { NodeSettings } from './node-config';
@@ -29,9 +32,20 @@ export interface DaemonSettings {
   role: 'primary' | 'secondary';
   nodes: readonly (NodeSettings & { bypassRules: readonly BypassRuleText[] })[];
   control: { netlinkPort: number; unixPath: string; allowUids: readonly number[] };
+  /** Of the nodes without a forward port. */
+  link?: LinkSettings | undefined;
   stateDir: string;
   restoreRules: boolean;
   metricsPort?: number | undefined;
+}
+
+export interface LinkSettings {
+  /** See parseEndpoint(). */
+  endpoint: string;
+  /** A file. */
+  key: string | undefined;
+  insecure: boolean;
+  bufferBytes: number;
 }
 
 const TICK_MS = 50;
@@ -42,6 +56,7 @@ type Host = PrimaryHost | SecondaryHost;
 
 export class Daemon implements NodeControl {
   private readonly hosts = new Map<number, Host>();
+  private readonly link: Link | undefined;
   private readonly bypass: NodesBypass;
   private readonly control: ControlChannel;
   private readonly state: ControlState;
@@ -60,13 +75,14 @@ export class Daemon implements NodeControl {
     private readonly rules: HostRules,
   ) {
     ensureStateDir(settings.stateDir);
+    this.link = settings.link && openLink(settings.link, log);
     for (const node of settings.nodes) {
       const nodeLog = log.child({ node: node.name, index: node.index });
       this.hosts.set(
         node.index,
         settings.role === 'primary'
-          ? new PrimaryHost(node, nodeLog, () => this.control.notify(node.index))
-          : new SecondaryHost(node, nodeLog),
+          ? new PrimaryHost(node, nodeLog, () => this.control.notify(node.index), this.link)
+          : new SecondaryHost(node, nodeLog, this.link),
       );
     }
     this.bypass = new NodesBypass(settings.nodes, (index, rules) => {
@@ -114,6 +130,7 @@ export class Daemon implements NodeControl {
   private async open(): Promise<void> {
     // After a restart packets wait already: they are served first.
     if (!this.state.resume(nowMs())) this.warmUp();
+    await this.link?.open();
     this.netlink.start(this.control);
     this.unix.start(this.control);
     this.timer = new RegularTimer(TICK_MS, () => this.tick());
@@ -150,6 +167,7 @@ export class Daemon implements NodeControl {
     this.unix.close();
     this.metricsServer?.close();
     for (const host of this.hosts.values()) await host.close();
+    this.link?.close();
   }
 
   /** New bypass rules from the configuration; those added at run time are gone. */
@@ -311,4 +329,9 @@ export class Daemon implements NodeControl {
       'NO CONTROLLER CAN BE HEARD OVER NETLINK: it is tried every second; the Unix socket is served',
     );
   }
+}
+
+function openLink({ endpoint, key, insecure, bufferBytes }: LinkSettings, log: Logger): Link {
+  const wayIn = { endpoint: parseEndpoint(endpoint), insecure, bufferBytes, log };
+  return createLink(key === undefined ? wayIn : { ...wayIn, key: readLinkKey(key) });
 }

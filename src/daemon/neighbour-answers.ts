@@ -8,7 +8,6 @@ import type { GuestAddresses } from '../seccolo/guest-addresses';
 import { NeighbourAnswers } from '../seccolo/neighbour-answers';
 import { nowMs } from './clock';
 import type { Logger } from './log';
-import type { NodeSettings } from './node-config';
 import { watchFrames } from './watch-frames';
 
 /** Sends frames; a port that goes is opened again with the next of them. */
@@ -49,7 +48,7 @@ export class AnsweringPort {
    * `active`: false after a failover, when the SVM asks the network itself. Throws OperatorError when the forward port
    * is not there; the guest's may come later.
    */
-  constructor({ guestPort, forwardPort }: NodeSettings, addresses: GuestAddresses, active: () => boolean, log: Logger) {
+  constructor(guestPort: string, forwardPort: string, addresses: GuestAddresses, active: () => boolean, log: Logger) {
     this.answers = new NeighbourAnswers((family, address) => addresses.has(family, address));
     this.guest = new Outlet(guestPort);
     this.forward = new Outlet(forwardPort);
@@ -70,6 +69,11 @@ export class AnsweringPort {
         true,
       ),
     ];
+  }
+
+  counters(): Record<string, number> {
+    const { asked, answered } = this.answers;
+    return { neighbour_questions: asked, neighbour_answers: answered, neighbour_answers_unsent: this.unsent };
   }
 
   close(): void {

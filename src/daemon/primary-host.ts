@@ -21,6 +21,7 @@ import type { NodeSettings } from './node-config';
 import { watchPeerResets } from './peer-resets';
 import { portState } from './port-state';
 import { PrefixSender } from './prefix-sender';
+import { keptMatch, type NodeLink, PrimaryStream } from './primary-stream';
 import { queueCounters, queueGauges } from './queue-options';
 import { SplitQueue } from './split-queue';
 import { statePath } from './state-file';
@@ -30,7 +31,10 @@ export class PrimaryHost {
   readonly node: PrimaryNode;
   readonly engine: PrimaryEngine;
   private readonly guest: SplitQueue;
-  private readonly forward: SplitQueue;
+  /** Of an ethernet link, */
+  private readonly forward: SplitQueue | undefined;
+  /** or of a stream link. */
+  private readonly stream: PrimaryStream | undefined;
   private readonly arp: readonly { close(): void }[];
   private readonly prefixes: PrefixSender;
   private readonly deadline = new DeadlineTimer(nowMs, () => this.node.tick());
@@ -46,6 +50,7 @@ export class PrimaryHost {
     private readonly log: Logger,
     /** Passes a checkpoint request on to the controller. */
     private readonly requestCheckpoint: (cause: CheckpointCause) => void,
+    link: NodeLink | undefined,
   ) {
     const words = mapFile(
       statePath(settings.stateDir, 'deltas', settings.index),
@@ -58,12 +63,14 @@ export class PrimaryHost {
     const bytes = randomBytes(8);
     const seed = [bytes.readUInt32LE(0), bytes.readUInt32LE(4)] as const;
     this.deltas = new StoredDeltas(table, seed, (key) => this.conntrack.hasAnswered(key));
+    const { forwardPort } = settings;
+    const match = forwardPort === undefined ? keptMatch(settings) : undefined;
     this.engine = new PrimaryEngine(
       {
         limits: settings.limits,
         compareTimeoutMs: settings.compareTimeoutMs,
         maxCompareTimeoutMs: settings.maxCompareTimeoutMs,
-        epochs: new SettledEpochs(settings.forwardSettleMs),
+        epochs: match ?? new SettledEpochs(settings.forwardSettleMs),
         minCheckpointIntervalMs: settings.minCheckpointIntervalMs,
         seed,
         deltas: this.deltas,
@@ -87,16 +94,31 @@ export class PrimaryHost {
       this.engine,
       nowMs,
       () => this.node,
-      () => this.forward,
+      // What comes by a stream waits for no verdict.
+      () => this.forward ?? { drop: () => {} },
     );
     this.guest = new SplitQueue(settings, guestQueue, guestUdpQueue, () => fromGuest);
-    this.forward = new SplitQueue(settings, forwardQueue, forwardUdpQueue, () => fromForward);
+    if (forwardPort !== undefined)
+      this.forward = new SplitQueue(settings, forwardQueue, forwardUdpQueue, () => fromForward);
+    if (match !== undefined) {
+      const ports = {
+        clock,
+        node: () => this.node,
+        engine: this.engine,
+        intake: fromForward,
+        // As at the guest's port, where the kernel has taken the tag off.
+        arp: (arp: ArpView) => this.onArp(false, arp, 0),
+      };
+      this.stream = new PrimaryStream(settings, link!, match, ports, seed, log);
+    }
     this.node = new PrimaryNode(
       this.engine,
       {
         clock,
         guest: this.guest,
-        forward: this.forward,
+        // A stream hands in what has come as soon as it may.
+        forward: this.forward ?? { drain: () => {}, flush: () => {} },
+        ...(this.stream !== undefined && { marks: this.stream.node }),
         watch: { portState: (told) => void portState(guestPort).then(told) },
         log,
         arm: (atMs) => this.deadline.arm(atMs),
@@ -104,7 +126,9 @@ export class PrimaryHost {
       { guestPort, onControllerLoss: settings.onControllerLoss, numbersLost: !this.deltas.whole },
     );
     this.arp = [
-      watchArp(settings.forwardPort, "the SVM's", (arp, vlan) => this.onArp(false, arp, vlan), this.log),
+      ...(forwardPort === undefined
+        ? []
+        : [watchArp(forwardPort, "the SVM's", (arp, vlan) => this.onArp(false, arp, vlan), this.log)]),
       watchArp(settings.guestPort, "the PVM's", (arp, vlan) => this.onArp(true, arp, vlan), this.log, true),
     ];
     this.resetWatch = watchPeerResets(guestPort, (key, seq) => this.node.peerReset(key, seq), this.log);
@@ -116,7 +140,8 @@ export class PrimaryHost {
     this.node.close();
     this.deadline.close();
     this.guest.close();
-    this.forward.close();
+    this.forward?.close();
+    this.stream?.close();
     for (const watch of this.arp) watch.close();
     this.prefixes.close();
     this.resetWatch.close();
@@ -140,16 +165,20 @@ export class PrimaryHost {
       divergences: this.engine.counters.snapshot().divergences,
       queues: {
         guest: queueGauges(this.guest.parts[0]),
-        forward: queueGauges(this.forward.parts[0]),
         guestUdp: queueGauges(this.guest.parts[1]),
-        forwardUdp: queueGauges(this.forward.parts[1]),
+        ...(this.forward !== undefined && {
+          forward: queueGauges(this.forward.parts[0]),
+          forwardUdp: queueGauges(this.forward.parts[1]),
+        }),
       },
+      ...this.stream?.status(),
     };
   }
 
   metrics(): NodeMetrics {
     const guest = queueGauges(...this.guest.parts);
-    const forward = queueGauges(...this.forward.parts);
+    const forwardParts = this.forward?.parts ?? [];
+    const forward = queueGauges(...forwardParts);
     return {
       labels: { node: this.settings.name, role: this.role },
       counters: {
@@ -158,7 +187,8 @@ export class PrimaryHost {
         peer_resets_lost: this.node.resetsLost,
         ...this.prefixes.counters,
         link_heads_forgotten: this.prefixes.forgotten,
-        ...queueCounters({ guest: this.guest.parts, forward: this.forward.parts }),
+        ...queueCounters({ guest: this.guest.parts, forward: forwardParts }),
+        ...this.stream?.counters(),
       },
       requests: this.engine.counters.requestsByCause(),
       gauges: {

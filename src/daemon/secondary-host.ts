@@ -17,7 +17,9 @@ import type { NodeMetrics } from './metrics';
 import { AnsweringPort } from './neighbour-answers';
 import type { NodeSettings } from './node-config';
 import { portState } from './port-state';
+import type { NodeLink } from './primary-stream';
 import { queueCounters, queueGauges, queueOptions } from './queue-options';
+import { SecondaryStream } from './secondary-stream';
 import { statePath } from './state-file';
 
 export class SecondaryHost {
@@ -30,15 +32,19 @@ export class SecondaryHost {
   rulesMissing: readonly string[] = [];
   private readonly addresses = new GuestAddresses();
   private readonly claims: { close(): void };
-  private readonly neighbours: AnsweringPort;
+  /** Of an ethernet link, */
+  private readonly neighbours: AnsweringPort | undefined;
+  /** or of a stream link, until a failover. */
+  private stream: SecondaryStream | undefined;
   private takeover: Takeover | undefined;
 
   /** Throws OperatorError. */
   constructor(
     readonly settings: NodeSettings,
     private readonly log: Logger,
+    private readonly link: NodeLink | undefined,
   ) {
-    const { guestPort } = settings;
+    const { guestPort, forwardPort } = settings;
     const seed = randomBytes(8);
     this.engine = new SecondaryEngine({
       mode: 'failover',
@@ -55,8 +61,8 @@ export class SecondaryHost {
     else log.info({ origin, flows, damagedRecords, failedOver }, 'offsets loaded');
     this.node = new SecondaryNode(this.engine, {
       clock,
-      guest: () => this.guest,
-      forward: () => this.forward,
+      guest: () => this.stream?.guest ?? this.guest,
+      forward: () => this.stream?.forward ?? this.forward,
       watch: { portState: (told) => void portState(guestPort).then(told) },
       log,
       toGuest: (ask) => {
@@ -67,18 +73,18 @@ export class SecondaryHost {
           socket.close();
         }
       },
-      checkpointed: () => this.neighbours.answers.checkpoint(),
-      tookOver: () => this.tookOver(),
-      forgotten: () => {
-        this.takeover?.close();
-        this.addresses.clear();
-        this.neighbours.answers.clear();
+      checkpointed: () => {
+        this.neighbours?.answers.checkpoint();
+        this.stream?.node.checkpoint();
       },
+      tookOver: () => this.tookOver(),
+      forgotten: () => this.forgotten(),
     });
     this.guest = new KernelQueue(
       {
         ...queueOptions(settings, settings.guestQueue),
-        copyRange: this.engine.failedOver ? NFQ_MAX_COPY : HEADER_BYTES,
+        // With a stream link it has nothing to do before a failover.
+        copyRange: this.engine.failedOver || forwardPort === undefined ? NFQ_MAX_COPY : HEADER_BYTES,
         maxCopyRange: NFQ_MAX_COPY,
       },
       () => this.node.fromGuest,
@@ -86,7 +92,9 @@ export class SecondaryHost {
     this.forward = new KernelQueue(queueOptions(settings, settings.forwardQueue), () => this.node.fromPeers);
     this.node.begin();
     this.claims = watchGuestClaims(guestPort, this.addresses, log);
-    this.neighbours = new AnsweringPort(settings, this.addresses, () => !this.engine.failedOver, log);
+    if (forwardPort !== undefined) {
+      this.neighbours = new AnsweringPort(guestPort, forwardPort, this.addresses, () => !this.engine.failedOver, log);
+    } else this.openStream();
   }
 
   async close(): Promise<void> {
@@ -94,7 +102,8 @@ export class SecondaryHost {
     await this.takeover?.settled;
     this.takeover?.close();
     this.claims.close();
-    this.neighbours.close();
+    this.neighbours?.close();
+    this.stream?.close();
     this.guest.close();
     this.forward.close();
   }
@@ -112,6 +121,7 @@ export class SecondaryHost {
       addressesClaimed: this.addresses.list().length,
       addressesLeftOut: this.addresses.overflows,
       ...engine,
+      ...this.stream?.status(),
       queues: { guest: queueGauges(this.guest.kernel), forward: queueGauges(this.forward.kernel) },
     };
   }
@@ -123,9 +133,8 @@ export class SecondaryHost {
       labels: { node: this.settings.name, role: this.role },
       counters: {
         ...this.engine.counters.snapshot(),
-        neighbour_questions: this.neighbours.answers.asked,
-        neighbour_answers: this.neighbours.answers.answered,
-        neighbour_answers_unsent: this.neighbours.unsent,
+        ...this.neighbours?.counters(),
+        ...this.stream?.counters(),
         ...queueCounters({ guest: [this.guest.kernel], forward: [this.forward.kernel] }),
       },
       requests: {},
@@ -142,7 +151,23 @@ export class SecondaryHost {
     };
   }
 
+  /** Before a failover the guest reaches the primary and nobody else. */
+  private openStream(): void {
+    if (this.link === undefined || this.engine.failedOver || this.stream !== undefined) return;
+    this.stream = new SecondaryStream(this.settings, this.link, this.node, this.addresses, this.log);
+  }
+
+  private forgotten(): void {
+    this.takeover?.close();
+    this.addresses.clear();
+    this.neighbours?.answers.clear();
+    this.openStream();
+    this.stream?.node.newPair();
+  }
+
   private tookOver(): void {
+    this.stream?.close();
+    this.stream = undefined;
     this.log.warn({ flows: this.engine.status().flows }, 'FAILOVER: the secondary takes over');
     const decided = new Promise<void>((resolve) => this.node.whenDecided(resolve));
     this.takeover = takeOver(this.settings, this.engine, decided, this.addresses, this.log);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { OperatorError } from '../core/errors';
 import { makeStateDir } from '../io/state-dir';
 
-export type StateKind = 'deltas' | 'offsets' | 'control';
+export type StateKind = 'deltas' | 'offsets' | 'epochs' | 'control';
 
 export function statePath(stateDir: string, kind: StateKind, index: number | string): string {
   return join(stateDir, `${kind}-${index}`);

@@ -7,6 +7,8 @@ import type { RecordType } from './record';
 export interface Peer {
   /** Tells its processes apart. */
   readonly process: string;
+  /** Tells apart what outlives its processes. */
+  readonly memory?: string;
   /** Of a secondary: its epoch when the connection was made. */
   readonly epoch: number;
   /** What it understands beyond the version. */

@@ -24,6 +24,8 @@ export interface Hello {
   readonly epoch: number;
   /** UUID of the process. */
   readonly process: string;
+  /** UUID of the memory that outlives it. */
+  readonly memory?: string;
   /** Of a secondary that sends digests: their key, in hex. */
   readonly digestKey?: string;
 }
@@ -52,7 +54,10 @@ export function parseHello(buf: Buffer, off: number, bytes: number): Hello | str
     return 'it is no JSON';
   }
   if (typeof said !== 'object' || said === null || Array.isArray(said)) return 'it is no JSON object';
-  const { versions, features, vm, kind, role, generation, epoch, process, digestKey } = said as Record<string, unknown>;
+  const { versions, features, vm, kind, role, generation, epoch, process, memory, digestKey } = said as Record<
+    string,
+    unknown
+  >;
   const { min, max } = (typeof versions === 'object' && versions !== null ? versions : {}) as Record<string, unknown>;
   if (!isNumber(min, 0xffff) || !isNumber(max, 0xffff) || min > max) return 'versions';
   if (!isFeatures(features)) return 'features';
@@ -61,8 +66,10 @@ export function parseHello(buf: Buffer, off: number, bytes: number): Hello | str
   if (role !== 'primary' && role !== 'secondary') return 'role';
   if (!isNumber(generation, 0xffffffff)) return 'generation';
   if (!isNumber(epoch, 0xffffffff)) return 'epoch';
-  if (typeof process !== 'string' || !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(process)) return 'process';
-  const hello = { versions: { min, max }, features, vm, kind, role, generation, epoch, process } as const;
+  if (!isUuid(process)) return 'process';
+  if (memory !== undefined && !isUuid(memory)) return 'memory';
+  const known = { versions: { min, max }, features, vm, kind, role, generation, epoch, process } as const;
+  const hello = memory === undefined ? known : { ...known, memory };
   if (digestKey === undefined) return hello;
   if (typeof digestKey !== 'string' || !/^([0-9a-f]{2}){16,64}$/.test(digestKey)) return 'digestKey';
   return { ...hello, digestKey };
@@ -111,6 +118,10 @@ function isNumber(value: unknown, most: number): value is number {
 
 function isName(value: unknown): value is string {
   return typeof value === 'string' && /^[\w.-]{1,64}$/.test(value);
+}
+
+function isUuid(value: unknown): value is string {
+  return typeof value === 'string' && /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(value);
 }
 
 function isFeatures(value: unknown): value is string[] {

@@ -14,6 +14,8 @@ export interface LinkEnd {
   readonly role: LinkRole;
   readonly generation: number;
   readonly features: readonly string[];
+  /** See Hello. */
+  readonly memory?: string;
   /** In hex; see Hello. */
   readonly digestKey?: string;
   /** The present one; 0 of a primary. */
@@ -53,10 +55,10 @@ export class LinkChannel implements Channel {
 
   /** What is said to the peer. */
   hello(): Hello {
-    const { vm, kind, role, generation, features, digestKey } = this.end;
+    const { vm, kind, role, generation, features, memory, digestKey } = this.end;
     const { process } = this;
     const hello = { versions: LINK_VERSION, features, vm, kind, role, generation, epoch: this.end.epoch(), process };
-    return digestKey === undefined ? hello : { ...hello, digestKey };
+    return { ...hello, ...(memory !== undefined && { memory }), ...(digestKey !== undefined && { digestKey }) };
   }
 
   /** The peer of `session`, which has said `theirs`, is the right one. A listener answers it. */

@@ -8,6 +8,8 @@
 //   protect (fresh)   drain both, drop, forget the pair          an old SVM's words are not the new one's
 //   protect (resume)  numbers lost: ask for a checkpoint         nothing can be compared before it, so the sooner the better
 //   checkpoint        drain both, release, next epoch
+//                     over a link with marks: drain the guest's and read it no further until the other side has
+//                     obeyed it, too (epoch-match)
 //   unprotect         drain the guest's, release, stop comparing
 //   guest dead        drain the guest's, drop                    a dead guest's output must not appear
 //   policy `drop`     drop now, and at each tick what waits for a checkpoint
@@ -16,6 +18,7 @@ import type { Log } from '../core/log';
 import type { BypassRule } from '../pmycolo/bypass';
 import type { PrimaryEngine } from '../pmycolo/engine';
 import { ControllerLoss, type ControllerLossPolicy, LossDecision } from './controller-loss';
+import { Matched } from './epoch-match';
 import type { Clock, Drainable, GuestWatch } from './ports';
 
 /** Resets reported between two ticks that are acted on; for the others the timeout asks for a checkpoint. */
@@ -28,6 +31,7 @@ export type PrimaryEngineFace = Pick<
   PrimaryEngine,
   | 'boundExhausted'
   | 'checkpoint'
+  | 'doubtEpoch'
   | 'dropAll'
   | 'endBatch'
   | 'forgetPair'
@@ -37,17 +41,36 @@ export type PrimaryEngineFace = Pick<
   | 'nextDeadlineMs'
   | 'peerReset'
   | 'releaseAll'
+  | 'secondaryUnknown'
   | 'setBypass'
   | 'setProtected'
   | 'tick'
 >;
 
+/** Of a way to the secondary that tells in band which epoch a packet is of. */
+export interface EpochMarks {
+  /** A new pair (fresh), or the one that there was. False: nothing can be compared until a checkpoint. */
+  begins(fresh: boolean): boolean;
+  /** An earlier process has obeyed a checkpoint that the other side has not. */
+  readonly awaited: boolean;
+  /**
+   * DO_CHECKPOINT was obeyed here. RELEASE: there, too. NOTHING: covered() of the node is called when it has been, or
+   * unmatched(). HOLD: nobody can tell.
+   */
+  checkpointed(nowMs: number): Matched;
+  /** The next epoch has begun here. */
+  goOn(): void;
+  tick(nowMs: number): void;
+}
+
 export interface PrimaryPorts {
   clock: Clock;
-  /** The PVM's packets. */
-  guest: Drainable & { flush(): void };
+  /** The PVM's packets. `pause`: they wait in the queue; where epochs have marks alone. */
+  guest: Drainable & { flush(): void; pause?(paused: boolean): void };
   /** The SVM's. */
   forward: Drainable & { flush(): void };
+  /** Without them epochs are told apart by time (SettledEpochs). */
+  marks?: EpochMarks;
   watch: GuestWatch;
   log: Log;
   /** The engine wants to be called at this time, by the clock; Infinity: at no time. Told once a batch. */
@@ -72,6 +95,8 @@ export class PrimaryNode {
   private numbersLost: boolean;
   private guestDead = false;
   private dropping = false;
+  /** What the guest sends now is of an epoch that has not begun at the other side. */
+  private awaitsMark = false;
   /** Of the last loss of a controller: what was asked about an earlier one no longer counts. */
   private turn = 0;
 
@@ -101,6 +126,9 @@ export class PrimaryNode {
     this.dropping = false;
     if (!resume) this.forgetPair();
     this.engine.setProtected(true);
+    const { marks } = this.ports;
+    if (marks?.begins(!resume) === false) this.engine.doubtEpoch();
+    if (marks?.awaited) this.awaitMark();
     if (resume && this.numbersLost) this.engine.boundExhausted();
     this.numbersLost = false;
   }
@@ -113,6 +141,7 @@ export class PrimaryNode {
 
   /** PROXY_RESET: held packets were never verified and are dropped; their sender retransmits. */
   forgetPair(): void {
+    this.readOn();
     this.ports.guest.drain();
     // An old SVM's packets must not be taken for the new one's.
     this.ports.forward.drain();
@@ -123,13 +152,43 @@ export class PrimaryNode {
 
   /** DO_CHECKPOINT. What is queued was sent before the guests stopped, so it is read first. */
   checkpoint(): void {
-    this.ports.guest.drain();
+    const { guest, marks, clock } = this.ports;
+    guest.drain();
+    const matched =
+      marks === undefined || !this.engine.isProtected ? Matched.RELEASE : marks.checkpointed(clock.nowMs());
+    if (matched === Matched.RELEASE) this.covered();
+    else if (matched === Matched.HOLD) this.unmatched();
+    else this.awaitMark();
+  }
+
+  /** Both sides have obeyed DO_CHECKPOINT. */
+  covered(): void {
+    // What the guest has sent behind its own checkpoint is not covered by it: it was not read.
     this.ports.forward.drain();
     this.engine.checkpoint(this.ports.clock.nowMs());
     this.ports.guest.flush();
+    this.readOn();
+    this.ports.marks?.goOn();
+  }
+
+  /** Which epoch of the other side is this one's is not known: all is held. */
+  unmatched(): void {
+    this.readOn();
+    this.engine.doubtEpoch();
+  }
+
+  /** What the SVM has sent, or what was sent to it, is not all known: a checkpoint mends it. */
+  unknown(): void {
+    this.engine.secondaryUnknown();
+  }
+
+  /** Nothing can be heard of the other side: what differs, and what is equal, waits until it can. */
+  unheard(): void {
+    this.engine.doubtEpoch();
   }
 
   release(): void {
+    this.readOn();
     this.ports.guest.drain();
     this.engine.releaseAll(this.ports.clock.nowMs());
     this.ports.guest.flush();
@@ -167,7 +226,8 @@ export class PrimaryNode {
   tick(): void {
     const { engine, ports } = this;
     const now = ports.clock.nowMs();
-    if (this.resets.length > 0) {
+    ports.marks?.tick(now);
+    if (this.resets.length > 0 && !this.awaitsMark) {
       ports.guest.drain();
       for (const { key, seq } of this.resets) engine.peerReset(key, seq, now);
       this.resets.length = 0;
@@ -191,6 +251,17 @@ export class PrimaryNode {
   /** For good; nothing is let out. */
   close(): void {
     this.turn++;
+  }
+
+  private awaitMark(): void {
+    this.awaitsMark = true;
+    this.ports.guest.pause!(true);
+  }
+
+  private readOn(): void {
+    if (!this.awaitsMark) return;
+    this.awaitsMark = false;
+    this.ports.guest.pause!(false);
   }
 
   private decideLoss(turn: number): void {

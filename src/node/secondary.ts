@@ -137,10 +137,10 @@ export class SecondaryNode {
 
   /** PROXY_RESET, or a new pair: nothing of an earlier one is known any more. */
   forgetPair(): void {
-    this.ports.forgotten();
     this.engine.reset();
     this.networkWaits = false;
     this.ports.guest().showWhole(false);
+    this.ports.forgotten();
   }
 
   /**

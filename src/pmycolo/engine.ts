@@ -314,6 +314,14 @@ export class PrimaryEngine {
   }
 
   /**
+   * What the SVM has sent, or what was sent to it, is not all known, and a checkpoint that was asked for may have
+   * passed without effect here.
+   */
+  secondaryUnknown(): void {
+    if (this.phase.protectedNow) this.phase.askAgain(CheckpointCause.NOT_KNOWN);
+  }
+
+  /**
    * What a guest says from now on may be of another epoch than what it would be compared with: everything is held until
    * DO_CHECKPOINT. Whoever calls sees to it that one comes.
    */

@@ -68,6 +68,12 @@ export class Phase {
     this.delayed = cause;
   }
 
+  /** As ask() with a pause; a request that was sent before counts no more: what came of it is not known. */
+  askAgain(cause: CheckpointCause): void {
+    if (this.delayed === undefined) this.requested = false;
+    this.ask(cause, true);
+  }
+
   /** Sends what has waited for its time. */
   askDelayed(nowMs: number): void {
     if (this.protectedNow && this.delayed !== undefined && nowMs >= this.pace.opensMs) this.send(this.delayed);

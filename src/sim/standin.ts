@@ -54,6 +54,12 @@ class HoldEverything implements SimPrimaryEngine {
     this.ask(CheckpointCause.EXHAUSTED);
   }
 
+  secondaryUnknown(): void {
+    this.ask(CheckpointCause.NOT_KNOWN);
+  }
+
+  doubtEpoch(): void {}
+
   setBypass(): void {}
 
   get isProtected(): boolean {

@@ -26,7 +26,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   compare: ['core', 'packet', 'conntrack'],
   pmycolo: ['core', 'packet', 'conntrack', 'compare'],
   seccolo: ['core', 'packet', 'conntrack'],
-  node: ['core', 'packet', 'pmycolo', 'seccolo'],
+  node: ['core', 'packet', 'pmycolo', 'seccolo', 'link'],
   'nfnetlink-colo': ['core', 'netlink', 'node'],
   qmp: ['core'],
   link: ['core', 'packet'],

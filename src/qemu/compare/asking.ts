@@ -1,5 +1,5 @@
-// A comparison's requests for checkpoints: to the controller at notify_dev, to the primary's QEMU by QMP, or to both. A
-// request stands until a checkpoint comes; meanwhile it is repeated, if nobody was there or it was not answered.
+// Whom a comparison asks for checkpoints: the controller at notify_dev, the primary's QEMU by QMP, or both. A request
+// stands until a checkpoint comes, and is put again meanwhile: to who was not there, and to who did not heed it.
 
 import type { FrameSocket } from '../../chardev/frame-socket';
 import type { Clock } from '../../core/clock';
@@ -21,9 +21,9 @@ export interface Asker {
   readonly log: Log;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly counters: CompareCounters;
-  /** Number of held packets, for log lines. */
+  /** For log lines. */
   held(): { held: number };
-  /** The controller at notify_dev has made a checkpoint. */
+  /** The controller at notify_dev says that one is made. */
   checkpoint(): void;
 }
 
@@ -35,7 +35,7 @@ export class Asking {
 
   constructor(private readonly asker: Asker) {}
 
-  /** Uses notify_dev from now on. */
+  /** From now on. */
   atNotifyDev(socket: FrameSocket): void {
     const { log, counters } = this.asker;
     this.notifyDev = socket;
@@ -72,24 +72,24 @@ export class Asking {
     );
   }
 
-  /** A frame of the controller. */
+  /** What it says. */
   heard(buf: Buffer, off: number, len: number): void {
     this.notify!.frame(buf, off, len);
   }
 
   // The request
 
-  /** A checkpoint is wanted, whether or not somebody can be asked now. */
+  /** One is wanted, whether somebody can be asked now or not. */
   want(): void {
     this.pending.awaited = true;
   }
 
-  /** The checkpoint has come, or is not wanted any more. */
+  /** It has come, or none is wanted any more. */
   settle(): void {
     this.pending.awaited = false;
   }
 
-  /** Asks. False: nobody was there. */
+  /** False: nobody was there to hear it. */
   ask(): boolean {
     let heard = false;
     this.pending.awaited = true;
@@ -103,7 +103,7 @@ export class Asking {
     return heard;
   }
 
-  /** Repeats the request when it is due; `everyMs`: time between two requests. */
+  /** Puts again what is due; `everyMs`: how often a request that is not heeded is repeated. */
   tick(everyMs: number): void {
     this.askLate();
     if (this.pending.isDue(this.nowMs, everyMs)) this.ask();
@@ -120,7 +120,7 @@ export class Asking {
     return heard;
   }
 
-  /** Sends a request that had to wait for the controller's hello. */
+  /** What had to wait for the controller's hello. */
   private askLate(): void {
     if (this.notify?.owes(this.nowMs) === true && this.pending.awaited) this.askController();
   }

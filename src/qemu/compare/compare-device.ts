@@ -1,14 +1,14 @@
-// One colo-compare: its four sockets, its clock, and its behaviour when a peer is slow or gone.
+// One colo-compare: its four sockets, its clock, and what happens when one of the peers is slow or gone.
 //
-//   primary_in gone     held packets of that guest are dropped: a dead guest's output must not appear
-//   secondary_in gone   held packets stay held; the timeouts ask for checkpoints
-//   notify_dev gone     held packets stay held; only a controller that comes back can release them
+//   primary_in gone     what is held of that guest is dropped: a dead guest's output must not appear
+//   secondary_in gone   what is held stays held; the timeouts ask for checkpoints
+//   notify_dev gone     what is held stays held, and nobody can release it but a controller that comes back
 //   qmp gone            the same, until QEMU is there again and makes the checkpoint that it is then asked for
-//   QMP reports that the secondary is gone   held packets leave, and everything from then on, until COLO begins again
-//   outdev gone         packets verified meanwhile are dropped and counted, as on a network without a cable
-//   outdev slow         primary_in is not read until the backlog is gone; frames read before fit into the send buffer. No guest
-//                       counts as silent meanwhile: the network is slow, not a guest
-//   an impossible length on any of them: that connection ends, the next one starts afresh
+//   no secondary any more, says QMP     all that is held leaves, and everything from then on, until COLO begins anew
+//   outdev gone         what is verified meanwhile is dropped and counted, as on a network without a cable; nothing else takes it
+//   outdev slow         primary_in is not read until the backlog is gone; what was read before fits into the send buffer. Nobody
+//                       is called silent meanwhile: it is the network that is slow, not a guest
+//   a length that cannot be, on any of them: that connection ends, the next one starts afresh
 
 import { type FrameHandler, FrameReader, type FrameSource } from '../../chardev/frame';
 import { FrameSocket } from '../../chardev/frame-socket';
@@ -37,14 +37,14 @@ import { PairReader } from './pair-reader';
 import { type Surroundings, thisHost } from './surroundings';
 
 const TICK_MS = 100;
-/** Backlog of outdev at which the primary is no longer read. */
+/** With so much on its way to outdev no more of the primary is read. */
 const BACKLOG_BYTES = 1 << 20;
-/** Time after a backlog in which no guest counts as silent: frames that waited in its socket are read first. */
+/** After that no guest is called silent before what has waited in its socket was read. */
 const BACKLOG_GRACE_MS = 500;
-/** Bytes read of each socket before a checkpoint: more than sockets hold of a stopped guest. */
+/** What is read of each socket before a checkpoint: more than sockets hold of a guest that is stopped. */
 const DRAIN_BYTES = 8 << 20;
 
-/** Causes whose log line shows bytes. */
+/** Causes that come with bytes to show. */
 const DIFFERENCES: ReadonlySet<CheckpointCause> = new Set([
   CheckpointCause.PAYLOAD,
   CheckpointCause.LENGTH,
@@ -55,7 +55,7 @@ const DIFFERENCES: ReadonlySet<CheckpointCause> = new Set([
   CheckpointCause.RETRANSMISSION,
 ]);
 
-/** Names of the sockets' counters, in the style of the others. */
+/** As the other counters are written. */
 const SOCKET_COUNTERS: Record<string, string> = { bytesIn: 'bytes_in', bytesOut: 'bytes_out' };
 
 export class CompareDevice {
@@ -70,17 +70,17 @@ export class CompareDevice {
   private readonly gate: EpochGate;
   private readonly node: PrimaryNode;
   private readonly asking: Asking;
-  /** Time of the present batch. */
+  /** Of the present batch. */
   private nowMs: number;
-  /** A checkpoint is under way: it covers differences that are found now. */
+  /** A checkpoint is being made: what differs now is covered by it. */
   private draining = false;
-  /** The secondary's frames are discarded. */
+  /** The secondary's frames are thrown away. */
   private deaf = false;
-  /** outdev has a backlog: primary_in is not read. */
+  /** outdev has too much to send: primary_in is not read. */
   private backlogged = false;
-  /** No timeouts before this time. */
+  /** No timeouts before. */
   private graceUntilMs = 0;
-  /** Bytes written for outdev that were lost with its peers. */
+  /** Of what was written for outdev: lost with its peers. */
   private lostBytes = 0;
   private timer: ReturnType<Surroundings['every']> | undefined;
   private readonly deadline: ReturnType<Surroundings['deadline']>;
@@ -90,7 +90,7 @@ export class CompareDevice {
   constructor(
     readonly settings: CompareSettings,
     private readonly log: Log,
-    /** Called for every request for a checkpoint, with or without notify_dev. */
+    /** Told of every request for a checkpoint, whether there is a notify_dev or not. */
     private readonly onRequest: (cause: CheckpointCause) => void = () => {},
     private readonly around: Surroundings = thisHost,
   ) {
@@ -109,7 +109,7 @@ export class CompareDevice {
     const maxHeldBytes = limits?.maxHeldBytes ?? DEFAULT_LIMITS.maxHeldBytes;
     this.outdev = this.socket('outdev', settings.outdev, -1, {
       onClose: () => this.outdevGone(),
-      // A checkpoint releases everything held, on top of the backlog and of frames read before it.
+      // A checkpoint releases all that is held, on top of what waits already and of what comes before it.
       sendBytes: maxHeldBytes + 2 * (BACKLOG_BYTES + DRAIN_BYTES),
     });
     this.comparison = new FrameComparison(
@@ -149,7 +149,7 @@ export class CompareDevice {
       source: this.pairs.secondarySource,
       end: () => this.turnDone(),
       onClose: () =>
-        this.log.error(this.held(), 'the secondary is gone: held packets wait, the timeouts ask for checkpoints'),
+        this.log.error(this.held(), 'the secondary is gone: what is held waits, the timeouts ask for checkpoints'),
     });
     this.pairs.connect(this.primaryIn.stream, this.secondaryIn.stream);
     this.outdev.stream.onDrain = () => {
@@ -160,14 +160,14 @@ export class CompareDevice {
       comparison.compared,
       {
         clock: { nowMs: this.clock, after: () => ({ cancel: () => {} }) },
-        // Both sockets are read together. While the primary is stopped they may hold frames sent after its checkpoint.
+        // Both sockets are read together. While the primary stands still they hold what was said after its checkpoint.
         guest: { drain: () => void (!this.gate.isHeld && this.readEmpty()), flush: () => this.flush() },
         forward: { drain: () => {}, flush: () => {} },
         watch: { portState: () => {} },
         log,
         arm: () => {},
       },
-      // A controller's end is no reason to release anything: see above.
+      // A controller that goes is no reason to let anything out: see above.
       { guestPort: settings.id, onControllerLoss: 'hold', numbersLost: false },
     );
     this.node.protect(true);
@@ -201,7 +201,7 @@ export class CompareDevice {
     this.asking.atNotifyDev(this.notifyDev);
   }
 
-  /** Opens all sockets. Rejects with OperatorError; then everything is closed again. */
+  /** Listens and dials everywhere. Rejects with OperatorError; then everything is closed again. */
   async open(): Promise<void> {
     try {
       await Promise.all(this.sockets().map((socket) => socket.stream.open()));
@@ -213,7 +213,7 @@ export class CompareDevice {
     this.timer = this.around.every(Math.min(TICK_MS, this.settings.expiredScanCycleMs), () => this.tick());
   }
 
-  /** Closes everything for good; nothing more leaves. */
+  /** For good, and nothing more is let out. */
   close(): void {
     this.timer?.close();
     this.deadline.close();
@@ -223,8 +223,8 @@ export class CompareDevice {
   }
 
   /**
-   * The guests are stopped and equal. Frames that they sent before are read first: afterwards they would count for the
-   * next epoch and wait for counterparts that never come.
+   * The guests are stopped and equal. What they said before is read first: after it they would be asked for the same
+   * again.
    */
   checkpoint(): void {
     this.nowMs = this.clock();
@@ -232,7 +232,7 @@ export class CompareDevice {
     this.asking.settle();
   }
 
-  /** Port of a TCP server whose endpoint has none. */
+  /** Where a TCP server listens whose endpoint left that open. */
   port(name: string): number {
     return this.sockets().find((socket) => socket.name === name)!.stream.port;
   }
@@ -253,7 +253,7 @@ export class CompareDevice {
     };
   }
 
-  /** All counters: the engine's, the comparison's, and the sockets'. */
+  /** Everything counted: by the engine, by the frames' way to it and back, and by the sockets. */
   counts(): Record<string, number> {
     const sockets = this.sockets().flatMap(({ name, stream }) =>
       Object.entries(stream.counters).map(
@@ -323,7 +323,7 @@ export class CompareDevice {
     if (this.mayLookAtTimes) this.deadline.arm(this.comparison.engine.nextDeadlineMs);
   }
 
-  /** Not while the primary is stopped or not read: no guest is silent then. */
+  /** Not while the primary stands still, nor while it was not read: nobody is silent then. */
   private get mayLookAtTimes(): boolean {
     return !this.gate.isHeld && !this.backlogged && this.nowMs >= this.graceUntilMs;
   }
@@ -354,7 +354,7 @@ export class CompareDevice {
   private unprotect(): void {
     this.log.error(
       this.held(),
-      'THE PRIMARY GOES ON ALONE: its held packets and all that follow leave uncompared, until COLO begins again',
+      'THE PRIMARY GOES ON ALONE: what was held of it leaves, and all that it says from now on, compared with nothing',
     );
     this.nowMs = this.clock();
     this.node.unprotect();
@@ -364,18 +364,21 @@ export class CompareDevice {
   }
 
   private protect(): void {
-    this.log.warn({}, 'COLO HAS BEGUN AGAIN: the primary is compared again');
+    this.log.warn({}, 'COLO HAS BEGUN ANEW: what the primary says is compared again');
     this.node.protect(true);
     this.listen(true);
   }
 
-  /** Reads the secondary's frames, or discards them. */
+  /** To the secondary. */
   private listen(on: boolean): void {
     this.deaf = !on;
     this.pairs.together = on;
   }
 
-  /** The primary is read while it runs and outdev has no backlog; the secondary while the primary runs. */
+  /**
+   * The primary is read when its frames find a way out and it does not stand still; the secondary when the primary does
+   * not.
+   */
   private pause(): void {
     const { isHeld } = this.gate;
     this.primaryIn.stream.pause(isHeld || this.backlogged);
@@ -384,7 +387,7 @@ export class CompareDevice {
 
   private requestCheckpoint(cause: CheckpointCause): void {
     this.asking.want();
-    // The present checkpoint covers it; if that is aborted, the gate asks again.
+    // Unless no checkpoint comes of it.
     if (this.draining) return;
     const { engine } = this.comparison;
     const why = isSilence(cause)
@@ -396,7 +399,7 @@ export class CompareDevice {
     if (!this.asking.ask()) {
       this.log.error(
         this.held(),
-        'NOBODY CAN BE ASKED: the primary is held until a controller on notify_dev or qmp makes a checkpoint',
+        'NOBODY HEARS IT: what the primary says is held until a controller on notify_dev or qmp makes a checkpoint',
       );
     }
     this.onRequest(cause);
@@ -414,12 +417,12 @@ export class CompareDevice {
     const lost = counted[C_WRITTEN_BYTES]! - this.outdev.stream.counters.bytesOut - this.lostBytes;
     this.lostBytes += lost;
     counted[C_LOST_BYTES] = this.lostBytes;
-    if (lost > 0) this.log.warn({ bytes: lost }, 'bytes on their way to outdev are lost');
+    if (lost > 0) this.log.warn({ bytes: lost }, 'what was on its way to outdev is lost');
     this.backlogGone();
   }
 
   private primaryGone(): void {
-    this.log.error(this.held(), 'the primary is gone: its held packets are dropped');
+    this.log.error(this.held(), 'the primary is gone: what was held of it is dropped');
     this.comparison.forgetPrimary(this.clock());
     this.gate.begunAnew();
     this.asking.settle();

@@ -1,6 +1,6 @@
 // Frames of several datagrams, which the host's kernel or hardware is to cut (UDP segmentation offload; virtio 1.2,
-// 5.1.6.2): taken apart, and kept until all of their datagrams may leave. The guests may pack their datagrams
-// differently, but must end them at the same places.
+// 5.1.6.2): taken apart, and kept until all of their datagrams may leave. How a guest packs its datagrams is its own
+// affair, where one ends is not.
 
 import { MAX_FRAME_BYTES } from '../../chardev/frame';
 import { write16 } from '../../core/big-endian';
@@ -12,11 +12,11 @@ import { writeIpBytes } from '../../packet/ip-header';
 import { UDP_HEADER_BYTES, UDP_LENGTH_AT } from '../../packet/udp-header';
 import type { PacketView } from '../../packet/view';
 
-/** Iterates over a frame's datagrams, each behind the frame's headers. */
+/** One datagram after the other of a frame, each behind the frame's own headers. */
 export class DatagramCutter {
   /** After take(): the headers before the IP header, the IP header, UDP's, and one datagram's payload. */
   readonly buf = Buffer.allocUnsafeSlow(MAX_FRAME_BYTES);
-  /** Offset of the IP header in it. */
+  /** Of the IP header in it. */
   network = 0;
   private source: Uint8Array = this.buf;
   private family = 4;
@@ -42,10 +42,7 @@ export class DatagramCutter {
     return true;
   }
 
-  /**
-   * Makes the next packet. Returns its bytes from the IP header on, or 0 after the last. Checksums are those of the
-   * whole frame.
-   */
+  /** Bytes of the next packet, from its IP header on, or 0: that was the last. Checksums are those of the whole. */
   take(): number {
     const bytes = Math.min(this.size, this.end - this.at);
     if (bytes === 0) return 0;
@@ -65,31 +62,31 @@ class Send {
   vnetBytes = 0;
   /** Datagrams without a verdict. */
   waiting = 0;
-  /** A datagram may not leave, so the frame does not. */
+  /** Not all of it may leave, so nothing does. */
   lost = false;
 }
 
-/** Memory for frames whose datagrams wait: 64 of the largest; beyond it a checkpoint is asked for, which empties it. */
+/** Memory for frames whose datagrams wait: 64 of the largest; going over it asks for a checkpoint, which empties it. */
 const POOL_BYTES_LOG2 = 23;
 const UNIT_LOG2 = 8;
 
-/** State of a frame after the verdict on one of its datagrams. */
+/** What a verdict on one of its datagrams has come to for a frame. */
 export const SEND_WAITS = 0;
 export const SEND_LEAVES = 1;
 export const SEND_LOST = 2;
-/** There is no room to keep the frame: it is lost at its last datagram's verdict. */
+/** There is no room to keep it: it will be lost when its last datagram has a verdict. */
 export const SEND_WITHOUT_ROOM = 3;
 export type SendOutcome = typeof SEND_WAITS | typeof SEND_LEAVES | typeof SEND_LOST | typeof SEND_WITHOUT_ROOM;
 
-/** Frames whose datagrams were handed in; the engine identifies a datagram by its frame's slot. */
+/** The frames whose datagrams have been handed in; the engine knows a datagram by its frame's slot. */
 export class HeldSends {
-  /** Memory of waiting frames; made with the first. */
+  /** The frames that wait; made with the first. */
   data: Buffer = Buffer.alloc(0);
   private readonly pool = new BuddyPool(POOL_BYTES_LOG2, UNIT_LOG2);
   private readonly slots: Send[] = [];
   private readonly free: number[] = [];
 
-  /** Returns a slot below 2^15, or -1. Until keep() the frame stays in the receive buffer. */
+  /** A slot below 2^15, or -1. Until keep() the frame stands where it came. */
   open(vnetBytes: number): number {
     if (this.free.length === 0) {
       if (this.slots.length === 1 << 15) return -1;
@@ -105,12 +102,15 @@ export class HeldSends {
     return slot;
   }
 
-  /** Another of its datagrams is handed in. */
+  /** One more of its datagrams is handed in. */
   add(slot: number): void {
     this.slots[slot]!.waiting++;
   }
 
-  /** A verdict: the datagram may leave, or not. SEND_WAITS also before keep(), whose caller then asks for the state. */
+  /**
+   * A verdict: the datagram may leave, or not. SEND_WAITS also while the frame is not kept: its caller asks then what
+   * became of it.
+   */
   settle(slot: number, mayLeave: boolean): SendOutcome {
     const send = this.slots[slot]!;
     invariant(send.waiting > 0, 'a datagram gets one verdict');
@@ -119,7 +119,7 @@ export class HeldSends {
     return send.frameOffset < 0 ? SEND_WAITS : this.outcome(send);
   }
 
-  /** All its datagrams were handed in: copies the frame if it has to wait. */
+  /** All its datagrams were handed in: the frame is copied if it has to wait. */
   keep(slot: number, buf: Buffer, off: number, len: number): SendOutcome {
     const send = this.slots[slot]!;
     if (send.waiting === 0) return this.outcome(send);
@@ -140,7 +140,7 @@ export class HeldSends {
     return this.slots[slot]!;
   }
 
-  /** The frame has left or is dropped; all its datagrams have their verdicts. */
+  /** Its frame has left, or is not wanted any more; all its datagrams have their verdicts. */
   close(slot: number): void {
     const send = this.slots[slot]!;
     invariant(send.waiting === 0, 'a frame is done with when all its datagrams are');

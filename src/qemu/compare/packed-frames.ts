@@ -1,10 +1,10 @@
-// Frames that the host is to cut, on their way through the comparison: the engine gets their datagrams, and a frame
-// leaves as it came when all of them may leave. A frame that is to be cut in an unknown way waits for a checkpoint.
+// Frames that the host is to cut, on their way through the comparison: the engine is given their datagrams, and a frame
+// leaves as it came when all of these may. What is to be cut in a way that is not known here waits for a checkpoint.
 
-import { PACKED_UNKNOWN } from '../../chardev/vnet-offload';
 import { canonicalIp } from '../../packet/ip-canon';
 import { PARSE_OK, parseIp } from '../../packet/parse';
 import { IPPROTO_TCP, IPPROTO_UDP, PacketView } from '../../packet/view';
+import { PACKED_UNKNOWN } from '../../packet/vnet-offload';
 import type { PrimaryEngine } from '../../pmycolo/engine';
 import { C_PRIMARY_SENDS, C_SECONDARY_SENDS, C_SENDS_LOST, type CompareCounters } from './compare-counters';
 import {
@@ -29,8 +29,8 @@ export class PackedFrames {
   ) {}
 
   /**
-   * buf[off, end) with its IP packet at `network`; `packing` is packingOf()'s result. False: it is one packet after
-   * all.
+   * buf[off, end) with its IP packet at `network`; `packing` is what packingOf() says. False: it is one packet all the
+   * same.
    */
   primary(
     packing: number,
@@ -46,7 +46,7 @@ export class PackedFrames {
     const c = this.counters.values;
     if (!engine.isProtected || parseIp(this.view, buf, network, end - network) !== PARSE_OK) return false;
     if (this.isOne(packing)) return false;
-    // The frame leaves as it is here, with the fields that its datagrams have in common.
+    // The frame leaves as it stands here, with what its datagrams have in common.
     this.view.limit = end;
     canonicalIp(this.view);
     const { limit } = this.view;
@@ -74,7 +74,7 @@ export class PackedFrames {
     return true;
   }
 
-  /** The same for a frame of the secondary. */
+  /** Such a frame of the secondary. */
   secondary(
     packing: number,
     buf: Buffer,
@@ -112,7 +112,7 @@ export class PackedFrames {
     this.sends.close(slot);
   }
 
-  /** Nothing is cut in any way, or the cuts do not matter (TCP). */
+  /** Nothing of it is to be cut, whatever the way, or it does not matter where: TCP. */
   private isOne(packing: number): boolean {
     const v = this.view;
     return v.payloadBytes <= (packing & 0xffff) || (v.protocol === IPPROTO_TCP && !v.fragment);

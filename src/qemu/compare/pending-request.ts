@@ -1,8 +1,9 @@
-// A requested checkpoint. It is requested once an epoch, and again from time to time until it comes: the request may
-// have been lost with a connection, and a second one costs at most a checkpoint.
+// A checkpoint that was asked for. It is asked for once an epoch, and while it goes unheeded again from time to time:
+// whoever makes checkpoints may have lost the request with its connection, and saying it twice costs at most a
+// checkpoint.
 
 export class PendingRequest {
-  /** A checkpoint is wanted and has not come yet. */
+  /** A checkpoint is wanted and has not come. */
   awaited = false;
   private askedAtMs = Number.NEGATIVE_INFINITY;
 
@@ -10,7 +11,7 @@ export class PendingRequest {
     this.askedAtMs = nowMs;
   }
 
-  /** True: it is time to ask again. */
+  /** True: it is time to say it again. */
   isDue(nowMs: number, repeatMs: number): boolean {
     return this.awaited && nowMs - this.askedAtMs >= repeatMs;
   }

@@ -1,9 +1,9 @@
-// The commands of a netdev's control socket: one JSON object in, one out, in QMP's form.
+// What the control socket of a netdev understands: one JSON object in, one out, in QMP's form.
 
 import { OperatorError } from '../../core/errors';
 import { parseStatus } from './filter-options';
 
-/** The controlled part of a netdev. */
+/** What of a netdev is controlled. */
 export interface Controlled {
   checkpoint(): void;
   failover(): boolean;
@@ -17,7 +17,7 @@ export interface Reply {
   id?: unknown;
 }
 
-/** Never throws, whatever the line. */
+/** Never throws for anything that a line may say. */
 export function execute(netdev: Controlled, line: string): Reply {
   let request: Record<string, unknown>;
   try {
@@ -48,7 +48,7 @@ function answer(netdev: Controlled, request: Record<string, unknown>): Reply {
       netdev.checkpoint();
       return { return: {} };
     case 'failover':
-      // A second failover (--qmp may have been first) is no error.
+      // Whoever comes second (--qmp may have been first) has what he wants.
       return { return: { already: !netdev.failover() } };
     case 'filter-set':
       netdev.setStatus(text(args, 'id'), parseStatus(text(args, 'status')));

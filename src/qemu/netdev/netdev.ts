@@ -1,4 +1,4 @@
-// A netdev in user space: a guest port and a host port with a chain of filters between them, as inside QEMU.
+// A netdev in user space: a guest port and a host port with a chain of filters between them, as QEMU has them inside.
 
 import { randomBytes } from 'node:crypto';
 import { Batch } from '../../chardev/batch';
@@ -14,12 +14,12 @@ import { mapFile } from '../../io/map-file';
 import type { Clock } from '../../node/ports';
 import type { SecondaryNode } from '../../node/secondary';
 import { SecondaryEngine } from '../../seccolo/engine';
+import { Neighbours } from '../../seccolo/neighbours';
 import { type Filter, FilterChain } from './filter-chain';
 import { MirrorFilter } from './filter-mirror';
 import type { FilterOptions } from './filter-options';
 import { RedirectorFilter } from './filter-redirector';
 import { RewriterFilter, type RewriterSurroundings } from './filter-rewriter';
-import { Neighbours } from './neighbours';
 import type { NetdevConfig } from './netdev-config';
 import { PeerReminders } from './peer-reminders';
 
@@ -37,7 +37,7 @@ export class Netdev {
   private readonly guest: Port;
   private readonly host: Port;
   private readonly devices: Device[] = [];
-  /** Sources of the guest's frames where there is no guest port. */
+  /** Without a guest port the guest's frames come by these. */
   private readonly guestDevices: Device[] = [];
   private readonly rewriters: RewriterFilter[] = [];
   private readonly reminders: PeerReminders;
@@ -45,7 +45,7 @@ export class Netdev {
   private readonly openStream: StreamFactory;
   private ticker: NodeJS.Timeout | undefined;
 
-  /** Makes the parts and opens nothing yet. Throws OperatorError. */
+  /** Opens nothing yet. Throws OperatorError. */
   constructor(
     readonly config: NetdevConfig,
     private readonly log: Log,
@@ -67,8 +67,8 @@ export class Netdev {
   }
 
   /**
-   * Listens and dials; servers first, as some clients may connect to them. Throws OperatorError, and then nothing stays
-   * open.
+   * Listens and dials; servers first, as some may be there for the clients. Throws OperatorError, and then nothing
+   * stays open.
    */
   async open(): Promise<void> {
     try {
@@ -94,7 +94,7 @@ export class Netdev {
   }
 
   /**
-   * The guest is stopped and is the primary's copy. `exact`: all frames read of it are from before. Throws
+   * The guest stands still and is the primary's copy. `exact`: all that was read of it is from before. Throws
    * OperatorError.
    */
   checkpoint(exact = true): void {
@@ -103,7 +103,7 @@ export class Netdev {
       const hint = 'a comparison that sees its packets differ asks for another one';
       this.log.warn(
         { hint },
-        'the notice of a checkpoint was late: frames that the guest sent after it may have got the old numbers',
+        'a checkpoint was heard of late: what the guest said after it may bear numbers of before',
       );
     }
     this.inBatch(() => this.nodes.forEach((node) => void node.checkpoint()));
@@ -129,12 +129,12 @@ export class Netdev {
     return true;
   }
 
-  /** Done by this process, or by an earlier one that kept its state. */
+  /** By this process, or by an earlier one that kept its state. */
   get failedOver(): boolean {
     return this.rewriters.some(({ engine }) => engine.failedOver);
   }
 
-  /** The guest is stopped: reads its port empty, then nothing more until resumeGuest(). */
+  /** The guest stands still: what it has said is read, and nothing more until resumeGuest(). */
   holdGuest(): void {
     this.pauseGuest(true);
     this.inBatch(() => this.nodes.forEach((node) => void node.guestStopped()));
@@ -146,13 +146,14 @@ export class Netdev {
   }
 
   report(): Record<string, unknown> {
+    const neighbours = this.neighbours.report();
     return {
       id: this.config.id,
       guest: this.guest.report(),
       host: this.host.report(),
       chardevs: this.devices.map((d) => d.report()),
       filters: this.chain.list().map((f) => this.filterReport(f)),
-      neighbours: this.neighbours.report(),
+      neighbours: { questions: neighbours.asked, answers: neighbours.answered },
     };
   }
 
@@ -167,8 +168,8 @@ export class Netdev {
   }
 
   /**
-   * If a rewriter's kept state has a failover, the filters that it switched off are off again, unless the operator has
-   * set them.
+   * A rewriter whose kept state says that the failover has been: what was switched off then is off, unless the operator
+   * says otherwise.
    */
   private stayFailedOver(): void {
     if (!this.failedOver) return;
@@ -180,7 +181,7 @@ export class Netdev {
     for (const { id, staysOn } of filters) if (!staysOn) this.chain.setStatus(id, false);
   }
 
-  /** Is this a secondary's netdev before a failover? Then its guest reaches no network. */
+  /** A secondary's netdev before a failover: its guest reaches no network. */
   private get protects(): boolean {
     return this.rewriters.length > 0 && !this.failedOver;
   }
@@ -255,7 +256,7 @@ export class Netdev {
     };
   }
 
-  /** Runs the callback in a batch of its own. */
+  /** What is called comes in a batch of its own. */
   private batchClock(): Clock {
     return {
       nowMs: () => this.batch.nowMs,

@@ -1,6 +1,7 @@
-// At a failover: sends the guest's last acknowledgement to the peer of each living connection, and asks for the peer's,
-// so that nobody waits for a timer (seccolo/reminders.ts). The host's port mostly joins the clients' network only
-// afterwards, by another program: reminders are sent at once, and again whenever the port reaches a new network.
+// At a failover: the peer of each living connection is told what the guest has acknowledged, and asked for its own
+// acknowledgement, so that nobody waits for a timer (seccolo/reminders.ts). The host's port is mostly given to the
+// clients' network only afterwards, by somebody else: they are told at once, and anew whenever the port has got to
+// where it was not before.
 
 import type { Batch } from '../../chardev/batch';
 import type { Port } from '../../chardev/port';
@@ -9,14 +10,14 @@ import type { Log } from '../../core/log';
 import type { SecondaryEngine } from '../../seccolo/engine';
 import { REMIND_PAUSE_MS, remindSome } from '../../seccolo/remind-some';
 
-/** After this time the peers have gone on by their own timers. */
+/** Whoever has waited for longer goes on by his own timers. */
 const WATCH_MS = 60_000;
 
 export class PeerReminders {
   private place: { close(): void } | undefined;
   private timer: NodeJS.Timeout | undefined;
   private ending: NodeJS.Timeout | undefined;
-  /** State of the walk under way: the engine, and its last connection. */
+  /** Of the walk under way: the engine, and its connection to go on behind. */
   private at = 0;
   private behind = -1;
   private frames = 0;
@@ -30,7 +31,7 @@ export class PeerReminders {
     private readonly log: Log,
   ) {}
 
-  /** A failover was made: sends reminders now, and again for WATCH_MS. */
+  /** The engines have failed over. */
   begin(): void {
     this.close();
     try {
@@ -39,7 +40,7 @@ export class PeerReminders {
       if (!(error instanceof OperatorError)) throw error;
       this.log.warn(
         { error: error.message },
-        "cannot watch the host's port: the peers get reminders now and not again",
+        "where the host's port goes cannot be seen: the peers are told now and not again",
       );
     }
     this.ending = setTimeout(() => this.place?.close(), WATCH_MS);
@@ -54,7 +55,7 @@ export class PeerReminders {
     this.place?.close();
   }
 
-  /** Starts over with all connections; after a moment, as notices of new places come in rows. */
+  /** All of them, from the first on; soon, as places are told of in rows. */
   private tell(): void {
     this.at = 0;
     this.behind = -1;
@@ -70,10 +71,10 @@ export class PeerReminders {
   private step(): void {
     const engine = this.engines[this.at];
     if (engine === undefined) {
-      this.log.info({ frames: this.frames }, "sent the guest's acknowledgements to the connections' peers");
+      this.log.info({ frames: this.frames }, "the connections' peers are told what the guest has acknowledged");
       return;
     }
-    // Until the guest has shown its numbers, no reminder would be certain to be right.
+    // While the guest has not shown its numbers nothing is known to be true.
     if (!engine.undecided) {
       this.batch.begin();
       this.behind = remindSome(engine, this.behind, (frame) => this.send(frame));

@@ -180,5 +180,5 @@ test('a controller that comes to a guest with living connections that has taken 
   expect([since(), node.failedOver]).toEqual([[], true]);
   engine.living = 0;
   node.attach(true);
-  expect(since()).toEqual(['forgotten', 'reset', 'headers']);
+  expect(since()).toEqual(['reset', 'headers', 'forgotten']);
 });

@@ -1,0 +1,70 @@
+// The primary's side of a stream link: what goes to the PVM is read at its port, and crosses the link; what the SVM has
+// sent comes by it.
+
+import { mapFile } from '../io/map-file';
+import type { OpenChannel } from '../link/channel';
+import type { LinkEnd } from '../link/link-channel';
+import { EpochMatch, MATCH_WORDS } from '../node/epoch-match';
+import { PrimaryLink, type PrimaryLinkPorts } from '../node/primary-link';
+import { GuestFrames } from './guest-frames';
+import type { Logger } from './log';
+import type { NodeSettings } from './node-config';
+import { statePath } from './state-file';
+
+/** A link as a node is given it. */
+export interface NodeLink {
+  channel(end: LinkEnd): OpenChannel;
+}
+
+export class PrimaryStream {
+  readonly node: PrimaryLink;
+  private readonly frames: GuestFrames;
+
+  /** Throws OperatorError. */
+  constructor(
+    settings: NodeSettings,
+    link: NodeLink,
+    match: EpochMatch,
+    ports: Omit<PrimaryLinkPorts, 'open' | 'log'>,
+    seed: readonly [number, number],
+    log: Logger,
+  ) {
+    const end = {
+      vm: settings.name,
+      kind: 'packets',
+      role: 'primary',
+      generation: 0,
+      features: [],
+      epoch: () => 0,
+    } as const;
+    this.node = new PrimaryLink(match, { ...ports, log, open: link.channel(end) }, seed);
+    this.frames = new GuestFrames(
+      { interface: settings.guestPort, direction: 'outgoing' },
+      (port, count) => {
+        for (let i = 0; i < count; i++) this.node.clientFrame(port.arena, port.offset(i), port.bytes(i));
+        this.node.endBatch();
+      },
+      log,
+    );
+  }
+
+  status(): Record<string, unknown> {
+    const { match, up } = this.node;
+    return { link: { up, epochs: match.state } };
+  }
+
+  counters(): Record<string, number> {
+    return { ...this.node.counters.snapshot(), link_port_frames_lost: this.frames.lost };
+  }
+
+  close(): void {
+    this.frames.close();
+    this.node.close();
+  }
+}
+
+/** What is kept of the match of epochs. Throws OperatorError. */
+export function keptMatch({ stateDir, index }: NodeSettings): EpochMatch {
+  const words = mapFile(statePath(stateDir, 'epochs', index), 4 * MATCH_WORDS);
+  return new EpochMatch(new Uint32Array(words.buffer, words.byteOffset, MATCH_WORDS));
+}

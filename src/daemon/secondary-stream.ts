@@ -1,0 +1,99 @@
+// The secondary's side of a stream link, until a failover: the guest's port is in no bridge, what it sends crosses the
+// link, and what comes by the link is put in.
+
+import { randomUUID } from 'node:crypto';
+import { emptyPort } from '../io/frame-port';
+import { mapFile } from '../io/map-file';
+import { KEPT_EPOCH_WORDS, KeptEpoch } from '../node/kept-epoch';
+import type { CuttingQueue, Verdicts } from '../node/ports';
+import { SecondaryLink, type SecondaryLinkPorts } from '../node/secondary-link';
+import type { GuestAddresses } from '../seccolo/guest-addresses';
+import { Neighbours } from '../seccolo/neighbours';
+import { clock } from './clock';
+import { GuestFrames } from './guest-frames';
+import type { Logger } from './log';
+import type { NodeSettings } from './node-config';
+import type { NodeLink } from './primary-stream';
+import { statePath } from './state-file';
+
+export class SecondaryStream {
+  readonly node: SecondaryLink;
+  /** What the node takes for the guest's queue and its peers'. */
+  readonly guest: CuttingQueue;
+  readonly forward: Verdicts;
+  private readonly neighbours: Neighbours;
+  private readonly frames: GuestFrames;
+
+  /** Throws OperatorError. */
+  constructor(
+    settings: NodeSettings,
+    link: NodeLink,
+    node: SecondaryLinkPorts['node'],
+    addresses: GuestAddresses,
+    log: Logger,
+  ) {
+    const { guestPort, name, stateDir, index } = settings;
+    const words = mapFile(statePath(stateDir, 'epochs', index), 4 * KEPT_EPOCH_WORDS);
+    const epoch = new KeptEpoch(new Uint32Array(words.buffer, words.byteOffset, KEPT_EPOCH_WORDS), randomUUID);
+    const end = {
+      vm: name,
+      kind: 'packets',
+      role: 'secondary',
+      generation: 0,
+      features: [],
+      memory: epoch.memory,
+      epoch: () => epoch.value,
+    } as const;
+    const port = {
+      send: (buf: Buffer, off: number, bytes: number) => this.frames.send(buf, off, bytes),
+      empty: () => emptyPort(guestPort),
+    };
+    this.neighbours = new Neighbours(addresses);
+    this.node = new SecondaryLink({
+      clock,
+      log,
+      node,
+      epoch,
+      port,
+      neighbours: this.neighbours,
+      open: link.channel(end),
+    });
+    const { guest, forward } = this.node.verdicts;
+    this.forward = forward;
+    this.guest = {
+      accept: (id) => guest.accept(id),
+      acceptRewritten: (id, buf, off, len) => guest.acceptRewritten(id, buf, off, len),
+      drop: (id) => guest.drop(id),
+      drain: () => this.frames.drain(),
+      // Frames come whole.
+      showWhole: () => {},
+    };
+    this.frames = new GuestFrames(
+      { interface: guestPort, direction: 'incoming' },
+      (from, count) => {
+        for (let i = 0; i < count; i++) this.node.guestFrame(from.arena, from.offset(i), from.bytes(i));
+        this.node.endGuestBatch();
+      },
+      log,
+    );
+  }
+
+  status(): Record<string, unknown> {
+    return { link: { up: this.node.up, epoch: this.node.presentEpoch } };
+  }
+
+  counters(): Record<string, number> {
+    const { asked, answered } = this.neighbours.report();
+    return {
+      ...this.node.counters.snapshot(),
+      link_port_frames_lost: this.frames.lost,
+      neighbour_questions: asked,
+      neighbour_answers: answered,
+    };
+  }
+
+  close(): void {
+    this.frames.close();
+    this.node.close();
+  }
+}

@@ -1,0 +1,283 @@
+// The primary's end of the stream link: the client's frames to the secondary, what the SVM has sent to the comparison,
+// and the match of both hosts' epochs. What is lost on the way, or has no room, is not known to the comparison, and one
+// checkpoint mends it; TCP's input is retransmitted, as no acknowledgement leaves that the SVM has not given.
+
+import { Counters } from '../core/counters';
+import type { Log } from '../core/log';
+import type { Channel, ChannelEvents, OpenChannel, Peer } from '../link/channel';
+import { RecordType, VNET_HEADER_BYTES } from '../link/record';
+import { ArpView, parseArp } from '../packet/arp';
+import { ETH_P_ARP } from '../packet/ethernet';
+import { firstProtocol } from '../packet/ip-header';
+import { PARSE_OK, parseIp } from '../packet/parse';
+import { REASSEMBLY_COMPLETE, Reassembler } from '../packet/reassembly';
+import { IPPROTO_TCP, PacketView } from '../packet/view';
+import type { PrimaryEngine } from '../pmycolo/engine';
+import { type EpochMatch, Matched } from './epoch-match';
+import { FramePackets } from './frame-packets';
+import { type Clock, type PacketSink, queuedPacket } from './ports';
+import type { EpochMarks, PrimaryNode } from './primary';
+
+export const PRIMARY_LINK_COUNTERS = [
+  'link_client_frames',
+  /** Not sent: there was no connection, or no room. */
+  'link_client_frames_lost',
+  'link_guest_frames',
+  /** Of an epoch that has ended, or of none that is known. */
+  'link_guest_frames_past',
+  /** Told by the secondary: frames of its guest that it could not send. */
+  'link_guest_frames_lost',
+  'link_marks',
+  /** A checkpoint of one host that the other has not heard of in time. */
+  'link_marks_unmatched',
+  'link_downs',
+] as const;
+
+export interface PrimaryLinkPorts {
+  clock: Clock;
+  log: Log;
+  open: OpenChannel;
+  node: () => Pick<PrimaryNode, 'covered' | 'unheard' | 'unknown' | 'unmatched'>;
+  engine: Pick<PrimaryEngine, 'awaitsCheckpoint' | 'flowCount' | 'heldPackets'>;
+  /** Where the SVM's packets go. */
+  intake: PacketSink;
+  /** An ARP packet of the SVM; holds during the call only. */
+  arp(arp: ArpView): void;
+}
+
+const NOTHING = Buffer.alloc(0);
+
+export class PrimaryLink implements ChannelEvents, EpochMarks {
+  readonly counters = new Counters(PRIMARY_LINK_COUNTERS);
+  private readonly channel: Channel;
+  private readonly packet = queuedPacket();
+  private readonly packets = new FramePackets(false);
+  private readonly view = new PacketView();
+  private readonly arp = new ArpView();
+  private readonly fragments: Reassembler;
+  /** Of the secondary, as it was told last. */
+  private epoch = 0;
+  /** What is not known of either direction is to be mended by a checkpoint, when the other side can be heard. */
+  private unknown = false;
+  private unread = false;
+  private handed = false;
+
+  /** The seed: any two numbers that strangers do not know. */
+  constructor(
+    readonly match: EpochMatch,
+    private readonly ports: PrimaryLinkPorts,
+    seed: readonly [number, number],
+  ) {
+    this.fragments = new Reassembler({ maxDatagrams: 256, bytesLog2: 22 }, ...seed);
+    this.channel = ports.open(this);
+  }
+
+  get up(): boolean {
+    return this.channel.up;
+  }
+
+  /** A frame that goes to the PVM, with its virtio-net header. */
+  clientFrame(buf: Buffer, off: number, bytes: number): void {
+    if (this.channel.send(RecordType.CLIENT_FRAME, this.epoch, NOTHING, 0, buf, off, bytes)) {
+      this.count('link_client_frames');
+      return;
+    }
+    this.count('link_client_frames_lost');
+    if (!this.isTcp(buf, off, bytes)) this.unknown = true;
+  }
+
+  endBatch(): void {
+    this.channel.flush();
+  }
+
+  close(): void {
+    this.channel.close();
+  }
+
+  // The link
+
+  onUp({ process, memory = process, epoch }: Peer): void {
+    this.epoch = epoch;
+    const isNew = this.isNew;
+    const matched = this.match.connected(memory, epoch, this.ports.clock.nowMs());
+    this.unknown = !isNew;
+    // A pair of which nothing was seen yet has lost nothing.
+    if (isNew && matched === Matched.HOLD) this.match.align(epoch);
+    else this.act(matched);
+    this.settle();
+  }
+
+  onDown(): void {
+    this.count('link_downs');
+    this.unread = false;
+    this.act(this.match.disconnected(this.ports.clock.nowMs()));
+    this.ports.node().unheard();
+  }
+
+  onRoom(): void {}
+
+  onRecord(type: RecordType, epoch: number, buf: Buffer, off: number, bytes: number): boolean {
+    switch (type) {
+      case RecordType.GUEST_FRAME:
+        return this.guestFrame(epoch, buf, off, bytes);
+      case RecordType.MARK:
+        if (this.match.state === 'ahead') return this.leave();
+        this.count('link_marks');
+        this.epoch = epoch;
+        this.act(this.match.mark(epoch, this.ports.clock.nowMs()));
+        return true;
+      case RecordType.PAIR:
+        this.pair(epoch);
+        return true;
+      case RecordType.LOST:
+        if (this.match.state === 'ahead') return this.leave();
+        this.counters.values[COUNT.link_guest_frames_lost]! += buf.readUInt32BE(off);
+        this.ports.node().unknown();
+        return true;
+      default:
+        return true;
+    }
+  }
+
+  onBatch(): void {
+    if (this.handed) this.ports.intake.endBatch();
+    this.handed = false;
+    this.settle();
+    this.channel.flush();
+  }
+
+  // Epochs
+
+  begins(fresh: boolean): boolean {
+    if (!fresh) {
+      this.unknown = true;
+      return this.match.state !== 'unknown';
+    }
+    this.unknown = false;
+    if (this.channel.up) this.match.align(this.epoch);
+    else this.match.lose(this.ports.clock.nowMs());
+    this.goOn();
+    return this.channel.up;
+  }
+
+  get awaited(): boolean {
+    return this.match.state === 'behind';
+  }
+
+  checkpointed(nowMs: number): Matched {
+    return this.match.checkpoint(nowMs);
+  }
+
+  goOn(): void {
+    if (!this.unread) return;
+    this.unread = false;
+    this.channel.resume();
+  }
+
+  tick(nowMs: number): void {
+    this.fragments.expire(nowMs);
+    this.act(this.match.tick(nowMs));
+    this.settle();
+  }
+
+  /** Nothing was seen of this pair yet, and it is compared. */
+  private get isNew(): boolean {
+    const { engine } = this.ports;
+    return engine.flowCount === 0 && engine.heldPackets === 0 && !engine.awaitsCheckpoint;
+  }
+
+  /** A checkpoint that is under way mends only what was lost before it. */
+  private settle(): void {
+    const { state } = this.match;
+    if (!this.unknown || !this.channel.up || state === 'behind' || state === 'ahead') return;
+    this.unknown = false;
+    this.ports.node().unknown();
+  }
+
+  private act(matched: Matched): void {
+    const node = this.ports.node();
+    if (matched === Matched.RELEASE) node.covered();
+    else if (matched === Matched.ASK) node.unknown();
+    else if (matched === Matched.HOLD) {
+      this.count('link_marks_unmatched');
+      this.ports.log.warn(
+        { hint: 'a checkpoint mends it that comes alone, or a controller that begins anew' },
+        'which epoch of the secondary is the present one is not known: all is held',
+      );
+      node.unmatched();
+      this.goOn();
+    }
+  }
+
+  /**
+   * The secondary begins a new pair. Where this side has seen something of an earlier one, a checkpoint has to tell.
+   */
+  private pair(epoch: number): void {
+    this.epoch = epoch;
+    const isNew = this.isNew && this.match.state === 'even';
+    this.match.align(epoch);
+    if (!isNew) this.ports.node().unmatched();
+    this.goOn();
+  }
+
+  private leave(): false {
+    this.unread = true;
+    return false;
+  }
+
+  // Frames
+
+  private guestFrame(epoch: number, buf: Buffer, off: number, bytes: number): boolean {
+    const { match, packet: p, packets } = this;
+    if (match.state === 'ahead') return this.leave();
+    this.count('link_guest_frames');
+    if (!match.isPresent(epoch)) {
+      this.count('link_guest_frames_past');
+      return true;
+    }
+    match.hands(epoch);
+    const network = packets.fill(p, buf, off, bytes, VNET_HEADER_BYTES);
+    if (network >= 0) this.guestPacket(buf, off, bytes, network);
+    else if (
+      packets.view.type === ETH_P_ARP &&
+      parseArp(this.arp, buf, packets.view.network, off + bytes - packets.view.network)
+    ) {
+      this.ports.arp(this.arp);
+    }
+    return true;
+  }
+
+  private guestPacket(buf: Buffer, off: number, bytes: number, network: number): void {
+    const { packet: p, view, fragments } = this;
+    this.handed = true;
+    view.zone = 0;
+    if (parseIp(view, buf, network, p.len) !== PARSE_OK || !view.fragment) {
+      this.ports.intake.packet(p);
+      return;
+    }
+    // The PVM's were put together by its host's kernel before they were queued.
+    if (fragments.add(view, off, off + bytes, 0, this.ports.clock.nowMs()) !== REASSEMBLY_COMPLETE) return;
+    const whole = fragments.complete!;
+    p.buf = fragments.data;
+    p.off = whole.offset + whole.headBytes;
+    p.len = whole.bytes - whole.headBytes;
+    p.originalLen = p.len;
+    p.segmented = false;
+    this.ports.intake.packet(p);
+    fragments.free(whole);
+  }
+
+  private isTcp(buf: Buffer, off: number, bytes: number): boolean {
+    const network = this.packets.fill(this.packet, buf, off, bytes, VNET_HEADER_BYTES);
+    return network >= 0 && firstProtocol(buf, network) === IPPROTO_TCP;
+  }
+
+  private count(name: (typeof PRIMARY_LINK_COUNTERS)[number]): void {
+    this.counters.values[COUNT[name]]!++;
+  }
+}
+
+const COUNT = Object.fromEntries(PRIMARY_LINK_COUNTERS.map((name, i) => [name, i])) as Record<
+  (typeof PRIMARY_LINK_COUNTERS)[number],
+  number
+>;

@@ -4,6 +4,8 @@
 //   client: lan0 (bridge, has the client's addresses) = {pn, sn}        the outer network and its switch
 //   pn:     br0 = {nic0, tap0}   colobr0 = {fwd0}   mirror tap0 egress -> fwd0
 //   sn:     br0 = {nic0}         colobr0 = {fwd0, tap0}                   (a failover moves tap0 to br0)
+//   with a stream link: fwd0 of pn and sn have addresses (STREAM_IPS), there is no colobr0 and no mirror, sn's tap0 is in
+//           no bridge
 //   pvm:    eth0 = peer of pn's tap0        svm: eth0 = peer of sn's tap0 (same MAC, same addresses)
 
 export type Role = 'client' | 'pn' | 'sn' | 'pvm' | 'svm';
@@ -20,7 +22,12 @@ export const GUEST_IP6 = 'fd77::2';
 export const PN_IP6 = 'fd77::11';
 export const SN_IP6 = 'fd77::12';
 
+/** Of fwd0, of pn and sn, where the daemons speak over a stream. */
+export const STREAM_IPS = { pn: '10.78.0.1', sn: '10.78.0.2' } as const;
+
 export interface TopologyOptions {
+  /** How the daemons reach each other. */
+  link: 'ethernet' | 'stream';
   /** MTU of every link, bytes. */
   mtu: number;
   /** Create the forward bridges, the sysctls and the mirror; false leaves that to `colo rules apply`. */
@@ -67,7 +74,8 @@ function guestLines(): string[] {
 
 /** `ip -batch` lines for the inside of one namespace. */
 export function insideLines(role: Role, options: TopologyOptions): string[] {
-  const { plumbing, detachGuests } = options;
+  const { plumbing, detachGuests, link } = options;
+  const forwardBridge = plumbing && link === 'ethernet';
   switch (role) {
     case 'client':
       return [
@@ -91,7 +99,8 @@ export function insideLines(role: Role, options: TopologyOptions): string[] {
         `addr add ${PN_IP}/24 dev br0`,
         `addr add ${PN_IP6}/64 dev br0 nodad`,
         'link set fwd0 up',
-        ...(plumbing
+        ...(link === 'stream' ? [`addr add ${STREAM_IPS.pn}/30 dev fwd0`] : []),
+        ...(forwardBridge
           ? [`link add name colobr0 ${QUIET_BRIDGE}`, 'link set fwd0 master colobr0', 'link set colobr0 arp off up']
           : []),
       ];
@@ -105,7 +114,8 @@ export function insideLines(role: Role, options: TopologyOptions): string[] {
         `addr add ${SN_IP6}/64 dev br0 nodad`,
         'link set fwd0 up',
         'link set tap0 up',
-        ...(plumbing
+        ...(link === 'stream' ? [`addr add ${STREAM_IPS.sn}/30 dev fwd0`] : []),
+        ...(forwardBridge
           ? [
               `link add name colobr0 ${QUIET_BRIDGE}`,
               'link set fwd0 master colobr0',

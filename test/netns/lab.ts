@@ -50,7 +50,14 @@ export class Lab {
   /** Builds everything; on an error nothing stays. */
   static async create(options: LabOptions = {}): Promise<Lab> {
     Lab.sweep();
-    const lab = new Lab({ mtu: 1500, plumbing: true, distinctStacks: true, detachGuests: false, ...options });
+    const lab = new Lab({
+      link: 'ethernet',
+      mtu: 1500,
+      plumbing: true,
+      distinctStacks: true,
+      detachGuests: false,
+      ...options,
+    });
     try {
       lab.build();
       await lab.linksWork();
@@ -79,13 +86,14 @@ export class Lab {
     for (const role of ROLES) {
       batch(['ip', '-n', this.ns[role], '-batch', '-'], insideLines(role, this.options));
     }
-    if (this.options.plumbing) batch(['tc', '-n', this.ns.pn, '-batch', '-'], MIRROR_LINES);
+    const forwardBridge = this.options.plumbing && this.options.link === 'ethernet';
+    if (forwardBridge) batch(['tc', '-n', this.ns.pn, '-batch', '-'], MIRROR_LINES);
     this.execSync('sn', 'nft', ['-f', '-'], UNSHARE_RULES);
     if (this.options.detachGuests) {
       for (const role of ['pvm', 'svm'] as const) this.execSync(role, 'nft', ['-f', '-'], DETACH_RULES);
     }
     for (const role of ['pn', 'sn'] as const) {
-      const ports = ['nic0', 'tap0', 'fwd0', ...(this.options.plumbing ? ['colobr0'] : [])];
+      const ports = ['nic0', 'tap0', 'fwd0', ...(forwardBridge ? ['colobr0'] : [])];
       this.execSync(role, 'sysctl', ['-qw', ...ports.map((port) => `net.ipv6.conf.${port}.disable_ipv6=1`)]);
     }
   }

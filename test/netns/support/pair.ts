@@ -4,7 +4,17 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from '../../lib/root';
-import { GUEST_IP, GUEST_IP6, insideLines, Lab, type LabOptions, type LabProcess, MIRROR_LINES } from '../lab';
+import {
+  GUEST_IP,
+  GUEST_IP6,
+  insideLines,
+  Lab,
+  type LabOptions,
+  type LabProcess,
+  MIRROR_LINES,
+  STREAM_IPS,
+  type TopologyOptions,
+} from '../lab';
 import { Client } from './client';
 import { Controller, NODE_INDEX, type NodeStats } from './controller';
 import { until } from './wait';
@@ -21,9 +31,30 @@ const GUESTS = { primary: 'pvm', secondary: 'svm' } as const;
 /** What only one of the guests knows. */
 export const SECRETS = { primary: 'known-to-the-pvm-alone', secondary: 'known-to-the-svm-alone' } as const;
 
+const LINK_PORT = 7770;
+const LINK_KEY = '00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff';
+
 const EEXIST = 17;
 
+/** Nobody hears the SVM before a failover. */
+const ISOLATION = `table netdev colo-${NODE_INDEX} {
+  chain isolate {
+    type filter hook ingress device "tap0" priority -500
+    drop
+  }
+}
+`;
+
+/** What COLO_TEST_LINK says; every suite passes with either. */
+function testLink(): TopologyOptions['link'] {
+  const said = process.env.COLO_TEST_LINK;
+  if (said === undefined || said === 'ethernet' || said === 'stream') return said ?? 'ethernet';
+  throw new Error(`COLO_TEST_LINK is '${said}': it is ethernet or stream`);
+}
+
 export interface PairOptions {
+  /** How the daemons reach each other; ethernet where nothing is said. */
+  link?: TopologyOptions['link'];
   lab?: LabOptions;
   /** Settings of the node, on both sides. */
   node?: Record<string, unknown>;
@@ -47,7 +78,7 @@ export class Pair {
 
   static async create(options: PairOptions = {}): Promise<Pair> {
     if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing: run \`make build\``);
-    const lab = await Lab.create(options.lab);
+    const lab = await Lab.create({ link: options.link ?? testLink(), ...options.lab });
     const pair = new Pair(lab, options);
     try {
       await options.prepare?.(lab);
@@ -65,6 +96,7 @@ export class Pair {
           pair.client = client;
         }),
       ]);
+      await pair.linked();
       await pair.attach('primary');
       await pair.attach('secondary');
       await pair.beginProof();
@@ -85,10 +117,16 @@ export class Pair {
 
   /** JSON is YAML. */
   writeConfig(side: Side, more: Record<string, unknown> = {}): void {
-    const node = { index: NODE_INDEX, guestPort: 'tap0', forwardPort: 'fwd0', ...this.options.node, ...more };
+    const stream = this.lab.options.link === 'stream';
+    const forward = stream ? {} : { forwardPort: 'fwd0' };
+    const node = { index: NODE_INDEX, guestPort: 'tap0', ...forward, ...this.options.node, ...more };
+    const key = `${this.lab.dir}/link.key`;
+    writeFileSync(key, LINK_KEY, { mode: 0o600 });
+    const where = `${STREAM_IPS.pn}:${LINK_PORT}`;
+    const link = stream ? { link: { listen: where, connect: where, key } } : {};
     writeFileSync(
       this.configPath(side),
-      JSON.stringify({ role: side, stateDir: `${this.lab.dir}/${side}`, nodes: [node] }),
+      JSON.stringify({ role: side, stateDir: `${this.lab.dir}/${side}`, ...link, nodes: [node] }),
     );
   }
 
@@ -158,6 +196,12 @@ export class Pair {
     );
   }
 
+  /** Both daemons have found each other. */
+  async linked(): Promise<void> {
+    if (this.lab.options.link === 'ethernet') return;
+    await this.daemons.primary.waitFor(/link: the other side is connected/, 20_000);
+  }
+
   private async beginProof(): Promise<void> {
     this.unprotectedBefore = (await this.stats('primary')).counters.primary_unprotected!;
   }
@@ -214,6 +258,8 @@ export class Pair {
     const from = (port: string, queue: number, ...match: string[]): string =>
       ['-A PREROUTING', ...match, `-m physdev --physdev-in ${port} -j NFQUEUE --queue-num ${queue}`].join(' ');
     const udp = [from('tap0', 102, '-p udp'), from('fwd0', 103, '-p udp')];
+    const stream = this.lab.options.link === 'stream';
+    if (stream) this.lab.execSync('sn', 'nft', ['-f', '-'], ISOLATION);
     const primary = `*raw\n-A PREROUTING -m physdev --physdev-in fwd0 -j CT --zone 6535\nCOMMIT\n${mangle(...udp, from('tap0', 100), from('fwd0', 101))}`;
     const secondary = mangle(
       from('tap0', 100),

@@ -54,6 +54,7 @@ export class LinkServer {
     transports: Transports,
     private readonly process: string,
     private readonly log: Log,
+    private readonly handshakeMs = HANDSHAKE_MS,
   ) {
     this.strangers = new StrangersLog(log, nowMs);
     this.listener = transports.listen((make, from) => this.found(make, from));
@@ -119,8 +120,8 @@ export class LinkServer {
     const session = new Session(owner, this.door);
     const timer = setTimeout(() => {
       this.door.add('link_slow');
-      session.disconnect(`no HELLO within ${HANDSHAKE_MS / 1000} s`);
-    }, HANDSHAKE_MS);
+      session.disconnect(`no HELLO within ${this.handshakeMs / 1000} s`);
+    }, this.handshakeMs);
     this.door.add('link_accepted');
     this.halfOpen.set(session, { from, timer });
     session.open(make(session));

@@ -39,7 +39,7 @@ export interface Transports {
 }
 
 /** Waiting in the kernel: as many as a burst of strangers may bring without turning the peer away. */
-const BACKLOG = 128;
+const BACKLOG = 1024;
 /** Never reached: the owner bounds those who have not said who they are, and VMs bound the others. */
 const MAX_PEERS = 4096;
 /** Room for several of the largest records, so that one read brings many. */
@@ -81,7 +81,7 @@ export function tlsTransports(endpoint: Endpoint, key: Buffer, sendBytes: number
         countInto({ values }) {
           values[LINK.link_other_key] = listener.counters.otherKey;
           values[LINK.link_no_key] = listener.counters.noKey;
-          values[LINK.link_no_tls] = listener.counters.noTls;
+          values[LINK.link_bad_tls] = listener.counters.badTls;
         },
       };
     },

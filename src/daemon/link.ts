@@ -19,6 +19,8 @@ export interface LinkOptions {
   insecure?: boolean;
   /** Of a connection's send buffer. */
   bufferBytes: number;
+  /** For a listener: who has not said by then who it is, is disconnected. Default 5,000. */
+  handshakeMs?: number;
   log: Log;
 }
 
@@ -34,11 +36,11 @@ export interface Link {
 }
 
 /** Throws OperatorError where anybody could be the other host. */
-export function createLink({ endpoint, key, insecure, bufferBytes, log }: LinkOptions): Link {
+export function createLink({ endpoint, key, insecure, bufferBytes, handshakeMs, log }: LinkOptions): Link {
   checkCarriage(endpoint, key, insecure === true);
   const transports =
     key === undefined ? plainTransports(endpoint, bufferBytes) : tlsTransports(endpoint, key, bufferBytes);
-  if (endpoint.server) return new LinkServer(transports, randomUUID(), log);
+  if (endpoint.server) return new LinkServer(transports, randomUUID(), log, handshakeMs);
   const dialer = new LinkDialer(transports, randomUUID(), log);
   return {
     port: endpoint.port,

@@ -35,6 +35,8 @@ export interface ChannelEvents {
 
 export interface Channel {
   readonly up: boolean;
+  /** For status and metrics. */
+  readonly counters?: { snapshot(): Record<string, number> };
   /**
    * A record of `headBytes` and then [off, off+bytes) of buf; it leaves at flush(). False: there is no connection, or
    * no room; nothing of it is sent.

@@ -10,10 +10,10 @@ const NAMES = [
   'link_slow',
   /** Of those: they gave way, as too many had not said who they are. */
   'link_crowded',
-  /** Of those: another key, no key, no TLS. */
+  /** Of those: another key, no key, and what is no TLS 1.3 handshake or was not meant for this one. */
   'link_other_key',
   'link_no_key',
-  'link_no_tls',
+  'link_bad_tls',
   'link_ups',
   'link_downs',
   /** Of those: by a newer connection of the same peer. */

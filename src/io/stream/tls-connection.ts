@@ -17,7 +17,7 @@ export interface TlsConnectionOptions {
   buffers: () => StreamBuffers;
   /** Called once when it has ended, before onClose, and by close() too. */
   onGone?: () => void;
-  /** What to say of a fault; its message without it. */
+  /** What to say of a handshake that failed; its message without it. */
   explain?: (error: NodeJS.ErrnoException) => string;
 }
 
@@ -185,8 +185,11 @@ export class TlsConnection {
   }
 
   private failed(error: NodeJS.ErrnoException): void {
-    this.fault ??= error;
-    this.end(this.options.explain?.(error) ?? error.message);
+    if (this.closed) return;
+    this.fault = error;
+    const { code = '', message } = error;
+    if (this.state === 'handshake') this.end(this.options.explain?.(error) ?? message);
+    else this.end(code.startsWith('ERR_SSL_') ? `what came was altered on the way (${code})` : message);
   }
 
   private end(why: string): void {

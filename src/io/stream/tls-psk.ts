@@ -13,7 +13,7 @@ const IDENTITY = 'colo';
 const DIAL_TIMEOUT_MS = 10_000;
 const RECEIVE_BYTES = 1 << 20;
 /** Waiting in the kernel: a burst of strangers shall not turn the peer away. */
-const BACKLOG = 128;
+const BACKLOG = 1024;
 
 /** A connection for whoever takes its events, and where it comes from. */
 export type MakeTls = (events: ConnectionEvents) => TlsConnection;
@@ -29,8 +29,8 @@ function context(): SecureContext {
 }
 
 export class TlsListener {
-  /** Handshakes that failed: another key, none, or no TLS 1.3 at all. */
-  readonly counters = { otherKey: 0, noKey: 0, noTls: 0 };
+  /** Handshakes that failed: another key, none, no TLS 1.3 at all or not meant for this connection. */
+  readonly counters = { otherKey: 0, noKey: 0, badTls: 0 };
   private readonly server: Server;
   private readonly context = context();
   private closed = false;
@@ -95,8 +95,8 @@ export class TlsListener {
       return `the peer has no key of ours: ${SAME_KEY}`;
     }
     if (!code.startsWith('ERR_SSL_')) return `${error.message} (${code})`;
-    this.counters.noTls++;
-    return `what came is no TLS 1.3 (${code}): is a key configured on the other host?`;
+    this.counters.badTls++;
+    return `what came is no TLS 1.3 handshake (${code}): is a key configured on the other host?`;
   }
 }
 

@@ -3,54 +3,27 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createLink, type Link } from '../../../src/daemon/link';
-import { parseEndpoint } from '../../../src/io/stream/endpoint';
+import type { Link } from '../../../src/daemon/link';
 import type { Channel } from '../../../src/link/channel';
-import type { LinkEnd } from '../../../src/link/link-channel';
 import { RecordType } from '../../../src/link/record';
 import { FakeNode } from '../link/parts';
+import { end, NOTHING, say, TestLinks, until } from './link-parts';
 
-const NOTHING = new Uint8Array(0);
 let dir: string;
-let links: Link[] = [];
-let said: string[] = [];
+let links: TestLinks;
 let key: Buffer | undefined;
 
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'colo-link-'));
-  said = [];
+  links = new TestLinks();
 });
 afterEach(() => {
-  for (const link of links) link.close();
-  links = [];
+  links.close();
   rmSync(dir, { recursive: true });
 });
 
 function link(text: string, listens: boolean): Link {
-  const say = (_fields: unknown, line: string) => void said.push(line);
-  const log = { info: say, warn: say, error: say };
-  const made = createLink({
-    key,
-    endpoint: parseEndpoint(`${text}${listens ? ',server' : ''}`),
-    bufferBytes: 1 << 20,
-    log,
-  });
-  links.push(made);
-  return made;
-}
-
-function end(role: LinkEnd['role'], changes: Partial<LinkEnd> = {}): LinkEnd {
-  return { vm: 'web', kind: 'packets', role, generation: 0, features: [], epoch: () => 0, ...changes };
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
-}
-
-function say(channel: Channel, type: RecordType, text: string): void {
-  const bytes = Buffer.from(text);
-  expect(channel.send(type, 5, NOTHING, 0, bytes, 0, bytes.length)).toBe(true);
-  channel.flush();
+  return links.open(text, listens, key);
 }
 
 describe.each(['unix', 'tcp', 'tls'])('over %s', (kind) => {
@@ -91,7 +64,7 @@ describe.each(['unix', 'tcp', 'tls'])('over %s', (kind) => {
     first.listening.close();
     const sn = new FakeNode();
     const secondary = link(first.where, false).channel(end('secondary'))(sn);
-    await until(() => said.some((line) => line.includes('looked for again')));
+    await until(() => links.said.some((line) => line.includes('looked for again')));
     for (let times = 1; times <= 2; times++) {
       const listening = link(first.where, true);
       await listening.open();
@@ -110,11 +83,11 @@ describe.each(['unix', 'tcp', 'tls'])('over %s', (kind) => {
     const node = new FakeNode();
     dialling.channel(end('primary'))(node);
     dialling.channel(end('secondary', { vm: 'mail' }))(node);
-    await until(() => said.filter((line) => line.includes('other side refuses')).length >= 2);
-    expect(said).toContain(
+    await until(() => links.said.filter((line) => line.includes('other side refuses')).length >= 2);
+    expect(links.said).toContain(
       "link: a connection is refused: both sides are primary of 'web': one has to be the other role",
     );
-    expect(said).toContain(
+    expect(links.said).toContain(
       "link: no connection, it is looked for again: the other side refuses: no node here has 'packets' of a VM 'mail': use the same name on both hosts",
     );
     expect(node.happened).toEqual([]);

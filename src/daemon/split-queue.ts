@@ -64,6 +64,11 @@ export class SplitQueue implements PacketQueue {
     for (const part of this.parts) part.drain();
   }
 
+  /** While paused, packets wait in the kernel; drain() still takes them. */
+  pause(paused: boolean): void {
+    for (const part of this.parts) part.pause(paused);
+  }
+
   flush(): void {
     for (const part of this.parts) part.flush();
   }

@@ -65,8 +65,8 @@ export interface EpochMarks {
 
 export interface PrimaryPorts {
   clock: Clock;
-  /** The PVM's packets. `pause`: they wait in the queue; where epochs have marks alone. */
-  guest: Drainable & { flush(): void; pause?(paused: boolean): void };
+  /** The PVM's packets. `pause`: they wait in the queue, unless it is drained; called where epochs have marks. */
+  guest: Drainable & { flush(): void; pause(paused: boolean): void };
   /** The SVM's. */
   forward: Drainable & { flush(): void };
   /** Without them epochs are told apart by time (SettledEpochs). */
@@ -255,13 +255,13 @@ export class PrimaryNode {
 
   private awaitMark(): void {
     this.awaitsMark = true;
-    this.ports.guest.pause!(true);
+    this.ports.guest.pause(true);
   }
 
   private readOn(): void {
     if (!this.awaitsMark) return;
     this.awaitsMark = false;
-    this.ports.guest.pause!(false);
+    this.ports.guest.pause(false);
   }
 
   private decideLoss(turn: number): void {

@@ -37,6 +37,7 @@ export class FakeQueue {
   private endBatch = (): void => {};
   private scheduled = false;
   private onNext: (() => void)[] = [];
+  private paused = false;
 
   constructor(
     readonly name: string,
@@ -92,6 +93,7 @@ export class FakeQueue {
   /** The socket is gone with its process: all held packets are lost. */
   abandon(): void {
     this.listener = null;
+    this.paused = false;
     this.counts.unheard += this.held.size;
     this.held.clear();
     this.shown.clear();
@@ -107,6 +109,12 @@ export class FakeQueue {
       this.listener(id, this.held.get(id)!, this.shown.get(id)!);
     }
     if (this.listener && batch.length > 0) this.endBatch();
+  }
+
+  /** While paused, packets wait; drain() still hands them in. */
+  pause(paused: boolean): void {
+    this.paused = paused;
+    if (!paused && this.waiting.length > 0) this.schedule();
   }
 
   /** Takes the packet out for its verdict; null (and a broken rule) when there is no such packet. */
@@ -140,7 +148,7 @@ export class FakeQueue {
     this.scheduled = true;
     this.scheduler.after(this.prng.below(this.latencyUs + 1), () => {
       this.scheduled = false;
-      this.drain();
+      if (!this.paused) this.drain();
     });
   }
 }

@@ -76,7 +76,7 @@ export class SimPrimary extends SimDaemon<SimPrimaryEngine> {
       }),
       {
         clock,
-        guest: { drain: () => this.guestQueue.drain(), flush },
+        guest: { drain: () => this.guestQueue.drain(), flush, pause: (paused) => this.guestQueue.pause(paused) },
         forward: { drain: () => this.forwardQueue.drain(), flush },
         watch: { portState: this.portState('PVM', clock) },
         log: SILENT,

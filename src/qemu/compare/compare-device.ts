@@ -161,7 +161,11 @@ export class CompareDevice {
       {
         clock: { nowMs: this.clock, after: () => ({ cancel: () => {} }) },
         // Both sockets are read together. While the primary stands still they hold what was said after its checkpoint.
-        guest: { drain: () => void (!this.gate.isHeld && this.readEmpty()), flush: () => this.flush() },
+        guest: {
+          drain: () => void (!this.gate.isHeld && this.readEmpty()),
+          flush: () => this.flush(),
+          pause: () => {},
+        },
         forward: { drain: () => {}, flush: () => {} },
         watch: { portState: () => {} },
         log,

@@ -32,6 +32,7 @@ function fixture(onControllerLoss: Policy = 'release', numbersLost = false) {
   const queue = (name: string) => ({
     drain: () => void done.push(`read ${name}`),
     flush: () => void done.push(`flush ${name}`),
+    pause: (paused: boolean) => void done.push(`${paused ? 'pause' : 'read on'} ${name}`),
   });
   const say = () => {};
   const node = new PrimaryNode(

@@ -51,11 +51,18 @@ const types = fc.oneof(
   { weight: 1, arbitrary: fc.nat(255) },
 );
 const anyRecord = fc
-  .tuple(types, fc.uint8Array({ maxLength: 40 }), fc.nat(0xffffffff), fc.constantFrom(0, 0, 0, 1))
-  .map(([type, payload, epoch, flags]) => record(type, payload, epoch, flags));
+  .tuple(types, fc.uint8Array({ maxLength: 40 }), fc.nat(0xffffffff), fc.constantFrom(0, 0, 0, 1), fc.nat(400))
+  .map(([type, payload, epoch, flags, odd]) => {
+    const made = record(type, payload, epoch, flags);
+    // Of the header, from the flags on.
+    if (odd < 24) made[5 + (odd >>> 3)]! ^= 1 << (odd & 7);
+    return made;
+  });
 const greeting = fc.constantFrom(
   record(RecordType.HELLO, encodeHello(hello())),
   record(RecordType.HELLO, encodeHello(hello({ features: ['a'] }))),
+  record(RecordType.HELLO, encodeHello(hello({ vm: '' }))),
+  record(RecordType.REFUSE, 'vm: no'),
 );
 /** A place, and what stands there then. */
 const damage = fc.record({ at: fc.nat(2000), cut: fc.nat(20), bytes: fc.uint8Array({ maxLength: 12 }) });

@@ -285,6 +285,7 @@ export class Daemon implements NodeControl {
         connectionsRefused: this.unix.refused,
         rulesLost: this.rulesWatch.losses,
         rulesRestored: this.rulesWatch.restored,
+        ...(this.link !== undefined && { link: this.link.counters() }),
       };
     }
     const m = this.hosts.get(index)!.metrics();
@@ -319,7 +320,11 @@ export class Daemon implements NodeControl {
   }
 
   private nodeMetrics(): NodeMetrics[] {
-    return [...this.hosts.values()].map((host) => host.metrics());
+    const nodes = [...this.hosts.values()].map((host) => host.metrics());
+    if (this.link === undefined) return nodes;
+    // Those who have not said who they are belong to no node.
+    const labels = { node: '', role: this.settings.role };
+    return [...nodes, { labels, counters: this.link.counters(), requests: {}, gauges: {} }];
   }
 
   private netlinkLost(error: OperatorError): void {

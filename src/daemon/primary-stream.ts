@@ -54,7 +54,11 @@ export class PrimaryStream {
   }
 
   counters(): Record<string, number> {
-    return { ...this.node.counters.snapshot(), link_port_frames_lost: this.frames.lost };
+    return {
+      ...this.node.channelCounters(),
+      ...this.node.counters.snapshot(),
+      link_port_frames_lost: this.frames.lost,
+    };
   }
 
   close(): void {

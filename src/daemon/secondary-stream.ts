@@ -85,6 +85,7 @@ export class SecondaryStream {
   counters(): Record<string, number> {
     const { asked, answered } = this.neighbours.report();
     return {
+      ...this.node.channelCounters(),
       ...this.node.counters.snapshot(),
       link_port_frames_lost: this.frames.lost,
       neighbour_questions: asked,

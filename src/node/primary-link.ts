@@ -76,6 +76,11 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
     return this.channel.up;
   }
 
+  /** Of its connections. */
+  channelCounters(): Record<string, number> {
+    return this.channel.counters?.snapshot() ?? {};
+  }
+
   /** A frame that goes to the PVM, with its virtio-net header. */
   clientFrame(buf: Buffer, off: number, bytes: number): void {
     if (this.channel.send(RecordType.CLIENT_FRAME, this.epoch, NOTHING, 0, buf, off, bytes)) {

@@ -76,6 +76,11 @@ export class SecondaryLink implements ChannelEvents {
     return this.channel.up;
   }
 
+  /** Of its connections. */
+  channelCounters(): Record<string, number> {
+    return this.channel.counters?.snapshot() ?? {};
+  }
+
   get presentEpoch(): number {
     return this.ports.epoch.value;
   }

@@ -93,6 +93,37 @@ describe.each(['unix', 'tcp', 'tls'])('over %s', (kind) => {
     expect(node.happened).toEqual([]);
   });
 
+  test('a node that takes nothing now makes the sender wait; nothing is lost', async () => {
+    const { listening, where } = await pair();
+    const pn = new FakeNode();
+    pn.takes = 0;
+    const primary = listening.channel(end('primary'))(pn);
+    const sn = new FakeNode();
+    const secondary = link(where, false).channel(end('secondary'))(sn);
+    await until(() => secondary.up);
+    const body = Buffer.alloc(100_000, 'x');
+    let sent = 0;
+    const send = () => {
+      while (secondary.send(RecordType.GUEST_FRAME, sent, NOTHING, 0, body, 0, body.length)) sent++;
+      secondary.flush();
+    };
+    // The buffers of both sockets fill, then the sender's own; it is long full when it hears of no room for so long.
+    for (let quiet = 0, before = -1; quiet < 5; before = sent) {
+      send();
+      quiet = sent === before ? quiet + 1 : 0;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    expect(pn.happened).toEqual(['up']);
+    for (let taken = 0; taken < sent; taken += 3) {
+      pn.takes = 3;
+      const before = pn.happened.length;
+      primary.resume();
+      await until(() => pn.takes === 0 || pn.happened.length - before > sent - taken);
+    }
+    const epochs = pn.happened.filter((what) => what.startsWith('17')).map((what) => Number(what.split(' ')[1]));
+    expect(epochs).toEqual(Array.from({ length: sent }, (_, i) => i));
+  });
+
   test('more than there is room for goes through in order, with onRoom', async () => {
     const { listening, where } = await pair();
     let sum = 0;

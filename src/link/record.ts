@@ -87,3 +87,15 @@ export function writeHeader(
   buf.writeUInt16BE(0, at + ZERO_AT);
   buf.writeUInt32BE(epoch, at + EPOCH_AT);
 }
+
+/** Payload bytes of LOST. */
+export const LOST_BYTES = 4;
+
+/** What a LOST says. */
+export function lostFrames(buf: Uint8Array, off: number): number {
+  return read32(buf, off);
+}
+
+export function writeLost(buf: Buffer, frames: number): void {
+  buf.writeUInt32BE(frames, 0);
+}

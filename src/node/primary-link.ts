@@ -5,13 +5,15 @@
 import { Counters } from '../core/counters';
 import type { Log } from '../core/log';
 import type { Channel, ChannelEvents, OpenChannel, Peer } from '../link/channel';
-import { RecordType, VNET_HEADER_BYTES } from '../link/record';
+import { lostFrames, RecordType, VNET_HEADER_BYTES } from '../link/record';
 import { ArpView, parseArp } from '../packet/arp';
+import { DatagramCutter } from '../packet/datagram-cutter';
 import { ETH_P_ARP } from '../packet/ethernet';
 import { firstProtocol } from '../packet/ip-header';
 import { PARSE_OK, parseIp } from '../packet/parse';
 import { REASSEMBLY_COMPLETE, Reassembler } from '../packet/reassembly';
-import { IPPROTO_TCP, PacketView } from '../packet/view';
+import { IPPROTO_TCP, IPPROTO_UDP, PacketView } from '../packet/view';
+import { PACKED_UNKNOWN, packingOf } from '../packet/vnet-offload';
 import type { PrimaryEngine } from '../pmycolo/engine';
 import { type EpochMatch, Matched } from './epoch-match';
 import { FramePackets } from './frame-packets';
@@ -53,6 +55,7 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
   private readonly packet = queuedPacket();
   private readonly packets = new FramePackets(false);
   private readonly view = new PacketView();
+  private readonly cutter = new DatagramCutter();
   private readonly arp = new ArpView();
   private readonly fragments: Reassembler;
   /** Of the secondary, as it was told last. */
@@ -136,7 +139,7 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
         return true;
       case RecordType.LOST:
         if (this.match.state === 'ahead') return this.leave();
-        this.counters.values[COUNT.link_guest_frames_lost]! += buf.readUInt32BE(off);
+        this.counters.values[COUNT.link_guest_frames_lost]! += lostFrames(buf, off);
         this.ports.node().unknown();
         return true;
       default:
@@ -257,6 +260,8 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
     this.handed = true;
     view.zone = 0;
     if (parseIp(view, buf, network, p.len) !== PARSE_OK || !view.fragment) {
+      if (p.segmented && view.protocol === IPPROTO_UDP && this.cut(packingOf(buf, off, VNET_HEADER_BYTES, network)))
+        return;
       this.ports.intake.packet(p);
       return;
     }
@@ -270,6 +275,24 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
     p.segmented = false;
     this.ports.intake.packet(p);
     fragments.free(whole);
+  }
+
+  /**
+   * The PVM's are cut by its host's kernel before they are queued. False: it is one datagram, or it is not known how.
+   */
+  private cut(packing: number): boolean {
+    const { cutter, view, packet: p } = this;
+    if (packing >= PACKED_UNKNOWN || view.payloadBytes <= packing || !cutter.start(view, view.start, packing))
+      return false;
+    p.buf = cutter.buf;
+    p.off = 0;
+    p.segmented = false;
+    for (let bytes = cutter.take(); bytes > 0; bytes = cutter.take()) {
+      p.len = bytes;
+      p.originalLen = bytes;
+      this.ports.intake.packet(p);
+    }
+    return true;
   }
 
   private isTcp(buf: Buffer, off: number, bytes: number): boolean {

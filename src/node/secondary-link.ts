@@ -8,7 +8,7 @@
 import { Counters } from '../core/counters';
 import type { Log } from '../core/log';
 import type { Channel, ChannelEvents, OpenChannel } from '../link/channel';
-import { RecordType, VNET_HEADER_BYTES } from '../link/record';
+import { LOST_BYTES, RecordType, VNET_HEADER_BYTES, writeLost } from '../link/record';
 import { firstProtocol } from '../packet/ip-header';
 import { IPPROTO_TCP } from '../packet/view';
 import type { Neighbours } from '../seccolo/neighbours';
@@ -56,7 +56,7 @@ export class SecondaryLink implements ChannelEvents {
   private readonly packets = new FramePackets(true);
   private readonly peers: FrameVerdicts;
   private readonly guest: FrameVerdicts;
-  private readonly word = Buffer.alloc(4);
+  private readonly word = Buffer.alloc(LOST_BYTES);
   /** Frames of the guest, or for it, that were lost since the epoch began, and of which the primary does not know. */
   private lost = 0;
   private retries = 0;
@@ -221,8 +221,8 @@ export class SecondaryLink implements ChannelEvents {
 
   private tellLost(): void {
     if (this.lost === 0 || !this.channel.up) return;
-    this.word.writeUInt32BE(this.lost, 0);
-    if (this.send(RecordType.LOST, this.word, 0, 4)) this.lost = 0;
+    writeLost(this.word, this.lost);
+    if (this.send(RecordType.LOST, this.word, 0, LOST_BYTES)) this.lost = 0;
   }
 
   private send(type: RecordType, buf: Buffer, off: number, bytes: number): boolean {

@@ -1,60 +1,8 @@
-// Frames of several datagrams, which the host's kernel or hardware is to cut (UDP segmentation offload; virtio 1.2,
-// 5.1.6.2): taken apart, and kept until all of their datagrams may leave. How a guest packs its datagrams is its own
-// affair, where one ends is not.
+// Frames of several datagrams (packet/datagram-cutter), kept until all of these may leave.
 
-import { MAX_FRAME_BYTES } from '../../chardev/frame';
-import { write16 } from '../../core/big-endian';
 import { BuddyPool } from '../../core/buddy-pool';
 import { copyBytes } from '../../core/bytes';
 import { invariant } from '../../core/errors';
-import { MAX_DATAGRAMS_PER_SEND } from '../../core/limits';
-import { writeIpBytes } from '../../packet/ip-header';
-import { UDP_HEADER_BYTES, UDP_LENGTH_AT } from '../../packet/udp-header';
-import type { PacketView } from '../../packet/view';
-
-/** One datagram after the other of a frame, each behind the frame's own headers. */
-export class DatagramCutter {
-  /** After take(): the headers before the IP header, the IP header, UDP's, and one datagram's payload. */
-  readonly buf = Buffer.allocUnsafeSlow(MAX_FRAME_BYTES);
-  /** Of the IP header in it. */
-  network = 0;
-  private source: Uint8Array = this.buf;
-  private family = 4;
-  private at = 0;
-  private end = 0;
-  private size = 0;
-  private l4 = 0;
-
-  /**
-   * The frame's headers begin at off; `size` bytes of payload for each datagram but the last. False: there are too
-   * many.
-   */
-  start(v: PacketView, off: number, size: number): boolean {
-    if (v.payloadBytes > size * MAX_DATAGRAMS_PER_SEND) return false;
-    copyBytes(v.buf as Buffer, off, this.buf, 0, v.payload - off);
-    this.network = v.start - off;
-    this.source = v.buf;
-    this.family = v.family;
-    this.l4 = v.l4 - off;
-    this.at = v.payload;
-    this.end = v.end;
-    this.size = size;
-    return true;
-  }
-
-  /** Bytes of the next packet, from its IP header on, or 0: that was the last. Checksums are those of the whole. */
-  take(): number {
-    const bytes = Math.min(this.size, this.end - this.at);
-    if (bytes === 0) return 0;
-    const { buf, l4, network } = this;
-    copyBytes(this.source as Buffer, this.at, buf, l4 + UDP_HEADER_BYTES, bytes);
-    this.at += bytes;
-    const packetBytes = l4 - network + UDP_HEADER_BYTES + bytes;
-    writeIpBytes(buf, network, this.family, packetBytes);
-    write16(buf, l4 + UDP_LENGTH_AT, UDP_HEADER_BYTES + bytes);
-    return packetBytes;
-  }
-}
 
 class Send {
   frameOffset = -1;

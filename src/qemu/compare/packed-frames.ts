@@ -1,20 +1,14 @@
 // Frames that the host is to cut, on their way through the comparison: the engine is given their datagrams, and a frame
 // leaves as it came when all of these may. What is to be cut in a way that is not known here waits for a checkpoint.
 
+import { DatagramCutter } from '../../packet/datagram-cutter';
 import { canonicalIp } from '../../packet/ip-canon';
 import { PARSE_OK, parseIp } from '../../packet/parse';
 import { IPPROTO_TCP, IPPROTO_UDP, PacketView } from '../../packet/view';
 import { PACKED_UNKNOWN } from '../../packet/vnet-offload';
 import type { PrimaryEngine } from '../../pmycolo/engine';
 import { C_PRIMARY_SENDS, C_SECONDARY_SENDS, C_SENDS_LOST, type CompareCounters } from './compare-counters';
-import {
-  DatagramCutter,
-  HeldSends,
-  SEND_LEAVES,
-  SEND_LOST,
-  SEND_WITHOUT_ROOM,
-  type SendOutcome,
-} from './datagram-sends';
+import { HeldSends, SEND_LEAVES, SEND_LOST, SEND_WITHOUT_ROOM, type SendOutcome } from './datagram-sends';
 import { ID_HEAD_SHIFT, ID_SLOT_SHIFT, SLOT_OF_SEND } from './packet-id';
 
 export class PackedFrames {

@@ -6,6 +6,7 @@ import { toBypassRule } from './bypass-rule';
 import { type Complaint, complaints, type Path, pathText } from './errors';
 import { type ConfigSource, readConfigFile } from './file';
 import { type FlagValues, flagOf, withFlags } from './flags';
+import { type LinkSettings, linkChecks, linkSettings } from './link';
 import { type ConfigText, configSchema, DEFAULTS, type NodeText, nodeDefaults } from './schema';
 
 export { addConfigOptions } from './flags';
@@ -19,6 +20,8 @@ export type NodeConfig = ReturnType<typeof completedNode>;
 export interface Config {
   role: Role;
   nodes: readonly NodeConfig[];
+  /** Of the nodes without a forward port. */
+  link: LinkSettings | undefined;
   control: { netlinkPort: number; unixPath: string; allowUids: readonly number[] };
   stateDir: string;
   metricsPort: number | undefined;
@@ -66,7 +69,7 @@ export function checkConfig(
   const parsed = configSchema.safeParse(value);
   if (!parsed.success) refuse(complaints(configSchema, parsed.error.issues, value), source, byFlags);
   const config = completed(parsed.data);
-  const conflicts = [...crossChecks(config), ...clashes(config)];
+  const conflicts = [...linkChecks(parsed.data), ...crossChecks(config), ...clashes(config)];
   if (conflicts.length > 0) refuse(conflicts, source, byFlags);
   return config;
 }
@@ -83,7 +86,9 @@ function refuse(all: readonly Complaint[], source: Pick<ConfigSource, 'place'>, 
   throw new OperatorError(
     'ECONFIG',
     lines.join('\n'),
-    byFlags ? 'give --config FILE, or at least --index, --guest-port and --forward-port' : SEE_EXAMPLES,
+    byFlags
+      ? 'give --config FILE, or at least --index, --guest-port and --forward-port (or --link-listen, --link-connect)'
+      : SEE_EXAMPLES,
   );
 }
 
@@ -96,6 +101,7 @@ function completed(text: ConfigText): Config {
   return {
     role: text.role,
     nodes: text.nodes.map((node, k) => completedNode(node, k, text)),
+    link: linkSettings(text),
     control: {
       netlinkPort: text.control.netlinkPort,
       unixPath: text.control.unixPath ?? `${text.stateDir}/${text.role}.sock`,
@@ -123,7 +129,9 @@ function completedNode(node: NodeText, k: number, text: ConfigText) {
     ...plain,
     name: node.name ?? `vm${node.index}`,
     outerPort: node.outerPort,
-    forwardBridge: node.forwardBridge ?? defaults.forwardBridge,
+    forwardPort: node.forwardPort,
+    forwardBridge: node.forwardPort === undefined ? undefined : (node.forwardBridge ?? defaults.forwardBridge),
+    forwardSettleMs: node.forwardSettleMs ?? DEFAULTS.forwardSettleMs,
     guestQueue: queues.guest ?? defaults.guestQueue,
     forwardQueue: queues.forward ?? defaults.forwardQueue,
     guestUdpQueue: queues.guestUdp ?? defaults.guestUdpQueue,
@@ -151,6 +159,12 @@ function crossChecks({ nodes, nftables, role }: Config): Complaint[] {
       const path = ['nodes', k, 'otherProtocols'];
       out.push({ path, text: `${pathText(path)} must be pass when nftables is false: dropping needs nft` });
     }
+    if (!nftables && role === 'secondary' && node.forwardPort === undefined) {
+      out.push({
+        path: ['nftables'],
+        text: 'nftables must be true where a secondary has no forwardPort: nft isolates its guest',
+      });
+    }
     if (maxHeldBytes > logBytes / 2)
       complain('maxHeldBytes', `must be at most half of logBytes (${logBytes}), not ${maxHeldBytes}`);
     if (node.queueLength < maxHeldPackets) {
@@ -176,6 +190,9 @@ function clashes({ nodes, role }: Config): Complaint[] {
         return value === undefined ? [] : [{ path: ['nodes', k, ...key.split('.')], value }];
       }),
     );
+  // A primary with a stream link has no use for them.
+  const ofForward = (queue: (node: NodeConfig) => number) => (node: NodeConfig) =>
+    role === 'primary' && node.forwardPort === undefined ? undefined : queue(node);
   // Nodes may share the outer bridge and its port; they share nothing else.
   const shared = (all: readonly Claim[]) => [...new Map(all.map((claim) => [claim.value, claim])).values()];
   const outer = [
@@ -186,10 +203,13 @@ function clashes({ nodes, role }: Config): Complaint[] {
     ...doubles(claims(['index', (n) => n.index])),
     ...doubles(claims(['name', (n) => n.name])),
     ...doubles([
-      ...claims(['queues.guest', (n) => n.guestQueue], ['queues.forward', (n) => n.forwardQueue]),
+      ...claims(['queues.guest', (n) => n.guestQueue], ['queues.forward', ofForward((n) => n.forwardQueue)]),
       ...(role === 'secondary'
         ? []
-        : claims(['queues.guestUdp', (n) => n.guestUdpQueue], ['queues.forwardUdp', (n) => n.forwardUdpQueue])),
+        : claims(
+            ['queues.guestUdp', (n) => n.guestUdpQueue],
+            ['queues.forwardUdp', ofForward((n) => n.forwardUdpQueue)],
+          )),
     ]),
     ...doubles([
       ...outer,

@@ -25,6 +25,12 @@ export const DEFAULTS = {
   iptables: 'iptables',
   nftables: true,
   restoreRules: false,
+  link: {
+    insecure: false,
+    digests: 'on',
+    /** 60 ms of 1 Gbit/s: what a longer stall, or a longer way, costs is a checkpoint. */
+    bufferBytes: 8 << 20,
+  },
   limits: {
     ...DEFAULT_LIMITS,
     keptConnections: DEFAULT_KEPT_CONNECTIONS,
@@ -95,6 +101,34 @@ const device = z
 
 const absolutePath = z.string({ error: 'must be an absolute path' }).regex(/^\/[^\0]*$/, 'must be an absolute path');
 
+const LINK_END_ERROR = 'must be HOST:PORT (an IPv6 address in brackets) or unix:/path';
+/** sockaddr_un.sun_path, less the NUL. */
+const MAX_UNIX_PATH_BYTES = 107;
+
+/** Where one host listens, and the other dials. */
+const linkEnd = z.string({ error: LINK_END_ERROR }).refine((text) => {
+  if (text.startsWith('unix:')) {
+    return /^unix:\/[^\0]+$/.test(text) && Buffer.byteLength(text) <= 'unix:'.length + MAX_UNIX_PATH_BYTES;
+  }
+  const port = /^(?:\[[\da-f:.]+\]|[\w.-]+):(\d{1,5})$/i.exec(text)?.[1];
+  return port !== undefined && Number(port) >= 1 && Number(port) <= 65535;
+}, LINK_END_ERROR);
+
+export const linkSchema = z.strictObject({
+  /** Of the primary. Both may be given, so that one file does for either role. */
+  listen: linkEnd.optional(),
+  /** Of the secondary. */
+  connect: linkEnd.optional(),
+  /** File with the key that both hosts have: base64 or hex, of mode 0600. */
+  key: absolutePath.optional(),
+  /** In place of a key: whoever reaches the port is believed, and can read and write what the guests say. */
+  insecure: flag.default(DEFAULTS.link.insecure),
+  /** Of TCP's payload the secondary sends keyed digests in the place of the bytes. */
+  digests: oneOf(['on', 'off']).default(DEFAULTS.link.digests),
+  /** Of each connection: what it may be behind with sending. */
+  bufferBytes: byteSize(1 << 20, 1 << 30).default(DEFAULTS.link.bufferBytes),
+});
+
 export const limitsSchema = z.strictObject({
   maxFlows: whole(16, 1 << 22).optional(),
   maxHeldPackets: whole(16, 1 << 20).optional(),
@@ -117,7 +151,8 @@ export const nodeSchema = z.strictObject({
     .regex(/^[\w.-]{1,64}$/, 'must be at most 64 letters, digits, ".", "_" or "-"')
     .optional(),
   guestPort: device,
-  forwardPort: device,
+  /** Where it is left out the hosts' programs speak with each other, as `link` says. */
+  forwardPort: device.optional(),
   outerBridge: device.default(DEFAULTS.outerBridge),
   /** The host's interface on the outer network. When given, `colo rules` makes the outer bridge and puts it in. */
   outerPort: device.optional(),
@@ -143,7 +178,7 @@ export const nodeSchema = z.strictObject({
     DEFAULTS.compareTimeoutMs,
   ),
   maxCompareTimeoutMs: whole(20, 600_000).default(DEFAULTS.maxCompareTimeoutMs),
-  forwardSettleMs: whole(0, 10_000).default(DEFAULTS.forwardSettleMs),
+  forwardSettleMs: whole(0, 10_000).optional(),
   /** How long the PVM runs at least between a checkpoint and the request for the next. */
   minCheckpointIntervalMs: whole(0, 60_000).default(DEFAULTS.minCheckpointIntervalMs),
   onControllerLoss: oneOf(['release', 'hold', 'drop']).default(DEFAULTS.onControllerLoss),
@@ -171,6 +206,8 @@ export const configSchema = z.strictObject({
     .array(nodeSchema, { error: 'must be a list with one entry per virtual machine' })
     .min(1, 'must name at least one virtual machine')
     .max(64, 'must name at most 64 virtual machines'),
+  /** Between the two hosts: of all virtual machines without a forwardPort. */
+  link: linkSchema.optional(),
   control: controlSchema.default({ netlinkPort: DEFAULTS.netlinkPort, allowUids: [] }),
   /** Where offsets and sockets live: it must survive the daemon, and need not survive the host. */
   stateDir: absolutePath.default(DEFAULTS.stateDir),

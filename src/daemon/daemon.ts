@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Server } from 'node:http';
 import type { BypassRuleText } from '../config/bypass-rule';
-import type { OperatorError } from '../core/errors';
+import { OperatorError } from '../core/errors';
 import { NetlinkCarrier, portHolder } from '../io/control-netlink';
 import { SeqpacketCarrier } from '../io/control-seqpacket';
 import { RegularTimer } from '../io/deadline-timer';
@@ -22,7 +22,7 @@ import { createLink, type Link } from './link';
 import { readLinkKey } from './link-key';
 import type { Logger } from './log';
 import type { NodeMetrics } from './metrics';
-import type { NodeSettings } from './node-config';
+import { isEthernet, type NodeSettings } from './node-config';
 import { PrimaryHost } from './primary-host';
 import { type HostRules, RulesWatch } from './rules-watch';
 import { SecondaryHost } from './secondary-host';
@@ -78,6 +78,9 @@ export class Daemon implements NodeControl {
     this.link = settings.link && openLink(settings.link, log);
     for (const node of settings.nodes) {
       const nodeLog = log.child({ node: node.name, index: node.index });
+      if (!isEthernet(node)) {
+        throw new OperatorError('ELINK', `${node.name} has no forwardPort`, 'this version needs one to run a node');
+      }
       this.hosts.set(
         node.index,
         settings.role === 'primary'

@@ -17,6 +17,9 @@ import { remindPeers } from './remind';
 const FIRST_ROUNDS_MS = [0, 100, 200];
 const LATER_ROUNDS_MS = [1000, 3000, 7000];
 
+const OPEN_ATTEMPTS = 5;
+const OPEN_RETRY_MS = 500;
+
 export interface Takeover {
   /** The port is where it belongs, and the first announcements are out. */
   readonly settled: Promise<void>;
@@ -25,8 +28,9 @@ export interface Takeover {
 }
 
 /**
- * `decided`: the engine knows the guest's numbers. Does all of it, as far as the node is configured so. Never rejects:
- * what fails is logged with what to do by hand.
+ * `decided`: the engine knows the guest's numbers. `openRules`: of a port that is isolated until now; while it rejects
+ * the port stays so, as untranslated packets would end the guest's connections. Does all of it, as far as the node is
+ * configured so. Never rejects: what fails is logged with what to do by hand.
  */
 export function takeOver(
   settings: NodeSettings,
@@ -34,10 +38,11 @@ export function takeOver(
   decided: Promise<void>,
   addresses: GuestAddresses,
   log: Logger,
+  openRules: () => Promise<unknown> = async () => {},
 ): Takeover {
   const ended = new AbortController();
   return {
-    settled: follow(settings, engine, decided, addresses, log, ended.signal),
+    settled: follow(settings, engine, decided, addresses, log, openRules, ended.signal),
     close: () => ended.abort(),
   };
 }
@@ -48,11 +53,13 @@ async function follow(
   decided: Promise<void>,
   addresses: GuestAddresses,
   log: Logger,
+  openRules: () => Promise<unknown>,
   ended: AbortSignal,
 ): Promise<void> {
   const { guestPort, outerBridge } = settings;
   // A bridge forgets what it heard behind a port that leaves it.
   const macs = await macsBehind(guestPort).catch(() => []);
+  if (!(await opened(openRules, log))) return;
   if (settings.moveTapOnFailover) {
     try {
       await moveToBridge(guestPort, outerBridge, macs);
@@ -90,6 +97,21 @@ async function follow(
   void rounds.run(LATER_ROUNDS_MS, beginMs, ended, false).catch((error: unknown) => {
     log.error({ error: String(error) }, "the guest's addresses could not be announced again");
   });
+}
+
+/** False: not even after some time, in which somebody else may have kept the tables busy. */
+async function opened(openRules: () => Promise<unknown>, log: Logger): Promise<boolean> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await openRules();
+      return true;
+    } catch (error) {
+      const byHand = 'colo rules show has the commands, under "at a failover"';
+      log.error({ error: String(error), byHand }, 'the rules for the guest alone cannot be made: it is cut off');
+      if (attempt === OPEN_ATTEMPTS) return false;
+      await sleep(OPEN_RETRY_MS);
+    }
+  }
 }
 
 class Rounds {

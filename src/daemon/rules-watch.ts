@@ -12,6 +12,11 @@ export interface HostRules {
   applied(): ReadonlySet<number>;
   /** Puts back what is missing of those. Resolves with what was done, in words. */
   restore(): Promise<readonly string[]>;
+  /**
+   * Of a secondary without a forward port: what its guest's port needs before it may join the outer bridge. Resolves
+   * with what was done, in words.
+   */
+  takeOver(index: number): Promise<readonly string[]>;
   /** Calls back when the kernel reports a change that may concern the rules. */
   watch(onNotice: () => void): { close(): void };
 }

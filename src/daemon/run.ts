@@ -30,6 +30,7 @@ export async function runDaemon(load: () => Config): Promise<void> {
     missing: () => rules().missingByNode(config),
     applied: () => rules().appliedNodes(config.stateDir),
     restore: async () => (await rules().restoreRules(config)).changes,
+    takeOver: (index) => rules().takeOverRules(config, index),
     watch: watchRuleNotices,
   });
   await ended;

@@ -15,7 +15,7 @@ import { HEADER_BYTES, KernelQueue } from './kernel-queue';
 import type { Logger } from './log';
 import type { NodeMetrics } from './metrics';
 import { AnsweringPort } from './neighbour-answers';
-import type { NodeSettings } from './node-config';
+import type { EthernetSettings } from './node-config';
 import { portState } from './port-state';
 import type { NodeLink } from './primary-stream';
 import { queueCounters, queueGauges, queueOptions } from './queue-options';
@@ -40,7 +40,7 @@ export class SecondaryHost {
 
   /** Throws OperatorError. */
   constructor(
-    readonly settings: NodeSettings,
+    readonly settings: EthernetSettings,
     private readonly log: Logger,
     private readonly link: NodeLink | undefined,
   ) {

@@ -4,15 +4,25 @@ import { OperatorError } from '../core/errors';
 import { CommandError, run } from '../io/exec';
 import { type Link, links } from '../io/link';
 import { readSysctl, sysctlName, writeSysctl } from '../io/sysctl';
-import { checkPlan } from './check';
-import { BRIDGE_TYPE, enslaveCommands, isForwardPort, NF_CALL, quietPath } from './commands';
+import { checkPlan, GUEST_PORT_HINT } from './check';
+import { BRIDGE_TYPE, enslaveCommands, isForwardPort, isolateWords, NF_CALL, quietPath } from './commands';
 import { replaceRules, usesNfTables } from './iptables';
 import { Journal } from './journal';
 import { cookieOf, mirrorTable } from './marks';
 import { mirrorState, mirrorWords, nftMirrorBatch, removeMirror } from './mirror';
-import { applyNft, nftTables } from './nft';
-import { type BridgePlan, CONNTRACK_MAX, isSet, type NodePlan, type Plan, planOf, type RuleConfig } from './plan';
+import { applyNft, nftTables, removeNft } from './nft';
+import {
+  type BridgePlan,
+  CONNTRACK_MAX,
+  isSet,
+  type NodePlan,
+  type Plan,
+  planOf,
+  type RuleConfig,
+  type RuleNode,
+} from './plan';
 import { removeNode, undoHost } from './remove';
+import { aloneNodes } from './stages';
 
 export interface RulesReport {
   /** What was done, in words. Empty when everything was so before. */
@@ -34,20 +44,24 @@ export function restoreRules(config: RuleConfig): Promise<RulesReport> {
 
 /** Nodes whose rules were applied, and not removed. */
 export function appliedNodes(stateDir: string): ReadonlySet<number> {
-  return Journal.nodes(stateDir);
+  return Journal.look(stateDir).nodes;
 }
 
 function apply(config: RuleConfig, onlyApplied: boolean): Promise<RulesReport> {
   return Journal.use(config.stateDir, async (journal) => {
     const nodes = onlyApplied ? config.nodes.filter(({ index }) => journal.knows(index)) : config.nodes;
     if (nodes.length === 0) return { changes: [], warnings: [] };
-    const plan = planOf({ ...config, nodes });
+    const alone = aloneNodes(nodes, journal, await links());
+    const plan = planOf({ ...config, nodes }, alone);
     const { warnings } = await checkPlan(plan);
     const report = { changes: [], warnings };
     const before = plan.nodes.filter(({ node }) => journal.knows(node.index)).map(({ node }) => node.index);
     try {
       await applyHost(plan, journal, report);
-      for (const node of plan.nodes) await applyNode(plan, node, journal, report);
+      for (const node of plan.nodes) {
+        await applyNode(plan, node, journal, report);
+        if (node.alone) await endIsolation(node.node, report);
+      }
     } catch (error) {
       const fresh = plan.nodes.filter(({ node }) => !before.includes(node.index));
       for (const node of fresh.reverse()) await removeNode(plan, node, journal, { changes: [], warnings: [] });
@@ -56,6 +70,33 @@ function apply(config: RuleConfig, onlyApplied: boolean): Promise<RulesReport> {
     }
     return report;
   });
+}
+
+/**
+ * A secondary with a stream link takes over: the queues' rules come, then its port is isolated no longer, and may join
+ * the outer bridge. May be called again, and goes on where an earlier process was killed: what it had not marked yet is
+ * still isolated. Resolves with what was done, in words. Rejects with OperatorError, the port isolated.
+ */
+export function takeOverRules(config: RuleConfig, index: number): Promise<readonly string[]> {
+  return Journal.use(config.stateDir, async (journal) => {
+    const nodes = config.nodes.filter((node) => node.index === index);
+    const plan = planOf({ ...config, nodes }, new Set([index]));
+    const report: RulesReport = { changes: [], warnings: [] };
+    await applyHost(plan, journal, report);
+    for (const { node, ...rest } of plan.nodes) {
+      await applyNode(plan, { node, ...rest }, journal, report);
+      const link = (await links()).get(node.guestPort);
+      if (link === undefined) throw new OperatorError('ELINK', `${node.guestPort} does not exist`, GUEST_PORT_HINT);
+      // Before: a process that finds no isolation and no mark would isolate it again.
+      journal.note(index, { kind: 'alone', name: link.name, index: link.index });
+      await endIsolation(node, report);
+    }
+    return report.changes;
+  });
+}
+
+async function endIsolation({ guestPort, index }: RuleNode, report: RulesReport): Promise<void> {
+  if (await removeNft(index, await nftTables())) report.changes.push(`${guestPort} is isolated no longer`);
 }
 
 async function applyHost(plan: Plan, journal: Journal, report: RulesReport): Promise<void> {
@@ -130,6 +171,7 @@ async function applyNode(plan: Plan, node: NodePlan, journal: Journal, report: R
   for (const bridge of node.bridges) {
     for (const port of bridge.ports) await applyPort(plan, node, port, bridge, journal, report);
   }
+  if (node.isolated) await isolate(node, journal, report);
   if (node.mirror) await applyMirror(plan, node, node.mirror, journal, report);
 }
 
@@ -143,7 +185,7 @@ async function applyBridge(bridge: BridgePlan, journal: Journal, index: number, 
     await run('ip', ['link', 'add', 'name', bridge.name, ...BRIDGE_TYPE]);
     await run('ip', ['link', 'set', 'dev', bridge.name, 'alias', bridge.alias]);
     report.changes.push(`bridge ${bridge.name} made`);
-  } else if (!link.nfCallIptables || !link.nfCallIp6tables) {
+  } else if (bridge.calls && (!link.nfCallIptables || !link.nfCallIp6tables)) {
     journal.note(owner, {
       kind: 'netfilter',
       name: bridge.name,
@@ -151,7 +193,7 @@ async function applyBridge(bridge: BridgePlan, journal: Journal, index: number, 
       ip6tables: link.nfCallIp6tables,
     });
   }
-  if (!link?.nfCallIptables || !link.nfCallIp6tables) {
+  if (bridge.calls && (!link?.nfCallIptables || !link.nfCallIp6tables)) {
     await run('ip', ['link', 'set', 'dev', bridge.name, ...NF_CALL]);
     if (link) report.changes.push(`bridge ${bridge.name} calls iptables`);
   }
@@ -202,6 +244,20 @@ async function applyPort(
   });
   for (const [program, ...args] of enslaveCommands(name, bridge)) await run(program!, args);
   report.changes.push(`${name} put into ${bridge.name}${link.master === undefined ? '' : ` (was in ${link.master})`}`);
+}
+
+/** Its frames are dropped already. */
+async function isolate({ node }: NodePlan, journal: Journal, report: RulesReport): Promise<void> {
+  const { guestPort: name, index } = node;
+  set(quietPath(name), '1', journal, index, report);
+  const link = (await links()).get(name)!;
+  const { master, up } = link;
+  // Also where it is as it should be: a bridge that it is put into later is not where it was.
+  journal.note(index, { kind: 'port', name, index: link.index, bridge: null, was: master ?? null, up });
+  if (link.arp) journal.note(index, { kind: 'arp', name, index: link.index });
+  if (master === undefined && up && !link.arp) return;
+  await run('ip', isolateWords(name));
+  report.changes.push(`${name} isolated${master === undefined ? '' : ` (was in ${master})`}`);
 }
 
 /** The same port was put into the forward bridge before, and is in the outer one now. */

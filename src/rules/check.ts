@@ -5,12 +5,15 @@ import { CommandError, run } from '../io/exec';
 import { addressesOf, type Link, links } from '../io/link';
 import { FAMILIES, programOf } from './iptables';
 import { mirrorState, nftMirrorBatch } from './mirror';
-import { type NodePlan, type Plan, planOf, type RuleConfig, type RuleNode } from './plan';
+import type { NodePlan, Plan, RuleConfig, RuleNode } from './plan';
+import { presentPlan } from './stages';
 
 /** For `colo doctor`: warnings, or OperatorError with what would go wrong. */
 export async function checkRules(config: RuleConfig): Promise<string[]> {
-  return (await checkPlan(planOf(config))).warnings;
+  return (await checkPlan(await presentPlan(config))).warnings;
 }
+
+export const GUEST_PORT_HINT = 'start the virtual machine first: the port is made with it';
 
 interface Problem {
   text: string;
@@ -45,18 +48,18 @@ function portProblems(role: Plan['role'], node: RuleNode, known: Map<string, Lin
   const out: Problem[] = [];
   const { guestPort, forwardPort, forwardBridge, outerBridge } = node;
   const guest = known.get(guestPort);
-  const forward = known.get(forwardPort);
+  const forward = forwardPort === undefined ? undefined : known.get(forwardPort);
   if (!guest)
     out.push({
       text: `${guestPort} does not exist`,
-      hint: 'start the virtual machine first: the port is made with it',
+      hint: GUEST_PORT_HINT,
     });
-  if (!forward)
+  if (forwardPort !== undefined && !forward)
     out.push({ text: `${forwardPort} does not exist`, hint: 'name the interface that leads to the other host' });
   for (const link of [guest, forward]) {
     if (link?.kind === 'bridge') out.push({ text: `${link.name} is a bridge`, hint: 'name a port, not a bridge' });
   }
-  const homes = role === 'primary' ? [outerBridge] : [forwardBridge, outerBridge];
+  const homes: (string | undefined)[] = role === 'primary' ? [outerBridge] : [forwardBridge, outerBridge];
   if (guest?.master !== undefined && !homes.includes(guest.master)) {
     out.push({
       text: `${guestPort} is a port of ${guest.master}, not of ${outerBridge}`,
@@ -123,7 +126,8 @@ async function outerPortProblems(node: RuleNode, known: Map<string, Link>): Prom
 }
 
 async function mirrorProblems({ nftables }: Plan, node: NodePlan): Promise<Problem[]> {
-  const { guestPort, forwardPort, index } = node.node;
+  const { guestPort, index } = node.node;
+  const forwardPort = node.mirror!.to;
   const { qdisc, to } = await mirrorState(guestPort, index, nftables);
   if (to === '') {
     return [

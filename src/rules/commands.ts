@@ -5,7 +5,8 @@ import { sysctlName } from '../io/sysctl';
 import { FAMILIES, programOf } from './iptables';
 import { cookieOf, MIRROR_PREF } from './marks';
 import { mirrorWords } from './mirror';
-import type { BridgePlan, NodePlan, Plan, Setting } from './plan';
+import { isolation } from './nft';
+import { afterFailover, type BridgePlan, type NodePlan, type Plan, type Setting } from './plan';
 
 /** A bridge that forwards at once and adds nothing of its own to the wire. */
 export const BRIDGE_TYPE = ['type', 'bridge', 'stp_state', '0', 'forward_delay', '0', 'mcast_snooping', '0'];
@@ -31,9 +32,37 @@ export function showLines(plan: Plan): string[] {
     }
     lines.push(...iptablesCommands(plan.iptables, node, '-I').map(shellLine));
     for (const bridge of node.bridges) lines.push(...portCommands(bridge).map(shellLine));
+    if (node.isolated) lines.push(...isolationCommands(node).map(shellLine));
     lines.push(...mirrorCommands(node).map(shellLine));
   }
-  return lines;
+  return [...lines, ...failoverLines(plan)];
+}
+
+/** As comments: who types all that is shown must not have a secondary whose guest is heard. */
+function failoverLines(plan: Plan): string[] {
+  const later = afterFailover(plan);
+  if (later.nodes.length === 0) return [];
+  const commands = later.nodes.flatMap((node) => [
+    ...node.bridges.flatMap(({ name }) => [['ip', 'link', 'set', 'dev', name, ...NF_CALL]]),
+    ...iptablesCommands(later.iptables, node, '-I'),
+    ['nft', `delete table netdev ${isolation(node.node).table}`],
+    ['ip', 'link', 'set', 'dev', node.node.guestPort, 'master', node.node.outerBridge],
+  ]);
+  const lines = [...later.sysctls.map(settingLine), ...commands.map(shellLine)];
+  return [
+    '',
+    '# at a failover, which the daemon does by itself:',
+    ...lines.map((line) => `# ${line.replace(/^# /, '')}`),
+  ];
+}
+
+function isolationCommands({ node }: NodePlan): string[][] {
+  return [settingCommand({ path: quietPath(node.guestPort), value: '1' }), ['ip', ...isolateWords(node.guestPort)]];
+}
+
+/** A port that nobody but packet sockets uses. */
+export function isolateWords(port: string): string[] {
+  return ['link', 'set', 'dev', port, 'arp', 'off', 'nomaster', 'up'];
 }
 
 function settingLine(setting: Setting): string {
@@ -49,11 +78,11 @@ function settingCommand({ path, value }: Setting): string[] {
 function bridgeCommands(bridge: BridgePlan, known: boolean): string[][] {
   if (known) return [];
   const dev = ['ip', 'link', 'set', 'dev', bridge.name];
-  if (!bridge.make) return [[...dev, ...NF_CALL]];
+  if (!bridge.make) return bridge.calls ? [[...dev, ...NF_CALL]] : [];
   return [
     ['ip', 'link', 'add', 'name', bridge.name, ...BRIDGE_TYPE],
     [...dev, 'alias', bridge.alias],
-    [...dev, ...NF_CALL],
+    ...(bridge.calls ? [[...dev, ...NF_CALL]] : []),
     ...(bridge.quiet ? [settingCommand({ path: quietPath(bridge.name), value: '1' })] : []),
     bridge.quiet ? [...dev, 'arp', 'off', 'up'] : [...dev, 'up'],
   ];
@@ -105,10 +134,11 @@ export function undoLines(plan: Plan): string[] {
         ['tc', 'filter', 'del', 'dev', guestPort, 'egress', 'pref', `${MIRROR_PREF}`],
         ['tc', 'qdisc', 'del', 'dev', guestPort, 'clsact'],
       );
-    } else {
-      commands.push(['ip', 'link', 'set', 'dev', guestPort, 'nomaster']);
+    } else if (plan.role === 'secondary') {
+      commands.push(['ip', 'link', 'set', 'dev', guestPort, ...(node.isolated ? ['arp', 'on'] : ['nomaster'])]);
     }
-    commands.push(['ip', 'link', 'set', 'dev', forwardPort, 'nomaster'], ['ip', 'link', 'del', 'dev', forwardBridge]);
+    if (forwardPort !== undefined) commands.push(['ip', 'link', 'set', 'dev', forwardPort, 'nomaster']);
+    if (forwardBridge !== undefined) commands.push(['ip', 'link', 'del', 'dev', forwardBridge]);
     lines.push('', `# ${node.node.name}, index ${node.node.index}`, ...commands.map(shellLine));
   }
   return lines;

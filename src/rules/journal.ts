@@ -11,7 +11,11 @@ export type Change =
   | { kind: 'sysctl'; path: string; was: string; set: string }
   | { kind: 'bridge'; name: string; alias: string }
   /** `index` is the interface's: another one of the same name is not meant. */
-  | { kind: 'port'; name: string; index: number; bridge: string; was: string | null; up: boolean }
+  | { kind: 'port'; name: string; index: number; bridge: string | null; was: string | null; up: boolean }
+  /** The interface did ARP. */
+  | { kind: 'arp'; name: string; index: number }
+  /** The guest behind this port has taken over: nothing to undo. */
+  | { kind: 'alone'; name: string; index: number }
   | { kind: 'netfilter'; name: string; iptables: boolean; ip6tables: boolean }
   | { kind: 'clsact'; name: string; index: number }
   /** Tables of iptables-nft (`ip raw`, ...) that were there before ours. */
@@ -48,11 +52,11 @@ export class Journal {
     }
   }
 
-  /** Nodes that rules were applied for, without waiting for a change in progress. */
-  static nodes(dir: string): ReadonlySet<number> {
+  /** As it is now, without waiting for a change in progress; not to be written. */
+  static look(dir: string): Journal {
     const journal = new Journal(dir);
     journal.read();
-    return new Set(Object.keys(journal.content.nodes).map(Number));
+    return journal;
   }
 
   private async open(): Promise<void> {
@@ -141,6 +145,11 @@ export class Journal {
   /** A node that rules were applied for. */
   knows(index: number): boolean {
     return this.content.nodes[index] !== undefined;
+  }
+
+  /** All that rules were applied for. */
+  get nodes(): ReadonlySet<number> {
+    return new Set(Object.keys(this.content.nodes).map(Number));
   }
 
   get hasNodes(): boolean {

@@ -1,12 +1,14 @@
 // What of the plan is not so at the moment. A protected node without its rules looks well: nothing reaches the daemon.
 
 import { run } from '../io/exec';
-import { links } from '../io/link';
+import { type Link, links } from '../io/link';
 import { readSysctl, sysctlName } from '../io/sysctl';
+import { quietPath } from './commands';
 import { FAMILIES, programOf, savedRules, TABLES } from './iptables';
 import { mirrorState } from './mirror';
-import { nftInPlace } from './nft';
-import { type IptablesRule, type NodePlan, planOf, type RuleConfig } from './plan';
+import { isolation, nftInPlace, nftTables } from './nft';
+import type { IptablesRule, NodePlan, RuleConfig } from './plan';
+import { presentPlan } from './stages';
 
 /** For `colo doctor`: what `colo rules apply` would still do for the packets, in words. */
 export async function missingRules(config: RuleConfig): Promise<string[]> {
@@ -18,7 +20,7 @@ export async function missingRules(config: RuleConfig): Promise<string[]> {
 
 /** The same by node index; a node that lacks nothing is left out. Rejects with OperatorError. */
 export async function missingByNode(config: RuleConfig): Promise<Map<number, string[]>> {
-  const plan = planOf(config);
+  const plan = await presentPlan(config);
   const known = await links();
   // Of bounds no packet's way depends.
   const host = plan.sysctls.filter(({ path, value, bound }) => bound === undefined && readSysctl(path) !== value);
@@ -26,10 +28,11 @@ export async function missingByNode(config: RuleConfig): Promise<Map<number, str
   for (const node of plan.nodes) {
     const { index, guestPort } = node.node;
     const missing = host.map(({ path, value }) => `sysctl ${sysctlName(path)} is not ${value}`);
-    for (const { name: bridge } of node.bridges) {
+    for (const { name: bridge, calls } of node.bridges) {
       const link = known.get(bridge);
       if (!link) missing.push(`no bridge ${bridge}`);
-      else if (!link.nfCallIptables || !link.nfCallIp6tables) missing.push(`${bridge} does not call iptables`);
+      else if (calls && (!link.nfCallIptables || !link.nfCallIp6tables))
+        missing.push(`${bridge} does not call iptables`);
     }
     // After a failover the guest's port is in the outer bridge, and belongs there.
     const strays = node.bridges.flatMap(({ name: home, ports }) =>
@@ -41,12 +44,26 @@ export async function missingByNode(config: RuleConfig): Promise<Map<number, str
       if (!(await nftInPlace(family, table, node.comment, statements)))
         missing.push(`nft table ${family} ${table} missing or changed`);
     }
+    // Left by a process that was killed in the middle of a failover.
+    if (node.alone && (await nftTables()).has(`netdev ${isolation(node.node).table}`))
+      missing.push(`${guestPort} is isolated still`);
+    if (node.isolated) missing.push(...contacts(known.get(guestPort)));
     if (node.mirror && known.has(node.mirror.from)) {
       const { to } = await mirrorState(node.mirror.from, index, plan.nftables);
       if (to !== node.mirror.to) missing.push('no mirror');
     }
     if (missing.length > 0) out.set(index, missing);
   }
+  return out;
+}
+
+/** Ways from an isolated port to somebody, beside its frames. */
+function contacts(port: Link | undefined): string[] {
+  if (port === undefined) return [];
+  const out: string[] = [];
+  if (port.master !== undefined) out.push(`${port.name} is in ${port.master}`);
+  if (port.arp) out.push(`${port.name} does ARP`);
+  if (readSysctl(quietPath(port.name)) === '0') out.push(`${port.name} has IPv6`);
   return out;
 }
 

@@ -3,7 +3,7 @@
 
 import { CommandError, run } from '../io/exec';
 import { commentOf, FORWARD_ZONE, mirrorTable } from './marks';
-import type { NodePlan, RuleNode } from './plan';
+import type { EthernetNode, NftTable, NodePlan, RuleNode } from './plan-parts';
 
 /**
  * Reassembly comes before iptables' raw table, so its zone is too late for fragments: both guests' fragments with the
@@ -11,7 +11,8 @@ import type { NodePlan, RuleNode } from './plan';
  * both. This sets the zone before (NF_IP_PRI_CONNTRACK_DEFRAG is -400). IPv6 fragments are kept apart by their
  * interface.
  */
-export function defragStatements(table: string, node: RuleNode): string[] {
+export function defragStatements(node: EthernetNode): string[] {
+  const table = `colo-${node.index}`;
   return [
     `add chain ip ${table} defrag { type filter hook prerouting priority -450 ; }`,
     `add rule ip ${table} defrag iifname "${node.forwardBridge}" ct zone set ${FORWARD_ZONE} comment "${commentOf(node.index)}"`,
@@ -25,11 +26,31 @@ const WITHOUT_TRAILER = ['meta length 28', 'meta length 42 @nh,224,112 0', 'meta
 const REQUEST_OR_REPLY = '@nh,48,16 { 1, 2 }';
 const REVERSE = '@nh,48,16 { 3, 4 }';
 
+/** Nothing that comes in by the guest's port gets to anybody but packet sockets, which see it before. */
+export function isolation({ guestPort, index }: RuleNode): NftTable {
+  const table = `colo-${index}`;
+  return {
+    family: 'netdev',
+    table,
+    statements: [
+      `add chain netdev ${table} guest { type filter hook ingress device "${guestPort}" priority 0 ; }`,
+      `add rule netdev ${table} guest counter drop comment "${commentOf(index)}"`,
+    ],
+  };
+}
+
+/** Of a primary's guest: nothing where all of them may pass. */
+export function otherProtocols(node: RuleNode): NftTable[] {
+  const table = `colo-${node.index}`;
+  if (node.otherProtocols === 'pass') return [];
+  return [{ family: 'netdev', table, statements: guestStatements(table, node) }];
+}
+
 /**
  * Only IP is seen by the queues. ARP and RARP, which find it, pass where they bear nothing else. Anything else would
  * leave unverified, so it does not leave: LLDP, EAPOL and what is no ARP for IPv4 too.
  */
-export function guestStatements(table: string, node: RuleNode): string[] {
+function guestStatements(table: string, node: RuleNode): string[] {
   const comment = `comment "${commentOf(node.index)}"`;
   const rule = (chain: string, what: string) => `add rule netdev ${table} ${chain} ${what} ${comment}`;
   return [
@@ -48,14 +69,11 @@ export function guestStatements(table: string, node: RuleNode): string[] {
   ];
 }
 
-interface NftTable {
-  family: string;
-  name: string;
-}
-
 /** `ip raw`, `netdev colo-1`, ... */
 export async function nftTables(): Promise<Set<string>> {
-  const out = JSON.parse(await run('nft', ['-j', 'list', 'tables'])) as { nftables: { table?: NftTable }[] };
+  const out = JSON.parse(await run('nft', ['-j', 'list', 'tables'])) as {
+    nftables: { table?: { family: string; name: string } }[];
+  };
   return new Set(out.nftables.flatMap(({ table }) => (table ? [`${table.family} ${table.name}`] : [])));
 }
 

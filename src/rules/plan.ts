@@ -1,31 +1,21 @@
 // What a node needs of the kernel, as data. `colo rules show` prints it as commands, `apply` and `remove` make it so
 // and undo it.
 //
-//   primary:   br0 = {outer NIC, tap0}, colobr0 = {fwd0}; mirror tap0 -> fwd0; from tap0 -> guest queues, from fwd0 -> forward queues
-//   secondary: colobr0 = {fwd0, tap0};                    from tap0 -> guest queue, towards tap0 -> forward queue
+//   the frames between the hosts on an Ethernet of their own (plan-ethernet.ts):
+//     primary:   br0 = {outer NIC, tap0}, colobr0 = {fwd0}; mirror tap0 -> fwd0; from tap0 -> guest queues, from fwd0 -> forward queues
+//     secondary: colobr0 = {fwd0, tap0};                    from tap0 -> guest queue, towards tap0 -> forward queue
+//   or carried by the hosts' programs (plan-stream.ts):
+//     primary:   br0 = {outer NIC, tap0};                   from tap0 -> guest queues
+//     secondary: tap0 in no bridge, and silent;             after a failover as above, in br0
 //
 // The rules look at bridged packets: iptables-extensions(8) physdev, and the bridges' own nf_call_iptables
 // (ip-link(8)), so that other bridges of the host stay as they are.
 
-import { commentOf, FORWARD_ZONE, SHARED_ALIAS } from './marks';
-import { defragStatements, guestStatements } from './nft';
+import { ethernetPrimary, ethernetSecondary } from './plan-ethernet';
+import { hasForwardPort, type NodePlan, type RuleNode } from './plan-parts';
+import { streamPrimary, streamSecondary, streamSurvivor } from './plan-stream';
 
-export interface RuleNode {
-  index: number;
-  name: string;
-  guestPort: string;
-  forwardPort: string;
-  outerBridge: string;
-  outerPort: string | undefined;
-  forwardBridge: string;
-  guestQueue: number;
-  forwardQueue: number;
-  /** Of a primary: UDP's. */
-  guestUdpQueue: number;
-  forwardUdpQueue: number;
-  queueBypass: boolean;
-  otherProtocols: 'drop' | 'pass';
-}
+export type { BridgePlan, IptablesRule, NodePlan, RuleNode } from './plan-parts';
 
 export interface RuleConfig {
   role: 'primary' | 'secondary';
@@ -33,35 +23,6 @@ export interface RuleConfig {
   stateDir: string;
   iptables: string;
   nftables: boolean;
-}
-
-export interface IptablesRule {
-  table: 'raw' | 'mangle';
-  chain: 'PREROUTING' | 'FORWARD';
-  words: readonly string[];
-}
-
-/** A bridge that is made when it is missing. */
-export interface BridgePlan {
-  name: string;
-  /** Marks it as made by these rules. */
-  alias: string;
-  ports: readonly string[];
-  /** False: it must be there already. */
-  make: boolean;
-  /** It carries nobody's traffic but the guest's: the host does not speak on it. */
-  quiet: boolean;
-}
-
-export interface NodePlan {
-  node: RuleNode;
-  comment: string;
-  bridges: readonly BridgePlan[];
-  mirror: { from: string; to: string } | undefined;
-  /** In the order of the chain; the same for IPv4 and IPv6. */
-  iptables: readonly IptablesRule[];
-  /** nft(8) statements after `add table`, by table. */
-  nft: readonly { family: 'ip' | 'netdev'; table: string; statements: readonly string[] }[];
 }
 
 export interface Setting {
@@ -89,10 +50,23 @@ export interface Plan {
   nodes: readonly NodePlan[];
 }
 
-export function planOf(config: RuleConfig): Plan {
+/** `alone`: indexes of the nodes of a secondary that have taken over (aloneNodes). */
+export function planOf(config: RuleConfig, alone: ReadonlySet<number> = new Set()): Plan {
   const { role, iptables, nftables, stateDir } = config;
-  const nodes = config.nodes.map((node) => (role === 'primary' ? primaryPlan(node, nftables) : secondaryPlan(node)));
-  return { role, iptables, nftables, stateDir, sysctls: hostSettings(role), nodes };
+  const nodes = config.nodes.map((node) => nodePlan(node, role, nftables, alone.has(node.index)));
+  return { role, iptables, nftables, stateDir, sysctls: hostSettings(role, nodes), nodes };
+}
+
+/** What a failover makes of the nodes whose ports are isolated. */
+export function afterFailover(plan: Plan): Plan {
+  const nodes = plan.nodes.filter(({ isolated }) => isolated).map(({ node }) => streamSurvivor(node));
+  return { ...plan, nodes, sysctls: hostSettings(plan.role, nodes) };
+}
+
+function nodePlan(node: RuleNode, role: Plan['role'], nftables: boolean, alone: boolean): NodePlan {
+  if (hasForwardPort(node)) return role === 'primary' ? ethernetPrimary(node, nftables) : ethernetSecondary(node);
+  if (role === 'primary') return streamPrimary(node, nftables);
+  return alone ? streamSurvivor(node) : streamSecondary(node);
 }
 
 /** Of the whole host, other network namespaces included: they can read it only. */
@@ -111,7 +85,9 @@ const CONNTRACK: readonly Setting[] = [
   { path: 'net/netfilter/nf_conntrack_icmpv6_timeout', value: '10', bound: 'most' },
 ];
 
-function hostSettings(role: 'primary' | 'secondary'): Setting[] {
+/** Where no bridge calls iptables there is nothing to set. */
+function hostSettings(role: 'primary' | 'secondary', nodes: readonly NodePlan[]): Setting[] {
+  if (!nodes.some(({ iptables }) => iptables.length > 0)) return [];
   // Without these a guest's packets pass unseen as soon as they wear a VLAN tag or a PPPoE header.
   const settings: Setting[] = [
     { path: 'net/bridge/bridge-nf-filter-vlan-tagged', value: '1' },
@@ -121,109 +97,4 @@ function hostSettings(role: 'primary' | 'secondary'): Setting[] {
   // On SN conntrack sees the peer's acknowledgements in the PVM's numbers and the SVM's in its own: all out of window.
   if (role === 'secondary') settings.push({ path: 'net/netfilter/nf_conntrack_tcp_be_liberal', value: '1' });
   return settings;
-}
-
-function primaryPlan(node: RuleNode, nftables: boolean): NodePlan {
-  const comment = commentOf(node.index);
-  const mark = ['-m', 'comment', '--comment', comment];
-  const from = (port: string) => ['-m', 'physdev', '--physdev-in', port, ...mark];
-  const table = `colo-${node.index}`;
-  const drops =
-    node.otherProtocols === 'drop'
-      ? [{ family: 'netdev' as const, table, statements: guestStatements(table, node) }]
-      : [];
-  return {
-    node,
-    comment,
-    bridges: [outerBridge(node, [node.guestPort]), forwardBridge(node, [node.forwardPort])],
-    mirror: { from: node.guestPort, to: node.forwardPort },
-    iptables: [
-      {
-        table: 'raw',
-        chain: 'PREROUTING',
-        words: [...from(node.forwardPort), '-j', 'CT', '--zone', `${FORWARD_ZONE}`],
-      },
-      // UDP first, in queues where the kernel cuts a large packet into its datagrams: a queue does not give their size.
-      toQueue([...UDP, ...from(node.guestPort)], node.guestUdpQueue, node.queueBypass),
-      toQueue(from(node.guestPort), node.guestQueue, node.queueBypass),
-      // Never with a bypass: the SVM's packets must not get onto this host's networks.
-      toQueue([...UDP, ...from(node.forwardPort)], node.forwardUdpQueue, false),
-      toQueue(from(node.forwardPort), node.forwardQueue, false),
-    ],
-    nft: nftables ? [{ family: 'ip', table, statements: defragStatements(table, node) }, ...drops] : [],
-  };
-}
-
-function secondaryPlan(node: RuleNode): NodePlan {
-  const comment = commentOf(node.index);
-  const mark = ['-m', 'comment', '--comment', comment];
-  const fromGuest = ['-m', 'physdev', '--physdev-in', node.guestPort, ...mark];
-  // Whatever the bridge and the port it comes from, so it holds after a failover, too. Of a flooded packet there are
-  // many copies, none for the guest alone; the kernel drops them rather than queue them while conntrack does not know
-  // the connection.
-  const toGuest = [
-    '-m',
-    'physdev',
-    '--physdev-is-bridged',
-    '--physdev-out',
-    node.guestPort,
-    '-m',
-    'pkttype',
-    '--pkt-type',
-    'unicast',
-    ...mark,
-  ];
-  return {
-    node,
-    comment,
-    bridges: [outerBridge(node, []), forwardBridge(node, [node.forwardPort, node.guestPort])],
-    mirror: undefined,
-    iptables: [
-      // Brings conntrack, and with it reassembly, to the namespace.
-      { table: 'raw', chain: 'PREROUTING', words: [...fromGuest, '-j', 'CT'] },
-      { table: 'mangle', chain: 'PREROUTING', words: [...fromGuest, ...queue(node.guestQueue, node.queueBypass)] },
-      // What begins a connection needs no translation: from the outer bridge it passes as it is until conntrack knows
-      // it.
-      ...[
-        ['-p', 'udp'],
-        // As iptables-save writes --syn.
-        ['-p', 'tcp', '--tcp-flags', 'FIN,SYN,RST,ACK', 'SYN'],
-      ].map((match) => ({
-        table: 'mangle' as const,
-        chain: 'FORWARD' as const,
-        words: [...match, ...NEW, '-m', 'physdev', '!', '--physdev-in', node.forwardPort, ...toGuest, '-j', 'ACCEPT'],
-      })),
-      { table: 'mangle', chain: 'FORWARD', words: [...toGuest, ...queue(node.forwardQueue, node.queueBypass)] },
-    ],
-    nft: [],
-  };
-}
-
-/** Conntrack has not seen its like leave this host: until then copies share what it knows of them. */
-const NEW = ['-m', 'conntrack', '!', '--ctstatus', 'CONFIRMED'];
-
-/** Behind all extension headers, for IPv6. */
-const UDP = ['-p', 'udp'];
-
-function toQueue(match: readonly string[], number: number, bypass: boolean): IptablesRule {
-  return { table: 'mangle', chain: 'PREROUTING', words: [...match, ...queue(number, bypass)] };
-}
-
-function queue(number: number, bypass: boolean): string[] {
-  return ['-j', 'NFQUEUE', '--queue-num', `${number}`, ...(bypass ? ['--queue-bypass'] : [])];
-}
-
-function outerBridge(node: RuleNode, guest: readonly string[]): BridgePlan {
-  const make = node.outerPort !== undefined;
-  return {
-    name: node.outerBridge,
-    alias: SHARED_ALIAS,
-    ports: [...(node.outerPort === undefined ? [] : [node.outerPort]), ...guest],
-    make,
-    quiet: false,
-  };
-}
-
-function forwardBridge(node: RuleNode, ports: readonly string[]): BridgePlan {
-  return { name: node.forwardBridge, alias: commentOf(node.index), ports, make: true, quiet: true };
 }

@@ -34,8 +34,10 @@ export async function removeNode(plan: Plan, node: NodePlan, journal: Journal, r
   }
   for (const change of [...journal.changes(index)].reverse()) await undo(change, report);
   // Without the journal, by the mark on the bridge.
-  const bridge = (await links()).get(forwardBridge);
-  if (bridge?.alias === node.comment) await deleteBridge(forwardBridge, [forwardPort, guestPort], report);
+  if (forwardPort !== undefined && forwardBridge !== undefined) {
+    const bridge = (await links()).get(forwardBridge);
+    if (bridge?.alias === node.comment) await deleteBridge(forwardBridge, [forwardPort, guestPort], report);
+  }
   journal.forget(index);
 }
 
@@ -58,7 +60,7 @@ async function dropTables(before: readonly string[]): Promise<void> {
 }
 
 async function undo(change: Change, report: RulesReport): Promise<void> {
-  if (change.kind === 'tables') return;
+  if (change.kind === 'tables' || change.kind === 'alone') return;
   if (change.kind === 'sysctl') {
     // Somebody else's word since then stays.
     if (readSysctl(change.path) !== change.set || change.was === change.set) return;
@@ -75,12 +77,17 @@ async function undo(change: Change, report: RulesReport): Promise<void> {
       if (link.alias === change.alias || link.alias === undefined) await deleteBridge(change.name, [], report);
       return;
     case 'port': {
-      if (link.master !== change.bridge) return;
+      if ((link.master ?? null) !== change.bridge || (change.was === change.bridge && change.up)) return;
       const back = change.was !== null && known.has(change.was) ? ['master', change.was] : ['nomaster'];
       await run('ip', ['link', 'set', 'dev', change.name, ...back, ...(change.up ? [] : ['down'])]);
-      report.changes.push(`${change.name} taken out of ${change.bridge}`);
+      report.changes.push(
+        change.bridge === null ? `${change.name} put back` : `${change.name} taken out of ${change.bridge}`,
+      );
       return;
     }
+    case 'arp':
+      await run('ip', ['link', 'set', 'dev', change.name, 'arp', 'on']);
+      return;
     case 'netfilter': {
       const flags = [
         'nf_call_iptables',

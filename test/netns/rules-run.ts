@@ -2,11 +2,21 @@
 // argument, or many one after the other on standard input.
 import { createInterface } from 'node:readline';
 import { checkConfig } from '../../src/config/config';
-import { applyRules, planOf, removeRules, showLines, undoLines } from '../../src/rules';
+import {
+  applyRules,
+  checkRules,
+  missingRules,
+  planOf,
+  removeRules,
+  restoreRules,
+  showLines,
+  takeOverRules,
+  undoLines,
+} from '../../src/rules';
 
 export interface Job {
   config: unknown;
-  actions: ('apply' | 'remove' | 'show' | 'undo')[];
+  actions: ('apply' | 'remove' | 'show' | 'undo' | 'restore' | 'takeOver' | 'missing' | 'check')[];
   times?: number;
 }
 
@@ -26,6 +36,14 @@ async function act(action: Job['actions'][number], config: ReturnType<typeof che
         return { ...(await removeRules(config)) };
       case 'show':
         return { lines: showLines(planOf(config)) };
+      case 'restore':
+        return { ...(await restoreRules(config)) };
+      case 'takeOver':
+        return { changes: [...(await takeOverRules(config, config.nodes[0]!.index))] };
+      case 'missing':
+        return { lines: await missingRules(config) };
+      case 'check':
+        return { warnings: await checkRules(config) };
       case 'undo':
         return { lines: undoLines(planOf(config)) };
     }

@@ -7,17 +7,16 @@ import { PacketSocket } from '../../src/io/packet-socket';
 import { NFQ_D_ID, NFQ_D_WORDS } from '../../src/native/layout';
 import { arpFrame, buildFrame } from '../lib/build-frame';
 import { buildTcp, buildUdp } from '../lib/build-packet';
-import { CLIENT_MAC, GUEST_IP, GUEST_IP6, GUEST_MAC, Lab, type LabProcess, PN_IP, UNSHARE_RULES } from './lab';
+import { CLIENT_MAC, GUEST_IP, GUEST_IP6, GUEST_MAC, Lab, PN_IP, UNSHARE_RULES } from './lab';
 import { requires } from './requires';
 import type { Job, Outcome } from './rules-run';
 import { ethernet, udpFragment4 } from './support/frames';
 import { hostState } from './support/host-state';
+import { configOf, good, HOSTS, run, SCRIPT, type Side } from './support/rules-worker';
 import { until } from './support/wait';
 
 jest.setTimeout(240_000);
 
-const HOSTS = { primary: 'pn', secondary: 'sn' } as const;
-type Side = keyof typeof HOSTS;
 const SIDES: Side[] = ['primary', 'secondary'];
 
 /** The kernel's own, which the rules make shorter. */
@@ -26,57 +25,7 @@ const HANDSHAKE_TIMEOUTS = [
   'net.netfilter.nf_conntrack_tcp_timeout_syn_recv=60',
 ];
 
-const SCRIPT = `require(${JSON.stringify(join(__dirname, 'lab-load.js'))})(${JSON.stringify(join(__dirname, 'rules-run.ts'))}).main()`;
-
-function configOf(lab: Lab, side: Side, node: object = {}, more: object = {}): object {
-  return {
-    role: side,
-    stateDir: `${lab.dir}/${side}`,
-    nodes: [{ index: 1, guestPort: 'tap0', forwardPort: 'fwd0', ...node }],
-    ...more,
-  };
-}
-
-/**
- * One process for each host, which lives as long as the laboratory: loading the program takes longer than most tests.
- */
-const workers = new WeakMap<Lab, Map<Side, { started: LabProcess; taken: number }>>();
-
-/** Runs actions on a host and gives their outcomes. */
-async function run(
-  lab: Lab,
-  side: Side,
-  actions: Job['actions'],
-  config = configOf(lab, side),
-  times = 1,
-): Promise<Outcome[]> {
-  const known = workers.get(lab) ?? new Map<Side, { started: LabProcess; taken: number }>();
-  workers.set(lab, known);
-  const worker = known.get(side) ?? {
-    started: lab.spawn(HOSTS[side], process.execPath, ['-e', SCRIPT], { stdio: ['pipe', 'pipe', 'pipe'] }),
-    taken: 0,
-  };
-  known.set(side, worker);
-  worker.started.child.stdin!.write(`${JSON.stringify({ config, actions, times })}\n`);
-  const from = worker.taken;
-  worker.taken += actions.length * times;
-  return until(
-    `outcomes of ${actions.join(', ')}`,
-    () => {
-      const lines = worker.started.output.split('\n').slice(0, -1);
-      if (worker.started.exitCode !== undefined) throw new Error(worker.started.output);
-      return lines.length >= worker.taken && lines.slice(from, worker.taken).map((line) => JSON.parse(line) as Outcome);
-    },
-    120_000,
-  );
-}
-
 const hex = (mac: string): string => mac.replaceAll(':', '');
-
-function good(outcomes: Outcome[]): Outcome[] {
-  for (const { error } of outcomes) if (error) throw new Error(`${error.code}: ${error.message} (${error.hint})`);
-  return outcomes;
-}
 
 /** Packets that a node's rules have seen, by queue or zone. */
 function counted(lab: Lab, side: Side, iptables = 'iptables'): Record<string, number> {

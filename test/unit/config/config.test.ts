@@ -8,6 +8,7 @@ import { nearest } from '../../../src/config/errors';
 import { parseConfig } from '../../../src/config/file';
 import { DEFAULTS } from '../../../src/config/schema';
 import { OperatorError } from '../../../src/core/errors';
+import { formatEndpoint, parseEndpoint } from '../../../src/io/stream/endpoint';
 
 const MINIMAL = { role: 'primary', nodes: [{ index: 1, guestPort: 'tap0', forwardPort: 'fwd0' }] };
 
@@ -92,6 +93,11 @@ describe('defaults', () => {
     expect(primary).toEqual(checkConfig(MINIMAL));
     const secondary = loadConfig({ config: join(examples, 'secondary.yaml') });
     expect(secondary).toEqual(checkConfig({ ...MINIMAL, role: 'secondary' }));
+    const link = { listen: '0.0.0.0:9780', connect: '192.0.2.1:9780', key: '/etc/colo/link.key' };
+    for (const role of ['primary', 'secondary'] as const) {
+      const stream = loadConfig({ config: join(examples, 'stream.yaml') }, role);
+      expect(stream).toEqual(checkConfig({ role, nodes: [{ index: 1, guestPort: 'tap0' }], link }));
+    }
   });
 });
 
@@ -102,9 +108,9 @@ describe('refusals name the key and what is allowed', () => {
     ['no nodes', { role: 'primary' }, /^nodes is missing: it must be a list with one entry per virtual machine$/],
     ['an empty list', { role: 'primary', nodes: [] }, /^nodes must name at least one virtual machine, not \[\]$/],
     [
-      'no port',
+      'no way to the other host',
       { role: 'primary', nodes: [{ index: 1, guestPort: 'tap0' }] },
-      /^nodes\[0\]\.forwardPort is missing: it must be the name of/,
+      /^nodes\[0\]\.forwardPort is missing: name the port to the other host, or say at link where that is$/,
     ],
     [
       'a queue out of range',
@@ -237,6 +243,118 @@ describe('refusals name the key and what is allowed', () => {
   });
 });
 
+describe('the stream link', () => {
+  const NODE = { index: 1, guestPort: 'tap0' };
+  const stream = (role: string, link: object, more: object = {}, top: object = {}) => ({
+    role,
+    nodes: [{ ...NODE, ...more }],
+    link: { key: '/etc/colo/key', listen: '0.0.0.0:9000', connect: 'pn.example:9000', ...link },
+    ...top,
+  });
+  const settings = { key: '/etc/colo/key', insecure: false, digests: true, bufferBytes: DEFAULTS.link.bufferBytes };
+
+  test('each role takes its end of it', () => {
+    const primary = checkConfig(stream('primary', {}));
+    expect(primary.link).toEqual({ ...settings, endpoint: 'tcp:0.0.0.0:9000,server' });
+    expect(primary.nodes[0]).toMatchObject({ forwardPort: undefined, forwardBridge: undefined });
+    expect(checkConfig(stream('secondary', {})).link).toEqual({ ...settings, endpoint: 'tcp:pn.example:9000' });
+    for (const config of [primary.link!, checkConfig(stream('secondary', { connect: 'unix:/run/a,b' })).link!]) {
+      expect(formatEndpoint(parseEndpoint(config.endpoint))).toBe(config.endpoint);
+    }
+  });
+
+  test('what a node with a forward port has stays as it was, and the link unused', () => {
+    const plain = checkConfig(MINIMAL);
+    expect(plain.link).toBeUndefined();
+    expect(checkConfig({ ...MINIMAL, link: { listen: '[::1]:9' } })).toEqual(plain);
+    const both = checkConfig({
+      ...MINIMAL,
+      nodes: [MINIMAL.nodes[0], { index: 2, guestPort: 'tap1' }],
+      link: { listen: '[::1]:9' },
+    });
+    expect(both.nodes.map(({ forwardBridge }) => forwardBridge)).toEqual(['colobr0', undefined]);
+    expect(both.link).toEqual({ ...settings, key: undefined, endpoint: 'tcp:[::1]:9,server' });
+  });
+
+  test.each([
+    ['unix:/run/colo/link', true],
+    ['127.0.0.5:1', true],
+    ['[::1]:1', true],
+    ['localhost:1', true],
+    ['0.0.0.0:1', false],
+    ['[::]:1', false],
+    ['192.0.2.1:1', false],
+    ['127.0.0.1.example:1', false],
+    ['localhost.example:1', false],
+  ])('without a key at %s: %p', (listen, taken) => {
+    const value = stream('primary', { key: undefined, listen });
+    if (taken) expect(checkConfig(value).link).toMatchObject({ key: undefined, insecure: false });
+    else {
+      expect(refused(value)).toMatch(/^link\.key is missing: without one .* only loopback and unix: are taken, not /);
+      expect(checkConfig(stream('primary', { key: undefined, listen, insecure: true })).link).toMatchObject({
+        insecure: true,
+      });
+    }
+  });
+
+  test.each<[string, unknown, RegExp]>([
+    [
+      'a primary that does not listen',
+      stream('primary', { listen: undefined }),
+      /^link\.listen is missing: a primary listens$/,
+    ],
+    [
+      'a secondary that does not dial',
+      stream('secondary', { connect: undefined }),
+      /^link\.connect is missing: a secondary connects$/,
+    ],
+    ['a key and none', stream('primary', { insecure: true }), /^link\.insecure must be left out where there is a key$/],
+    [
+      'no port number',
+      stream('primary', { listen: '0.0.0.0' }),
+      /^link\.listen must be HOST:PORT .*, not "0\.0\.0\.0"$/,
+    ],
+    ['a port number that is none', stream('primary', { listen: '0.0.0.0:70000' }), /^link\.listen must be HOST:PORT/],
+    ['an address without brackets', stream('primary', { listen: '::1:9000' }), /^link\.listen must be HOST:PORT/],
+    ['a relative socket', stream('primary', { listen: 'unix:link' }), /^link\.listen must be HOST:PORT/],
+    ['a relative key', stream('primary', { key: 'key' }), /^link\.key must be an absolute path, not "key"$/],
+    [
+      'digests of another kind',
+      stream('primary', { digests: 'md5' }),
+      /^link\.digests must be one of on, off, not "md5"$/,
+    ],
+    ['an unknown key', stream('primary', { port: 1 }), /^link\.port is not a key/],
+    [
+      'a bridge for nothing',
+      stream('primary', {}, { forwardBridge: 'colobr0' }),
+      /^nodes\[0\]\.forwardBridge goes with a forwardPort, which is not given: leave it out$/,
+    ],
+    [
+      'a time to settle',
+      stream('secondary', {}, { forwardSettleMs: 3 }),
+      /^nodes\[0\]\.forwardSettleMs goes with a forwardPort/,
+    ],
+    [
+      'a queue for nothing',
+      stream('primary', {}, { queues: { forward: 5 } }),
+      /^nodes\[0\]\.queues\.forward goes with a forwardPort/,
+    ],
+    [
+      'a secondary without nft',
+      stream('secondary', {}, {}, { nftables: false }),
+      /^nftables must be true where a secondary has no forwardPort/,
+    ],
+  ])('refuses %s', (_what, value, message) => {
+    expect(refused(value)).toMatch(message);
+  });
+
+  test("queues that a primary has no use for are nobody's, a secondary uses one", () => {
+    expect(checkConfig(stream('primary', {}, { queues: { guest: 101 } })).nodes[0]!.guestQueue).toBe(101);
+    expect(refused(stream('secondary', {}, { queues: { guest: 101 } }))).toMatch(/so is nodes\[0\]\.queues\.guest/);
+    expect(checkConfig(stream('secondary', {}, { queues: { forward: 7 } })).nodes[0]!.forwardQueue).toBe(7);
+  });
+});
+
 describe('files', () => {
   const dir = mkdtempSync(join(tmpdir(), 'colo-config-'));
   const file = join(dir, 'c.yaml');
@@ -309,6 +427,21 @@ describe('flags', () => {
     command.parse(args, { from: 'user' });
     return loadConfig(command.opts(), 'primary');
   };
+
+  test('the link can be described by flags', () => {
+    const ends = '--link-listen [::]:9780 --link-key /k --link-digests off --link-buffer-bytes 2097152';
+    expect(flags('--index', '3', '--guest-port', 'tap3', ...ends.split(' ')).link).toEqual({
+      endpoint: 'tcp:[::]:9780,server',
+      key: '/k',
+      insecure: false,
+      digests: false,
+      bufferBytes: 2 << 20,
+    });
+    expect(complaint(() => flags('--index', '3', '--guest-port', 'tap3'))).toMatch(/^--forward-port: .* is missing/);
+    expect(complaint(() => flags('--index', '3', '--guest-port', 'tap3', '--link-connect', '[::1]:9'))).toBe(
+      '--link-listen: link.listen is missing: a primary listens',
+    );
+  });
 
   test('one VM can be described by flags alone', () => {
     const args =

@@ -19,6 +19,7 @@ class FakeRules implements HostRules {
     for (const index of this.known) this.gone.delete(index);
     return ['all of it'];
   }
+  takeOver = async () => [];
   watch(onNotice: () => void) {
     this.notice = onNotice;
     return { close: () => {} };

@@ -1,10 +1,13 @@
 // The parts of the rules that need no kernel: the plan as commands, and what iptables-restore is given.
 import fc from 'fast-check';
 import { run, shellLine } from '../../../src/io/exec';
+import type { Link } from '../../../src/io/link';
 import { sysctlName } from '../../../src/io/sysctl';
 import { planOf, type RuleConfig, type RuleNode, showLines, undoLines } from '../../../src/rules';
 import { programOf, restoreBatch, savedRules } from '../../../src/rules/iptables';
+import type { Change } from '../../../src/rules/journal';
 import { cookieOf, FORWARD_ZONE } from '../../../src/rules/marks';
+import { aloneNodes } from '../../../src/rules/stages';
 
 const NODE: RuleNode = {
   index: 1,
@@ -98,6 +101,86 @@ describe('shown commands', () => {
     const made = showLines(plan).filter((line) => line.startsWith('ip6tables-nft '));
     const undone = undoLines(plan).filter((line) => line.startsWith('ip6tables-nft '));
     expect(undone.sort()).toEqual(made.map((line) => line.replace(' -I ', ' -D ')).sort());
+  });
+});
+
+describe('of a stream link', () => {
+  const STREAM = { forwardPort: undefined, forwardBridge: undefined };
+  const planned = (role: RuleConfig['role'], alone: ReadonlySet<number> = new Set()) =>
+    planOf({ role, nodes: [{ ...NODE, ...STREAM }], stateDir: '/x', iptables: 'iptables', nftables: true }, alone);
+
+  test('a primary has the queues of its guest, and nothing of a forward port', () => {
+    const all = show('primary');
+    const lines = show('primary', STREAM);
+    const own = all.filter((line) => !/fwd0|colobr0|'(add .*)?(table )?ip colo-1|mirror/.test(line));
+    const tracked = (program: string) =>
+      `${program} -w -t raw -I PREROUTING -m physdev --physdev-in tap0 -m comment --comment colo:1 -j CT`;
+    const mine = lines.filter((line) => !/ -j CT$/.test(line));
+    expect(mine).toEqual(own.filter((line) => !line.includes('clsact')));
+    expect(lines.filter((line) => / -j CT$/.test(line))).toEqual([tracked('iptables'), tracked('ip6tables')]);
+    expect(lines.join()).not.toMatch(/undefined|colobr|tc /);
+  });
+
+  test('a secondary has a port that is isolated, and nothing else', () => {
+    expect(show('secondary', STREAM)).toEqual([
+      "nft 'add table netdev colo-1'",
+      `nft 'add chain netdev colo-1 guest { type filter hook ingress device "tap0" priority 0 ; }'`,
+      `nft 'add rule netdev colo-1 guest counter drop comment "colo:1"'`,
+      'sysctl -w net.ipv6.conf.tap0.disable_ipv6=1',
+      'ip link set dev tap0 arp off nomaster up',
+    ]);
+    const made = show('secondary', { ...STREAM, outerPort: 'eth0' }).join('\n');
+    expect(made).toContain('ip link set dev eth0 master br0 up');
+    expect(made).not.toContain('nf_call');
+  });
+
+  test('its failover is shown, and not typed by mistake: what today is there before', () => {
+    const lines = showLines(planned('secondary'));
+    const later = lines.slice(lines.findIndex((line) => line.startsWith('# at a failover')) + 1);
+    expect(later.every((line) => line.startsWith('# '))).toBe(true);
+    const commands = later.map((line) => line.slice(2));
+    const rules = (of: string[]) => of.filter((line) => /^ip6?tables /.test(line));
+    const without = rules(show('secondary')).map((line) => line.replace(" -m physdev '!' --physdev-in fwd0", ''));
+    expect(rules(commands)).toEqual(without);
+    expect(commands.slice(-2)).toEqual(["nft 'delete table netdev colo-1'", 'ip link set dev tap0 master br0']);
+    expect(commands.findIndex((line) => line.includes('nf_call_iptables 1'))).toBeLessThan(
+      commands.findIndex((line) => line.startsWith('iptables')),
+    );
+    expect(showLines(planned('secondary', new Set([1]))).join('\n')).not.toContain('at a failover');
+  });
+
+  test('a host has nothing to set while its guests are isolated', () => {
+    expect(planned('secondary').sysctls).toEqual([]);
+    expect(planned('secondary', new Set([2])).sysctls).toEqual([]);
+    const later = planned('secondary', new Set([1]));
+    expect(later.sysctls.map(({ path }) => path)).toContain('net/netfilter/nf_conntrack_tcp_be_liberal');
+    expect(later.nodes[0]).toMatchObject({ alone: true, isolated: false, nft: [] });
+    // Who has taken over is no primary's business, nor that of a node with a forward port.
+    expect(planned('primary', new Set([1]))).toEqual(planned('primary'));
+  });
+
+  test('what undoes it', () => {
+    const undone = (role: RuleConfig['role']) => undoLines(planned(role)).filter((line) => !/^(#|$)/.test(line));
+    expect(undone('secondary')).toEqual(["nft 'delete table netdev colo-1'", 'ip link set dev tap0 arp on']);
+    const primary = undone('primary');
+    expect(primary).toHaveLength(7);
+    expect(primary.join()).not.toMatch(/tap0 nomaster|clsact|undefined/);
+  });
+});
+
+describe('who has taken over', () => {
+  const known = (index: number) => new Map([['tap0', { index } as Link]]);
+  const journal = (...changes: Change[]) => ({ changes: (index?: number) => (index === 1 ? changes : []) });
+  const alone: Change = { kind: 'alone', name: 'tap0', index: 7 };
+
+  test('is known by the mark and the port of then', () => {
+    expect(aloneNodes([NODE], journal(alone), known(7))).toEqual(new Set([1]));
+    expect(aloneNodes([NODE], journal(), known(7))).toEqual(new Set());
+    // The virtual machine was started anew, and so is a secondary again.
+    expect(aloneNodes([NODE], journal(alone), known(8))).toEqual(new Set());
+    expect(aloneNodes([NODE], journal(alone), new Map())).toEqual(new Set());
+    expect(aloneNodes([{ ...NODE, guestPort: 'tap1' }], journal(alone), known(7))).toEqual(new Set());
+    expect(aloneNodes([{ ...NODE, index: 2 }], journal(alone), known(7))).toEqual(new Set());
   });
 });
 

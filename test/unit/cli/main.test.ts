@@ -34,10 +34,7 @@ test.each<[string[], RegExp]>([
     /^colo: option '--role <role>' argument 'master' is invalid\. Allowed choices are primary, secondary\.\n$/,
   ],
   [['rules', 'show', '--config', '/nonexistent'], /^colo: cannot read the configuration: ENOENT.*\n$/],
-  [
-    ['primary', '--index', '1'],
-    /^colo: --guest-port: .* is missing.*\ncolo: --forward-port: .* is missing.*\ncolo: give --config FILE/,
-  ],
+  [['primary', '--index', '1'], /^colo: --guest-port: .* is missing.*\ncolo: give --config FILE/],
 ])('%j is refused with status 2, on standard error', (args, message) => {
   const { status, stdout, stderr } = colo(...args);
   expect(stderr).toMatch(message);

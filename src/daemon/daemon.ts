@@ -4,7 +4,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Server } from 'node:http';
 import type { BypassRuleText } from '../config/bypass-rule';
-import { OperatorError } from '../core/errors';
+import type { LinkSettings } from '../config/link';
+import type { OperatorError } from '../core/errors';
 import { NetlinkCarrier, portHolder } from '../io/control-netlink';
 import { SeqpacketCarrier } from '../io/control-seqpacket';
 import { RegularTimer } from '../io/deadline-timer';
@@ -22,7 +23,7 @@ import { createLink, type Link } from './link';
 import { readLinkKey } from './link-key';
 import type { Logger } from './log';
 import type { NodeMetrics } from './metrics';
-import { isEthernet, type NodeSettings } from './node-config';
+import type { NodeSettings } from './node-config';
 import { PrimaryHost } from './primary-host';
 import { type HostRules, RulesWatch } from './rules-watch';
 import { SecondaryHost } from './secondary-host';
@@ -37,15 +38,6 @@ export interface DaemonSettings {
   stateDir: string;
   restoreRules: boolean;
   metricsPort?: number | undefined;
-}
-
-export interface LinkSettings {
-  /** See parseEndpoint(). */
-  endpoint: string;
-  /** A file. */
-  key: string | undefined;
-  insecure: boolean;
-  bufferBytes: number;
 }
 
 const TICK_MS = 50;
@@ -78,14 +70,14 @@ export class Daemon implements NodeControl {
     this.link = settings.link && openLink(settings.link, log);
     for (const node of settings.nodes) {
       const nodeLog = log.child({ node: node.name, index: node.index });
-      if (!isEthernet(node)) {
-        throw new OperatorError('ELINK', `${node.name} has no forwardPort`, 'this version needs one to run a node');
-      }
       this.hosts.set(
         node.index,
         settings.role === 'primary'
           ? new PrimaryHost(node, nodeLog, () => this.control.notify(node.index), this.link)
-          : new SecondaryHost(node, nodeLog, this.link),
+          : new SecondaryHost(node, nodeLog, this.link, {
+              open: () => rules.takeOver(node.index),
+              isolate: () => rules.isolate(node.index),
+            }),
       );
     }
     this.bypass = new NodesBypass(settings.nodes, (index, rules) => {

@@ -4,10 +4,3 @@
 import type { NodeConfig } from '../config/config';
 
 export type NodeSettings = Omit<NodeConfig, 'outerPort' | 'queueBypass' | 'otherProtocols' | 'bypassRules'>;
-
-/** Of a node whose frames go to the other host over an Ethernet of their own. */
-export type EthernetSettings = NodeSettings & { forwardPort: string };
-
-export function isEthernet(settings: NodeSettings): settings is EthernetSettings {
-  return settings.forwardPort !== undefined;
-}

@@ -17,7 +17,7 @@ import { watchArp } from './address-requests';
 import { clock, nowMs } from './clock';
 import type { Logger } from './log';
 import type { NodeMetrics } from './metrics';
-import type { EthernetSettings } from './node-config';
+import type { NodeSettings } from './node-config';
 import { watchPeerResets } from './peer-resets';
 import { portState } from './port-state';
 import { PrefixSender } from './prefix-sender';
@@ -46,7 +46,7 @@ export class PrimaryHost {
 
   /** Throws OperatorError. */
   constructor(
-    readonly settings: EthernetSettings,
+    readonly settings: NodeSettings,
     private readonly log: Logger,
     /** Passes a checkpoint request on to the controller. */
     private readonly requestCheckpoint: (cause: CheckpointCause) => void,

@@ -17,6 +17,8 @@ export interface HostRules {
    * with what was done, in words.
    */
   takeOver(index: number): Promise<readonly string[]>;
+  /** And the other way round, for a guest that is a secondary again; nothing where it has not taken over. */
+  isolate(index: number): Promise<readonly string[]>;
   /** Calls back when the kernel reports a change that may concern the rules. */
   watch(onNotice: () => void): { close(): void };
 }

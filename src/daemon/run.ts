@@ -31,6 +31,7 @@ export async function runDaemon(load: () => Config): Promise<void> {
     applied: () => rules().appliedNodes(config.stateDir),
     restore: async () => (await rules().restoreRules(config)).changes,
     takeOver: (index) => rules().takeOverRules(config, index),
+    isolate: (index) => rules().isolateRules(config, index),
     watch: watchRuleNotices,
   });
   await ended;

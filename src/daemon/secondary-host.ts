@@ -15,12 +15,20 @@ import { HEADER_BYTES, KernelQueue } from './kernel-queue';
 import type { Logger } from './log';
 import type { NodeMetrics } from './metrics';
 import { AnsweringPort } from './neighbour-answers';
-import type { EthernetSettings } from './node-config';
+import type { NodeSettings } from './node-config';
 import { portState } from './port-state';
 import type { NodeLink } from './primary-stream';
 import { queueCounters, queueGauges, queueOptions } from './queue-options';
 import { SecondaryStream } from './secondary-stream';
 import { statePath } from './state-file';
+
+/** Of a guest's port with a stream link; both may be called again. They reject with OperatorError. */
+export interface PortRules {
+  /** The guest is to be heard, and the rules of a node alone come. */
+  open(): Promise<unknown>;
+  /** It is to be heard by nobody but this process. */
+  isolate(): Promise<readonly string[]>;
+}
 
 export class SecondaryHost {
   readonly role = 'secondary';
@@ -40,9 +48,10 @@ export class SecondaryHost {
 
   /** Throws OperatorError. */
   constructor(
-    readonly settings: EthernetSettings,
+    readonly settings: NodeSettings,
     private readonly log: Logger,
     private readonly link: NodeLink | undefined,
+    private readonly port: PortRules,
   ) {
     const { guestPort, forwardPort } = settings;
     const seed = randomBytes(8);
@@ -157,8 +166,26 @@ export class SecondaryHost {
     this.stream = new SecondaryStream(this.settings, this.link, this.node, this.addresses, this.log);
   }
 
+  private get isStream(): boolean {
+    return this.settings.forwardPort === undefined;
+  }
+
+  /** A guest that had taken over, and is a secondary again: two must not speak. */
+  private isolateAgain(): void {
+    this.port.isolate().then(
+      (changes) => {
+        if (changes.length > 0) this.log.warn({ changes }, 'the guest is a secondary again: its port is isolated');
+      },
+      (error: unknown) => {
+        const byHand = 'take it out of the outer bridge, then: colo rules remove, colo rules apply';
+        this.log.error({ error: String(error), byHand }, "the guest's port cannot be isolated");
+      },
+    );
+  }
+
   private forgotten(): void {
     this.takeover?.close();
+    if (this.isStream && this.engine.failedOver) this.isolateAgain();
     this.addresses.clear();
     this.neighbours?.answers.clear();
     this.openStream();
@@ -170,6 +197,7 @@ export class SecondaryHost {
     this.stream = undefined;
     this.log.warn({ flows: this.engine.status().flows }, 'FAILOVER: the secondary takes over');
     const decided = new Promise<void>((resolve) => this.node.whenDecided(resolve));
-    this.takeover = takeOver(this.settings, this.engine, decided, this.addresses, this.log);
+    const openRules = this.isStream ? () => this.port.open() : undefined;
+    this.takeover = takeOver(this.settings, this.engine, decided, this.addresses, this.log, openRules);
   }
 }

@@ -95,6 +95,21 @@ export function takeOverRules(config: RuleConfig, index: number): Promise<readon
   });
 }
 
+/**
+ * A guest that has taken over is a secondary again: its port is isolated as it was before. Nothing where it has not
+ * taken over, as far as is known. Resolves with what was done, in words. Rejects with OperatorError.
+ */
+export function isolateRules(config: RuleConfig, index: number): Promise<readonly string[]> {
+  return Journal.use(config.stateDir, async (journal) => {
+    // First: from now on whoever looks after the rules isolates it.
+    if (!journal.noteSecondary(index)) return [];
+    const plan = planOf({ ...config, nodes: config.nodes.filter((node) => node.index === index) });
+    const report: RulesReport = { changes: [], warnings: [] };
+    for (const node of plan.nodes) await applyNode(plan, node, journal, report);
+    return report.changes;
+  });
+}
+
 async function endIsolation({ guestPort, index }: RuleNode, report: RulesReport): Promise<void> {
   if (await removeNft(index, await nftTables())) report.changes.push(`${guestPort} is isolated no longer`);
 }

@@ -1,6 +1,6 @@
 // The kernel's side of a node: what `colo rules` shows, applies and removes.
 
-export { appliedNodes, applyRules, type RulesReport, restoreRules, takeOverRules } from './apply';
+export { appliedNodes, applyRules, isolateRules, type RulesReport, restoreRules, takeOverRules } from './apply';
 export { checkRules } from './check';
 export { showLines, undoLines } from './commands';
 export { missingByNode, missingRules } from './missing';

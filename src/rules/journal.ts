@@ -174,6 +174,16 @@ export class Journal {
     this.save();
   }
 
+  /** It has not taken over, or no longer. False: that was so. */
+  noteSecondary(index: number): boolean {
+    const list = this.changes(index);
+    const others = list.filter(({ kind }) => kind !== 'alone');
+    if (others.length === list.length) return false;
+    this.content.nodes[index] = others;
+    this.save();
+    return true;
+  }
+
   forget(index: number | undefined): void {
     if (index === undefined) this.content.host = [];
     else delete this.content.nodes[index];

@@ -5,6 +5,7 @@ import { checkConfig } from '../../src/config/config';
 import {
   applyRules,
   checkRules,
+  isolateRules,
   missingRules,
   planOf,
   removeRules,
@@ -16,7 +17,7 @@ import {
 
 export interface Job {
   config: unknown;
-  actions: ('apply' | 'remove' | 'show' | 'undo' | 'restore' | 'takeOver' | 'missing' | 'check')[];
+  actions: ('apply' | 'remove' | 'show' | 'undo' | 'restore' | 'takeOver' | 'isolate' | 'missing' | 'check')[];
   times?: number;
 }
 
@@ -40,6 +41,8 @@ async function act(action: Job['actions'][number], config: ReturnType<typeof che
         return { ...(await restoreRules(config)) };
       case 'takeOver':
         return { changes: [...(await takeOverRules(config, config.nodes[0]!.index))] };
+      case 'isolate':
+        return { changes: [...(await isolateRules(config, config.nodes[0]!.index))] };
       case 'missing':
         return { lines: await missingRules(config) };
       case 'check':

@@ -212,6 +212,22 @@ requires(
     expect(good(await act('secondary', ['apply']))[0]!.changes).toContain('tap0 isolated (was in br0)');
   });
 
+  test('a guest that is a secondary again is isolated again', async () => {
+    good(await act('secondary', ['apply']));
+    const isolated = hostState(lab, 'sn');
+    expect(good(await act('secondary', ['isolate']))[0]!.changes).toEqual([]);
+    good(await act('secondary', ['takeOver']));
+    lab.execSync('sn', 'ip', ['link', 'set', 'tap0', 'master', 'br0', 'up']);
+    const [back, again, missing] = good(await act('secondary', ['isolate', 'isolate', 'missing']));
+    expect(back!.changes).toContain('tap0 isolated (was in br0)');
+    expect(again!.changes).toEqual([]);
+    expect(missing!.lines).toEqual([]);
+    const tables = (state: string) => state.slice(state.indexOf('table '), state.indexOf('net.'));
+    expect(tables(hostState(lab, 'sn'))).toBe(tables(isolated));
+    good(await act('secondary', ['remove']));
+    nothingLeft('secondary');
+  });
+
   test('killed at any moment of a failover, the port is isolated or queued, and the next attempt ends it', async () => {
     const isolated = () => lab.execSync('sn', 'nft', ['list', 'ruleset']).includes('netdev colo-1');
     const queued = () => (lab.execSync('sn', 'iptables-save').match(/NFQUEUE/g) ?? []).length === 2;

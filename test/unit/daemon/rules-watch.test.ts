@@ -20,6 +20,7 @@ class FakeRules implements HostRules {
     return ['all of it'];
   }
   takeOver = async () => [];
+  isolate = async () => [];
   watch(onNotice: () => void) {
     this.notice = onNotice;
     return { close: () => {} };

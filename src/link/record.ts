@@ -90,12 +90,13 @@ export function writeHeader(
 
 /** Payload bytes of LOST. */
 export const LOST_BYTES = 4;
+const LOST_AT = 0;
 
 /** What a LOST says. */
 export function lostFrames(buf: Uint8Array, off: number): number {
-  return read32(buf, off);
+  return read32(buf, off + LOST_AT);
 }
 
 export function writeLost(buf: Buffer, frames: number): void {
-  buf.writeUInt32BE(frames, 0);
+  buf.writeUInt32BE(frames, LOST_AT);
 }

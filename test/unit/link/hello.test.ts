@@ -17,7 +17,13 @@ function parse(value: unknown): Hello | string {
 }
 
 test('what is said is understood', () => {
-  const said = hello({ features: ['digests'], digestKey: 'ab'.repeat(32), epoch: 0xffffffff, generation: 7 });
+  const said = hello({
+    features: ['digests'],
+    digestKey: 'ab'.repeat(32),
+    memory: PROCESS,
+    epoch: 0xffffffff,
+    generation: 7,
+  });
   const bytes = Buffer.concat([Buffer.from('before'), encodeHello(said), Buffer.from('behind')]);
   expect(parseHello(bytes, 6, bytes.length - 12)).toEqual(said);
 });
@@ -45,12 +51,13 @@ test.each<[string, unknown]>([
   ['epoch', '0'],
   ['process', PROCESS.toUpperCase()],
   ['process', `${PROCESS}0`],
+  ['memory', 'disk'],
   ['digestKey', 'abc'],
   ['digestKey', 'ab'.repeat(15)],
   ['digestKey', 5],
 ])('%s: %j is not understood', (field, value) => {
   expect(parse({ ...hello(), [field]: value })).toBe(field);
-  if (field !== 'digestKey') expect(parse({ ...hello(), [field]: undefined })).toBe(field);
+  if (field !== 'digestKey' && field !== 'memory') expect(parse({ ...hello(), [field]: undefined })).toBe(field);
 });
 
 test.each(['', 'null', '[]', '"web"', '7', '{', '['.repeat(4000)])('no HELLO: %s', (text) => {

@@ -12,6 +12,7 @@ HEADERS = $(wildcard native/core/*.h native/binding/*.h)
 
 build: addon dist
 
+# libcrypto's functions are found at load time: Node has them, in itself or as its own library.
 addon: build/colo.node
 
 build/colo.node: $(CORE) $(BINDING) $(HEADERS)
@@ -34,11 +35,11 @@ TEST_FLAGS = -std=gnu11 -g -Wall -Wextra -Werror -Inative/core -Wl,--wrap=send
 
 build/native-test-asan: $(CORE) $(TESTS) $(HEADERS) native/test/test.h
 	@mkdir -p build
-	$(CC) $(TEST_FLAGS) -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -o $@ $(CORE) $(TESTS)
+	$(CC) $(TEST_FLAGS) -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -o $@ $(CORE) $(TESTS) -lcrypto
 
 build/native-test: $(CORE) $(TESTS) $(HEADERS) native/test/test.h
 	@mkdir -p build
-	$(CC) $(TEST_FLAGS) -O1 -o $@ $(CORE) $(TESTS)
+	$(CC) $(TEST_FLAGS) -O1 -o $@ $(CORE) $(TESTS) -lcrypto
 
 native-test: build/native-test-asan build/native-test
 	build/native-test-asan

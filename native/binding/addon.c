@@ -173,6 +173,7 @@ static napi_value init(napi_env env, napi_value exports)
 	register_taps(env, exports);
 	register_frameports(env, exports);
 	register_poll(env, exports);
+	register_digests(env, exports);
 	register_system(env, exports);
 	return exports;
 }

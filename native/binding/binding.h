@@ -51,6 +51,7 @@ void register_unixpaths(napi_env env, napi_value exports);
 void register_taps(napi_env env, napi_value exports);
 void register_frameports(napi_env env, napi_value exports);
 void register_poll(napi_env env, napi_value exports);
+void register_digests(napi_env env, napi_value exports);
 void register_system(napi_env env, napi_value exports);
 
 #endif

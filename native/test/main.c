@@ -80,6 +80,7 @@ int main(int argc, char **argv)
 	test_nfq_waiting();
 	test_sockets();
 	test_tails();
+	test_digest();
 	test_stream();
 	test_tap();
 	test_frameport();

@@ -27,6 +27,7 @@ void test_tap(void);
 void test_frameport(void);
 void test_mapfile(void);
 void test_tails(void);
+void test_digest(void);
 void test_capabilities(const char *own_path);
 int capabilities_child(int argc, char **argv);
 

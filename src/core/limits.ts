@@ -164,3 +164,42 @@ export const MAX_QMP_MESSAGE_BYTES = 256 << 10;
  */
 export const MAX_QMP_IN_BAND = 7;
 export const MAX_QMP_OUT_OF_BAND = 8;
+
+/**
+ * Less TCP payload than this crosses the link between the hosts itself: digests of it would save little, and a small
+ * answer would wait for the other guest's and perhaps for a question more.
+ */
+export const MIN_DIGESTED_BYTES = 512;
+
+/** So much has one digest where the frame does not tell how it is to be cut: a segment with timestamps on Ethernet. */
+export const UNSEGMENTED_CHUNK_BYTES = 1448;
+
+/** Frames whose bytes can still be asked for; a power of two. At the least payload they are 8 MiB. */
+export const DIGEST_RING_RECORDS = 1 << 14;
+
+/** Bytes of the same: a window of 4 MiB (the most that Linux sends by default) of four connections. */
+export const DIGEST_RING_BYTES = 16 << 20;
+
+/**
+ * What waits on the primary for the PVM's bytes: records of 200 to 600 bytes, and such as stand behind them. More is
+ * not known (`digests_overflowed`), and a checkpoint mends it.
+ */
+export const MAX_WAITING_RECORDS = 8192;
+export const MAX_WAITING_RECORDS_OF_FLOW = 2048;
+/** Bytes of these and of what was fetched for them, as a power of two: 8 MiB. */
+export const WAITING_BYTES_LOG2 = 23;
+/** Flows that have such. */
+export const MAX_WAITING_FLOWS = 4096;
+
+/**
+ * At the end of a batch the PVM may have said a part of what a digest speaks of. The rest of a small answer is fetched
+ * at once, as both guests may wait for it; more of a large one is on its way, and is awaited for so long (ms).
+ */
+export const DIGEST_AT_ONCE_BYTES = 8192;
+export const DIGEST_PATIENCE_MS = 2;
+
+/** What the SVM has said and the PVM has not for so long is fetched: how long is too long the comparison knows. */
+export const DIGEST_AHEAD_MS = 100;
+
+/** A fetch is two ways through the link and a look into a ring. After so long (ms) it is not answered any more. */
+export const FETCH_ANSWER_MS = 5000;

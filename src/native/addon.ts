@@ -106,6 +106,25 @@ export interface Addon {
   framePortLost(fd: number): number;
   framePortEmpty(name: string, netns: string | undefined): number;
 
+  /** Lives as long as it is held; -errno where libcrypto lacks what is needed. */
+  digestsOpen(key: Uint8Array): Handle | number;
+  /**
+   * One digest of DIGEST_BYTES for each `chunk` bytes of buffer[off, off+bytes), to out at outOff
+   * (native/core/digest.h). How many, or -errno.
+   */
+  digestsWrite(
+    handle: Handle,
+    epoch: number,
+    ports: number,
+    seq: number,
+    buffer: Uint8Array,
+    off: number,
+    bytes: number,
+    chunk: number,
+    out: Uint8Array,
+    outOff: number,
+  ): number;
+
   /** Removes a server's path, if it still is the file that xxxListen() made. */
   unixUnlink(path: string, file: Float64Array): void;
   closeDescriptor(fd: number): number;

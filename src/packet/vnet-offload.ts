@@ -19,6 +19,11 @@ export function isPartial(buf: Uint8Array, off: number, vnetBytes: number): bool
   return vnetBytes >= OFFLOAD_BYTES && (buf[off]! & NEEDS_CSUM) !== 0;
 }
 
+/** So much payload each segment of this TCP frame is to bear (gso_size); 0: it is one segment. */
+export function segmentBytes(buf: Uint8Array, off: number): number {
+  return buf[off + 1] === 0 ? 0 : buf[off + 4]! | (buf[off + 5]! << 8);
+}
+
 /** packingOf(): the frame is one packet, or segments of one stream. */
 export const ONE_PACKET = 0;
 /**

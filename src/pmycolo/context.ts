@@ -100,6 +100,8 @@ export class PrimaryContext {
   plainWay = true;
   /** Forgets a flow that is needed less than a new one; false where there is none. */
   makeRoom: () => boolean = () => false;
+  /** Told of each packet of the PVM that was compared. Nothing may be asked of the engine meanwhile. */
+  onSaid: ((flow: number) => void) | undefined;
   /** By protocol: set once, by the engine. */
   handlers!: FlowHandlers;
 
@@ -139,6 +141,12 @@ export class PrimaryContext {
   /** True when the flow's words belong to an older epoch: the caller aligns them. */
   isStale(flow: number): boolean {
     return this.flows.words[flow + X_EPOCH] !== this.epoch;
+  }
+
+  /** Brings a TCP flow of an older epoch into this one. */
+  alignTcp(flow: number): void {
+    this.tcp.life.align(flow);
+    this.flows.words[flow + X_EPOCH] = this.epoch;
   }
 
   /** Can a packet be held of which so many bytes are logged? */

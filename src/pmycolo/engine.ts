@@ -26,6 +26,7 @@ import { HeldRelease } from './held-release';
 import { PacketIntake } from './packet-intake';
 import { PAIR_RELEASED, PairIntake, type PairResult } from './pair-intake';
 import { Phase } from './phase';
+import { PrimaryWords } from './primary-words';
 import { SettledEpochs } from './secondary-epochs';
 import { Silence } from './silence';
 import { TcpIntake } from './tcp-intake';
@@ -36,6 +37,8 @@ export type { PrimaryConfig } from './engine-config';
 
 export class PrimaryEngine {
   readonly counters: PrimaryCounters;
+  /** For whoever knows what the SVM has said by digests. */
+  readonly said: PrimaryWords;
   private readonly x: PrimaryContext;
   private readonly answers: AnswerIntake;
   private readonly divided: DividedDatagram;
@@ -86,6 +89,7 @@ export class PrimaryEngine {
     this.held = new HeldRelease(x);
     this.addresses = new AddressWatch(this.phase, x.counters);
     this.intake = new PacketIntake(x, x.handlers, this.phase, this.silence, this.addresses);
+    this.said = new PrimaryWords(x, this.intake);
     this.pairs = new PairIntake(x, this.expiry);
   }
 

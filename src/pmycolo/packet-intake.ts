@@ -190,6 +190,13 @@ export class PacketIntake {
     this.compareSecondary(v, buf, nowMs);
   }
 
+  /** Would the packet of the SVM in the view be compared now? */
+  wouldCompare(v: PacketView, nowMs: number): boolean {
+    const { phase } = this;
+    if (!phase.protectedNow || phase.paused || phase.isPast(nowMs)) return false;
+    return this.bypass.length === 0 || !bypasses(this.bypass, v);
+  }
+
   secondary(buf: Buffer, off: number, len: number, nowMs: number, zone = 0): void {
     const c = this.counters.values;
     c[C_SECONDARY_PACKETS]!++;
@@ -238,6 +245,7 @@ export class PacketIntake {
     }
     const outcome = handler.primary(id, flow, v, buf, hold, comparing, nowMs);
     if (!comparing) return;
+    this.x.onSaid?.(flow);
     if (outcome === EQUAL) this.silence.inStep(nowMs);
     this.conclude(outcome, flow, handler, nowMs);
   }

@@ -94,10 +94,7 @@ export class TcpIntake implements FlowHandler {
     const x = this.x;
     const known = x.flows.find(v, false);
     if (known >= 0) {
-      if (x.isStale(known)) {
-        x.tcp.life.align(known);
-        x.flows.words[known + f.X_EPOCH] = x.epoch;
-      }
+      if (x.isStale(known)) x.alignTcp(known);
       return known;
     }
     const flow = x.insertFlow(v);

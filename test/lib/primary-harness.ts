@@ -11,6 +11,8 @@ export class PrimaryHarness {
   /** id -> verdict, in the order of Map insertion. */
   readonly verdicts = new Map<number, { kind: 'accept' | 'rewrite' | 'drop'; bytes?: Buffer; partial?: boolean }>();
   readonly requests: string[] = [];
+  /** Of the last request: the first bytes that differ, the PVM's and the SVM's, where there are any. */
+  difference = '';
   /** Packets without payload that left in place of repetitions. */
   readonly probes: Buffer[] = [];
   readonly sent = new Map<number, Buffer>();
@@ -81,7 +83,20 @@ export class PrimaryHarness {
           }
           return this.emits;
         },
-        requestCheckpoint: (cause) => this.requests.push(cause),
+        requestCheckpoint: (cause) => {
+          this.requests.push(cause);
+          const {
+            primary,
+            primaryOffset: p,
+            primaryBytes,
+            secondary,
+            secondaryOffset: q,
+            secondaryBytes,
+          } = this.engine.difference;
+          const of = (buf: Buffer | undefined, at: number, n: number): string =>
+            n === 0 ? '' : buf!.subarray(at, at + 1).toString('hex');
+          this.difference = `${of(primary, p, primaryBytes)} ${of(secondary, q, secondaryBytes)}`;
+        },
       },
     );
   }

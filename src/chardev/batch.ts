@@ -1,4 +1,4 @@
-// What lies between the arrival of bytes and the next wait for more: one look at the clock, and one send for each
+// A batch: from the arrival of bytes to the next wait for more. It reads the clock once, and sends once for each
 // output.
 
 import { FlushList } from './frame-output';

@@ -1,17 +1,17 @@
-// Frames into a socket: the send side of a port and of a filter's outdev. What does not fit into the backlog is dropped
-// and counted, never waited for: whoever hands a frame over goes on at once.
+// Frames into a socket: the send side of a port and of a filter's outdev. A frame that does not fit into the backlog is
+// dropped and counted, never waited for: the sender of a frame goes on at once.
 
 import type { Chardev } from '../io/stream/chardev';
 import { writeFrameHead } from './frame';
 import { bytesWithHeader, copyWithHeader } from './vnet-header';
 
-/** What of a Chardev is needed here. */
+/** The part of a Chardev that is needed here. */
 export type SendBuffer = Pick<Chardev, 'connected' | 'out' | 'reserve' | 'commit' | 'flush'>;
 
 export interface OutputFormat {
   /** vnet_hdr_support: the size of the virtio-net header goes before every frame. */
   vnetWord: boolean;
-  /** Size of the header that every frame gets; without it each keeps its own, which only a vnetWord can tell. */
+  /** Size of the header that every frame gets; without it each keeps its own, whose size only the vnetWord gives. */
   vnetBytes?: number;
 }
 
@@ -24,18 +24,18 @@ export class FlushList {
   }
 
   flush(): void {
-    // A send that fails closes its socket, whose events may bring in further outputs: those are taken too.
+    // A failed send closes its socket, whose events may add further outputs: those are flushed too.
     for (let output = this.waiting.pop(); output !== undefined; output = this.waiting.pop()) output.flush();
   }
 }
 
 export interface OutputCounters {
   frames: number;
-  /** Nobody at the other end. */
+  /** Frames dropped because no peer was connected. */
   droppedGone: number;
-  /** The other end does not read as fast as frames come. */
+  /** Frames dropped because the peer reads more slowly than frames come. */
   droppedFull: number;
-  /** To be segmented by hardware, to a place that takes no virtio-net header. */
+  /** Frames dropped because they are to be segmented, and the output has no virtio-net header to say so. */
   droppedOffload: number;
 }
 
@@ -77,7 +77,7 @@ export class FrameOutput {
     }
     const body = writeFrameHead(stream.out, at, bytes, this.vnetWord, wanted);
     if (!copyWithHeader(stream.out, body, wanted, buf, off, len, vnetBytes)) {
-      // What was reserved and is not committed is free again.
+      // Reserved bytes that are not committed are free again.
       counters.droppedOffload++;
       return false;
     }

@@ -1,5 +1,5 @@
-// A character device that brings frames, whoever uses it: log lines as its peers come and go, and the end of a
-// connection whose stream makes no sense.
+// A character device that brings frames, for any user: logs its peers' coming and going, and closes a connection with
+// an invalid stream.
 
 import type { Log } from '../core/log';
 import { Chardev, type ChardevEvents, type ChardevOptions, type Endpoint, formatEndpoint } from '../io/stream/chardev';
@@ -9,38 +9,38 @@ export type StreamFactory = (endpoint: Endpoint, events: ChardevEvents, options?
 
 export const openChardev: StreamFactory = (endpoint, events, options) => new Chardev(endpoint, events, options);
 
-/** What the frames are for. */
+/** The user of the frames. */
 export interface FrameUser {
-  /** Takes them. Without one, what the peer says is thrown away. */
+  /** Takes the frames. Without one, the peer's bytes are discarded. */
   source?: FrameSource | undefined;
   /** Before and after the frames of one read. */
   turn: { begin(): void; end(): void };
   onOpen?: (() => void) | undefined;
   /** See ChardevEvents. */
   onEnd?: (() => void) | undefined;
-  /** The peer is gone, which was logged. */
+  /** The peer is gone; this was logged. */
   onClose?: (() => void) | undefined;
-  /** A length that cannot be; the connection ends for it. */
+  /** A frame had an impossible length; the connection is closed. */
   onBadFrame?: (() => void) | undefined;
 }
 
 export interface FrameSocketOptions extends ChardevOptions {
-  /** What log lines call it. */
+  /** Its key in log lines. */
   kind?: 'device' | 'port';
   open?: StreamFactory;
 }
 
 export class FrameSocket {
   readonly stream: Chardev;
-  /** Bytes that peers sent while there was nobody to take them. */
+  /** Bytes that peers sent while there was no source. */
   discardedBytes = 0;
   private readonly where: Record<string, string>;
   private user: FrameUser | undefined;
-  /** One line for all attempts until somebody is there. */
+  /** One log line for all attempts until a peer is there. */
   private saidUnreachable = false;
 
   constructor(
-    /** QEMU's name of it: `primary_in`; or the id of a -chardev. */
+    /** QEMU's name, such as `primary_in`, or the id of a -chardev. */
     readonly name: string,
     readonly endpoint: Endpoint,
     private readonly log: Log,
@@ -57,7 +57,7 @@ export class FrameSocket {
     this.stream = open(endpoint, events, options);
   }
 
-  /** From now on. */
+  /** Gives the frames to `user` from now on. */
   use(user: FrameUser): void {
     this.user = user;
   }
@@ -93,7 +93,7 @@ export class FrameSocket {
     if (taken !== BAD_FRAME) return taken;
     user.onBadFrame?.();
     const why = user.source.fault;
-    this.log.error({ ...this.where, why }, 'the stream makes no sense: the connection is closed');
+    this.log.error({ ...this.where, why }, 'invalid stream: the connection is closed');
     this.stream.disconnect(why);
     return to - from;
   }

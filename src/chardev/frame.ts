@@ -1,5 +1,5 @@
-// The wire format of QEMU's socket character devices and of its socket netdevs: a big-endian length before every frame,
-// with vnet_hdr_support a second one that tells how many of the bytes are a virtio-net header, then the frame.
+// The wire format of QEMU's socket character devices and of its socket netdevs: a big-endian length before every frame;
+// with vnet_hdr_support then the size of the virtio-net header in it; then the frame.
 
 import { read32, write32 } from '../core/big-endian';
 
@@ -8,10 +8,10 @@ export const MAX_FRAME_BYTES = 4096 + 65536;
 /** sizeof(struct virtio_net_hdr_v1_hash_tunnel); all others are smaller. */
 export const MAX_VNET_BYTES = 24;
 
-/** What FrameReader.read() answers for a length that cannot be: the connection must be given up. */
+/** Result of FrameReader.read() for an impossible length: the connection must be closed. */
 export const BAD_FRAME = -1;
 
-/** Bytes of each of the two numbers before a frame. */
+/** Bytes of each of the two words before a frame. */
 export const WORD_BYTES = 4;
 
 export type FrameHandler = (buf: Buffer, off: number, len: number, vnetBytes: number) => void;
@@ -20,12 +20,12 @@ export type FrameHandler = (buf: Buffer, off: number, len: number, vnetBytes: nu
 export interface FrameSource {
   /** Why read() gave BAD_FRAME. */
   readonly fault: string;
-  /** The bytes that it has taken of buf[from, to), in whole frames, or BAD_FRAME. */
+  /** Takes whole frames of buf[from, to). Returns the bytes taken, or BAD_FRAME. */
   read(buf: Buffer, from: number, to: number): number;
 }
 
 /**
- * Takes frames out of a receive buffer, in place. It keeps no state of the stream: what a read leaves comes again with
+ * Takes frames out of a receive buffer, in place. It keeps no state of the stream: the rest of a read comes again with
  * more, so a peer that dies within a frame costs that frame only.
  */
 export class FrameReader implements FrameSource {
@@ -34,10 +34,10 @@ export class FrameReader implements FrameSource {
 
   constructor(
     private readonly vnetWord: boolean,
-    /** A frame is buf[off, off+len), of which the first vnetBytes are a virtio-net header. Never of no bytes. */
+    /** A frame is buf[off, off+len), of which the first vnetBytes are a virtio-net header. It is never empty. */
     private readonly onFrame: FrameHandler,
     /**
-     * Frames without the second word are taken, too, where what they begin with cannot be one: the texts of notify_dev.
+     * Frames without the second word are taken, too, where their first bytes cannot be one: the texts of notify_dev.
      */
     private readonly wordOptional = false,
   ) {
@@ -49,14 +49,14 @@ export class FrameReader implements FrameSource {
     return to - from > this.wordBytes && read32(buf, from) <= Math.min(to - from - this.wordBytes, MAX_FRAME_BYTES);
   }
 
-  /** Hands over every whole frame in buf[from, to); the bytes it has taken, or BAD_FRAME. */
+  /** Hands over every whole frame in buf[from, to). Returns the bytes taken, or BAD_FRAME. */
   read(buf: Buffer, from: number, to: number): number {
     const { wordBytes, vnetWord } = this;
     let at = from;
     while (to - at >= WORD_BYTES) {
       const len = read32(buf, at);
       if (len === 0 || len > MAX_FRAME_BYTES) {
-        this.fault = `a frame of ${len} bytes, which is none between 1 and ${MAX_FRAME_BYTES}`;
+        this.fault = `a frame of ${len} bytes; allowed are 1 to ${MAX_FRAME_BYTES}`;
         return BAD_FRAME;
       }
       let off = at + wordBytes;
@@ -80,15 +80,15 @@ export class FrameReader implements FrameSource {
   }
 }
 
-/** Where frames are written to: the send buffer of a Chardev. */
+/** Destination of frames: the send buffer of a Chardev. */
 export interface FrameSink {
   readonly out: Buffer;
-  /** Offset in `out` where so many contiguous bytes may be written, or -1. */
+  /** Offset in `out` where `bytes` contiguous bytes may be written, or -1. */
   reserve(bytes: number): number;
   commit(bytes: number): void;
 }
 
-/** Writes what goes before a frame of len bytes; returns the offset behind it. */
+/** Writes the words before a frame of len bytes; returns the offset behind them. */
 export function writeFrameHead(out: Buffer, at: number, len: number, vnetWord: boolean, vnetBytes: number): number {
   write32(out, at, len);
   if (!vnetWord) return at + 4;

@@ -1,6 +1,6 @@
 // Link-layer headers as zones of the comparison's flow table: packets whose frames differ in a MAC address, a tag, its
-// priority or its kind never meet, so what leaves bears a header that the secondary has given to the same packet. A
-// zone has 16 bits, and the numbers mean nothing beyond the process.
+// priority or its kind are never compared with each other, so a frame leaves only with a header that the secondary has
+// given to the same packet. A zone has 16 bits, and its number has no meaning outside the process.
 
 import { read16, read32, readWord } from '../core/big-endian';
 import { hashWords } from '../core/hash';
@@ -9,7 +9,7 @@ import { ETH_TYPE_BYTES, tagWord } from '../packet/ethernet';
 /** More tags than these are not looked through. */
 export const MAX_ZONE_TAGS = 2;
 
-/** As LinkHeaders.of() says it. */
+/** Result of LinkHeaders.of(). */
 export const NO_ZONE = -1;
 
 /**
@@ -27,7 +27,7 @@ export class LinkHeaders {
   /** Slot of each zone. */
   private readonly slots = new Int32Array(ZONES + 1);
   private readonly key = new Uint32Array(KEY_WORDS);
-  /** Slot that was found last: packets come in rows. */
+  /** Slot found last: packets of a flow often follow each other. */
   private latest = 0;
   private count = 0;
 
@@ -41,8 +41,8 @@ export class LinkHeaders {
   }
 
   /**
-   * Zone, from 1, of the header at `at` with so many tags (at most MAX_ZONE_TAGS). NO_ZONE: it is new, and the table is
-   * full.
+   * Zone, from 1, of the header at `at` with that number of tags (at most MAX_ZONE_TAGS). NO_ZONE: it is new, and the
+   * table is full.
    */
   of(buf: Uint8Array, at: number, tags: number): number {
     const { key, table } = this;
@@ -74,7 +74,7 @@ export class LinkHeaders {
     return vlans.length === 0 ? '' : ` vlan ${vlans.map((word) => word & 0xfff).join('.')}`;
   }
 
-  /** Every header is new again; whatever is known by its zone must have been settled. */
+  /** Forgets all headers; nothing that is known by its zone may be left. */
   clear(): void {
     this.table.fill(0);
     this.count = 0;

@@ -16,17 +16,17 @@ export type PortSpec = { kind: 'none' } | { kind: 'tap'; name: string } | { kind
 export interface Port {
   open(): Promise<void>;
   send: FrameHandler;
-  /** While paused nothing is read from it. */
+  /** While paused it is not read. */
   pause(paused: boolean): void;
-  /** Reads what has arrived by now, paused or not. */
+  /** Reads all that has arrived, paused or not. */
   drain(): void;
-  /** `onPlace`: from now on frames get to where they did not before. Throws OperatorError. */
+  /** `onPlace`: frames now reach a network that they did not reach before. Throws OperatorError. */
   watchPlace(onPlace: () => void): { close(): void };
   report(): Record<string, unknown>;
   close(): void;
 }
 
-/** More than a socket holds of a guest that stands still. */
+/** More than a socket holds of a stopped guest. */
 export const DRAIN_BYTES = 8 << 20;
 
 export class SocketPort implements Port {
@@ -112,13 +112,13 @@ export class SocketPort implements Port {
 }
 
 /**
- * The machine's own network stack, or a bridge. A device that is deleted takes the port with it: it is not made again.
+ * A tap: leads to the machine's own network stack, or a bridge. A deleted device ends the port; it is not made again.
  */
 export class TapPort implements Port {
   private tap: Tap | undefined;
   private droppedOffload = 0;
   private droppedGone = 0;
-  /** Frames whose virtio-net header is of another size are put together here. */
+  /** Buffer for frames whose virtio-net header has another size. */
   private readonly scratch = Buffer.allocUnsafeSlow(MAX_FRAME_BYTES + MAX_VNET_BYTES);
 
   constructor(
@@ -181,7 +181,7 @@ export class TapPort implements Port {
   }
 }
 
-/** Nothing there: for filters that only sit between sockets of their own. */
+/** No port: for filters that stand between sockets of their own only. */
 export class NoPort implements Port {
   private dropped = 0;
 

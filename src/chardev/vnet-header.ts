@@ -1,5 +1,5 @@
-// The virtio-net header that may stand before a frame (virtio 1.2, 5.1.6; linux/virtio_net.h): how a
-// frame gets from a place with a header of one size to a place with another, or with none.
+// The virtio-net header that may stand before a frame (virtio 1.2, 5.1.6; linux/virtio_net.h): moves a frame from a
+// place with a header of one size to a place with another size, or none.
 
 import { sumBytes } from '../packet/checksum';
 
@@ -14,15 +14,14 @@ const LEAST_BYTES = 10;
 const NEEDS_CSUM = 1; // VIRTIO_NET_HDR_F_NEEDS_CSUM
 const GSO_ECN = 0x80; // VIRTIO_NET_HDR_GSO_ECN
 
-/** Bytes that the frame takes up with a header of `wanted` bytes. */
+/** Bytes of the frame with a header of `wanted` bytes. */
 export function bytesWithHeader(len: number, vnetBytes: number, wanted: number): number {
   return len - vnetBytes + wanted;
 }
 
 /**
  * Copies the frame to `at` in `out`, with a header of `wanted` bytes before it. Where no header is wanted a partial
- * checksum is made whole; false: the frame is one for the sender's hardware to segment, which cannot be said without a
- * header.
+ * checksum is completed. False: the frame is to be segmented by the sender's hardware, which only a header can say.
  */
 export function copyWithHeader(
   out: Buffer,
@@ -50,16 +49,13 @@ export function copyWithHeader(
   return (buf[off + FLAGS]! & NEEDS_CSUM) === 0 || completeAt(out, at, len - vnetBytes, buf, off);
 }
 
-/**
- * The header says where the sum begins and where it stands, in the guest's byte order: little-endian on all that runs
- * COLO.
- */
+/** The header gives the sum's beginning and place in the guest's byte order: little-endian on all platforms of COLO. */
 function completeAt(out: Buffer, at: number, bytes: number, buf: Buffer, header: number): boolean {
   const start = buf.readUInt16LE(header + CSUM_START);
   const field = start + buf.readUInt16LE(header + CSUM_OFFSET);
   if (field + 2 > bytes) return false;
   const sum = ~sumBytes(out, at + start, bytes - start) & 0xffff;
-  // A UDP checksum of 0 would say that there is none; for TCP both mean the same.
+  // A UDP checksum of 0 would mean that there is none; for TCP 0 and 0xffff are equal.
   out.writeUInt16BE(sum === 0 ? 0xffff : sum, at + field);
   return true;
 }

@@ -1,5 +1,5 @@
-// Brings a frame's virtio-net header (virtio 1.2, 5.1.6; linux/virtio_net.h) into the one form that its packet has,
-// before it is compared: the host obeys it, so a header of its own would have the host write two bytes of a frame, or
+// Brings a frame's virtio-net header (virtio 1.2, 5.1.6; linux/virtio_net.h) into the one form that fits its packet,
+// before the comparison: the host obeys it, so any other header would make the host write two bytes of the frame, or
 // cut it, after the comparison.
 
 import { sumBytes } from '../packet/checksum';
@@ -25,10 +25,9 @@ const UDP_CHECKSUM = 6;
 const view = new PacketView();
 
 /**
- * The frame's bytes are buf[off, end), a header of vnetBytes and what stands behind it; `network` is where the frame's
- * content begins. A checksum that is not the packet's own (that of a packet in a tunnel) is made whole here; its place
- * has to be in the content. What is to be cut in an unknown way keeps its header: it waits for a checkpoint. True:
- * bytes of the content have changed.
+ * The frame is buf[off, end), beginning with a header of vnetBytes; its content begins at `network`. A checksum that is
+ * not the packet's own (that of a packet in a tunnel) is completed here, if its place is in the content. A frame that
+ * is to be cut in an unknown way keeps its header: it waits for a checkpoint. True: bytes of the content have changed.
  */
 export function settleHeader(
   buf: Buffer,
@@ -70,18 +69,18 @@ export function settleHeader(
   }
   if (start < l4 || at + 2 > end) return false;
   const sum = ~sumBytes(buf, start, end - start) & 0xffff;
-  // A UDP checksum of 0 would say that there is none; for TCP both mean the same.
+  // A UDP checksum of 0 would mean that there is none; for TCP 0 and 0xffff are equal.
   buf.writeUInt16BE(sum === 0 ? 0xffff : sum, at);
   return true;
 }
 
-/** Does the host cut a packet of this protocol so, and is it known how? TCP is cut in any way. */
+/** Does the host cut packets of this protocol in this way, and is the way known? TCP may be cut in any way. */
 function isCutAs(gso: number, size: number, protocol: number): boolean {
   if (protocol === IPPROTO_TCP) return true;
   return protocol === IPPROTO_UDP && (gso === GSO_UDP || (gso === GSO_UDP_L4 && size > 0));
 }
 
-/** Of what is to be cut each piece gets its own checksum, in its protocol's place. */
+/** Each piece of a packet that is cut gets its own checksum, in its protocol's place. */
 function segmented(
   buf: Buffer,
   off: number,
@@ -99,7 +98,7 @@ function segmented(
   write(buf, off + CSUM_OFFSET, field);
 }
 
-/** In the guest's byte order: little-endian on all that runs COLO. */
+/** In the guest's byte order: little-endian on all platforms of COLO. */
 function read(buf: Buffer, at: number): number {
   return buf[at]! | (buf[at + 1]! << 8);
 }

@@ -1,10 +1,9 @@
-// The comparison log: one ring of bytes and one ring of records, filled in the order of arrival. It holds what still
-// has to be compared or released, and behind that, for as long as the ring has room, what was verified: a
-// retransmission is checked against this history. Nothing is freed one by one: the tail passes over records that nobody
-// needs any more and moves the few that somebody does to the head, so a stalled flow cannot block the others.
+// The comparison log: one ring of bytes and one ring of records, filled in the order of arrival. It holds bytes that
+// are still to be compared or released and, while the ring has room, verified bytes: a retransmission is compared with
+// this history. Records are not freed one by one: the tail passes over those that are no longer needed and moves the
+// few that are to the head, so a stalled flow cannot block the others.
 //
-// The ring goes round in the first part of its memory, which caches keep, and in more of it only when that proves to be
-// too little.
+// The ring uses the first part of its memory, which fits into caches, and more only when that proves too small.
 
 import { ArenaBytes } from '../core/arena-bytes';
 import { copyBytes } from '../core/bytes';
@@ -33,13 +32,13 @@ export const R_HOLD = 10;
 export const R_EPOCH = 11;
 const RECORD_WORDS = 12;
 
-/** The ring is no longer than this at first: some 70 ms of history at a gigabit per second. */
+/** Length of the ring at first: some 70 ms of history at a gigabit per second. */
 const FIRST_RING_BYTES = 8 << 20;
-/** And at least so many times as long as what is needed, so that cleaning seldom has to move any of it. */
+/** The ring is at least this many times as long as the needed bytes, so that cleaning seldom has to move them. */
 const RING_PER_NEEDED = 4;
-/** A record may take so much of the ring beyond its bytes. */
+/** Most bytes of the ring that a record takes beyond its own. */
 const GRID_BYTES = 8;
-/** Records of few bytes or none are needed in such numbers only that this is an eighth of the log at most. */
+/** Bounds the number of needed records, however short: the overhead of all is at most an eighth of the log. */
 const BYTES_PER_NEEDED = 8 * GRID_BYTES;
 
 /** In a flow's list of bytes that await the other side. */
@@ -48,14 +47,14 @@ export const LOG_PENDING = 1;
 export const LOG_HELD = 2;
 /** Came from the SVM. */
 export const LOG_SECONDARY = 4;
-/** The SVM's only: bytes of the PVM were compared with it that are not in the log themselves. */
+/** The SVM's copy is the only one: the PVM's bytes were compared with it and are not in the log. */
 export const LOG_SOLE = 8;
 
 /** Told when a needed record gets a new id because it was moved to the head. */
 export interface LogOwner {
   /**
-   * Must mend every reference to oldId. The record's words already stand under newId; holdSlot is 0 if none is held by
-   * it.
+   * Must change every reference to oldId. The record's words are already under newId; holdSlot is 0 if no packet is
+   * held by it.
    */
   onMove(flow: number, oldId: number, newId: number, holdSlot: number): void;
 }
@@ -65,13 +64,13 @@ export class PacketLog {
   readonly words: Uint32Array;
   private readonly bytes: ArenaBytes;
   owner: LogOwner | undefined;
-  /** Bytes of records that are pending or held: the part that cleaning must move. */
+  /** Bytes of pending or held records: cleaning must move these. */
   neededBytes = 0;
-  /** Pending records of an older epoch are covered by a checkpoint: nobody needs them. */
+  /** Pending records of an older epoch are covered by a checkpoint, so they are not needed. */
   epoch = 0;
   private readonly mask: number;
   private readonly maxNeeded: number;
-  /** Where the ring ends in the data. Places are told by records, so it may change at any time. */
+  /** End of the ring in the data. Records have the places of their bytes, so it may change at any time. */
   private ringBytes: number;
   private headId = 1;
   private tailId = 1;
@@ -96,7 +95,7 @@ export class PacketLog {
     this.ringBytes = Math.min(bytes, firstRingBytes);
   }
 
-  /** The ring has proved to be too short: twice as long from now on, up to all of its memory. */
+  /** The ring has proved too short: doubles it, up to all of its memory. */
   grow(): void {
     this.ringBytes = Math.min(this.ringBytes * 2, this.data.length);
   }
@@ -105,7 +104,7 @@ export class PacketLog {
     return (id & this.mask) * RECORD_WORDS;
   }
 
-  /** Are the bytes that take part in the comparison, as many as these, those at off of buf? */
+  /** Are the record's compared bytes equal to as many bytes at off of buf? */
   saysTheSame(id: number, buf: Buffer, off: number): boolean {
     const r = (id & this.mask) * RECORD_WORDS;
     return this.bytes.equal(this.words[r + R_AT]!, buf, off, this.words[r + R_BYTES]!);
@@ -118,13 +117,14 @@ export class PacketLog {
   }
 
   /**
-   * Room for one more needed record of that many bytes? If not, the bound is exhausted and a checkpoint has to come.
+   * Is there room for another needed record of that many bytes? If not, the bound is exhausted: only a checkpoint
+   * helps.
    */
   hasRoom(bytes: number): boolean {
     return this.neededBytes + bytes <= this.maxNeededBytes && this.usedNeeded < this.maxNeeded;
   }
 
-  /** Count of needed records, for the same bound on records. */
+  /** Number of needed records, for the bound on records. */
   usedNeeded = 0;
 
   /**
@@ -143,9 +143,9 @@ export class PacketLog {
   }
 
   /**
-   * Room for a run of that many bytes and up to so many records, which runRecord() makes and closeRun() fills: many
-   * packets that stand one behind the other are copied at once. Nothing else may be appended before the run is closed.
-   * Returns where it begins, or -1: that would be too much of the history at once.
+   * Makes room for a run of that many bytes and records, which runRecord() makes and closeRun() fills: contiguous
+   * packets are copied at once. Nothing else may be appended before the run is closed. Returns its offset, or -1: it
+   * would overwrite too much of the history at once.
    */
   openRun(bytes: number, records: number): number {
     invariant(!this.runIsOpen, 'one run is open at a time');
@@ -162,7 +162,7 @@ export class PacketLog {
     }
   }
 
-  /** A record that nobody needs, history from the start: bytes [at, at+bytes) of the data, within the open run. */
+  /** A record that is history from the start: bytes [at, at+bytes) of the data, within the open run. */
   runRecord(flow: number, at: number, bytes: number, seq: number): number {
     const id = this.makeRecord(flow, at, bytes, 0);
     const r = this.recordIndex(id);
@@ -189,7 +189,7 @@ export class PacketLog {
     this.words[r + R_FLAGS] = flags | flag;
   }
 
-  /** Takes a need away; without any the record lives on as history until the tail passes it. */
+  /** Clears a need; a record without one remains as history until the tail passes it. */
   unneed(id: number, flag: number): void {
     const r = this.recordIndex(id);
     const flags = this.words[r + R_FLAGS]!;
@@ -201,7 +201,7 @@ export class PacketLog {
     }
   }
 
-  /** After a checkpoint: what was pending is covered. Held packets must have been settled before. */
+  /** After a checkpoint: pending bytes are covered. Held packets must have got their verdicts before. */
   newEpoch(): void {
     this.epoch = (this.epoch + 1) >>> 0;
     this.neededBytes = 0;
@@ -264,13 +264,13 @@ export class PacketLog {
     }
     if (this.headAt > this.tailAt) {
       if (this.headAt + run <= this.ringBytes) return this.headAt;
-      // The rest up to the end is left empty rather than splitting a run: comparing wants contiguous bytes.
+      // The rest up to the end stays empty: a run is not split, as comparing needs contiguous bytes.
       return run < this.tailAt ? 0 : -1;
     }
     return this.headAt + run < this.tailAt ? this.headAt : -1;
   }
 
-  /** Frees the oldest record; one that is still needed is set aside until placeDisplaced(). */
+  /** Frees the oldest record; a needed one is set aside until placeDisplaced(). */
   private dropTail(): void {
     const id = this.tailId;
     const r = this.recordIndex(id);
@@ -280,7 +280,7 @@ export class PacketLog {
     if (id !== 0 && w[r + R_ID] === id) {
       const flags = w[r + R_FLAGS]!;
       if ((flags & LOG_HELD) !== 0 || ((flags & LOG_PENDING) !== 0 && w[r + R_EPOCH] === this.epoch)) {
-        // Rare (a stalled flow while others filled the whole ring), so an allocation is in order here.
+        // Rare (a stalled flow while others filled the whole ring), so an allocation is acceptable.
         const copy = w[r + R_COPY]!;
         this.displaced.push({
           words: w.slice(r, r + RECORD_WORDS),
@@ -292,7 +292,7 @@ export class PacketLog {
     this.tailAt = this.oldestAt();
   }
 
-  /** Where the oldest run begins. The slot of the skipped id 0 has none. */
+  /** Beginning of the oldest run. The slot of the skipped id 0 has none. */
   private oldestAt(): number {
     for (let id = this.tailId, n = this.usedRecords; n > 0; n--, id = (id + 1) >>> 0) {
       const r = this.recordIndex(id);
@@ -301,7 +301,9 @@ export class PacketLog {
     return this.headAt;
   }
 
-  /** What is needed takes at most five eighths of the ring, so one round of the tail makes room for all of them. */
+  /**
+   * Needed bytes take at most five eighths of the ring, so one round of the tail makes room for all displaced records.
+   */
   private placeDisplaced(): void {
     const w = this.words;
     const moved = new Map<number, number>();

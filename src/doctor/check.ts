@@ -1,4 +1,4 @@
-// One line of `colo doctor`: something looked for, what was found, what to do about it.
+// One line of `colo doctor`: a question, its answer, and what to do.
 
 import { OperatorError } from '../core/errors';
 
@@ -9,7 +9,7 @@ export interface Check {
   id: string;
   what: string;
   state: CheckState;
-  /** False: the system works without, a little worse. */
+  /** False: the system works without it, with some loss. */
   needed: boolean;
   found: string;
   todo?: string;
@@ -19,9 +19,9 @@ export interface Question {
   id: string;
   what: string;
   needed: boolean;
-  /** What to do when it is missing and the error says nothing better. */
+  /** Advice when it is missing and the error has none of its own. */
   todo: string;
-  /** Resolves with what was found; rejects (with words) when it is missing. */
+  /** Resolves with the text of what was found; rejects, with a message, when it is missing. */
   ask(): Promise<string> | string;
 }
 
@@ -35,7 +35,7 @@ export async function answer({ id, what, needed, todo, ask }: Question): Promise
   }
 }
 
-/** A check that something else stood in the way of. */
+/** A check that could not be made. */
 export function unanswered({ id, what, needed }: Question, why: string): Check {
   return { id, what, state: 'unknown', needed, found: why };
 }

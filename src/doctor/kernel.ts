@@ -1,5 +1,4 @@
-// What the kernel can do, tried out in a network namespace that is made for it and thrown away: nothing of the host
-// changes.
+// The kernel's abilities, tried in a temporary network namespace: nothing of the host changes.
 
 import { constants } from 'node:os';
 import { OperatorError } from '../core/errors';
@@ -26,18 +25,18 @@ export async function dropNamespace({ name }: ProbeNamespace): Promise<void> {
   await run('ip', ['netns', 'del', name]);
 }
 
-/** Which kernel option, or module, to look for. */
+/** Advice: the kernel option, or module, that is missing. */
 function kernel(option: string, module?: string): string {
   return `this kernel lacks ${option}${module === undefined ? '' : ` (or its module: modprobe ${module})`}`;
 }
 
-/** In the order of asking: each may stand on those before. */
+/** In the order of asking: each may need those before. */
 export function kernelQuestions(ns: ProbeNamespace, iptables: string, nftables: boolean): Question[] {
   const inside = async (program: string, ...args: string[]): Promise<string> => {
     try {
       return await run('ip', ['netns', 'exec', ns.name, program, ...args]);
     } catch (error) {
-      // Without the program nothing is known of the kernel.
+      // Without the program nothing can be learned about the kernel.
       if (!(error as Error).message.endsWith(`exec of "${program}" failed: No such file or directory`)) throw error;
       throw new OperatorError('ECOMMAND', `${program} is not installed`, 'install it, then ask again');
     }
@@ -81,7 +80,7 @@ export function kernelQuestions(ns: ProbeNamespace, iptables: string, nftables: 
           'nf_call_ip6tables',
           '1',
         );
-        // The flags are there without the module that heeds them.
+        // The flags exist even without the module that uses them.
         await inside('cat', '/proc/sys/net/bridge/bridge-nf-filter-vlan-tagged');
         return 'nf_call_iptables';
       },
@@ -175,7 +174,7 @@ export function kernelQuestions(ns: ProbeNamespace, iptables: string, nftables: 
       id: 'trip',
       what: 'a bridged packet reaches the queue, fragments as one',
       needed: true,
-      todo: 'look at the lines above; conntrack must reassemble (CONFIG_NF_DEFRAG_IPV4, CONFIG_NF_DEFRAG_IPV6)',
+      todo: 'see the lines above; conntrack must reassemble (CONFIG_NF_DEFRAG_IPV4, CONFIG_NF_DEFRAG_IPV6)',
       ask: () => tripOfFragments(ns),
     },
     {
@@ -202,7 +201,7 @@ function glue(netns: string): string {
   throw new Error('not in the kernel');
 }
 
-/** Namespaces that a killed doctor left behind. */
+/** Namespaces left by a killed doctor. */
 export async function sweepNamespaces(): Promise<void> {
   const names = (await run('ip', ['netns', 'list'])).split('\n').map((line) => line.split(' ')[0]!);
   for (const name of names) {

@@ -1,4 +1,4 @@
-// What the machine has: programs, rights, settings. Nothing is changed.
+// The machine's programs, rights and settings. Nothing is changed.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
@@ -11,7 +11,7 @@ import type { Question } from './check';
 /** As package.json's `engines` says. */
 const NODE_MAJOR = 20;
 const NODE_MINOR = 12;
-/** NFQA_CFG_F_GSO and the queue's other flags; network namespaces of bridge netfilter are younger and not needed. */
+/** For NFQA_CFG_F_GSO and the queue's other flags; bridge netfilter per network namespace is newer and not needed. */
 const KERNEL_MAJOR = 4;
 const KERNEL_MINOR = 19;
 
@@ -39,7 +39,7 @@ function hasCapability(name: keyof typeof CAPABILITY_BITS): boolean {
   return ((readCapabilities().effective >> BigInt(CAPABILITY_BITS[name]!)) & 1n) === 1n;
 }
 
-/** Whether throwaway namespaces can be made. */
+/** May this process make temporary namespaces? */
 export function mayProbe(): boolean {
   try {
     return hasCapability('CAP_SYS_ADMIN') && hasCapability(CAP_NET_ADMIN);

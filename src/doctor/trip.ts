@@ -1,4 +1,5 @@
-// The whole way in one: fragments go into a bridge's only port, and the queue must see one whole packet of each family.
+// The whole way in one test: fragments go into a bridge's only port, and the queue must see one whole packet of each
+// family.
 
 import { NfQueue } from '../io/nfqueue';
 import { PacketSocket } from '../io/packet-socket';
@@ -88,7 +89,7 @@ function writeUdp(frame: Buffer, at: number): void {
   frame.writeUInt16BE(UDP_BYTES, at + UDP_LENGTH_AT);
 }
 
-/** Queue 1 must be fed by the namespace's rules. Resolves with what was seen, rejects with what was missing. */
+/** The namespace's rules must lead to queue 1. Resolves with what was seen, rejects with what was missing. */
 export async function tripOfFragments(ns: { name: string; outside: string }): Promise<string> {
   const lengths = new Set<number>();
   const queue = new NfQueue({ queue: 1, netns: ns.name }, (count) => {

@@ -1,6 +1,7 @@
 // VLANs as zones of the flow table, which have 16 bits: an untagged frame is zone 0 (and so is a priority tag, VLAN 0),
 // a tagged one the zone of its VLAN's number, and a pair of tags (802.1ad) gets a zone of its own when it is first
-// seen. Unless another pair has it, that is the same in every process: a rewriter's offsets outlive theirs.
+// seen. Unless another pair has taken it, the zone is the same in every process, as a rewriter's offsets outlive the
+// process.
 
 const FIRST_PAIR = 4096;
 const PAIRS = (1 << 16) - FIRST_PAIR;
@@ -8,7 +9,7 @@ const PAIRS = (1 << 16) - FIRST_PAIR;
 /** More tags than these are not looked through. */
 export const MAX_ZONE_TAGS = 2;
 
-/** As Zones.of() says it. */
+/** Result of Zones.of(). */
 export const NO_ZONE = -1;
 
 export class Zones {

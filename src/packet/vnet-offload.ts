@@ -1,6 +1,6 @@
-// What a virtio-net header (virtio 1.2, 5.1.6; linux/virtio_net.h) says of the frame behind it, as far as the
-// comparison has to know or to mend it. All headers begin alike; what follows the first ten bytes says nothing of
-// checksum or segmentation.
+// The checksum and segmentation fields of a virtio-net header (virtio 1.2, 5.1.6; linux/virtio_net.h), read and
+// corrected for the comparison. All headers begin alike; bytes behind the first ten do not concern checksum or
+// segmentation.
 
 import { firstProtocol } from './ip-header';
 import { IPPROTO_TCP } from './view';
@@ -26,15 +26,12 @@ export function segmentBytes(buf: Uint8Array, off: number): number {
 
 /** packingOf(): the frame is one packet, or segments of one stream. */
 export const ONE_PACKET = 0;
-/**
- * packingOf(): it is to be cut, if it is longer than so many bytes (the lower half of the number), in a way that is not
- * known here.
- */
+/** packingOf(): the frame is to be cut in an unknown way if it is longer than the lower half of the number. */
 export const PACKED_UNKNOWN = 0x10000;
 
 /**
- * How the host is to cut the frame whose IP packet is at `network`: ONE_PACKET, or into datagrams of so many bytes of
- * payload (gso_size), or PACKED_UNKNOWN with that size.
+ * How the host is to cut the frame whose IP packet is at `network`: ONE_PACKET, or gso_size for datagrams with that
+ * many bytes of payload, or PACKED_UNKNOWN with gso_size.
  */
 export function packingOf(buf: Uint8Array, off: number, vnetBytes: number, network: number): number {
   if (vnetBytes < OFFLOAD_BYTES) return ONE_PACKET;
@@ -67,12 +64,12 @@ export function samePacking(
   return mine < PACKED_UNKNOWN && mine === packingOf(s, sOff, vnetBytes, sOff + network - pOff);
 }
 
-/** Behind IPv6's extension headers it is not looked for: no host segments TCP there. */
+/** IPv6 extension headers are not looked through: no host segments TCP behind them. */
 function saysTcp(buf: Uint8Array, network: number): boolean {
   return firstProtocol(buf, network) === IPPROTO_TCP;
 }
 
-/** The frame behind has a whole checksum now and is one packet: nothing is left to be done for it. */
+/** The frame now has a complete checksum and is one packet: the host has nothing left to do. */
 export function clearOffloads(buf: Uint8Array, off: number, vnetBytes: number): void {
   buf.fill(0, off, off + Math.min(vnetBytes, OFFLOAD_BYTES));
 }

@@ -1,7 +1,7 @@
-// The plain way of TCP: the PVM's segment is simply its next, the SVM says the same bytes in the same segment, nothing
-// else waits. That is nearly all of any traffic, so it goes straight through, without the questions that have one
-// answer then. What is not so goes the general way (tcp-intake), which would come to the very same words, verdicts and
-// counters here; a property test holds the two against each other.
+// The plain way of TCP: the PVM's segment is the next of its stream, the SVM sends the same bytes in the same segment,
+// and nothing else waits. Nearly all traffic is like this, so these segments skip all checks that cannot matter then.
+// Others go the general way (tcp-intake), which would give the same words, verdicts and counters here; a property test
+// compares the two.
 
 import * as f from '../compare/flow-words';
 import { LOG_HELD, LOG_PENDING, type PacketLog, R_BYTES, R_SEQ } from '../compare/packet-log';
@@ -13,9 +13,9 @@ import { C_COMPARED } from './counters';
 import { H_END, H_FLAGS, H_RECORD, H_SEQ, HF_SIGNED, type Holds } from './holds';
 import type { TcpOutlet } from './tcp-outlet';
 
-/** What a flow on the plain way has, */
+/** Flags of a flow on the plain way, */
 const HAS = f.XF_BASED | f.XF_MATCHED | f.XF_SECONDARY_ACK;
-/** and what it has not: it neither begins nor ends, and nothing of it is out of order. */
+/** and flags that it must not have: it neither begins nor ends, and nothing of it is out of order. */
 const HAS_NOT = f.BEGINS_OR_ENDS | f.XF_UNKNOWN | f.XF_HALF_OPEN | f.XF_DISORDER | f.XF_ODD;
 
 export class PlainWay {
@@ -47,7 +47,7 @@ export class PlainWay {
     if (head === 0) {
       if (verified !== seq || w[flow + f.X_PRIMARY_HEAD] !== 0) return false;
     } else {
-      // What is held ends where this begins, and the SVM has said nothing of it.
+      // The held packets end where this one begins, and the SVM has sent nothing of it.
       const { holds, hw } = this;
       const h = holds.index(head);
       const t = holds.index(w[flow + f.X_HELD_TAIL]!);
@@ -67,7 +67,7 @@ export class PlainWay {
     return true;
   }
 
-  /** An SVM packet while comparing. True: the PVM's like it has left. False: nothing was done. */
+  /** An SVM packet while comparing. True: the PVM's equal packet has left. False: nothing was done. */
   secondary(flow: number, v: PacketView, buf: Buffer, nowMs: number): boolean {
     const { w, holds, log, lw, hw } = this;
     const record = w[flow + f.X_PRIMARY_HEAD]!;
@@ -91,7 +91,7 @@ export class PlainWay {
     return true;
   }
 
-  /** Is the flow on the plain way, and a segment with these flags of content only? */
+  /** Is the flow on the plain way, and does a segment with these flags carry nothing but content? */
   private isPlain(flow: number, tcpFlags: number): boolean {
     const { w } = this;
     return (

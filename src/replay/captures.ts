@@ -1,6 +1,5 @@
-// Compares what the two guests of a pair sent, out of two captures, by the engine that a running primary uses. It goes
-// twice through the files: first to know the flows and the guest, then to compare flow by flow, both files merged by
-// time.
+// Compares what the two guests of a pair sent, out of two captures, by the engine that a running primary uses. It reads
+// the files twice: first to find the flows and the guest, then to compare flow by flow, both files merged by time.
 
 import { statSync } from 'node:fs';
 import { OperatorError } from '../core/errors';
@@ -22,15 +21,14 @@ import {
 import { S_BYTES, S_FIRST_SEQ, S_PACKETS, S_STATE, S_SYNS, Survey } from './survey';
 
 export interface CompareOptions {
-  /** Addresses of the guest; without them those that send in both captures. */
+  /** Addresses of the guest; default: those that send in both captures. */
   guests?: readonly string[];
   /** Differences kept; all are counted. Default: 20. */
   maxDifferences?: number;
   /** The secondary's connections have the primary's sequence numbers already, all but their SYNs. */
   secondaryTranslated?: boolean;
   /**
-   * How far one side may be ahead of the other, in bytes of one flow; beyond it is a difference (`bound_exhausted`).
-   * Default: 64 MiB.
+   * Bytes that one side of a flow may be ahead of the other; more is a difference (`bound_exhausted`). Default: 64 MiB.
    */
   maxAheadBytes?: number;
 }
@@ -42,7 +40,7 @@ export interface FoundDifference extends Finding {
 
 export interface SideSummary {
   path: string;
-  /** IP packets, of anybody. */
+  /** IP packets of any sender. */
   packets: number;
   guestPackets: number;
   /** Packets that were not compared, by reason, of either side. */
@@ -62,18 +60,15 @@ export interface Comparison {
   flows: { compared: number; equal: number; different: number; incomplete: number; skipped: number };
   /** Bytes of streams and datagrams that both sides sent alike. */
   comparedBytes: number;
-  /** In the order in which they came to light. */
+  /** In the order in which they were found. */
   differences: FoundDifference[];
-  /** What of the guests should have been compared and was not, by reason: packets, or pieces of streams. */
+  /** Packets of the guests, or pieces of their streams, that should have been compared and were not, by reason. */
   notCompared: Record<string, number>;
 }
 
 export const DEFAULT_MAX_DIFFERENCES = 20;
 
-/**
- * Clocks of two hosts may differ by less than this; captures further apart are laid side by side by their first
- * packets.
- */
+/** Clocks of two hosts may differ by less than this; captures further apart are aligned at their first packets. */
 const MAX_CLOCK_DIFFERENCE_NS = 60_000_000_000n;
 
 const F_SEEN = 1;
@@ -88,7 +83,7 @@ class CaptureComparison {
   private readonly survey: Survey;
   private readonly skipped = [new Skipped(), new Skipped()];
   private readonly guestPackets = [0, 0];
-  /** Flows under way, by their base in the survey's table. */
+  /** Flows being compared, by their base in the survey's table. */
   private readonly running = new Map<number, { comparison: FlowComparison; left: number; name: string }>();
   private readonly flows = { compared: 0, equal: 0, different: 0, incomplete: 0, skipped: 0 };
   private readonly differences: FoundDifference[] = [];
@@ -120,7 +115,7 @@ class CaptureComparison {
         'ENOTHING',
         `nothing to compare: ${this.flows.skipped > 0 ? 'no connection of the captures has its SYN in both' : `no packet of ${names.join(', ')} in either capture`}`,
         this.flows.skipped > 0
-          ? 'begin both captures before the connections, or say --secondary-translated if the secondary was captured behind the translation'
+          ? 'begin both captures before the connections, or give --secondary-translated if the secondary was captured behind the translation'
           : 'name the guest with --guest ADDRESS',
       );
     }
@@ -232,7 +227,8 @@ class CaptureComparison {
   }
 
   /**
-   * A capture without an IP packet is that of a silent guest only where the guest is named, and all of it can be read.
+   * A capture without an IP packet counts as a silent guest's only if the guest is named and all of the file can be
+   * read.
    */
   private requireIp(side: Side, silenceIsPossible: boolean): void {
     const { packets, skipped } = this.survey;
@@ -242,7 +238,7 @@ class CaptureComparison {
     if (unknownLinkType !== undefined) {
       throw new OperatorError(
         'ECAPTURE',
-        `${path}: its packets have link type ${unknownLinkType}, in which IP packets cannot be found`,
+        `${path}: cannot find IP packets in link type ${unknownLinkType}`,
         'capture at the port itself (Ethernet), or on "any"',
       );
     }
@@ -251,13 +247,12 @@ class CaptureComparison {
     throw new OperatorError(
       'ENOTHING',
       `${path} has no IP packet${others === '' ? '' : ` (skipped: ${others})`}`,
-      "capture at the guest's port while it speaks, or name the guest with --guest ADDRESS if it was silent",
+      "capture at the guest's port while it sends, or name the guest with --guest ADDRESS if it was silent",
     );
   }
 
   /**
-   * A stream of which pieces were cut cannot be compared. Without guests: where nothing is whole, nobody can be told to
-   * be one.
+   * A stream with cut packets cannot be compared. Without guests: where no packet is whole, the guest cannot be found.
    */
   private requireWhole(guests?: ReadonlySet<AddressKey>): void {
     for (const side of [PRIMARY, SECONDARY] as const) {
@@ -294,7 +289,7 @@ function namedGuests(texts: readonly string[]): { key: AddressKey; text: string 
 
 function fileBytes(path: string): number {
   const stat = statSync(path, { throwIfNoEntry: false });
-  // The reader tells what is wrong with a file that is not there.
+  // The reader reports a file that does not exist.
   if (stat === undefined) return 0;
   if (stat.isFile()) return stat.size;
   throw new OperatorError('ECAPTURE', `${path} is not a file`, 'captures are read twice: write a pipe to a file first');

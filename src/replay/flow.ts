@@ -1,5 +1,5 @@
-// One flow of two captures through the primary's engine. A difference ends the flow: what follows one cannot be told
-// apart from its consequences, and only a running pair has checkpoints.
+// One flow of two captures through the primary's engine. A difference ends the flow: later differences may be its
+// consequences, and only a running pair has checkpoints.
 
 import { comparedFrom } from '../compare/datagram';
 import { CheckpointCause as Cause, type CheckpointCause, DIVERGED } from '../compare/outcome';
@@ -28,35 +28,33 @@ import { count, PRIMARY, SECONDARY, type Side } from './side';
 /** Bytes kept of each side of a difference. */
 export const SHOWN_BYTES = 64;
 
-/** How far one side may be ahead of the other, in one flow. */
+/** Bytes that one side of a flow may be ahead of the other. */
 export const MAX_AHEAD_BYTES = 64 << 20;
 const MAX_AHEAD_PACKETS = 1 << 17;
 
-/** What was found of a flow. */
+/** A difference found in a flow. */
 export interface Finding {
-  /**
-   * As the daemon would name it when asking for a checkpoint; `primary_silent` and `secondary_silent` at the end of a
-   * capture.
-   */
+  /** The daemon's cause for a checkpoint, or `primary_silent` or `secondary_silent` at the end of a capture. */
   cause: CheckpointCause | 'primary_silent' | 'secondary_silent';
   /**
-   * TCP: bytes of the guest's stream before the first differing one, or before what the capture has first of it.
-   * Other protocols: offset behind the UDP header, in the ICMP message, or behind the IP header.
+   * TCP: place of the first differing byte in the guest's stream, counted from the capture's first byte where the
+   * stream's beginning is not captured. Other protocols: offset behind the UDP header, in the ICMP message, or behind
+   * the IP header.
    */
   offset?: number;
   /** From the first differing byte on, hex, at most SHOWN_BYTES. */
   primary: string;
   secondary: string;
-  /** What bytes do not show. */
+  /** Explanation beside the bytes. */
   detail?: string;
-  /** Number of the packet in each file with which it came to light; 0 = none of this flow yet. */
+  /** Number of the packet in each file at which it was found; 0 = none of this flow yet. */
   primaryPacket: number;
   secondaryPacket: number;
 }
 
 export interface FlowSize {
   packets: readonly [number, number];
-  /** With IP headers. */
+  /** IP headers included. */
   bytes: readonly [number, number];
   /** Connections that each side began. */
   syns: readonly [number, number];
@@ -65,10 +63,10 @@ export interface FlowSize {
 
 export class FlowComparison {
   finding: Finding | undefined;
-  /** What could not be compared, and is no difference, by reason. */
+  /** Packets and pieces that could not be compared and count as no difference, by reason. */
   readonly notCompared = new Map<string, number>();
   comparedBytes = 0;
-  /** Nothing more can be found out. */
+  /** The comparison of this flow is over. */
   over = false;
   private readonly engine: PrimaryEngine;
   private readonly view = new PacketView();
@@ -77,7 +75,7 @@ export class FlowComparison {
   /** Connections begun so far, and the ISN of the last. */
   private readonly begun = [0, 0];
   private readonly isn = [-1, -1];
-  /** Packets of the side that has begun a connection which the other will begin as well. */
+  /** Packets of the side that has begun a connection which the other side begins later. */
   private waiting: { packet: Buffer; number: number }[] = [];
   private waitingSide: Side = PRIMARY;
   private waitingBytes = 0;
@@ -93,7 +91,7 @@ export class FlowComparison {
   ) {
     const packets = size.packets[0] + size.packets[1];
     const held = Math.min(size.bytes[0] + size.bytes[1] + packets * 8 + 1024, maxAheadBytes);
-    // The engine's bounds are for what one side is ahead; a whole flow, if it is small.
+    // The engine's bounds limit how far one side is ahead; a small flow fits as a whole.
     const records = 2 ** Math.ceil(Math.log2(4 * Math.min(packets, MAX_AHEAD_PACKETS) + 64));
     const accepted = (id: number): void => {
       this.comparedBytes += this.datagrams.get(id) ?? 0;
@@ -119,7 +117,7 @@ export class FlowComparison {
     );
   }
 
-  /** A packet of the guest's in this flow, in the order of its file; it is changed. */
+  /** A packet of the guest in this flow, in the order of its file. Its bytes may be changed. */
   take(side: Side, buf: Buffer, off: number, bytes: number, number: number): void {
     if (this.waiting.length > 0 && this.waitingSide === side) {
       this.wait(buf, off, bytes, number);
@@ -136,7 +134,7 @@ export class FlowComparison {
     }
   }
 
-  /** Both captures have ended: what is left was sent by one side only. */
+  /** Both captures have ended: the rest was sent by one side only. */
   finish(): void {
     this.settle();
     const { counters, stream } = this.engine.context;
@@ -147,7 +145,7 @@ export class FlowComparison {
     if (unmatched > 0) this.leaveOut('before_syn', unmatched);
   }
 
-  /** What is left now was sent by one side only. */
+  /** Reports the rest, which was sent by one side only. */
   private settle(): void {
     const { engine, flow } = this;
     if (this.over || flow < 0) return;
@@ -173,14 +171,14 @@ export class FlowComparison {
       finding.detail = 'the connections do not belong together';
   }
 
-  /** The one that the engine has, or -1. */
+  /** The engine's flow, or -1. */
   private get flow(): number {
     return this.engine.context.flows.next(-1);
   }
 
   /**
-   * A guest sends its stream in order: a piece that is missing before later ones of the same side was lost by the
-   * capture. What can be compared behind such holes is. True: a difference was found there.
+   * A guest sends its stream in order: a piece missing before later ones of the same side was lost by the capture.
+   * Bytes behind such holes are compared where possible. True: a difference was found there.
    */
   private passHoles(flow: number): boolean {
     const { stream } = this.engine.context;
@@ -212,7 +210,7 @@ export class FlowComparison {
     return true;
   }
 
-  /** Has this side begun a connection that the other has yet to begin? */
+  /** Has this side begun a connection that the other has not begun yet? */
   private isAhead(side: Side): boolean {
     const other = side === PRIMARY ? SECONDARY : PRIMARY;
     return this.begun[side]! > this.begun[other]! && this.size.syns[other] >= this.begun[side]!;
@@ -227,7 +225,7 @@ export class FlowComparison {
     this.waiting.push({ packet: Buffer.from(buf.subarray(off, off + bytes)), number });
   }
 
-  /** Feeds what waits, up to the next connection for which it has to wait again. */
+  /** Feeds waiting packets, up to the next connection that the other side has not begun. */
   private drain(): void {
     const { waiting, waitingSide: side } = this;
     let n = 0;
@@ -298,7 +296,7 @@ export class FlowComparison {
     }
     if (cause === Cause.FIN) finding.detail = this.describeEnds();
     if (cause === Cause.URGENT) finding.detail = 'the two mark other bytes as urgent, or one marks none';
-    if (cause === Cause.RST) finding.detail = 'one side breaks the connection off';
+    if (cause === Cause.RST) finding.detail = 'one side resets the connection';
   }
 
   private describeEnds(): string {
@@ -338,7 +336,7 @@ const FLAG_NAMES = [
 
 const REST_TEXT = {
   bytes: undefined,
-  'other SYN options': 'only the secondary repeats its SYN with other options',
+  'other SYN options': 'only the secondary retransmits its SYN with other options',
   SYN: 'only the secondary sends its SYN',
   RST: 'only the secondary sends a RST',
   FIN: 'only the secondary sends a FIN',

@@ -1,4 +1,4 @@
-// One of the two captures of `colo compare`: its IP packets, and a count of what was passed over and why.
+// One of the two captures of `colo compare`: its IP packets, and counts of skipped packets by reason.
 
 import { readWord } from '../core/big-endian';
 import { LINK_ARP, LINK_NAMES, LINK_UNKNOWN, networkOffset, senderOf } from '../io/pcap/link';
@@ -28,7 +28,7 @@ export type Side = typeof PRIMARY | typeof SECONDARY;
 /** An address as a key of maps: an IPv4 one is its word. */
 export type AddressKey = number | string;
 
-/** Whose a packet is: its IP source, or the frame's sender where no IP source can be read; '' = nobody knows. */
+/** Owner of a packet: its IP source, or the frame's sender where no IP source can be read; '' = unknown. */
 export type Owner = AddressKey;
 
 export function addressKey(family: 4 | 6, words: ArrayLike<number>, at = 0): AddressKey {
@@ -43,7 +43,7 @@ export class SidePacket {
   timeNs = 0n;
   /** Number of the packet in its file, from 1. */
   number = 0;
-  /** The capture cut the packet: of the view only family and source hold. */
+  /** The capture cut the packet: only family and source of the view are valid. */
   cut = false;
   /** Sender of the frame ('' where the capture has none). */
   sender: Owner = '';
@@ -56,11 +56,11 @@ export class SidePacket {
 
 export class Skipped {
   readonly counts = new Map<string, number>();
-  /** A link type that nothing is known of, if there was one. */
+  /** An unknown link type, if there was one. */
   unknownLinkType: number | undefined;
   private readonly byOwner = new Map<Owner, Map<string, number>>();
 
-  /** `owner`: of packets that should have been compared, if they are the guest's. */
+  /** `owner`: for packets that should have been compared if they are the guest's. */
   add(reason: string, owner?: Owner, packets = 1): void {
     count(this.counts, reason, packets);
     if (owner === undefined) return;
@@ -72,7 +72,7 @@ export class Skipped {
     count(own, reason, packets);
   }
 
-  /** Adds to `into` what one of these has sent, or may have sent, that should have been compared. */
+  /** Adds to `into` the counts of packets of these owners, or of unknown ones, that should have been compared. */
   addUncompared(owners: Iterable<Owner>, into: Map<string, number>): void {
     for (const owner of new Set([...owners, ''])) {
       for (const [reason, packets] of this.byOwner.get(owner) ?? []) count(into, reason, packets);
@@ -89,8 +89,8 @@ export function count(counts: Map<string, number>, reason: string, more: number)
 }
 
 /**
- * IP packets of the file in its order, those that can be compared and those that were cut. Fragments come as the packet
- * that they make, in the place of the last. Throws OperatorError.
+ * IP packets of the file in its order, those that can be compared and those that were cut. Fragments come as one
+ * packet, in the place of the last. Throws OperatorError.
  */
 export function* ipPackets(path: string, skipped: Skipped): Generator<SidePacket, void, undefined> {
   const packet = new SidePacket();
@@ -119,7 +119,7 @@ export function* ipPackets(path: string, skipped: Skipped): Generator<SidePacket
       skipped.add(PARSE_NAMES[code]!, sourceKnown ? packet.source : packet.sender);
       continue;
     } else if (view.fragment) {
-      // Memory for it only where there are fragments, which is seldom.
+      // Made only for a capture with fragments, which is rare.
       reassembler ??= new Reassembler();
       const owner = packet.source;
       const waiting = (loose.get(owner) ?? 0) + 1;
@@ -143,8 +143,8 @@ export function* ipPackets(path: string, skipped: Skipped): Generator<SidePacket
 }
 
 /**
- * Segments that the sender hands to its network card whole (TSO) are captured with a length of 0 in the IP header: the
- * captured length stands for it. Not in a frame so short that it may be padding.
+ * Segments that the sender leaves to its network card to cut (TSO) are captured with a length of 0 in the IP header:
+ * the captured length is used instead, but not in a frame so short that it may have padding.
  */
 function restoreLength(data: Buffer, off: number, bytes: number): void {
   if (bytes <= LONGEST_PADDED_BYTES || bytes > 0xffff || data.length - off < 40) return;
@@ -159,18 +159,18 @@ function restoreLength(data: Buffer, off: number, bytes: number): void {
   }
 }
 
-/** As the engine looks at it. */
+/** As the engine sees it. */
 function viewAsCompared(view: PacketView): void {
   if (hasExtensionHeaders(view) && !isInfrastructure(view)) viewWhole(view);
 }
 
-/** Why the packet takes no part in the comparison, or undefined. */
+/** Reason why the packet is not compared, or undefined. */
 export function leftOut(view: PacketView): string | undefined {
   if (view.fragment) return 'fragment';
   return isInfrastructure(view) ? 'infrastructure' : undefined;
 }
 
-/** The parser has seen that the fixed header is there. */
+/** The parser has checked that the fixed header is there. */
 function readSource(view: PacketView, data: Buffer, off: number): void {
   view.family = ipFamily(data, off);
   const at = off + (view.family === 4 ? IPV4_SOURCE_AT : IPV6_SOURCE_AT);

@@ -1,4 +1,4 @@
-// The first look at two captures: which flows there are, how large each is, and whose packets the guest's are.
+// The first pass over two captures: finds the flows, their sizes, and the guest.
 
 import { FLOW_USER, FlowTable } from '../conntrack/flow-table';
 import { OperatorError } from '../core/errors';
@@ -19,7 +19,7 @@ import {
   Skipped,
 } from './side';
 
-/** Words of a flow, for the primary; the secondary's follow each. */
+/** Words of a flow: each one for the primary, followed by the secondary's. */
 export const S_PACKETS = FLOW_USER;
 export const S_BYTES = FLOW_USER + 2;
 /** Connections: SYNs of the guest with another ISN than the one before. */
@@ -34,15 +34,15 @@ const RESET_WITH_TEXT = 2;
 export const S_STATE = FLOW_USER + 12;
 const RECORD_WORDS = FLOW_USER + 14;
 
-/** More would need a gigabyte for their engines' tables alone. */
+/** More would need a gigabyte for the tables of their engines alone. */
 const MAX_FLOWS = 1 << 20;
 /** In a file: headers of the packet's record and of IP. */
 const LEAST_PACKET_BYTES = 16 + 20;
-/** Numbers of two captures that began in the middle of a connection, further apart than this, are of different ISNs. */
+/** In captures that began in the middle of a connection, numbers further apart than this belong to different ISNs. */
 const MAX_START_DISTANCE = 1 << 24;
 
 export class Survey {
-  /** All flows, each from the view of its sender. */
+  /** All flows, each seen from its sender. */
   readonly flows: FlowTable;
   readonly packets = [0, 0];
   /** Packets that are no IP, or damaged. */
@@ -51,10 +51,10 @@ export class Survey {
   private readonly firstTime = [new Map<AddressKey, bigint>(), new Map<AddressKey, bigint>()];
   /** Number of the first packet that the capture cut, by address and side. */
   private readonly firstCut = [new Map<AddressKey, number>(), new Map<AddressKey, number>()];
-  /** Who sent the frames of each address: where the capture is taken at the guest's port, the guest itself. */
+  /** Senders of each address's frames: the guest itself, if the capture was taken at its port. */
   private readonly senders = new Map<AddressKey, Set<Owner>>();
 
-  /** Room for the flows that files of so many bytes together can have, if they are not too many. */
+  /** Makes room for all flows that files of this total size can have, up to MAX_FLOWS. */
   constructor(fileBytes: number) {
     this.flows = new FlowTable(Math.min(MAX_FLOWS, Math.ceil(fileBytes / LEAST_PACKET_BYTES) + 1), RECORD_WORDS);
   }
@@ -91,9 +91,7 @@ export class Survey {
     return owners;
   }
 
-  /**
-   * Number of a packet of the guest's that was cut, or undefined. Without guests: of anybody's, where none is whole.
-   */
+  /** Number of a cut packet of the guest, or undefined. Without guests: of any sender, if no packet is whole. */
   cutOf(side: Side, guests?: ReadonlySet<AddressKey>): number | undefined {
     if (guests === undefined) {
       for (let flow = this.flows.next(-1); flow >= 0; flow = this.flows.next(flow)) {
@@ -107,13 +105,13 @@ export class Survey {
     return undefined;
   }
 
-  /** Do the two sides' numbers in this flow belong together? Without both SYNs that is known only if they are close. */
+  /** Do the two sides' numbers in this flow correspond? Without both SYNs that is known only if they are close. */
   isNumberingKnown(flow: number): boolean {
     const w = this.flows.words;
     if (metaProtocol(w[flow + FLOW_META]!) !== IPPROTO_TCP) return true;
     const resets = [w[flow + S_RESETS + PRIMARY]!, w[flow + S_RESETS + SECONDARY]!];
     if (resets.every((kind) => kind === RESET_WITH_TEXT)) return false;
-    // One side only, or one that refuses: nothing to be numbered.
+    // One side only, or a refusal: there are no numbers to relate.
     if (
       w[flow + S_PACKETS + PRIMARY] === 0 ||
       w[flow + S_PACKETS + SECONDARY] === 0 ||

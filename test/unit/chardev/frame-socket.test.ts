@@ -30,7 +30,7 @@ class Lines implements Log {
 }
 
 const SERVER = 'unix:/run/s,server';
-const SENSELESS = 'the stream makes no sense: the connection is closed';
+const SENSELESS = 'invalid stream: the connection is closed';
 
 function word(value: number): Buffer {
   const buf = Buffer.alloc(4);

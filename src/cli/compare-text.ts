@@ -8,10 +8,10 @@ const CAUSES: Record<string, string> = {
   payload: 'the bytes differ',
   length: 'the datagrams have different lengths',
   fin: 'the streams end at different places',
-  rst: 'one connection is broken off',
+  rst: 'one connection is reset',
   syn_options: 'the SYN options differ',
   urgent: 'urgent data differs',
-  retransmission: 'a repetition differs from what was sent before',
+  retransmission: 'a retransmission differs from the bytes sent before',
   bound_exhausted: 'too far apart',
   primary_silent: 'the primary does not send this',
   secondary_silent: 'the secondary does not send this',
@@ -33,9 +33,7 @@ export function comparisonText(c: Comparison): string {
   );
   const leftOut = Object.entries(c.notCompared).map(([reason, times]) => `${times} ${reason}`);
   if (leftOut.length > 0) lines.push(`left out   ${leftOut.join(', ')}`);
-  lines.push(
-    c.result === 'incomplete' ? 'nothing differs in what could be compared, but not all of it could be' : c.result,
-  );
+  lines.push(c.result === 'incomplete' ? 'nothing differs in what could be compared; the rest is left out' : c.result);
   return `${lines.join('\n')}\n`;
 }
 

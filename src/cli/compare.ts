@@ -16,22 +16,22 @@ const EXIT_STATUS = { equal: 0, different: 1, incomplete: 2 } as const;
 
 const HELP = `
 PRIMARY and SECONDARY are pcap or pcapng files, best taken at the same time at each guest's port and begun before the
-connections that are to be compared: the SYNs tell how the two guests' sequence numbers belong together.
+connections that are to be compared: the SYNs show how the two guests' sequence numbers correspond.
 
-Without --guest, the guest's addresses are those that send in both captures; where these send to one another, it is the
-one that all the others speak with, if there is one.
+Without --guest, the guest's addresses are those that send in both captures; if these send to one another, the guest is the
+one that all the others send to, if there is one.
 
-A flow is compared up to its first difference. What is left at the end of the captures, and was sent by one side only, is
-a difference, too. What lacks in the middle of a stream was lost by the capture: it is left out, and what stands behind it compared.
+A flow is compared up to its first difference. Bytes that only one side has sent at the end of the captures are a difference,
+too. Bytes missing in the middle of a stream were lost by the capture: they are left out, and later ones compared.
 
-Exit status: 0 all that the guests sent is equal; 1 different; 2 trouble, or nothing differs but something of the guests'
+Exit status: 0 everything that the guests sent is equal; 1 different; 2 failure, or nothing differs but some packets
 could not be compared ("left out": damaged packets, holes, connections without a SYN). ARP, neighbour discovery and multicast
 membership are never compared and do not count.`;
 
 export function addCompareCommand(program: Command): void {
   program
     .command('compare')
-    .description('compare what two guests sent, out of two captures')
+    .description('compare the output of two guests by two captures')
     .argument('<primary>', "capture of the primary guest's packets")
     .argument('<secondary>', "capture of the secondary guest's packets")
     .addOption(
@@ -39,7 +39,7 @@ export function addCompareCommand(program: Command): void {
         .argParser((one: string, all: string[]) => [...all, one])
         .default([], 'those that send in both captures'),
     )
-    .option('--max-differences <n>', 'show at most so many differing flows', count, DEFAULT_MAX_DIFFERENCES)
+    .option('--max-differences <n>', 'greatest number of differing flows to show', count, DEFAULT_MAX_DIFFERENCES)
     .option('--secondary-translated', "the secondary's connections have the primary's sequence numbers already")
     .option('--json', 'print JSON')
     .addHelpText('after', HELP)

@@ -7,7 +7,7 @@ import { type ClientEvent, JsonReply, readDatagram } from '../nfnetlink-colo/cli
 
 const ANSWER_TIMEOUT_MS = 5000;
 
-/** What an errno means that comes without words, and what to do, by its name. */
+/** Meaning of an errno without text, and what to do, by its name. */
 export type Refusals = Readonly<Record<string, readonly [meaning: string, todo: string]>>;
 
 /** Sends a request and resolves with the JSON of the reply, or undefined for a plain acknowledgement. */
@@ -68,5 +68,5 @@ function refused(errno: number, words: string | undefined, refusals: Refusals): 
 }
 
 const REFUSALS: Refusals = {
-  EPERM: ['not permitted', 'speak as root or as a uid of control.allowUids'],
+  EPERM: ['not permitted', 'run it as root or as a uid of control.allowUids'],
 };

@@ -53,7 +53,7 @@ interface StatusReply {
   [key: string]: unknown;
 }
 
-/** Mode of the addressed node as the daemon has it, so that the operator need not repeat it. */
+/** Mode of the addressed node, asked of the daemon so that the operator need not give it. */
 async function modeOf(socket: string, node: number | undefined): Promise<ColoMode> {
   const status = (await ask(socket, own.status({ node }))) as StatusReply;
   const nodes = status.nodes ?? [];
@@ -82,7 +82,7 @@ function done(options: CommonOptions, what: string): void {
 export function addCtlCommand(program: Command): void {
   const ctl = program
     .command('ctl')
-    .description('speak to a running daemon: init, checkpoint, failover, reset, release, leave, status, stats, bypass');
+    .description('control a running daemon: init, checkpoint, failover, reset, release, leave, status, stats, bypass');
 
   addCommon(
     ctl
@@ -109,7 +109,7 @@ export function addCtlCommand(program: Command): void {
         throw new OperatorError(
           'EROLE',
           'a failover is for a secondary, and this daemon is a primary',
-          'say it to the daemon of the other host',
+          'run this on the secondary host',
         );
       }
       await ask(socket, request(mode, node ?? 0), REFUSALS);
@@ -118,7 +118,7 @@ export function addCtlCommand(program: Command): void {
   };
   simple(
     'checkpoint',
-    'the guests are stopped and equal (DO_CHECKPOINT): release and align',
+    'the guests are stopped and equal (DO_CHECKPOINT): release held packets, begin the next epoch',
     'checkpoint done',
     (mode, pid) => generation2.checkpoint(mode, { pid, ack: true }),
   );
@@ -127,7 +127,7 @@ export function addCtlCommand(program: Command): void {
   );
   simple(
     'reset',
-    'forget the connections, and a failover (PROXY_RESET); what is held is dropped',
+    'forget the connections, and a failover (PROXY_RESET); held packets are dropped',
     'reset done',
     (mode, pid) => generation2.reset(mode, { pid, ack: true }),
   );
@@ -138,7 +138,7 @@ export function addCtlCommand(program: Command): void {
       done(options, what);
     });
   };
-  plain('release', 'let out what is held now, unverified, in order', 'released', own.release);
+  plain('release', 'release all held packets now, unverified, in order', 'released', own.release);
   plain(
     'leave',
     'end protection: as if the controller went away (see onControllerLoss)',

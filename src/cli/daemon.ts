@@ -6,7 +6,7 @@ import { addConfigOptions, type FlagValues } from '../config/flags';
 import { CAP_NET_ADMIN, CAP_NET_RAW, dropCapabilities } from '../native/capabilities';
 
 const DESCRIPTIONS: Record<Role, string> = {
-  primary: 'compare, hold and release what the primary VMs of this host say',
+  primary: 'compare, hold and release the output of the primary VMs of this host',
   secondary: 'translate for the secondary VMs of this host, and take over at a failover',
 };
 
@@ -17,11 +17,11 @@ function addDaemonCommand(program: Command, role: Role): void {
     .addHelpText(
       'after',
       `
-SIGTERM, SIGINT  end; what is held is never let out (the kernel drops it, TCP repeats it)
+SIGTERM, SIGINT  end; held packets are not released (the kernel drops them, TCP retransmits them)
 SIGHUP           read the bypass rules of the configuration again`,
     );
   addConfigOptions(command).action(async (flags: FlagValues) => {
-    // Executes this program again with less, so it comes before anything is opened, or loaded.
+    // Executes this program again with fewer capabilities, so it comes before anything is opened or loaded.
     dropCapabilities([CAP_NET_ADMIN, CAP_NET_RAW]);
     const { loadConfig } = require('../config/config') as typeof import('../config/config');
     const { runDaemon } = require('../daemon/run') as typeof import('../daemon/run');

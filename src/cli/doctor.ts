@@ -1,5 +1,4 @@
-// `colo doctor`: what this machine has and lacks, and what to do. Exit status 0: all that is needed is there; 1:
-// something is missing.
+// `colo doctor`: checks this machine, and advises. Exit status 0: everything needed is there; 1: something is missing.
 
 import { type Command, Option } from 'commander';
 import { addConfigOptions, type Config, loadConfig, type Role } from '../config/config';
@@ -15,10 +14,10 @@ const EXIT_MISSING = 1;
 type Flags = Record<string, unknown> & { json?: boolean; iptables?: string; nftables?: boolean; role?: Role };
 
 export function addDoctorCommand(program: Command): void {
-  addConfigOptions(program.command('doctor').description('what this kernel and machine have and lack, and what to do'))
-    .addOption(
-      new Option('--role <role>', 'which host this is, when no file says so').choices(['primary', 'secondary']),
-    )
+  addConfigOptions(
+    program.command('doctor').description('check what this kernel and machine have and lack, and what to do'),
+  )
+    .addOption(new Option('--role <role>', 'role of this host, when no file has it').choices(['primary', 'secondary']))
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
@@ -65,7 +64,7 @@ async function examineKernel(iptables: string, nftables: boolean): Promise<Check
   } catch (error) {
     return skipped(`no network namespace: ${(error as Error).message}`);
   }
-  // Ctrl-C must not leave it behind.
+  // Ctrl-C must not leave the namespace behind.
   const interrupted = () => void dropNamespace(ns).finally(() => process.exit(130));
   process.once('SIGINT', interrupted);
   try {
@@ -129,6 +128,6 @@ function print(checks: readonly Check[]): void {
   if (open.length > 0) console.log(`\n${open.map(({ what, todo }) => `${what}: ${todo}`).join('\n')}`);
   const needed = checks.filter((check) => check.needed && check.state !== 'ok').length;
   console.log(
-    `\n${needed === 0 ? 'all that is needed is there' : `${needed} needed thing${needed === 1 ? '' : 's'} missing or unknown`}`,
+    `\n${needed === 0 ? 'everything needed is there' : `${needed} needed thing${needed === 1 ? '' : 's'} missing or unknown`}`,
   );
 }

@@ -1,4 +1,4 @@
-// Commands that are loaded when they are asked for: loading is most of what a program takes to start.
+// Commands that are loaded on demand: loading is most of a program's start.
 
 import type { Command } from 'commander';
 
@@ -6,7 +6,7 @@ import type { Command } from 'commander';
 export type Commands = Readonly<Record<string, (to: Command) => void>>;
 
 /**
- * Adds the command of that name, or all where there is none: help shows them all, and a wrong word may be like one of
+ * Adds the command of that name, or all without a known name: help lists all, and suggestions for a mistyped word need
  * them.
  */
 export function addCommands(to: Command, commands: Commands, name: string | undefined): void {

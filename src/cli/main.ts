@@ -1,5 +1,5 @@
-// The one program: `colo COMMAND ...`. Exit status 0: all is well; 1: a negative result; 2: wrong
-// usage or trouble; 70: a fault of the program.
+// The program: `colo COMMAND ...`. Exit status 0: success; 1: a negative result; 2: wrong usage or failure; 70: a fault
+// of the program.
 
 import { Command, CommanderError } from 'commander';
 import { OperatorError } from '../core/errors';
@@ -41,7 +41,7 @@ function throwInsteadOfExit(command: Command): void {
   for (const inner of command.commands) throwInsteadOfExit(inner);
 }
 
-/** The reader of our output may have had enough, as `head` does. */
+/** The reader of our output may close it early, as `head` does. */
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit();
@@ -51,7 +51,7 @@ program(process.argv[2])
   .parseAsync()
   .catch((error: unknown) => {
     if (error instanceof CommanderError) {
-      // Help and version are no trouble; commander has printed what there is to say.
+      // Help and version are no failures; commander has printed them.
       process.exitCode = error.exitCode === 0 ? 0 : EXIT_TROUBLE;
       return;
     }
@@ -61,7 +61,7 @@ program(process.argv[2])
     }
     for (const line of error.message.split('\n')) console.error(`colo: ${line}`);
     if (error.hint !== undefined) console.error(`colo: ${error.hint}`);
-    // Not exitCode: a daemon that has opened its queues before it failed would live on, and hold packets that nobody
-    // reads.
+    // exit(), not exitCode: a daemon that has failed after opening its queues would live on, and hold packets that
+    // nobody reads.
     process.exit(EXIT_TROUBLE);
   });

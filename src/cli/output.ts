@@ -1,4 +1,4 @@
-// What commands print: JSON for programs, tables for people.
+// Output of commands: JSON for programs, tables for people.
 
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
@@ -24,7 +24,7 @@ const NO_LINES = {
 
 /** Columns without lines, so that the rows can be cut and grepped. */
 export function tableText(headers: readonly string[], rows: readonly (readonly string[])[]): string {
-  // Loaded with the first table: what prints JSON does without.
+  // Loaded with the first table: JSON output does not need it.
   const Table = require('cli-table3') as typeof import('cli-table3');
   const table = new Table({
     head: headers.map((header) => header.toUpperCase()),

@@ -1,5 +1,5 @@
-// What the QEMU family's programs keep of root's capabilities: they read frames of guests, so they keep no more than
-// their ports need.
+// Capabilities that the `colo qemu` programs keep: they read guests' frames, so they keep no more than their ports
+// need.
 
 import type { Endpoint } from '../io/stream/endpoint';
 import { CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, dropCapabilities } from '../native';
@@ -8,7 +8,7 @@ import { CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, dropCapabilities } from '../native
 const FIRST_FREE_PORT = 1024;
 
 export interface Needs {
-  /** A tap is opened, also again when it was away. */
+  /** A tap is opened. */
   tap: boolean;
   endpoints: readonly (Pick<Endpoint, 'kind' | 'port' | 'server'> | undefined)[];
   metricsPort?: number | undefined;
@@ -20,7 +20,7 @@ export function capabilitiesFor({ tap, endpoints, metricsPort }: Needs): string[
   return [...(tap ? [CAP_NET_ADMIN] : []), ...(low ? [CAP_NET_BIND_SERVICE] : [])];
 }
 
-/** Executes this program again with less, so it comes before anything is opened. Throws OperatorError. */
+/** Executes this program again with fewer capabilities, so it comes before anything is opened. Throws OperatorError. */
 export function keepWhatIsNeeded(needs: Needs): void {
   dropCapabilities(capabilitiesFor(needs));
 }

@@ -22,29 +22,29 @@ const DESCRIPTIONS: Record<string, string> = {
   primary_in: "the primary guest's frames (from its filter-redirector)",
   secondary_in: "the secondary guest's frames",
   outdev: 'verified frames of the primary go here',
-  notify_dev: 'the controller: libxl, or who else takes checkpoints',
-  qmp: "the primary QEMU's QMP: takes checkpoints of COLO without Xen",
+  notify_dev: 'the controller: libxl, or any other that makes checkpoints',
+  qmp: 'a QMP socket of the primary QEMU: checkpoints of COLO without Xen',
   compare_timeout:
-    'how long one guest may be silent before a checkpoint is asked for, in ms; auto: learned from how long they wait for each other',
-  max_compare_timeout: 'the most that auto may come to, in ms',
-  min_checkpoint_interval: 'how long the primary runs at least between two checkpoints, in ms',
+    'silence of one guest, in ms, after which a checkpoint is asked for; auto: learned from how long they wait for each other',
+  max_compare_timeout: 'upper limit of auto, in ms',
+  min_checkpoint_interval: 'shortest time that the primary runs between two checkpoints, in ms',
   expired_scan_cycle:
-    'how often an unheeded request is repeated, in ms; silence is looked for every 100 ms, or this often if it is less',
-  max_queue_size: 'a sixteenth of the packets that are held at most',
+    'time until an unanswered request is repeated, in ms; silence is checked every 100 ms, or as often as this if it is less',
+  max_queue_size: 'at most 16 times as many packets are held',
 };
 
 const HELP = `
 ENDPOINT is unix:PATH or tcp:HOST:PORT, then ,server or ,reconnect=SECONDS. Options may be written with dashes as well. Instead of
 them, --config FILE names a YAML file whose key \`compare\` is a list of instances with the same keys, and \`id\`.
 
-SIGTERM, SIGINT  end; what is held is not let out`;
+SIGTERM, SIGINT  end; held packets are not released`;
 
 type Flags = Record<string, string | number | boolean>;
 
 export function addQemuCompareCommand(group: Command): void {
   const command = group
     .command('compare')
-    .description('colo-compare: lets out of the primary what the secondary says too')
+    .description("colo-compare: releases the primary's packets that the secondary has sent too")
     .addHelpText('after', HELP);
   addProperty(command, 'id', 'NAME', `for logs and metrics (default ${COMPARE_DEFAULTS.id})`);
   for (const name of ENDPOINTS) addProperty(command, name, 'ENDPOINT', DESCRIPTIONS[name]!);
@@ -56,7 +56,7 @@ export function addQemuCompareCommand(group: Command): void {
     command,
     'vnet_hdr_support',
     '[on|off]',
-    'the size of a virtio-net header goes before every frame (default off)',
+    'the size of a virtio-net header stands before every frame (default off)',
   );
   command
     .option('--config <file>', 'instances from a YAML file instead')
@@ -107,7 +107,11 @@ function checked(flags: Flags) {
   const given = propertiesOf(flags);
   const file = typeof flags.config === 'string' ? flags.config : undefined;
   if (file !== undefined && Object.keys(given).length > 0) {
-    throw new OperatorError('EUSAGE', `--${Object.keys(given)[0]} goes with no --config`, 'say it in the file');
+    throw new OperatorError(
+      'EUSAGE',
+      `--${Object.keys(given)[0]} cannot be used with --config`,
+      'write it into the file',
+    );
   }
   const source: ConfigSource =
     file === undefined ? { value: { compare: [given] }, place: () => '' } : readConfigFile(file);
@@ -120,7 +124,7 @@ function checked(flags: Flags) {
   throw new OperatorError('ECONFIG', lines.join('\n'), 'see colo qemu compare --help');
 }
 
-/** Options by QEMU's names, whichever way they were written. */
+/** Options by QEMU's names, with underscores or dashes. */
 function propertiesOf(flags: Flags): Record<string, unknown> {
   const out: Record<string, unknown> = {};
   for (const name of ['id', ...ENDPOINTS, ...NUMBERS, 'vnet_hdr_support']) {

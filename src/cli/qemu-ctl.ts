@@ -7,18 +7,18 @@ import { splitPair } from '../qemu/netdev/keyval';
 import { printJson } from './output';
 
 const HELP = `
-checkpoint                   the guest stands still and is the primary's copy: the offsets are void
+checkpoint                   the guest is stopped and is the primary's copy: the offsets are void
 failover                     the primary is dead: offsets in use stay, all filters but the rewriter are switched off;
-                             nothing happens, and the status is 0, when it was done before (by --qmp)
+                             when it was done before (by --qmp), nothing happens, and the exit status is 0
 filter-set ID status=on|off  frames skip a filter that is off
 query                        ports, devices and filters with their counters, as JSON`;
 
 export function addQemuCtlCommand(group: Command): void {
   group
     .command('ctl')
-    .description('speak to a running netdev: checkpoint, failover, filter-set ID status=on|off, query')
+    .description('control a running netdev: checkpoint, failover, filter-set ID status=on|off, query')
     .argument('<path>', 'its control socket')
-    .argument('<words...>')
+    .argument('<words...>', 'one of the commands below')
     .addHelpText('after', HELP)
     .action(async (path: string, words: string[]) => {
       const result = await ask(path, requestOf(words));
@@ -51,7 +51,7 @@ interface Reply {
   error?: { class: string; desc: string };
 }
 
-/** A QEMU greets with a line of its own, and others with anything. */
+/** A QEMU greets with a line of its own; other programs send anything. */
 function replyOf(line: string): Reply | null {
   try {
     return JSON.parse(line) as Reply | null;

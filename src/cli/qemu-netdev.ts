@@ -19,8 +19,8 @@ const PORTS = 'ENDPOINT (unix:PATH or tcp:HOST:PORT, then ,server or ,reconnect=
 
 const HELP = `
 Filters, with QEMU's names and defaults:
-  mirror,id=ID,outdev=CHARDEV               a copy to outdev; dropped when nobody is there
-  redirector,id=ID,indev=..,outdev=..       to outdev instead of on; held back when nobody is there, unless fail_open=on
+  mirror,id=ID,outdev=CHARDEV               a copy to outdev; dropped when outdev has no peer
+  redirector,id=ID,indev=..,outdev=..       to outdev instead of on; dropped when outdev has no peer, unless fail_open=on
   rewriter,id=ID[,state=FILE][,max_flows=N] the primary's numbers for the guest's TCP connections
 Each takes queue=tx|rx|all, position=head|tail|id=ID, insert=before|behind, status=on|off; the first two vnet_hdr_support=on|off.
 SIGTERM, SIGINT  end`;
@@ -31,10 +31,16 @@ export function addQemuNetdevCommands(group: Command): void {
   const netdev = group
     .command('netdev')
     .description('a guest port and a host port with filters between them')
-    .option('--config <file>', 'read it from a YAML file instead')
-    .option('--id <id>', "what filters call it in `netdev=` (default 'hn0')")
-    .option('--chardev <device>', 'id=ID,ENDPOINT, or as for QEMU: socket,id=ID,path=... (again for each)', collect, [])
-    .option('--filter <filter>', 'a filter, see below (again for each)', collect, [])
+    .option('--config <file>', 'a YAML file instead of the other options')
+    .option('--id <id>', 'its name in the `netdev=` of filters (default hn0)')
+    .addOption(
+      new Option('--chardev <device>', 'id=ID,ENDPOINT, or as for QEMU: socket,id=ID,path=... (again for each)')
+        .argParser(collect)
+        .default([], 'none'),
+    )
+    .addOption(
+      new Option('--filter <filter>', 'a filter, see below (again for each)').argParser(collect).default([], 'none'),
+    )
     .addHelpText('after', HELP);
   addCommon(netdev).action(async (flags: Flags & { config?: string }) => {
     await run(flags.config === undefined ? fromFlags(flags) : fromFile(flags.config, flags), flags.logLevel);
@@ -53,8 +59,8 @@ function addCommon(command: Command): Command {
     .option('--guest <port>', `the guest's port: ${PORTS}`)
     .option('--host <port>', `the host's port: ${PORTS}`)
     .option('--vnet-header-bytes <n>', 'virtio-net header of every frame at both ports: 0, 10, 12 or 20 (default 0)')
-    .option('--control <path>', 'a socket for `colo qemu ctl`')
-    .option('--qmp <endpoint>', "the secondary's QMP, which tells a rewriter of checkpoints and of the failover")
+    .option('--control <path>', 'path of a socket for `colo qemu ctl`')
+    .option('--qmp <endpoint>', 'a QMP socket of the secondary: the rewriter learns of checkpoints and of the failover')
     .addOption(new Option('--log-level <level>').choices(['debug', 'info', 'warn', 'error']).default('info'));
 }
 
@@ -78,19 +84,27 @@ function addShorthand(
 ): void {
   const command = group.command(type).description(description);
   addCommon(command)
-    .addOption(new Option('--queue <queue>', 'which frames: to the guest, from it, both').choices(['tx', 'rx', 'all']))
-    .addOption(new Option('--status <status>', 'whether it begins switched on').choices(['on', 'off']));
-  for (const device of devices) command.option(`--${device} <endpoint>`, 'where frames go to or come from');
+    .addOption(new Option('--queue <queue>', 'frames to the guest, from it, or both').choices(['tx', 'rx', 'all']))
+    .addOption(new Option('--status <status>', 'on or off at the start').choices(['on', 'off']));
+  for (const device of devices)
+    command.option(`--${device} <endpoint>`, device === 'indev' ? 'frames come from here' : 'frames go here');
   // By QEMU's name, and the same with dashes.
   if (devices.length > 0) {
     const names = ['vnet_hdr_support', 'vnet-hdr-support'];
     for (const name of names)
-      command.addOption(new Option(`--${name} <on|off>`).choices(['on', 'off']).hideHelp(name === names[1]));
+      command.addOption(
+        new Option(`--${name} <on|off>`, 'the size of a virtio-net header stands before every frame')
+          .choices(['on', 'off'])
+          .hideHelp(name === names[1]),
+      );
   }
-  if (type === 'redirector') command.addOption(new Option('--fail-open <on|off>').choices(['on', 'off']));
+  if (type === 'redirector')
+    command.addOption(
+      new Option('--fail-open <on|off>', 'let frames pass when outdev has no peer').choices(['on', 'off']),
+    );
   if (type === 'rewriter') {
-    command.option('--state <file>', 'a file in which the offsets outlive the process');
-    command.option('--max-flows <n>', 'connections at once');
+    command.option('--state <file>', 'file in which the offsets outlive the process');
+    command.option('--max-flows <n>', 'greatest number of connections');
   }
   command.action(async (flags: ShorthandFlags) => {
     const options: [string, string | undefined][] = [
@@ -127,10 +141,11 @@ function fromFlags(flags: Flags): NetdevConfig {
 
 function fromFile(path: string, flags: Flags): NetdevConfig {
   for (const name of ['guest', 'host', 'id', 'control', 'qmp', 'vnetHeaderBytes'] as const) {
-    if (flags[name] !== undefined) throw new OperatorError('EUSAGE', `--${name} and --config: say it in the file`);
+    if (flags[name] !== undefined)
+      throw new OperatorError('EUSAGE', `--${name} cannot be used with --config: write it into the file`);
   }
   if (flags.chardev!.length + flags.filter!.length > 0) {
-    throw new OperatorError('EUSAGE', '--chardev, --filter and --config: say it in the file');
+    throw new OperatorError('EUSAGE', '--chardev and --filter cannot be used with --config: write them into the file');
   }
   const source = readConfigFile(path);
   const parsed = netdevSchema.safeParse(source.value);

@@ -1,4 +1,4 @@
-// `colo rules`: what the kernel has to do for a node, shown, applied, removed.
+// `colo rules`: the kernel's settings for a node, shown, applied, removed.
 
 import { type Command, Option } from 'commander';
 import type { Config, Role } from '../config/config';
@@ -10,9 +10,7 @@ type Flags = Record<string, unknown> & { role?: Role; json?: boolean };
 
 function addOptions(command: Command): Command {
   return addConfigOptions(command)
-    .addOption(
-      new Option('--role <role>', 'which host this is, when no file says so').choices(['primary', 'secondary']),
-    )
+    .addOption(new Option('--role <role>', 'role of this host, when no file has it').choices(['primary', 'secondary']))
     .option('--json', 'print JSON');
 }
 
@@ -40,8 +38,8 @@ export function addRulesCommand(program: Command): void {
     .command('rules')
     .description('bridges, mirror, iptables and nft rules of a host: show, apply, remove');
 
-  addOptions(group.command('show').description('print the commands that a person would type'))
-    .option('--undo', 'print those that take them back')
+  addOptions(group.command('show').description('print the rules as shell commands'))
+    .option('--undo', 'print the commands that remove them')
     .action((flags: Flags & { undo?: boolean }) => {
       const { planOf, showLines, undoLines } = rules();
       const plan = planOf(configOf(flags));
@@ -50,13 +48,15 @@ export function addRulesCommand(program: Command): void {
       else console.log(lines.join('\n'));
     });
 
-  addOptions(group.command('apply').description('make it so; what is so already is left alone'))
-    .addHelpText('after', '\nFrom then on the guest is heard only while a daemon runs (or with --queue-bypass).')
+  addOptions(group.command('apply').description('apply the rules; those already in place are left alone'))
+    .addHelpText('after', "\nFrom then on the guest's packets leave only while a daemon runs (or with --queue-bypass).")
     .action(async (flags: Flags) => {
       print(await rules().applyRules(configOf(flags)), 'everything was in place', flags);
     });
 
-  addOptions(group.command('remove').description('take everything back')).action(async (flags: Flags) => {
-    print(await rules().removeRules(configOf(flags)), 'there was nothing to remove', flags);
-  });
+  addOptions(group.command('remove').description('remove the rules and restore what was before')).action(
+    async (flags: Flags) => {
+      print(await rules().removeRules(configOf(flags)), 'there was nothing to remove', flags);
+    },
+  );
 }

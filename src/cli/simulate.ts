@@ -30,41 +30,45 @@ interface Ways {
 }
 
 const EXIT_FAILED = 1;
-/** A job's JSON: coverage, and failures with their texts. */
+/** Bound of a job's JSON: coverage, and failures with their texts. */
 const MAX_OUTPUT_BYTES = 64 << 20;
 
 const help = (): string => `
 Every run builds a client, two guests, their hosts, links that lose and reorder, a controller, and faults, all chosen by
-the seed; and checks, packet by packet, that nothing leaves that the secondary guest has not said too, nor is granted
-that it has not granted; that every packet gets one verdict; and that after a failover every connection goes on and ends.
+the seed. Each packet is checked: no byte and no acknowledgement leaves that the secondary guest has not given, too, or a
+completed checkpoint covers; every packet gets one verdict; and after a failover every connection goes on and ends.
 
-In the world of frames it is the comparison behind sockets: frames with virtio-net headers and VLANs or without, streams
-cut anywhere, sockets that block, peers that go and come back, checkpoints by QMP or by notify_dev.
+The world \`frames\` runs the comparison behind sockets: frames with or without virtio-net headers and VLANs, streams
+cut anywhere, sockets that block, peers that leave and return, checkpoints by QMP or by notify_dev.
 
-With --mistake, one of these is planted, to see that it is found:
+--mistake plants one of these, to see that it is found:
 ${names('queues')}
-And in the world of frames:
+In the world \`frames\`:
 ${names('frames')}
 
-Exit status: 0 every seed held, 1 some did not, 2 trouble.`;
+Exit status: 0 no rule was broken, 1 some seeds broke one, 2 failure.`;
 
 export function addSimulateCommand(program: Command): void {
   program
     .command('simulate')
     .description('run the seeded simulation of the whole system')
     .addOption(
-      new Option('--world <which>', 'behind kernel queues, or behind sockets')
+      new Option('--world <which>', 'the nodes behind kernel queues, or the comparison behind sockets')
         .choices(['queues', 'frames'])
         .default('queues'),
     )
-    .addOption(new Option('--seeds <n>', 'how many seeds').argParser(count).default(2000))
+    .addOption(new Option('--seeds <n>', 'number of seeds').argParser(count).default(2000))
     .addOption(new Option('--first <n>', 'the first seed').argParser(count).default(1))
     .addOption(
       new Option('--jobs <n>', 'processes at a time').argParser(atLeastOne).default(availableParallelism(), 'CPUs'),
     )
-    .addOption(new Option('--max-failures <n>', 'stop after so many (per job)').argParser(atLeastOne).default(5))
-    .addOption(new Option('--events <which>', "a failing seed's events").choices(['tail', 'full']).default('tail'))
-    .option('--mistake <name>', 'plant a mistake')
+    .addOption(
+      new Option('--max-failures <n>', 'stop after this many failures (per job)').argParser(atLeastOne).default(5),
+    )
+    .addOption(
+      new Option('--events <which>', 'events to print of a failing seed').choices(['tail', 'full']).default('tail'),
+    )
+    .option('--mistake <name>', 'plant a mistake (see below)')
     .option('--json', 'print JSON')
     .addHelpText('after', help)
     .action(async (flags: Flags) => {

@@ -1,5 +1,5 @@
-// What comes before everything else, so that as little as possible is loaded for it: a daemon gives up capabilities,
-// for which it executes itself again.
+// Runs before everything else and loads as little as possible: a daemon gives up capabilities, for which it executes
+// itself again.
 
 import { CAP_NET_ADMIN, CAP_NET_RAW, reduceCapabilities } from '../native/capabilities';
 

@@ -1,12 +1,12 @@
-// The frames of one direction as a node's queue: most get their verdict while they are handed in, and go on where they
-// stand; what waits for it is kept as a copy, as a kernel keeps a packet, and sent when it comes.
+// The frames of one direction as a node's queue: most get their verdict while they are handed in, and go on in place;
+// others are copied, as a kernel keeps a packet, and sent at their verdict.
 
 import type { Verdicts } from './ports';
 
 interface KeptFrame {
   bytes: Buffer;
   vnetBytes: number;
-  /** Where its IP header stands. */
+  /** Offset of its IP header. */
   network: number;
 }
 
@@ -15,20 +15,20 @@ const PASS = 1;
 const DROP = 2;
 
 export class FrameVerdicts implements Verdicts {
-  /** Of the frame that is handed in. */
+  /** The verdict on the frame that is being handed in. */
   private id = 0;
   private verdict: typeof NONE | typeof PASS | typeof DROP = NONE;
   private readonly kept = new Map<number, KeptFrame>();
 
   constructor(private readonly send: (frame: Buffer, vnetBytes: number) => void) {}
 
-  /** The id under which a frame is to be handed in, and is to get its verdict. */
+  /** Returns the id of the next frame, under which it gets its verdict. */
   next(): number {
     this.verdict = NONE;
     return ++this.id;
   }
 
-  /** It was handed in: does it go on as it stands now? Without a verdict it is kept. `network`: see KeptFrame. */
+  /** The frame was handed in: does it go on as it is now? Without a verdict it is kept. `network`: see KeptFrame. */
   given(buf: Buffer, off: number, len: number, vnetBytes: number, network: number): boolean {
     const { verdict } = this;
     if (verdict === NONE)
@@ -42,7 +42,7 @@ export class FrameVerdicts implements Verdicts {
     else this.send(frame.bytes, frame.vnetBytes);
   }
 
-  /** What is handed in was changed where it stands. */
+  /** The frame was changed in place. */
   acceptRewritten(id: number, buf: Buffer, off: number, len: number): void {
     const frame = this.take(id);
     if (frame === undefined) this.verdict = PASS;

@@ -11,11 +11,11 @@ import type { PacketView } from './view';
 /** Headers of any length that is looked at, and a largest packet. */
 const BUFFER_BYTES = 1 << 17;
 
-/** One datagram after the other of a frame, each behind the frame's own headers. */
+/** Iterates over a frame's datagrams, each behind the frame's headers. */
 export class DatagramCutter {
   /** After take(): the headers before the IP header, the IP header, UDP's, and one datagram's payload. */
   readonly buf = Buffer.allocUnsafeSlow(BUFFER_BYTES);
-  /** Of the IP header in it. */
+  /** Offset of the IP header in it. */
   network = 0;
   private source: Uint8Array = this.buf;
   private family = 4;
@@ -41,7 +41,10 @@ export class DatagramCutter {
     return true;
   }
 
-  /** Bytes of the next packet, from its IP header on, or 0: that was the last. Checksums are those of the whole. */
+  /**
+   * Makes the next packet. Returns its bytes from the IP header on, or 0 after the last. Checksums are those of the
+   * whole frame.
+   */
   take(): number {
     const bytes = Math.min(this.size, this.end - this.at);
     if (bytes === 0) return 0;

@@ -1,6 +1,6 @@
-// Answers what the SVM asks for on its link with what came to the PVM (seccolo/neighbour-answers). What the PVM is
-// answered reaches the SVM, too, by the primary's mirror; what the SVM alone asks for reaches nobody, and its question
-// would cost a checkpoint. One that is answered goes no further: the comparison takes those that it sees for lost
+// Answers the SVM's ARP and neighbour solicitations with answers that came to the PVM (seccolo/neighbour-answers).
+// Answers to the PVM reach the SVM, too, by the primary's mirror; but a question that only the SVM asks reaches nobody
+// and would cost a checkpoint. An answered question goes no further: the comparison takes those that it sees for lost
 // addresses.
 
 import { ETH_P_ARP, ETH_P_IPV6, FRAME_OK, FrameView, parseFrame } from '../packet/ethernet';
@@ -20,18 +20,18 @@ export class Neighbours {
 
   constructor(private readonly addresses = new GuestAddresses()) {}
 
-  /** A frame of the primary's mirror: it has passed to the PVM. The first `vnetBytes` are a virtio-net header. */
+  /** A frame of the primary's mirror, which has reached the PVM. The first `vnetBytes` are a virtio-net header. */
   heard(buf: Buffer, off: number, len: number, vnetBytes: number, nowMs: number): void {
     if (!this.concerns(buf, off + vnetBytes, len - vnetBytes)) return;
     const frame = buf.subarray(off + vnetBytes, off + len);
     this.addresses.note(frame, frame.length, 0, false);
-    // What the SVM waits for it is given by this very frame.
+    // This frame itself answers the SVM's waiting question.
     this.answers.heard(frame, frame.length, 0, nowMs);
   }
 
   /**
-   * A frame of the SVM. Returns the frame, with a virtio-net header as long, that answers it; then it is to go no
-   * further.
+   * A frame of the SVM. Returns the answering frame, with a virtio-net header of the same size; the question then goes
+   * no further.
    */
   question(buf: Buffer, off: number, len: number, vnetBytes: number, nowMs: number): Buffer | undefined {
     if (!this.concerns(buf, off + vnetBytes, len - vnetBytes)) return undefined;
@@ -54,7 +54,7 @@ export class Neighbours {
     return { asked, answered };
   }
 
-  /** ARP and neighbour discovery alone, so that nothing is made for all other frames. */
+  /** Only ARP and neighbour discovery: nothing is allocated for other frames. */
   private concerns(buf: Buffer, off: number, len: number): boolean {
     const { view } = this;
     if (parseFrame(view, buf, off, len) !== FRAME_OK) return false;

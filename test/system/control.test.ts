@@ -611,7 +611,7 @@ requires('addon')('colo ctl says what was wrong, and what to do', () => {
     expect(await ctl('failover')).toEqual({
       status: 2,
       stderr:
-        'colo: a failover is for a secondary, and this daemon is a primary\ncolo: say it to the daemon of the other host\n',
+        'colo: a failover is for a secondary, and this daemon is a primary\ncolo: run this on the secondary host\n',
     });
     expect(daemon.take()).toEqual([]);
   });

@@ -224,7 +224,7 @@ test('a failover releases what is held and lets everything pass, until COLO begi
   qmp.is('primary', 'primary');
   qmp.event('RESUME');
   await until(() => c.is('protected'), 'protection');
-  expect(c.said('COLO HAS BEGUN ANEW')).toBe(true);
+  expect(c.said('COLO HAS BEGUN AGAIN')).toBe(true);
   c.p.write(udp('c'));
   await until(() => c.held === 1, 'a held frame');
   c.s.write(udp('c'));

@@ -97,7 +97,7 @@ test('a request that nobody hears is told loudly', async () => {
   await until(() => !c.is('notify_dev_connected'), 'nobody at notify_dev');
   c.p.write(udp('a'));
   c.s.write(udp('x'));
-  await until(() => c.said('NOBODY HEARS IT'), 'a line that says so');
+  await until(() => c.said('NOBODY CAN BE ASKED'), 'a line that says so');
   expect([c.held, c.count('notify_refused')]).toEqual([1, 1]);
 });
 
@@ -372,7 +372,7 @@ describe('colo qemu compare', () => {
     [['--compare_timeout', 'soon'], 'it must be a whole number'],
     [['--vnet_hdr_support', 'perhaps'], 'must be on or off'],
     [['--log-level', 'loud'], 'Allowed choices are trace'],
-    [['--config', '/dev/null', '--outdev', 'unix:/x'], '--outdev goes with no --config'],
+    [['--config', '/dev/null', '--outdev', 'unix:/x'], '--outdev cannot be used with --config'],
     [['--config', '/dev/null'], 'compare'],
     [['--primary_in', 'unix:/x', '--secondary_in', 'unix:/x', '--outdev', 'unix:/y'], 'could not be same'],
   ])('%j is wrong usage: %s', async (args, message) => {

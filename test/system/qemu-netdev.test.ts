@@ -563,7 +563,10 @@ describe('what an operator writes', () => {
     [['redirector', '--guest', 'none', '--host', 'none'], "needs 'indev' or 'outdev' at least one"],
     [['mirror', '--guest', 'none', '--host', 'none'], "Parameter 'outdev' is missing"],
     [['mirror', '--guest', 'none', '--host', 'none', '--outdev', 'unix:/nonexistent/x'], '/nonexistent/x'],
-    [['netdev', '--guest', 'none', '--host', 'none', '--vnet-header-bytes', '11'], 'no size of a virtio-net header'],
+    [
+      ['netdev', '--guest', 'none', '--host', 'none', '--vnet-header-bytes', '11'],
+      'no virtio-net header has this size',
+    ],
     [['netdev', '--config', '/nonexistent.yaml'], '/nonexistent.yaml'],
   ])('%j: status 2, and %j', async (args, words) => {
     const { status, stderr } = await colo('qemu', ...args);

@@ -1,5 +1,5 @@
-// Whom a comparison asks for checkpoints: the controller at notify_dev, the primary's QEMU by QMP, or both. A request
-// stands until a checkpoint comes, and is put again meanwhile: to who was not there, and to who did not heed it.
+// A comparison's requests for checkpoints: to the controller at notify_dev, to the primary's QEMU by QMP, or to both. A
+// request stands until a checkpoint comes; meanwhile it is repeated, if nobody was there or it was not answered.
 
 import type { FrameSocket } from '../../chardev/frame-socket';
 import type { Clock } from '../../core/clock';
@@ -21,9 +21,9 @@ export interface Asker {
   readonly log: Log;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly counters: CompareCounters;
-  /** For log lines. */
+  /** Number of held packets, for log lines. */
   held(): { held: number };
-  /** The controller at notify_dev says that one is made. */
+  /** The controller at notify_dev has made a checkpoint. */
   checkpoint(): void;
 }
 
@@ -35,7 +35,7 @@ export class Asking {
 
   constructor(private readonly asker: Asker) {}
 
-  /** From now on. */
+  /** Uses notify_dev from now on. */
   atNotifyDev(socket: FrameSocket): void {
     const { log, counters } = this.asker;
     this.notifyDev = socket;
@@ -72,24 +72,24 @@ export class Asking {
     );
   }
 
-  /** What it says. */
+  /** A frame of the controller. */
   heard(buf: Buffer, off: number, len: number): void {
     this.notify!.frame(buf, off, len);
   }
 
   // The request
 
-  /** One is wanted, whether somebody can be asked now or not. */
+  /** A checkpoint is wanted, whether or not somebody can be asked now. */
   want(): void {
     this.pending.awaited = true;
   }
 
-  /** It has come, or none is wanted any more. */
+  /** The checkpoint has come, or is not wanted any more. */
   settle(): void {
     this.pending.awaited = false;
   }
 
-  /** False: nobody was there to hear it. */
+  /** Asks. False: nobody was there. */
   ask(): boolean {
     let heard = false;
     this.pending.awaited = true;
@@ -103,7 +103,7 @@ export class Asking {
     return heard;
   }
 
-  /** Puts again what is due; `everyMs`: how often a request that is not heeded is repeated. */
+  /** Repeats the request when it is due; `everyMs`: time between two requests. */
   tick(everyMs: number): void {
     this.askLate();
     if (this.pending.isDue(this.nowMs, everyMs)) this.ask();
@@ -120,7 +120,7 @@ export class Asking {
     return heard;
   }
 
-  /** What had to wait for the controller's hello. */
+  /** Sends a request that had to wait for the controller's hello. */
   private askLate(): void {
     if (this.notify?.owes(this.nowMs) === true && this.pending.awaited) this.askController();
   }

@@ -1,5 +1,4 @@
-// What an operator says about comparisons, by options or in a file: QEMU's properties by QEMU's names, defaults and
-// rules.
+// The configuration of comparisons, by options or in a file: QEMU's properties with QEMU's names, defaults and rules.
 
 import { z } from 'zod';
 import { OperatorError } from '../../core/errors';
@@ -55,15 +54,15 @@ const compareSchema = z.strictObject({
     .default(COMPARE_DEFAULTS.compare_timeout),
   /** Ours: the most that `auto` may come to. */
   max_compare_timeout: positive('max_compare_timeout', MAX_MS).default(COMPARE_DEFAULTS.max_compare_timeout),
-  /** Ours: how long the primary runs at least between two checkpoints, in ms. */
+  /** Ours: shortest time that the primary runs between two checkpoints, in ms. */
   min_checkpoint_interval: whole('min_checkpoint_interval', 60_000).default(COMPARE_DEFAULTS.min_checkpoint_interval),
   expired_scan_cycle: positive('expired_scan_cycle', MAX_MS).default(COMPARE_DEFAULTS.expired_scan_cycle),
-  /** QEMU: packets held of one connection. Here of all together, 16 times as many; see CompareOptions.maxQueueSize. */
+  /** QEMU: held packets of one connection. Here 16 times as many of all together; see CompareOptions.maxQueueSize. */
   max_queue_size: positive('max_queue_size', 1 << 20).default(COMPARE_DEFAULTS.max_queue_size),
   vnet_hdr_support: onOff.default(COMPARE_DEFAULTS.vnet_hdr_support),
 });
 
-/** A file may hold what other commands read, too. */
+/** Keys of other commands are allowed in the file. */
 export const compareFileSchema = z.looseObject({
   compare: z
     .array(compareSchema, { error: 'must be a list with one entry per comparison' })
@@ -72,7 +71,7 @@ export const compareFileSchema = z.looseObject({
 });
 export type CompareFile = z.output<typeof compareFileSchema>;
 
-/** Throws OperatorError: an endpoint that is none, or one that is named twice. */
+/** Throws OperatorError for an invalid endpoint, or one that is named twice. */
 export function compareSettings(file: CompareFile): CompareSettings[] {
   const users = new Map<string, string>();
   const ids = new Set<string>();
@@ -112,7 +111,10 @@ export function compareSettings(file: CompareFile): CompareSettings[] {
   });
 }
 
-/** Where an endpoint is, whichever end of it is meant; '' for a server on any free port, which is never another's. */
+/**
+ * Address of an endpoint, for its server and its client alike; '' for a server on any free port, which is never
+ * another's.
+ */
 function addressOf(endpoint: Endpoint): string {
   if (endpoint.kind === 'tcp' && endpoint.port === 0) return '';
   return formatEndpoint({ ...endpoint, server: false, reconnectMs: 0 });

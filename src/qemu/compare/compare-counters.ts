@@ -1,4 +1,4 @@
-// What a compare instance counts beside its engine. One slot a name; the packet path only adds.
+// Counters of a comparison beside its engine's. One slot a name; the packet path only adds.
 
 import { Counters } from '../../core/counters';
 
@@ -48,12 +48,12 @@ export const C_PRIMARY_RUNTS = at('primary_runts');
 export const C_SECONDARY_RUNTS = at('secondary_runts');
 export const C_ZONES_EXHAUSTED = at('zones_exhausted');
 export const C_OFFLOADS_CLEARED = at('offloads_cleared');
-/** A repetition in fragments that was to leave cut short: it is dropped, another repetition follows. */
+/** A retransmission in fragments that was to leave shortened: it is dropped, another one follows. */
 export const C_FRAGMENTS_CUT = at('fragments_cut');
-/** Frames of several datagrams, for the host to cut (UDP segmentation offload). */
+/** Frames of several datagrams, which the host is to cut (UDP segmentation offload). */
 export const C_PRIMARY_SENDS = at('primary_datagram_sends');
 export const C_SECONDARY_SENDS = at('secondary_datagram_sends');
-/** Of which not every datagram might leave, or for which there was no room: dropped whole. */
+/** Those of them that were dropped whole: not every datagram was allowed to leave, or there was no room. */
 export const C_SENDS_LOST = at('datagram_sends_lost');
 /** Verified, but nobody was at outdev: gone, as on a network without a cable. */
 export const C_WITHOUT_PEER = at('released_without_peer');
@@ -61,7 +61,7 @@ export const C_WITHOUT_PEER = at('released_without_peer');
 export const C_WITHOUT_ROOM = at('released_without_room');
 /** Put into outdev's send buffer, with the words before every frame. */
 export const C_WRITTEN_BYTES = at('outdev_written_bytes');
-/** Of these, what had not been sent when outdev's peer went away. */
+/** Those of them that had not been sent when outdev's peer went away. */
 export const C_LOST_BYTES = at('outdev_lost_bytes');
 /** How often primary_in was not read because outdev was slow. */
 export const C_BACKLOGS = at('outdev_backlogs');
@@ -70,10 +70,10 @@ export const C_SECONDARY_BAD = at('secondary_bad_frames');
 export const C_NOTIFY_BAD = at('notify_bad_frames');
 export const C_NOTIFY_UNKNOWN = at('notify_unknown');
 export const C_NOTIFY_REQUESTS = at('notify_requests');
-/** DO_CHECKPOINT could not be sent: no peer, or one that does not read. It is repeated. */
+/** DO_CHECKPOINT could not be sent: no peer, or one that does not read. It is sent again. */
 export const C_NOTIFY_REFUSED = at('notify_refused');
 export const C_QMP_REQUESTS = at('qmp_requests');
-/** QEMU is not connected. It is repeated. */
+/** QEMU was not connected. The request is repeated. */
 export const C_QMP_REFUSED = at('qmp_refused');
 /** Frames of the secondary that came late for a checkpoint, or while the primary runs alone. */
 export const C_SECONDARY_DISCARDED = at('secondary_discarded');

@@ -1,14 +1,14 @@
-// One colo-compare: its four sockets, its clock, and what happens when one of the peers is slow or gone.
+// One colo-compare: its four sockets, its clock, and its behaviour when a peer is slow or gone.
 //
-//   primary_in gone     what is held of that guest is dropped: a dead guest's output must not appear
-//   secondary_in gone   what is held stays held; the timeouts ask for checkpoints
-//   notify_dev gone     what is held stays held, and nobody can release it but a controller that comes back
+//   primary_in gone     held packets of that guest are dropped: a dead guest's output must not appear
+//   secondary_in gone   held packets stay held; the timeouts ask for checkpoints
+//   notify_dev gone     held packets stay held; only a controller that comes back can release them
 //   qmp gone            the same, until QEMU is there again and makes the checkpoint that it is then asked for
-//   no secondary any more, says QMP     all that is held leaves, and everything from then on, until COLO begins anew
-//   outdev gone         what is verified meanwhile is dropped and counted, as on a network without a cable; nothing else takes it
-//   outdev slow         primary_in is not read until the backlog is gone; what was read before fits into the send buffer. Nobody
-//                       is called silent meanwhile: it is the network that is slow, not a guest
-//   a length that cannot be, on any of them: that connection ends, the next one starts afresh
+//   QMP reports that the secondary is gone   held packets leave, and everything from then on, until COLO begins again
+//   outdev gone         packets verified meanwhile are dropped and counted, as on a network without a cable
+//   outdev slow         primary_in is not read until the backlog is gone; frames read before fit into the send buffer. No guest
+//                       counts as silent meanwhile: the network is slow, not a guest
+//   an impossible length on any of them: that connection ends, the next one starts afresh
 
 import { type FrameHandler, FrameReader, type FrameSource } from '../../chardev/frame';
 import { FrameSocket } from '../../chardev/frame-socket';
@@ -37,14 +37,14 @@ import { PairReader } from './pair-reader';
 import { type Surroundings, thisHost } from './surroundings';
 
 const TICK_MS = 100;
-/** With so much on its way to outdev no more of the primary is read. */
+/** Backlog of outdev at which the primary is no longer read. */
 const BACKLOG_BYTES = 1 << 20;
-/** After that no guest is called silent before what has waited in its socket was read. */
+/** Time after a backlog in which no guest counts as silent: frames that waited in its socket are read first. */
 const BACKLOG_GRACE_MS = 500;
-/** What is read of each socket before a checkpoint: more than sockets hold of a guest that is stopped. */
+/** Bytes read of each socket before a checkpoint: more than sockets hold of a stopped guest. */
 const DRAIN_BYTES = 8 << 20;
 
-/** Causes that come with bytes to show. */
+/** Causes whose log line shows bytes. */
 const DIFFERENCES: ReadonlySet<CheckpointCause> = new Set([
   CheckpointCause.PAYLOAD,
   CheckpointCause.LENGTH,
@@ -55,7 +55,7 @@ const DIFFERENCES: ReadonlySet<CheckpointCause> = new Set([
   CheckpointCause.RETRANSMISSION,
 ]);
 
-/** As the other counters are written. */
+/** Names of the sockets' counters, in the style of the others. */
 const SOCKET_COUNTERS: Record<string, string> = { bytesIn: 'bytes_in', bytesOut: 'bytes_out' };
 
 export class CompareDevice {
@@ -70,17 +70,17 @@ export class CompareDevice {
   private readonly gate: EpochGate;
   private readonly node: PrimaryNode;
   private readonly asking: Asking;
-  /** Of the present batch. */
+  /** Time of the present batch. */
   private nowMs: number;
-  /** A checkpoint is being made: what differs now is covered by it. */
+  /** A checkpoint is under way: it covers differences that are found now. */
   private draining = false;
-  /** The secondary's frames are thrown away. */
+  /** The secondary's frames are discarded. */
   private deaf = false;
-  /** outdev has too much to send: primary_in is not read. */
+  /** outdev has a backlog: primary_in is not read. */
   private backlogged = false;
-  /** No timeouts before. */
+  /** No timeouts before this time. */
   private graceUntilMs = 0;
-  /** Of what was written for outdev: lost with its peers. */
+  /** Bytes written for outdev that were lost with its peers. */
   private lostBytes = 0;
   private timer: ReturnType<Surroundings['every']> | undefined;
   private readonly deadline: ReturnType<Surroundings['deadline']>;
@@ -90,7 +90,7 @@ export class CompareDevice {
   constructor(
     readonly settings: CompareSettings,
     private readonly log: Log,
-    /** Told of every request for a checkpoint, whether there is a notify_dev or not. */
+    /** Called for every request for a checkpoint, with or without notify_dev. */
     private readonly onRequest: (cause: CheckpointCause) => void = () => {},
     private readonly around: Surroundings = thisHost,
   ) {
@@ -109,7 +109,7 @@ export class CompareDevice {
     const maxHeldBytes = limits?.maxHeldBytes ?? DEFAULT_LIMITS.maxHeldBytes;
     this.outdev = this.socket('outdev', settings.outdev, -1, {
       onClose: () => this.outdevGone(),
-      // A checkpoint releases all that is held, on top of what waits already and of what comes before it.
+      // A checkpoint releases everything held, on top of the backlog and of frames read before it.
       sendBytes: maxHeldBytes + 2 * (BACKLOG_BYTES + DRAIN_BYTES),
     });
     this.comparison = new FrameComparison(
@@ -149,7 +149,7 @@ export class CompareDevice {
       source: this.pairs.secondarySource,
       end: () => this.turnDone(),
       onClose: () =>
-        this.log.error(this.held(), 'the secondary is gone: what is held waits, the timeouts ask for checkpoints'),
+        this.log.error(this.held(), 'the secondary is gone: held packets wait, the timeouts ask for checkpoints'),
     });
     this.pairs.connect(this.primaryIn.stream, this.secondaryIn.stream);
     this.outdev.stream.onDrain = () => {
@@ -160,7 +160,7 @@ export class CompareDevice {
       comparison.compared,
       {
         clock: { nowMs: this.clock, after: () => ({ cancel: () => {} }) },
-        // Both sockets are read together. While the primary stands still they hold what was said after its checkpoint.
+        // Both sockets are read together. While the primary is stopped they may hold frames sent after its checkpoint.
         guest: {
           drain: () => void (!this.gate.isHeld && this.readEmpty()),
           flush: () => this.flush(),
@@ -171,7 +171,7 @@ export class CompareDevice {
         log,
         arm: () => {},
       },
-      // A controller that goes is no reason to let anything out: see above.
+      // A controller's end is no reason to release anything: see above.
       { guestPort: settings.id, onControllerLoss: 'hold', numbersLost: false },
     );
     this.node.protect(true);
@@ -205,7 +205,7 @@ export class CompareDevice {
     this.asking.atNotifyDev(this.notifyDev);
   }
 
-  /** Listens and dials everywhere. Rejects with OperatorError; then everything is closed again. */
+  /** Opens all sockets. Rejects with OperatorError; then everything is closed again. */
   async open(): Promise<void> {
     try {
       await Promise.all(this.sockets().map((socket) => socket.stream.open()));
@@ -217,7 +217,7 @@ export class CompareDevice {
     this.timer = this.around.every(Math.min(TICK_MS, this.settings.expiredScanCycleMs), () => this.tick());
   }
 
-  /** For good, and nothing more is let out. */
+  /** Closes everything for good; nothing more leaves. */
   close(): void {
     this.timer?.close();
     this.deadline.close();
@@ -227,8 +227,8 @@ export class CompareDevice {
   }
 
   /**
-   * The guests are stopped and equal. What they said before is read first: after it they would be asked for the same
-   * again.
+   * The guests are stopped and equal. Frames that they sent before are read first: afterwards they would count for the
+   * next epoch and wait for counterparts that never come.
    */
   checkpoint(): void {
     this.nowMs = this.clock();
@@ -236,7 +236,7 @@ export class CompareDevice {
     this.asking.settle();
   }
 
-  /** Where a TCP server listens whose endpoint left that open. */
+  /** Port of a TCP server whose endpoint has none. */
   port(name: string): number {
     return this.sockets().find((socket) => socket.name === name)!.stream.port;
   }
@@ -257,7 +257,7 @@ export class CompareDevice {
     };
   }
 
-  /** Everything counted: by the engine, by the frames' way to it and back, and by the sockets. */
+  /** All counters: the engine's, the comparison's, and the sockets'. */
   counts(): Record<string, number> {
     const sockets = this.sockets().flatMap(({ name, stream }) =>
       Object.entries(stream.counters).map(
@@ -327,7 +327,7 @@ export class CompareDevice {
     if (this.mayLookAtTimes) this.deadline.arm(this.comparison.engine.nextDeadlineMs);
   }
 
-  /** Not while the primary stands still, nor while it was not read: nobody is silent then. */
+  /** Not while the primary is stopped or not read: no guest is silent then. */
   private get mayLookAtTimes(): boolean {
     return !this.gate.isHeld && !this.backlogged && this.nowMs >= this.graceUntilMs;
   }
@@ -358,7 +358,7 @@ export class CompareDevice {
   private unprotect(): void {
     this.log.error(
       this.held(),
-      'THE PRIMARY GOES ON ALONE: what was held of it leaves, and all that it says from now on, compared with nothing',
+      'THE PRIMARY GOES ON ALONE: its held packets and all that follow leave uncompared, until COLO begins again',
     );
     this.nowMs = this.clock();
     this.node.unprotect();
@@ -368,21 +368,18 @@ export class CompareDevice {
   }
 
   private protect(): void {
-    this.log.warn({}, 'COLO HAS BEGUN ANEW: what the primary says is compared again');
+    this.log.warn({}, 'COLO HAS BEGUN AGAIN: the primary is compared again');
     this.node.protect(true);
     this.listen(true);
   }
 
-  /** To the secondary. */
+  /** Reads the secondary's frames, or discards them. */
   private listen(on: boolean): void {
     this.deaf = !on;
     this.pairs.together = on;
   }
 
-  /**
-   * The primary is read when its frames find a way out and it does not stand still; the secondary when the primary does
-   * not.
-   */
+  /** The primary is read while it runs and outdev has no backlog; the secondary while the primary runs. */
   private pause(): void {
     const { isHeld } = this.gate;
     this.primaryIn.stream.pause(isHeld || this.backlogged);
@@ -391,7 +388,7 @@ export class CompareDevice {
 
   private requestCheckpoint(cause: CheckpointCause): void {
     this.asking.want();
-    // Unless no checkpoint comes of it.
+    // The present checkpoint covers it; if that is aborted, the gate asks again.
     if (this.draining) return;
     const { engine } = this.comparison;
     const why = isSilence(cause)
@@ -403,7 +400,7 @@ export class CompareDevice {
     if (!this.asking.ask()) {
       this.log.error(
         this.held(),
-        'NOBODY HEARS IT: what the primary says is held until a controller on notify_dev or qmp makes a checkpoint',
+        'NOBODY CAN BE ASKED: the primary is held until a controller on notify_dev or qmp makes a checkpoint',
       );
     }
     this.onRequest(cause);
@@ -421,12 +418,12 @@ export class CompareDevice {
     const lost = counted[C_WRITTEN_BYTES]! - this.outdev.stream.counters.bytesOut - this.lostBytes;
     this.lostBytes += lost;
     counted[C_LOST_BYTES] = this.lostBytes;
-    if (lost > 0) this.log.warn({ bytes: lost }, 'what was on its way to outdev is lost');
+    if (lost > 0) this.log.warn({ bytes: lost }, 'bytes on their way to outdev are lost');
     this.backlogGone();
   }
 
   private primaryGone(): void {
-    this.log.error(this.held(), 'the primary is gone: what was held of it is dropped');
+    this.log.error(this.held(), 'the primary is gone: its held packets are dropped');
     this.comparison.forgetPrimary(this.clock());
     this.gate.begunAnew();
     this.asking.settle();

@@ -1,4 +1,4 @@
-// What a comparison behind sockets is told about itself.
+// The settings of a comparison behind sockets.
 
 import type { EngineLimits } from '../../core/limits';
 import type { Endpoint } from '../../io/stream/chardev';
@@ -18,7 +18,7 @@ export interface CompareSettings {
   maxCompareTimeoutMs?: number | undefined;
   /** See PrimaryConfig. */
   minCheckpointIntervalMs?: number | undefined;
-  /** How often an unheeded request is repeated. The timeouts are looked at as often, and at least every TICK_MS. */
+  /** Time between two requests that are not answered. The timeouts are checked as often, and at least every TICK_MS. */
   expiredScanCycleMs: number;
   maxQueueSize: number;
   vnetHeaders: boolean;

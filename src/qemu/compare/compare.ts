@@ -3,8 +3,8 @@
 //
 //                   primary                          secondary
 //   IPv4, IPv6      the engine's verdict             the engine's
-//   fragments       are compared as the packet that they make, and leave as they came; parts of one that never gets
-//                   whole do not leave
+//   fragments       are compared as the packet that they make, and leave as they came; parts of a packet that is never
+//                   complete do not leave
 //   UDP packed      (segmentation offload) is compared by datagram; a frame leaves whole when all of its datagrams may
 //   ARP, RARP       leaves, without what is behind   dropped; an ARP request for another's address that the primary
 //                                                    does not put within a second, or that the secondary puts again
@@ -14,9 +14,9 @@
 //                   checkpoints as all others do
 //   < 14 bytes      dropped                          dropped
 //
-// VLAN tags are looked through; what has another header (MAC addresses, tags) never meets. A virtio-net header is never
-// compared: it says what its packet needs and nothing else (vnet-settle.ts), and of a packet that the engine had to cut
-// short or from another that nothing is left to do.
+// VLAN tags are looked through; frames with different headers (MAC addresses, tags) are never compared with each other.
+// A virtio-net header is not compared: it is brought into the form that its packet needs (vnet-settle.ts). Of a packet
+// that the engine has shortened, or cut from another, it says that nothing is left to do.
 
 import { LinkHeaders, MAX_ZONE_TAGS, NO_ZONE, sameHeaders } from '../../chardev/link-headers';
 import { settleHeader } from '../../chardev/vnet-settle';
@@ -69,9 +69,9 @@ export interface CompareOptions {
   /** See PrimaryConfig. */
   minCheckpointIntervalMs?: number;
   /**
-   * QEMU's max_queue_size bounds each connection's packets, and one more is dropped without a word. Here it bounds
-   * those that are held of all connections together, at HELD_PER_QUEUE times as many; going over it drops the packet,
-   * counts it, and asks for a checkpoint, which empties everything.
+   * QEMU's max_queue_size bounds the packets of each connection, and drops further ones silently. Here it bounds the
+   * held packets of all connections together, at HELD_PER_QUEUE times as many; a further one is dropped, counted, and
+   * asks for a checkpoint, which empties everything.
    */
   maxQueueSize: number;
   /** QEMU's vnet_hdr_support. */
@@ -80,7 +80,7 @@ export interface CompareOptions {
   seed: readonly [number, number];
   /** Bounds of the engine; maxHeldPackets follows from maxQueueSize. */
   limits?: Partial<EngineLimits>;
-  /** Of each side's reassembly. */
+  /** Bounds of each side's reassembly. */
   reassembly?: Partial<ReassemblyLimits>;
 }
 
@@ -114,7 +114,7 @@ export class FrameComparison {
       },
       acceptRewritten: (id, buf, off, len, partial) => {
         const slot = id >>> ID_SLOT_SHIFT;
-        // The frame cannot follow a change of one of its datagrams.
+        // A change of one datagram cannot be made in the frame of several.
         if (slot >= SLOT_OF_SEND) this.packed.settle(slot & ~SLOT_OF_SEND, false);
         else outlet.acceptRewritten(id, buf, off, len, partial);
       },
@@ -176,7 +176,7 @@ export class FrameComparison {
     }
   }
 
-  /** A frame of the secondary. What is needed of it is copied. The bytes may be changed, here and in pair(). */
+  /** A frame of the secondary. Needed bytes are copied. The frame's bytes may be changed, here and in pair(). */
   secondary(buf: Buffer, off: number, len: number, vnetBytes: number, nowMs: number): void {
     const c = this.counters.values;
     c[C_SECONDARY_FRAMES]!++;
@@ -204,8 +204,8 @@ export class FrameComparison {
   }
 
   /**
-   * The next frame of either side at once (PrimaryEngine.pair): p[pOff, pOff+pLen) and s[sOff, sOff+sLen), with
-   * virtio-net headers of the same size. When RELEASED, the caller lets the primary's frame out from where it stands.
+   * The next frame of each side at once (PrimaryEngine.pair): p[pOff, pOff+pLen) and s[sOff, sOff+sLen), with
+   * virtio-net headers of the same size. When RELEASED, the caller sends the primary's frame from its buffer.
    */
   pair(
     p: Buffer,
@@ -223,7 +223,7 @@ export class FrameComparison {
     if (zone < 0 || !this.isIp(p, end)) return PAIR_BOTH;
     const head = this.frame.network - pOff;
     const sNetwork = sOff + head;
-    // Which bytes differ is known of the frames as they came.
+    // The differing byte was found in the frames as they came.
     if (
       vnetBytes > 0 &&
       (this.settle(p, pOff, vnetBytes, end) || settleHeader(s, sOff, vnetBytes, sNetwork, sOff + sLen, true))
@@ -252,19 +252,19 @@ export class FrameComparison {
     return result;
   }
 
-  /** All that came together was handed in (PrimaryEngine.endBatch). */
+  /** The batch is complete (PrimaryEngine.endBatch). */
   endBatch(nowMs: number): void {
     this.engine.endBatch(nowMs);
   }
 
-  /** Both guests are stopped and equal, and all that they had said before was handed in. */
+  /** Both guests are stopped and equal, and all frames that they sent before were handed in. */
   checkpoint(nowMs: number): void {
     this.engine.checkpoint(nowMs);
     this.fragments.checkpoint(nowMs);
     if (this.links.full) this.links.clear();
   }
 
-  /** What a node acts on: the engine, and the fragments before it. */
+  /** The node's engine: the engine itself, and the fragments before it. */
   get compared(): PrimaryEngineFace {
     const { engine } = this;
     return {
@@ -295,9 +295,7 @@ export class FrameComparison {
     };
   }
 
-  /**
-   * The primary is gone: what is held of it is dropped, and nothing that was known of its connections holds any more.
-   */
+  /** The primary is gone: its held packets are dropped and its connections forgotten. */
   forgetPrimary(nowMs: number): void {
     this.engine.forgetPair(nowMs);
     this.fragments.forgetPrimary();
@@ -313,12 +311,12 @@ export class FrameComparison {
     this.fragments.tick(nowMs);
   }
 
-  /** What both sides' reassembly counted. */
+  /** Counters of both sides' reassembly. */
   fragmentCounts(): Record<string, number> {
     return this.fragments.counts();
   }
 
-  /** Was it one, so that it is taken? */
+  /** Takes the frame if it is a fragment. False: it is not. */
   private isFragment(
     primary: boolean,
     buf: Buffer,
@@ -336,7 +334,7 @@ export class FrameComparison {
       : fragments.secondary(engine, buf, off, network, end, vnetBytes, zone, nowMs);
   }
 
-  /** An ARP or RARP frame: which neighbour does the guest ask for? */
+  /** Tells the engine of an ARP request for another's address. */
   private noteArp(primary: boolean, buf: Buffer, end: number, zone: number, nowMs: number): void {
     const { frame, arp } = this;
     if (frame.type !== ETH_P_ARP || !parseArp(arp, buf, frame.network, end - frame.network) || !asksForAnother(arp))
@@ -349,19 +347,19 @@ export class FrameComparison {
     const { frame } = this;
     if (end - at < ETH_HLEN) return RUNT;
     if (parseFrame(frame, buf, at, end - at) !== FRAME_OK || frame.tags > MAX_ZONE_TAGS) {
-      // Tags that end nowhere, or more than two: content like any other.
+      // Truncated tags, or more than two: compared as content.
       frame.type = read16(buf, at + ETH_TYPE_AT);
       frame.network = at + ETH_HLEN;
       return 0;
     }
     const zone = this.links.of(buf, at, frame.tags);
     if (zone !== NO_ZONE || this.engine.isProtected) return zone;
-    // Nothing is compared, so nothing is known by its zone.
+    // Nothing is compared, so nothing is stored under its zone.
     this.links.clear();
     return this.links.of(buf, at, frame.tags);
   }
 
-  /** What leaves uncompared, without a secondary, leaves as it came. */
+  /** Corrects the virtio-net header. Without a secondary, a frame leaves uncompared as it came. */
   private settle(buf: Buffer, off: number, vnetBytes: number, end: number): boolean {
     if (vnetBytes === 0 || !this.engine.isProtected) return false;
     return settleHeader(buf, off, vnetBytes, this.frame.network, end, this.isIp(buf, end));
@@ -374,8 +372,8 @@ export class FrameComparison {
   }
 
   /**
-   * ARP or RARP as it must be, which the frame's sender says of itself; `arp` has it then. Anything else is content
-   * like any other.
+   * Is it a well-formed ARP or RARP frame whose sender is the frame's? Then `arp` has its fields. Any other is compared
+   * as content.
    */
   private isAddressResolution(buf: Buffer, end: number): boolean {
     const { arp, frame } = this;
@@ -383,7 +381,7 @@ export class FrameComparison {
     return parseArp(arp, buf, frame.network, end - frame.network) && isAboutSender(arp, buf, frame);
   }
 
-  /** What says that it is IP and is not, in its first half byte, is compared as it stands. */
+  /** A frame whose type is IP but whose version field (first half byte) is not is compared as it is. */
   private isIp(buf: Buffer, end: number): boolean {
     const { type, network } = this.frame;
     if (type !== ETH_P_IP && type !== ETH_P_IPV6) return false;
@@ -393,7 +391,7 @@ export class FrameComparison {
 
 const RUNT = NO_ZONE - 1;
 
-/** Bytes behind a frame's header that leave: the packet's own, and zeros that fill a shortest frame. */
+/** Bytes behind a frame's header that leave: the packet, and zeros up to the shortest frame. */
 function contentBytes(buf: Buffer, network: number, bytes: number, end: number): number {
   return isPadding(buf, network, network + bytes, end) ? end - network : bytes;
 }
@@ -401,7 +399,7 @@ function contentBytes(buf: Buffer, network: number, bytes: number, end: number):
 function engineLimits(options: CompareOptions): EngineLimits {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const maxHeldPackets = Math.min(options.maxQueueSize * HELD_PER_QUEUE, MOST_HELD_PACKETS);
-  // Half of the records may be needed at once, by what is held and by what the other side has said.
+  // Half of the records may be needed at once, by held packets and by the other side's bytes.
   let { logRecords } = limits;
   while (logRecords < maxHeldPackets * 4) logRecords *= 2;
   return { ...limits, maxHeldPackets, logRecords };

@@ -10,31 +10,31 @@ class Send {
   vnetBytes = 0;
   /** Datagrams without a verdict. */
   waiting = 0;
-  /** Not all of it may leave, so nothing does. */
+  /** A datagram may not leave, so the frame does not. */
   lost = false;
 }
 
-/** Memory for frames whose datagrams wait: 64 of the largest; going over it asks for a checkpoint, which empties it. */
+/** Memory for frames whose datagrams wait: 64 of the largest; beyond it a checkpoint is asked for, which empties it. */
 const POOL_BYTES_LOG2 = 23;
 const UNIT_LOG2 = 8;
 
-/** What a verdict on one of its datagrams has come to for a frame. */
+/** State of a frame after the verdict on one of its datagrams. */
 export const SEND_WAITS = 0;
 export const SEND_LEAVES = 1;
 export const SEND_LOST = 2;
-/** There is no room to keep it: it will be lost when its last datagram has a verdict. */
+/** There is no room to keep the frame: it is lost at its last datagram's verdict. */
 export const SEND_WITHOUT_ROOM = 3;
 export type SendOutcome = typeof SEND_WAITS | typeof SEND_LEAVES | typeof SEND_LOST | typeof SEND_WITHOUT_ROOM;
 
-/** The frames whose datagrams have been handed in; the engine knows a datagram by its frame's slot. */
+/** Frames whose datagrams were handed in; the engine identifies a datagram by its frame's slot. */
 export class HeldSends {
-  /** The frames that wait; made with the first. */
+  /** Memory of waiting frames; made with the first. */
   data: Buffer = Buffer.alloc(0);
   private readonly pool = new BuddyPool(POOL_BYTES_LOG2, UNIT_LOG2);
   private readonly slots: Send[] = [];
   private readonly free: number[] = [];
 
-  /** A slot below 2^15, or -1. Until keep() the frame stands where it came. */
+  /** Returns a slot below 2^15, or -1. Until keep() the frame stays in the receive buffer. */
   open(vnetBytes: number): number {
     if (this.free.length === 0) {
       if (this.slots.length === 1 << 15) return -1;
@@ -50,15 +50,12 @@ export class HeldSends {
     return slot;
   }
 
-  /** One more of its datagrams is handed in. */
+  /** Another of its datagrams is handed in. */
   add(slot: number): void {
     this.slots[slot]!.waiting++;
   }
 
-  /**
-   * A verdict: the datagram may leave, or not. SEND_WAITS also while the frame is not kept: its caller asks then what
-   * became of it.
-   */
+  /** A verdict: the datagram may leave, or not. SEND_WAITS also before keep(), whose caller then asks for the state. */
   settle(slot: number, mayLeave: boolean): SendOutcome {
     const send = this.slots[slot]!;
     invariant(send.waiting > 0, 'a datagram gets one verdict');
@@ -67,7 +64,7 @@ export class HeldSends {
     return send.frameOffset < 0 ? SEND_WAITS : this.outcome(send);
   }
 
-  /** All its datagrams were handed in: the frame is copied if it has to wait. */
+  /** All its datagrams were handed in: copies the frame if it has to wait. */
   keep(slot: number, buf: Buffer, off: number, len: number): SendOutcome {
     const send = this.slots[slot]!;
     if (send.waiting === 0) return this.outcome(send);
@@ -88,7 +85,7 @@ export class HeldSends {
     return this.slots[slot]!;
   }
 
-  /** Its frame has left, or is not wanted any more; all its datagrams have their verdicts. */
+  /** The frame has left or is dropped; all its datagrams have their verdicts. */
   close(slot: number): void {
     const send = this.slots[slot]!;
     invariant(send.waiting === 0, 'a frame is done with when all its datagrams are');

@@ -1,10 +1,10 @@
-// Puts every frame of both guests into the epoch in which it was said, by what a ColoWatch of the primary's QEMU hears.
-// QEMU stops the secondary first, then the primary, and lets them go on in the same order:
+// Assigns every frame of both guests to the epoch in which it was sent, by the events that a ColoWatch of the primary's
+// QEMU receives. QEMU stops the secondary first, then the primary, and lets them go on in the same order:
 //
 //   secondary   ...says | STOP ........................ RESUME | says...
 //   primary     ...says ....... | STOP ................................ RESUME | says...
-//   here                          read both empty       read nothing      release what is held, then read again
-//                                        + SETTLE_MS: what has still come of the secondary is of before, and dropped
+//   here                          read both empty       read nothing      release held packets, then read again
+//                                        + SETTLE_MS: frames of the secondary until then are of before, and dropped
 
 import type { Clock } from '../../core/clock';
 import { SETTLE_MS } from '../../pmycolo/secondary-epochs';
@@ -12,20 +12,20 @@ import type { WatchHandler } from '../../qmp/colo-watch';
 
 /** The comparison and its sockets. */
 export interface Gated {
-  /** Until a checkpoint everything is held, and nothing compared. */
+  /** Holds everything and compares nothing until a checkpoint. */
   doubt(): void;
-  /** Hands in all that both sockets hold. A checkpoint is under way: what differs now is covered by it. */
+  /** Hands in everything in both sockets. The checkpoint that is under way covers differences found now. */
   readEmpty(): void;
   /** While held, neither socket is read. */
   hold(held: boolean): void;
-  /** Throws away what the secondary's socket holds. */
+  /** Discards everything in the secondary's socket. */
   dropSecondary(): void;
-  /** Both guests are equal, and all that was handed in is from before. */
+  /** Both guests are equal, and all frames handed in are from before. */
   release(): void;
   askForCheckpoint(): void;
-  /** Lets everything go and compares nothing more. */
+  /** Releases everything and compares nothing any more. */
   unprotect(): void;
-  /** Compares again; nothing of before counts. */
+  /** Compares again; earlier frames do not count. */
   protect(): void;
 }
 
@@ -33,7 +33,7 @@ export class EpochGate implements WatchHandler {
   private held = false;
   private alone = false;
   private away = false;
-  /** What was said cannot be told apart by epochs, and no checkpoint was asked for yet. */
+  /** Frames of two epochs cannot be distinguished, and no checkpoint was asked for yet. */
   private doubts = false;
   private cancelLate = (): void => {};
 
@@ -42,13 +42,14 @@ export class EpochGate implements WatchHandler {
     private readonly clock: Clock,
   ) {}
 
-  /** The primary stands still. */
+  /** The primary is stopped. */
   get isHeld(): boolean {
     return this.held;
   }
 
   onStopped(): void {
-    // Who was told late reads what was said after the checkpoint, too: it must not meet what was said before.
+    // If STOP was read late, this also reads frames sent after the checkpoint: they must not be compared with earlier
+    // ones.
     this.doubt();
     this.gated.readEmpty();
     this.held = true;
@@ -56,13 +57,13 @@ export class EpochGate implements WatchHandler {
     this.cancelLate = this.clock.after(SETTLE_MS, () => this.gated.dropSecondary());
   }
 
-  /** Where it is not known what of the held frames it covers, another one is asked for. */
+  /** `exact`: it covers all held frames. Else it is not known which it covers, and another one is asked for. */
   onCheckpoint(exact: boolean): void {
     this.close();
     this.away = false;
     if (this.alone) {
       this.alone = false;
-      // Nothing of before is known any more that could be mistaken for it.
+      // Nothing earlier is stored that could be compared by mistake.
       this.gated.protect();
     } else if (!exact) this.doubt();
     this.doubts = false;
@@ -82,19 +83,19 @@ export class EpochGate implements WatchHandler {
     this.close();
     this.held = false;
     this.gated.hold(false);
-    // It stood still for no checkpoint.
+    // It was stopped without a checkpoint.
     if (this.doubts) this.gated.askForCheckpoint();
     this.doubts = false;
   }
 
-  /** QMP is away, or has not come yet: a checkpoint may come of which nobody tells. */
+  /** QMP is away, or not connected yet: a checkpoint may go unnoticed. */
   onLost(): void {
     if (this.alone) return;
     this.away = true;
     this.doubt();
   }
 
-  /** The comparison was begun anew for another reason than a checkpoint. */
+  /** The comparison was restarted for another reason than a checkpoint. */
   begunAnew(): void {
     if (this.away) this.doubt();
   }
@@ -104,7 +105,7 @@ export class EpochGate implements WatchHandler {
     this.gated.doubt();
   }
 
-  /** Nothing more is done by itself. */
+  /** Cancels the timer. */
   close(): void {
     this.cancelLate();
   }

@@ -1,5 +1,5 @@
-// Fragments of both guests, put together before they are compared: the engine is given the packet that they make, and
-// what came of the primary waits until it has judged that.
+// Fragments of both guests, reassembled before the comparison: the engine gets the whole packet, and the primary's
+// fragments wait for its verdict.
 
 import { canonicalIp, hasExtensionHeaders } from '../../packet/ip-canon';
 import { PARSE_OK, parseIp } from '../../packet/parse';
@@ -19,7 +19,7 @@ import { ID_HEAD_SHIFT, ID_SLOT_SHIFT } from './packet-id';
 const NO_ROOM = REASSEMBLY_COUNTER_NAMES.indexOf('no_room');
 
 export class FragmentIntake {
-  /** Those of the primary whose packets the engine has. */
+  /** The primary's fragments whose packets the engine has. */
   readonly held: HeldFragments;
   private readonly primaries: Reassembler;
   private readonly secondaries: Reassembler;
@@ -47,7 +47,7 @@ export class FragmentIntake {
   ): boolean {
     const { view, primaries: all } = this;
     if (!this.isFragment(buf, network, end)) return false;
-    // Each leaves as it stands here, and the whole has the headers of the first alone.
+    // Each leaves as it is here; the whole packet has only the first one's headers.
     view.limit = end;
     canonicalIp(view);
     const noRoom = all.counters.values[NO_ROOM];
@@ -59,13 +59,13 @@ export class FragmentIntake {
       const partial = isPartial(all.data, d.offset, vnetBytes);
       engine.primary(id >>> 0, all.data, d.offset + head, d.bytes - head, partial, nowMs, head, zone);
     } else if (outcome === REASSEMBLY_DROPPED && all.counters.values[NO_ROOM] !== noRoom) {
-      // What is held takes all the room, and a checkpoint empties it.
+      // Held packets take all the room; a checkpoint empties it.
       engine.boundExhausted();
     }
     return true;
   }
 
-  /** The same of the secondary. */
+  /** The same for the secondary. */
   secondary(
     engine: PrimaryEngine,
     buf: Buffer,
@@ -87,14 +87,14 @@ export class FragmentIntake {
   }
 
   /**
-   * The secondary is the primary's copy: it goes on with the datagrams that the primary has begun, under their
+   * The secondary is the primary's copy: it continues the datagrams that the primary has begun, with their
    * identifications.
    */
   checkpoint(nowMs: number): void {
     this.secondaries.adopt(this.primaries, nowMs);
   }
 
-  /** The primary is gone, and what it has begun with it. */
+  /** The primary is gone: forgets its incomplete datagrams. */
   forgetPrimary(): void {
     this.primaries.expire(Number.POSITIVE_INFINITY);
   }
@@ -104,7 +104,7 @@ export class FragmentIntake {
     this.secondaries.expire(nowMs);
   }
 
-  /** What both sides' reassembly counted. */
+  /** Counters of both sides' reassembly. */
   counts(): Record<string, number> {
     const out: Record<string, number> = {};
     for (const [side, { counters }] of Object.entries({ primary: this.primaries, secondary: this.secondaries })) {

@@ -1,5 +1,5 @@
-// What leaves one by one: frames as the engine has judged them. (What leaves in a row is the lockstep's.) A packet's id
-// tells what stands before it, and whether it came in fragments.
+// Sends single frames by the engine's verdicts (runs of frames leave by the lockstep). A packet's id has the sizes of
+// its headers, and whether it came in fragments.
 
 import { type FrameSink, writeFrame } from '../../chardev/frame';
 import { clearOffloads, isPartial } from '../../packet/vnet-offload';
@@ -15,7 +15,7 @@ import {
 import type { HeldFragments } from './held-fragments';
 import { ID_HEAD_SHIFT, ID_SIZE_MASK, ID_SLOT_SHIFT } from './packet-id';
 
-/** What the comparison writes to: QEMU's outdev. */
+/** The comparison's output: QEMU's outdev. */
 export interface OutputSink extends FrameSink {
   readonly connected: boolean;
 }
@@ -32,7 +32,7 @@ export class FrameOutlet {
     this.wordBytes = vnetWord ? 8 : 4;
   }
 
-  /** As PrimaryActions has them, for packets that are frames or fragments of their own. */
+  /** The PrimaryActions for packets that are frames of their own or came in fragments. */
   accept(id: number, buf: Buffer, off: number, len: number): void {
     if (id >>> ID_SLOT_SHIFT !== 0) {
       this.leaveFragments(id);
@@ -67,7 +67,8 @@ export class FrameOutlet {
   }
 
   /**
-   * The verified beginning of a held packet. Not of one that came in fragments: its frames' headers are those of parts.
+   * The verified beginning of a held packet. None of one that came in fragments: no frame of it has the whole packet's
+   * headers.
    */
   emit(id: number, buf: Buffer, off: number, len: number): boolean {
     if (id >>> ID_SLOT_SHIFT !== 0) return false;
@@ -79,7 +80,7 @@ export class FrameOutlet {
     return true;
   }
 
-  /** Lets a frame out; returns where its copy stands in the sink's buffer, or -1. */
+  /** Sends a frame; returns the offset of its copy in the sink's buffer, or -1. */
   write(vnetBytes: number, buf: Buffer, off: number, len: number): number {
     const c = this.counters.values;
     const at = writeFrame(this.sink, this.vnetWord, vnetBytes, buf, off, len);

@@ -1,5 +1,5 @@
-// Fragments of the primary that are compared as the packet that they make together, and leave as they came. They lie in
-// the reassembler's memory until the engine has given its verdict on the whole; the engine knows them by a slot.
+// Fragments of the primary, which are compared as one packet and leave as they came. They stay in the reassembler's
+// memory until the engine's verdict on the whole; the engine identifies them by a slot.
 
 import { read16 } from '../../core/big-endian';
 import { copyBytes } from '../../core/bytes';
@@ -7,7 +7,7 @@ import { firstProtocol, IP_MF, IP_OFFSET, IPV4_FRAGMENT_AT, ipFamily } from '../
 import type { Datagram, Reassembler } from '../../packet/reassembly';
 import { IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP } from '../../packet/view';
 
-/** May the IP packet at `at` be a fragment? Cheap, and right when it says no. */
+/** May the IP packet at `at` be a fragment? A cheap test whose "no" is certain. */
 export function mayBeFragment(buf: Uint8Array, at: number, end: number): boolean {
   if (end - at < 8) return false;
   if (ipFamily(buf, at) === 4) return (read16(buf, at + IPV4_FRAGMENT_AT) & (IP_MF | IP_OFFSET)) !== 0;
@@ -21,20 +21,23 @@ export class HeldFragments {
 
   constructor(private readonly reassembler: Reassembler) {}
 
-  /** Greatest number of datagrams at once is the reassembler's bound. Never 0. */
+  /** Returns the datagram's slot, never 0. The reassembler bounds the number of datagrams. */
   hold(d: Datagram): number {
     const slot = this.free.pop() ?? this.slots.length;
     this.slots[slot] = d;
     return slot;
   }
 
-  /** The frames of a slot, in the order of their coming. */
+  /** The frames of a slot, in the order of arrival. */
   forEach(slot: number, leave: (buf: Buffer, off: number, len: number) => void): void {
     const { data } = this.reassembler;
     for (let f = this.slots[slot]!.fragments; f !== undefined; f = f.next) leave(data, f.frameOffset, f.frameBytes);
   }
 
-  /** The engine has changed the whole to buf[off, off+len). False: it has cut it, which fragments cannot follow. */
+  /**
+   * The engine has changed the whole packet to buf[off, off+len). False: it was shortened, which cannot be done with
+   * fragments.
+   */
   change(slot: number, buf: Buffer, off: number, len: number): boolean {
     const d = this.slots[slot]!;
     const { data } = this.reassembler;
@@ -45,7 +48,7 @@ export class HeldFragments {
     return true;
   }
 
-  /** Its frames are gone, or not wanted any more. */
+  /** Its frames have left or are dropped. */
   release(slot: number): void {
     this.reassembler.free(this.slots[slot]!);
     this.slots[slot] = undefined;
@@ -53,7 +56,7 @@ export class HeldFragments {
   }
 }
 
-/** Fragments with virtio-net headers of different sizes do not belong together: the whole would have two. */
+/** Fragments with virtio-net headers of different sizes are not joined: the whole packet would have two sizes. */
 export function fragmentZone(zone: number, vnetBytes: number): number {
   return ((vnetBytes << 16) | zone) >>> 0;
 }

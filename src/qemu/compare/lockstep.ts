@@ -1,7 +1,6 @@
-// Both guests' streams of frames walked together, as long as they say the same. In step, a frame of the primary is
-// released as it stands in the receive buffer, in one piece with its neighbours; out of step, frames go to the
-// comparison one by one until the two meet again. Which side's socket is read first is chance, so any order between the
-// two sides is right.
+// Walks both guests' streams of frames together while they are equal. In step, the primary's frames are sent from the
+// receive buffer, neighbours in one piece; out of step, frames go to the comparison one by one until the streams are
+// equal again. Which side's socket is read first is chance, so any order between the two sides is correct.
 
 import { MAX_FRAME_BYTES, MAX_VNET_BYTES, WORD_BYTES } from '../../chardev/frame';
 import { read32 } from '../../core/big-endian';
@@ -13,18 +12,18 @@ import { C_RELEASED_FRAMES, C_WITHOUT_PEER, C_WITHOUT_ROOM, C_WRITTEN_BYTES } fr
 /** Frames that one call of the native code compares. */
 const BATCH_FRAMES = 128;
 const FEW_FRAMES = 4;
-/** And bytes: more than the longest frame, and so many that they stay in the cache until they are released. */
+/** And bytes: more than the longest frame, and few enough to stay in the cache until they are released. */
 const BATCH_BYTES = 1 << 18;
 
-/** Where frames go that stand one behind the other: the Chardev of outdev. */
+/** Output of contiguous frames: the Chardev of outdev. */
 export interface RunSink {
   readonly connected: boolean;
-  /** False: none was taken. */
+  /** False: nothing was taken. */
   write(buf: Buffer, off: number, bytes: number): boolean;
 }
 
 export class Lockstep {
-  /** Bytes that run() has taken of either side. */
+  /** Bytes that run() has taken of each side. */
   primaryTaken = 0;
   secondaryTaken = 0;
   private readonly native = addon();
@@ -46,7 +45,7 @@ export class Lockstep {
   }
 
   /**
-   * Takes whole frames of p[pFrom, pTo) and s[sFrom, sTo) while both have one. A length that cannot be is left to the
+   * Takes whole frames of p[pFrom, pTo) and s[sFrom, sTo) while both have one. Impossible lengths are left to the
    * reader.
    */
   run(p: Buffer, pFrom: number, pTo: number, s: Buffer, sFrom: number, sTo: number, nowMs: number): void {
@@ -57,7 +56,7 @@ export class Lockstep {
     this.runTo = pFrom;
     this.runFrames = 0;
     for (let bad = false; !bad; ) {
-      // Out of step, a look far ahead would be in vain.
+      // Out of step, looking far ahead is useless.
       const differing = this.inStep ? this.many : this.few;
       const pEnd = Math.min(pTo, pAt + BATCH_BYTES);
       const n = this.native.frameTails(p, pAt, pEnd, s, sAt, sTo, wordBytes, differing);
@@ -83,7 +82,7 @@ export class Lockstep {
           continue;
         }
         if (open) comparison.engine.endPairs(p);
-        // What the comparison lets out now comes behind what was released so far.
+        // Frames that the comparison sends now come after those released so far.
         this.release(p);
         if (result !== PAIR_PRIMARY) {
           comparison.secondary(s, sAt + wordBytes, sLen, sVnet, nowMs);

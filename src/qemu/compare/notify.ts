@@ -1,16 +1,16 @@
-// notify_dev: how a comparison and the controller of its pair (libxl, or whoever takes a guest's checkpoints) speak.
-// Frames of text without a NUL. Those that come carry the second length word with vnet_hdr_support, or leave it out (no
-// text looks like one); those that go never do.
+// notify_dev: the protocol between a comparison and the controller of its pair (libxl, or any other). Frames of text
+// without a NUL. Received ones may have the second length word with vnet_hdr_support, or not (no text looks like one);
+// sent ones never do.
 //
 //   controller -> compare   COLO_USERSPACE_PROXY_INIT    hello
 //   compare -> controller   COLO_COMPARE_GET_XEN_INIT    the answer; libxl waits 500 ms for it
 //   compare -> controller   DO_CHECKPOINT                the guests differ, one of them is silent, or a bound is exhausted
 //   controller -> compare   COLO_CHECKPOINT              both guests are stopped and equal; no answer
 //
-// A controller that has just connected is told nothing before its hello is answered: libxl would take a request for the
-// answer, and give up. One that says no hello is told after HELLO_MS.
+// A new controller gets no request before its hello is answered: libxl would take a request for the answer, and give
+// up. One that sends no hello gets requests after HELLO_MS.
 //
-// Length and text go out in one piece: a client that times out between the two would lose its place in the stream.
+// Length and text are sent in one piece: a client that times out between the two would lose its place in the stream.
 
 import { type FrameSink, writeFrame } from '../../chardev/frame';
 
@@ -21,22 +21,22 @@ export const CHECKPOINT = 'COLO_CHECKPOINT';
 
 const INIT_REPLY_BYTES = Buffer.from(PROXY_INIT_REPLY, 'latin1');
 const DO_CHECKPOINT_BYTES = Buffer.from(DO_CHECKPOINT, 'latin1');
-/** Of what is not understood, for the log. */
+/** Bytes of an unknown text shown in the log. */
 const SHOWN_BYTES = 64;
 
-/** libxl says hello as soon as it is connected, and waits as long for the answer. */
+/** libxl sends its hello as soon as it is connected, and waits this long for the answer. */
 export const HELLO_MS = 500;
 
 export interface NotifyEvents {
   /** A controller has said hello, and was answered. */
   onInit(): void;
   onCheckpoint(): void;
-  /** Text that means nothing; it is ignored. */
+  /** An unknown text; it is ignored. */
   onUnknown(text: string): void;
 }
 
 export class NotifyProtocol {
-  /** A hello may come until then. */
+  /** A hello is awaited until then. */
   private quietUntilMs = Number.NEGATIVE_INFINITY;
   private owed = false;
 
@@ -56,21 +56,18 @@ export class NotifyProtocol {
     this.owed = false;
   }
 
-  /**
-   * Says that a checkpoint is wanted, for the first time or again, or will say it when `owes`. False: nobody could be
-   * told.
-   */
+  /** Requests a checkpoint, for the first time or again, now or when `owes` is true. False: there is no controller. */
   ask(nowMs: number): boolean {
     this.owed = nowMs < this.quietUntilMs;
     return this.owed || this.send(DO_CHECKPOINT_BYTES);
   }
 
-  /** There is something to ask, and no hello to wait for any more. */
+  /** A request is due, and no hello is awaited any more. */
   owes(nowMs: number): boolean {
     return this.owed && nowMs >= this.quietUntilMs;
   }
 
-  /** What the controller says, without its virtio-net header. */
+  /** A frame of the controller, without its virtio-net header. */
   frame(buf: Buffer, off: number, len: number): void {
     const text = buf.toString('latin1', off, off + Math.min(len, SHOWN_BYTES));
     if (len === CHECKPOINT.length && text === CHECKPOINT) {

@@ -1,5 +1,5 @@
-// Frames that the host is to cut, on their way through the comparison: the engine is given their datagrams, and a frame
-// leaves as it came when all of these may. What is to be cut in a way that is not known here waits for a checkpoint.
+// Frames that the host is to cut, on their way through the comparison: the engine gets their datagrams, and a frame
+// leaves as it came when all of them may leave. A frame that is to be cut in an unknown way waits for a checkpoint.
 
 import { DatagramCutter } from '../../packet/datagram-cutter';
 import { canonicalIp } from '../../packet/ip-canon';
@@ -23,8 +23,8 @@ export class PackedFrames {
   ) {}
 
   /**
-   * buf[off, end) with its IP packet at `network`; `packing` is what packingOf() says. False: it is one packet all the
-   * same.
+   * buf[off, end) with its IP packet at `network`; `packing` is packingOf()'s result. False: it is one packet after
+   * all.
    */
   primary(
     packing: number,
@@ -40,7 +40,7 @@ export class PackedFrames {
     const c = this.counters.values;
     if (!engine.isProtected || parseIp(this.view, buf, network, end - network) !== PARSE_OK) return false;
     if (this.isOne(packing)) return false;
-    // The frame leaves as it stands here, with what its datagrams have in common.
+    // The frame leaves as it is here, with the fields that its datagrams have in common.
     this.view.limit = end;
     canonicalIp(this.view);
     const { limit } = this.view;
@@ -68,7 +68,7 @@ export class PackedFrames {
     return true;
   }
 
-  /** Such a frame of the secondary. */
+  /** The same for a frame of the secondary. */
   secondary(
     packing: number,
     buf: Buffer,
@@ -106,7 +106,7 @@ export class PackedFrames {
     this.sends.close(slot);
   }
 
-  /** Nothing of it is to be cut, whatever the way, or it does not matter where: TCP. */
+  /** Nothing is cut in any way, or the cuts do not matter (TCP). */
   private isOne(packing: number): boolean {
     const v = this.view;
     return v.payloadBytes <= (packing & 0xffff) || (v.protocol === IPPROTO_TCP && !v.fragment);

@@ -1,5 +1,5 @@
-// What the engine gives back as a packet's id: size of the virtio-net header, of all headers before the packet, slot of
-// its fragments or, from SLOT_OF_SEND on, of the frame that it is a datagram of; 0 where it is a frame of its own.
+// The engine's id of a packet: size of the virtio-net header, size of all headers before the packet, and the slot of
+// its fragments or, from SLOT_OF_SEND on, of the frame that it is a datagram of; slot 0 if it is a frame of its own.
 
 export const ID_SIZE_MASK = 0xff;
 export const ID_HEAD_SHIFT = 8;

@@ -1,7 +1,6 @@
-// What one guest's socket has brought is looked at together with what the other's has: the two are read in turns for as
-// long as there is something to compare at once. What is left without a counterpart goes to the comparison alone: a few
-// frames at once, many when their counterparts have not come within a moment. What waits could not leave without them
-// anyway, but for the few packets that may leave on the primary's word.
+// Reads both guests' sockets together, in turns, while both have frames to compare. Frames without a counterpart go to
+// the comparison alone: few of them at once, many only after their counterparts have not come for a moment. That delays
+// next to nothing, as hardly any packet may leave without its counterpart.
 
 import { BAD_FRAME, type FrameReader, type FrameSource } from '../../chardev/frame';
 import type { Chardev } from '../../io/stream/chardev';
@@ -11,28 +10,28 @@ import type { Surroundings } from './surroundings';
 /** Reads in one turn of the event loop, so that two talkers cannot starve the rest. */
 const READS_PER_TURN = 16;
 
-/** So many bytes without a counterpart are many. */
+/** From this many bytes on, frames without a counterpart are many. */
 const DEFERRED_BYTES = 8192;
 const DEFERRED_MS = 1;
-/** What is put off must leave room in the receive buffer. */
+/** Deferred frames must leave room in the receive buffer. */
 const MOST_DEFERRED_BYTES = 1 << 19;
 
 /**
- * As long as QEMU's own I/O threads look for the next packet before they sleep (poll-max-ns): waking up costs about as
- * much.
+ * Time to look for the next packet before sleeping, as in QEMU's own I/O threads (poll-max-ns): waking up costs about
+ * as much.
  */
 const LINGER_US = 32;
-/** What follows within this time was worth waiting for. */
+/** A packet within this time was worth waiting for. */
 const LIVELY_MS = 0.064;
 
 /**
- * After so long without a look at the sockets, the process may have slept through a checkpoint: whoever tells of it is
- * heard first. Less than a checkpoint takes (LATE_MS), and more than lies between packets that follow one another.
+ * After this time without a look at the sockets, the process may have slept through a checkpoint, so QMP is read first.
+ * Less than a checkpoint takes (LATE_MS), and more than the time between packets in a row.
  */
 const ASLEEP_MS = 5;
 
 interface Side {
-  /** For frames without a counterpart. */
+  /** Reads frames without a counterpart. */
   readonly reader: FrameReader;
   stream: Chardev | undefined;
 }
@@ -40,26 +39,26 @@ interface Side {
 export class PairReader {
   private readonly primary: Side;
   private readonly secondary: Side;
-  /** Off: what either socket brings goes to the comparison alone, and at once. */
+  /** Off: frames of either socket go to the comparison alone, and at once. */
   together = true;
-  /** Within a call: what the other side's socket hands over now goes to the comparison alone. */
+  /** Within a call: frames that the other side's socket hands over now go to the comparison alone. */
   private busy = false;
-  /** A look at what was put off is due. */
+  /** A look at deferred frames is scheduled. */
   private due = false;
-  /** What has no counterpart now waits no longer. */
+  /** False: frames without a counterpart wait no longer. */
   private patient = true;
   private progress = 0;
   private lively = false;
-  /** After a long sleep: frames are looked at when all else has been. */
+  /** After a long sleep: frames are read after all other input. */
   private waking = false;
   private endedAtMs = 0;
 
   constructor(
     private readonly lockstep: Lockstep,
-    /** They hand single frames to the comparison. */
+    /** These hand single frames to the comparison. */
     readers: { primary: FrameReader; secondary: FrameReader },
     private readonly nowMs: () => number,
-    /** Does something that was released wait for the output? More behind it would have to be copied. */
+    /** Do released frames wait for the output? Further ones would have to be copied. */
     private readonly isClogged: () => boolean,
     private readonly around: Pick<Surroundings, 'clock' | 'preciseMs' | 'soon'>,
   ) {
@@ -67,7 +66,7 @@ export class PairReader {
     this.secondary = { reader: readers.secondary, stream: undefined };
   }
 
-  /** For the sockets of both sides, which connect() then names. */
+  /** Sources for the sockets of both sides, which connect() then names. */
   readonly primarySource: FrameSource = this.source(true);
   readonly secondarySource: FrameSource = this.source(false);
 
@@ -86,7 +85,10 @@ export class PairReader {
     };
   }
 
-  /** Takes what there is of buf[from, to), which one side has unread, and perhaps more that it reads; or BAD_FRAME. */
+  /**
+   * Takes frames of buf[from, to), one side's unread bytes, and perhaps of further reads. Returns the bytes taken, or
+   * BAD_FRAME.
+   */
   private read(isPrimary: boolean, buf: Buffer, from: number, to: number): number {
     const { lockstep } = this;
     const own = isPrimary ? this.primary : this.secondary;
@@ -120,7 +122,7 @@ export class PairReader {
         at += lockstep.secondaryTaken;
         stream.consume(lockstep.primaryTaken);
       }
-      // Whole frames are left on one side at most: the other is asked for more.
+      // At most one side has whole frames left: the other is read further.
       if (own.reader.hasFrame(buf, at, to)) {
         more = stream.fill();
       } else {
@@ -140,8 +142,8 @@ export class PairReader {
   }
 
   /**
-   * After a turn, when all that it let out is sent: while packets follow closely on one another, the next is waited for
-   * a moment without sleeping.
+   * After a turn, when its output is sent: while packets follow each other closely, waits a moment for the next without
+   * sleeping.
    */
   linger(): void {
     if (this.busy) return;
@@ -156,12 +158,12 @@ export class PairReader {
     this.primary.stream?.deliverUnread();
   }
 
-  /** The output takes more again. */
+  /** The output has room again. */
   resume(): void {
     this.primary.stream?.deliverUnread();
   }
 
-  /** All that was read goes to the comparison now. Not from within read(). */
+  /** Gives all read frames to the comparison now. Not from within read(). */
   settle(): void {
     this.patient = false;
     this.secondary.stream?.deliverUnread();
@@ -169,7 +171,7 @@ export class PairReader {
     this.patient = true;
   }
 
-  /** So does all that the sockets hold, paused or not; `bytes` bounds what is read of each. Not from within read(). */
+  /** The same with everything in the sockets, paused or not, up to `bytes` of each. Not from within read(). */
   drain(bytes: number): void {
     this.patient = false;
     this.primary.stream?.drain(bytes);
@@ -177,13 +179,13 @@ export class PairReader {
     this.patient = true;
   }
 
-  /** Shall so many unread bytes stay where they are for a moment? */
+  /** Should this many unread bytes wait for a moment? */
   private putOff(bytes: number): boolean {
     if (!this.patient || bytes < DEFERRED_BYTES || bytes > MOST_DEFERRED_BYTES) return false;
     if (!this.due) {
       this.due = true;
       const { progress } = this;
-      // Timers come before what has arrived is looked at: after a sleep QMP is to be heard first.
+      // Timers run before input is read: after a sleep QMP has to be read first.
       this.around.clock.after(DEFERRED_MS, () => this.around.soon(() => this.late(progress)));
     }
     return true;

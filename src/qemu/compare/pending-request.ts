@@ -1,9 +1,8 @@
-// A checkpoint that was asked for. It is asked for once an epoch, and while it goes unheeded again from time to time:
-// whoever makes checkpoints may have lost the request with its connection, and saying it twice costs at most a
-// checkpoint.
+// A requested checkpoint. It is requested once an epoch, and again from time to time until it comes: the request may
+// have been lost with a connection, and a second one costs at most a checkpoint.
 
 export class PendingRequest {
-  /** A checkpoint is wanted and has not come. */
+  /** A checkpoint is wanted and has not come yet. */
   awaited = false;
   private askedAtMs = Number.NEGATIVE_INFINITY;
 
@@ -11,7 +10,7 @@ export class PendingRequest {
     this.askedAtMs = nowMs;
   }
 
-  /** True: it is time to say it again. */
+  /** True: it is time to ask again. */
   isDue(nowMs: number, repeatMs: number): boolean {
     return this.awaited && nowMs - this.askedAtMs >= repeatMs;
   }

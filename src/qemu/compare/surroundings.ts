@@ -1,4 +1,4 @@
-// What a comparison needs of the world: time, sockets, a random seed. A simulated world has its own.
+// A comparison's interfaces to the world: time, sockets, a random seed. A simulated world has its own.
 
 import { randomBytes } from 'node:crypto';
 import { openChardev, type StreamFactory } from '../../chardev/frame-socket';
@@ -12,16 +12,16 @@ import { systemClock } from '../../io/system-clock';
 export interface Surroundings {
   /** Whole ms. */
   readonly clock: Clock;
-  /** By the same clock, in ms with what is behind the point. */
+  /** Of the same clock, in ms with fractions. */
   preciseMs(): number;
-  /** Calls the task when all that is ready now was handled. */
+  /** Calls the task after everything that is ready now. */
   soon(task: () => void): void;
   /** See RegularTimer. */
   every(ms: number, task: () => void): Pick<RegularTimer, 'close'>;
   /** See DeadlineTimer. */
   deadline(onDue: () => void): Pick<DeadlineTimer, 'arm' | 'close'>;
   readonly openSocket: StreamFactory;
-  /** To QMP. */
+  /** Opens a QMP connection. */
   connect(endpoint: Endpoint): ConnectStream;
   /** 64 random bits. */
   seed(): [number, number];
@@ -30,7 +30,7 @@ export interface Surroundings {
 export const thisHost: Surroundings = {
   clock: systemClock,
   preciseMs: () => performance.now(),
-  // The first may be called in a turn that has looked at its sockets already.
+  // The first setImmediate may run in a turn that has read its sockets already.
   soon: (task) => void setImmediate(() => setImmediate(task)),
   every: (ms, task) => new RegularTimer(ms, task),
   deadline: (onDue) => new DeadlineTimer(systemClock.nowMs, onDue),

@@ -1,5 +1,4 @@
-// As pmycolo/warm-up, for frames: a comparison of its own is given made-up frames of both guests, walked together in
-// step.
+// As pmycolo/warm-up, for frames: gives made-up frames of both guests, in step, to a comparison of its own.
 
 import { WORD_BYTES } from '../../chardev/frame';
 import { ETH_HLEN, ETH_P_IP, ETH_TYPE_BYTES } from '../../packet/ethernet';
@@ -18,7 +17,7 @@ const FLOWS = 1024;
 const CHECKPOINT_EVERY = 64;
 const LIMITS = { maxFlows: 1 << 13, maxHeldBytes: 1 << 20, logBytes: 1 << 22, logRecords: 1 << 12 };
 
-/** Takes what leaves, and keeps nothing. */
+/** Discards the output. */
 class Nowhere implements OutputSink, RunSink {
   readonly out = Buffer.alloc(1 << 16);
   readonly connected = true;
@@ -45,7 +44,7 @@ export interface FrameWarmUpResult {
   counters: Record<string, number>;
 }
 
-/** Takes `budgetMs` by the clock given, half of it for what does not come in step, and no round more than that. */
+/** Takes `budgetMs` by the given clock and at most a round more; half of it is for frames out of step. */
 export function warmUpFrames(clock: () => number, budgetMs: number): FrameWarmUpResult {
   warmUpPrimary(clock, budgetMs / 2);
   const sink = new Nowhere();
@@ -69,7 +68,7 @@ export function warmUpFrames(clock: () => number, budgetMs: number): FrameWarmUp
   return { requests, writtenBytes: sink.bytes, counters: comparison.counters.snapshot() };
 }
 
-/** A connection's beginning and what follows on it. Returns how many bytes it is on the wire. */
+/** The beginning of a connection and its next segments. Returns their bytes on the wire. */
 function putRow(buf: Buffer, round: number): number {
   const flow = round % FLOWS;
   let seq = (round << 20) >>> 0;

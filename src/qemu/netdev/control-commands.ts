@@ -1,9 +1,9 @@
-// What the control socket of a netdev understands: one JSON object in, one out, in QMP's form.
+// The commands of a netdev's control socket: one JSON object in, one out, in QMP's form.
 
 import { OperatorError } from '../../core/errors';
 import { parseStatus } from './filter-options';
 
-/** What of a netdev is controlled. */
+/** The controlled part of a netdev. */
 export interface Controlled {
   checkpoint(): void;
   failover(): boolean;
@@ -17,7 +17,7 @@ export interface Reply {
   id?: unknown;
 }
 
-/** Never throws for anything that a line may say. */
+/** Never throws, whatever the line. */
 export function execute(netdev: Controlled, line: string): Reply {
   let request: Record<string, unknown>;
   try {
@@ -48,7 +48,7 @@ function answer(netdev: Controlled, request: Record<string, unknown>): Reply {
       netdev.checkpoint();
       return { return: {} };
     case 'failover':
-      // Whoever comes second (--qmp may have been first) has what he wants.
+      // A second failover (--qmp may have been first) is no error.
       return { return: { already: !netdev.failover() } };
     case 'filter-set':
       netdev.setStatus(text(args, 'id'), parseStatus(text(args, 'status')));

@@ -7,7 +7,7 @@ import { type Controlled, execute } from './control-commands';
 
 /** A longer line ends the connection. */
 export const MAX_LINE_BYTES = 64 << 10;
-/** Answers that a client has not read; more end its connection. */
+/** Bytes of answers that a client has not read; more end its connection. */
 const MAX_UNREAD_BYTES = 1 << 20;
 const MAX_CONNECTIONS = 16;
 
@@ -30,13 +30,13 @@ export class ControlServer {
       if (!found.isSocket()) {
         throw new OperatorError(
           'EEXIST',
-          `listening at ${this.path}: something that is no socket stands there`,
+          `listening at ${this.path}: there is a file that is no socket`,
           'remove it or choose another path',
         );
       }
       if (!(await isServed(this.path))) unlinkSync(this.path);
     }
-    // The file is made by bind(), within this call: nobody else can ever open it.
+    // bind() makes the file within this call: nobody else can ever open it.
     const mask = process.umask(0o177);
     try {
       await new Promise<void>((resolve, reject) => {
@@ -49,8 +49,8 @@ export class ControlServer {
         code ?? 'EBIND',
         `listening at ${this.path}: ${message}`,
         code === 'EADDRINUSE'
-          ? 'end who serves it, or choose another path'
-          : 'choose a path in a directory that is there and that this user may write in',
+          ? 'end the program that serves it, or choose another path'
+          : 'choose a path in an existing directory in which this user may write',
         { cause: error },
       );
     } finally {

@@ -23,7 +23,7 @@ export type Queue = 'tx' | 'rx' | 'all';
 export const Verdict = {
   /** The frame goes on to the next filter. */
   Pass: 0,
-  /** The filter has taken it, or dropped it. */
+  /** The filter has taken or dropped it. */
   Consumed: 1,
 } as const;
 export type Verdict = (typeof Verdict)[keyof typeof Verdict];
@@ -33,7 +33,7 @@ export interface Filter {
   /** `mirror`, `redirector`, `rewriter` */
   readonly type: string;
   readonly queue: Queue;
-  /** Needed after a failover too: all others are switched off then. */
+  /** True: needed after a failover; all others are switched off then. */
   readonly staysOn?: true;
   /**
    * A frame is buf[off, off + len), of which the first vnetBytes (often 0) are a virtio-net header. A filter may change
@@ -64,7 +64,7 @@ export class FilterChain {
   private readonly entries: Entry[] = [];
   private readonly copy = Buffer.allocUnsafeSlow(MAX_FRAME_BYTES);
 
-  /** Where frames go that have passed every filter. */
+  /** Output of frames that have passed every filter. */
   constructor(
     private readonly toGuest: FrameHandler,
     private readonly toHost: FrameHandler,
@@ -113,13 +113,13 @@ export class FilterChain {
     this.walkRx(this.entries.length - 1, buf, off, len, vnetBytes);
   }
 
-  /** A frame that `filter` brings in. */
+  /** A frame that `filter` injects. */
   inject(filter: Filter, buf: Buffer, off: number, len: number, vnetBytes: number): void {
     const at = this.place(filter);
     if (at < 0) return;
     const { tx, rx } = this.entries[at]!;
     if (tx && rx) {
-      // The filters of one direction may change the frame; those of the other must not see that.
+      // Filters of one direction may change the frame; those of the other must not see the changes.
       buf.copy(this.copy, 0, off, off + len);
       this.walkTx(at + 1, buf, off, len, vnetBytes);
       this.walkRx(at - 1, this.copy, 0, len, vnetBytes);

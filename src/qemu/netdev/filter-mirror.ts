@@ -1,8 +1,7 @@
 // filter-mirror: a copy of every frame goes to outdev, the frame itself goes on.
 //
-// Safe outcome: when nobody is at outdev, or its peer is too slow, the copy is dropped and counted. The guest's own
-// traffic never waits for a copy and never depends on one. (A lost copy is seen by the comparison as an answer that one
-// side does not give, and costs a checkpoint at the most.)
+// Safe outcome: when outdev has no peer, or a slow one, the copy is dropped and counted. The guest's own traffic never
+// waits for a copy. (After a lost copy the secondary lacks an answer, which costs a checkpoint at most.)
 
 import type { FrameOutput } from '../../chardev/frame-output';
 import { type Direction, type Filter, type Queue, Verdict } from './filter-chain';

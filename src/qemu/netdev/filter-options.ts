@@ -1,12 +1,12 @@
-// What an operator says about one filter: QEMU's names, defaults and complaints (those of 7.2), plus `fail_open` of a
-// redirector and `state` and `max_flows` of a rewriter.
+// The options of a filter: QEMU's names, defaults and error messages (of 7.2), plus `fail_open` of a redirector and
+// `state` and `max_flows` of a rewriter.
 
 import { OperatorError } from '../../core/errors';
 import type { Place, Queue } from './filter-chain';
 import { isIdentifier, splitOptions, splitPair } from './keyval';
 
 const COMMON = ['type', 'id', 'netdev', 'queue', 'position', 'insert', 'status', 'vnet_hdr_support'];
-/** The filters that there are, and what each knows beside that. */
+/** The filters, and the options that only each of them has. */
 const OWN = {
   mirror: ['outdev'],
   redirector: ['indev', 'outdev', 'fail_open'],
@@ -14,7 +14,7 @@ const OWN = {
 } as const;
 export type FilterType = keyof typeof OWN;
 const TYPES = Object.keys(OWN) as FilterType[];
-/** What may be said of some filter. */
+/** All option names. */
 export const FILTER_OPTIONS: readonly string[] = [...new Set([...COMMON, ...Object.values(OWN).flat()])];
 
 export interface FilterOptions {
@@ -22,7 +22,7 @@ export interface FilterOptions {
   id: string;
   queue: Queue;
   place: Place;
-  /** undefined: not said, so it is on, but not after a failover. */
+  /** undefined: not given, so it is on, but not after a failover. */
   on: boolean | undefined;
   /** Ids of character devices. */
   indev: string | undefined;
@@ -41,7 +41,7 @@ const MOST_FLOWS = 1 << 22;
 /** As written, by name. */
 export type RawFilter = Readonly<Record<string, string | undefined>>;
 
-/** `mirror,id=m0,queue=tx,outdev=mirror0`; QEMU's `filter-mirror,...` is as good. Throws OperatorError. */
+/** `mirror,id=m0,queue=tx,outdev=mirror0`, or as for QEMU `filter-mirror,...`. Throws OperatorError. */
 export function parseFilter(text: string, netdev: string): FilterOptions {
   const [type, ...parts] = splitOptions(text);
   const raw: Record<string, string> = { type: type!.replace(/^filter-/, '') };

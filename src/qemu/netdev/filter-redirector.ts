@@ -1,25 +1,24 @@
-// filter-redirector: every frame goes to outdev instead of onwards; what comes from indev goes on behind this filter.
+// filter-redirector: every frame goes to outdev instead of onwards; frames from indev go on behind this filter.
 //
-// Safe outcome: when nobody is at outdev, or its peer is too slow, the frame is held back: dropped, and counted as
-// `held`. On a primary the frames of this filter are what nobody has compared yet, so passing them on (as QEMU does
-// when outdev is gone) would let unverified output out. `fail_open=on` asks for exactly that. Without outdev every
-// frame passes. What comes from indev has no such question; a bad length ends that connection, and the next one starts
-// afresh.
+// Safe outcome: when outdev has no peer, or a slow one, the frame is held back: dropped, and counted as `held`. On a
+// primary these frames are not compared yet, so passing them on (as QEMU does when outdev is gone) would release
+// unverified output. `fail_open=on` asks for exactly that. Without outdev every frame passes. On indev a bad length
+// ends the connection, and the next one starts afresh.
 
 import type { FrameOutput } from '../../chardev/frame-output';
 import { type Direction, type Filter, type Queue, Verdict } from './filter-chain';
 
 export class RedirectorFilter implements Filter {
   readonly type = 'redirector';
-  /** Frames that did not get to outdev and went no further. */
+  /** Frames that did not reach outdev and were dropped. */
   held = 0;
-  /** Frames that did not get to outdev and went on because of fail_open. */
+  /** Frames that did not reach outdev and went on because of fail_open. */
   failedOpen = 0;
-  /** Frames brought in from indev. */
+  /** Frames injected from indev. */
   injected = 0;
-  /** Those of indev with nothing behind the virtio-net header. */
+  /** Frames from indev with nothing behind the virtio-net header. */
   runts = 0;
-  /** Lengths of indev that cannot be; each has ended its connection. */
+  /** Impossible lengths on indev; each has ended its connection. */
   badFrames = 0;
 
   constructor(

@@ -1,11 +1,10 @@
-// filter-rewriter, on a secondary: gives the guest's TCP connections the numbers that the primary's have, by the
-// secondary's node. From the first handshake on, not only after a failover: the comparison at the other end expects it.
+// filter-rewriter, on a secondary: gives the guest's TCP connections the primary's sequence numbers, by the secondary's
+// node. From the first handshake on, not only after a failover: the comparison at the other end expects it.
 //
-// Safe outcome: a full table costs the oldest connection that has ended, stands still half open or lost its offset to a
-// checkpoint, never a live one's offset; when all are live, a new connection goes untranslated and is counted
-// (`flow_table_full`): it then differs from the primary's, which asks for a checkpoint. Frames of the guest that cannot
-// be understood as the IP packet they claim to be are dropped (`guest_malformed`); frames for the guest and all that is
-// not IP pass.
+// Safe outcome: a full table costs the oldest connection that has ended, is idle half-open or has lost its offset to a
+// checkpoint, never a live one's offset; when all are live, a new connection is not translated, and counted
+// (`flow_table_full`): it then differs from the primary's, which asks for a checkpoint. Malformed IP packets of the
+// guest are dropped (`guest_malformed`); frames for the guest and frames other than IP pass.
 
 import type { Log } from '../../core/log';
 import { FramePackets } from '../../node/frame-packets';
@@ -16,16 +15,16 @@ import type { SecondaryEngine } from '../../seccolo/engine';
 import { Direction, type Filter, type Queue, Verdict } from './filter-chain';
 
 export interface RewriterSurroundings {
-  /** What it calls comes in a batch of its own. */
+  /** Its callbacks run in batches of their own. */
   clock: Clock;
   log: Log;
   /** Size of the virtio-net header at the guest's port. */
   vnetBytes: number;
-  /** Brings a frame to the guest past all filters; `vnetBytes` of it are a virtio-net header. */
+  /** Sends a frame to the guest past all filters; its first `vnetBytes` are a virtio-net header. */
   toGuest(buf: Buffer, off: number, len: number, vnetBytes: number): void;
-  /** Reads what the guest has said. */
+  /** Reads the guest's port empty. */
   drainGuest(): void;
-  /** A checkpoint was obeyed. */
+  /** A checkpoint was carried out. */
   checkpointed(): void;
 }
 
@@ -60,7 +59,7 @@ export class RewriterFilter implements Filter {
       clock: around.clock,
       guest: () => fromGuest,
       forward: () => this.peers,
-      // Whoever controls a netdev says what he wants, or nothing.
+      // A netdev's controller gets no requests.
       watch: { portState: (told) => told('up') },
       log: around.log,
       toGuest: (ask) =>
@@ -70,7 +69,7 @@ export class RewriterFilter implements Filter {
           around.toGuest(bytes, 0, bytes.length, around.vnetBytes);
         }),
       checkpointed: () => around.checkpointed(),
-      // The netdev sees to it, when all its rewriters have.
+      // Done by the netdev after all its rewriters.
       tookOver: () => {},
       forgotten: () => {},
     });

@@ -1,4 +1,4 @@
-// QEMU's way to write options on a command line: `WORD,name=value,name=value`, a comma inside a value doubled.
+// QEMU's syntax of options on a command line: `WORD,name=value,name=value`, a comma inside a value doubled.
 
 /** The parts between single commas, with doubled commas made one. */
 export function splitOptions(text: string): string[] {
@@ -21,7 +21,7 @@ export function splitPair(part: string): [string, string] {
   return at < 0 ? [part, 'on'] : [part.slice(0, at), part.slice(at + 1)];
 }
 
-/** Letters, digits, and - . _, a letter first: what QEMU takes for an id. */
+/** QEMU's syntax of an id: letters, digits, and - . _, beginning with a letter. */
 export function isIdentifier(text: string): boolean {
   return /^[A-Za-z][A-Za-z0-9._-]*$/.test(text);
 }

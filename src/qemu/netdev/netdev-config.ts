@@ -1,4 +1,4 @@
-// What an operator says about a netdev, from options or from a file: ports, character devices, filters.
+// The configuration of a netdev, from options or from a file: ports, character devices, filters.
 
 import { z } from 'zod';
 import type { PortSpec } from '../../chardev/port';
@@ -30,7 +30,7 @@ export interface NetdevConfig {
 export const DEFAULT_ID = 'hn0';
 
 const word = z.string({ error: 'must be a text' });
-/** YAML has on and off as truth values. What a filter makes of it: filter-options. */
+/** YAML reads on and off as booleans. filter-options checks the values. */
 const filterOption = z.union([word, z.number(), z.boolean()], { error: 'must be a text, a number, on or off' });
 
 /** A file's keys; the filters' are QEMU's names. */
@@ -108,7 +108,7 @@ export function parsePort(text: string): PortSpec {
   if (!/^[^\s/:]{1,15}$/.test(name)) {
     throw new OperatorError(
       'EPORT',
-      `'${name}' is no name of a network interface`,
+      `'${name}' is not a valid name of a network interface`,
       'write tap:NAME, at most 15 letters',
     );
   }
@@ -180,7 +180,7 @@ function vnetHeaderBytes(text: string | undefined): number {
   if ((VNET_HEADER_BYTES as readonly number[]).includes(bytes)) return bytes;
   throw new OperatorError(
     'EPORT',
-    `--vnet-header-bytes ${text} is no size of a virtio-net header`,
+    `--vnet-header-bytes ${text}: no virtio-net header has this size`,
     `it is one of ${VNET_HEADER_BYTES.join(', ')}`,
   );
 }
@@ -194,7 +194,7 @@ function textOf(filter: NetdevFile['filters'][number]): RawFilter {
   );
 }
 
-/** Puts where it was written before what is wrong with it. */
+/** Prefixes an error with the place of its cause. */
 function naming<T>(where: string, read: () => T): T {
   try {
     return read();
@@ -204,7 +204,7 @@ function naming<T>(where: string, read: () => T): T {
   }
 }
 
-/** What only the whole can tell; filters' places and devices are looked at when the chain is built. */
+/** Checks across entries; filters' positions and devices are checked when the chain is built. */
 function whole(config: NetdevConfig): NetdevConfig {
   const ids = new Set<string>();
   for (const { id } of config.devices) {
@@ -212,11 +212,7 @@ function whole(config: NetdevConfig): NetdevConfig {
     ids.add(id);
   }
   if (config.qmp !== undefined && !config.filters.some((f) => f.type === 'rewriter')) {
-    throw new OperatorError(
-      'EFILTER',
-      'a QMP socket tells a rewriter of checkpoints, and there is none',
-      'add a rewriter',
-    );
+    throw new OperatorError('EFILTER', 'qmp is for a rewriter, and there is none', 'add a rewriter');
   }
   return config;
 }

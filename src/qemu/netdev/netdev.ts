@@ -1,4 +1,4 @@
-// A netdev in user space: a guest port and a host port with a chain of filters between them, as QEMU has them inside.
+// A netdev in user space: a guest port and a host port with a chain of filters between them, as inside QEMU.
 
 import { randomBytes } from 'node:crypto';
 import { Batch } from '../../chardev/batch';
@@ -37,7 +37,7 @@ export class Netdev {
   private readonly guest: Port;
   private readonly host: Port;
   private readonly devices: Device[] = [];
-  /** Without a guest port the guest's frames come by these. */
+  /** Sources of the guest's frames where there is no guest port. */
   private readonly guestDevices: Device[] = [];
   private readonly rewriters: RewriterFilter[] = [];
   private readonly reminders: PeerReminders;
@@ -45,7 +45,7 @@ export class Netdev {
   private readonly openStream: StreamFactory;
   private ticker: NodeJS.Timeout | undefined;
 
-  /** Opens nothing yet. Throws OperatorError. */
+  /** Makes the parts and opens nothing yet. Throws OperatorError. */
   constructor(
     readonly config: NetdevConfig,
     private readonly log: Log,
@@ -67,8 +67,8 @@ export class Netdev {
   }
 
   /**
-   * Listens and dials; servers first, as some may be there for the clients. Throws OperatorError, and then nothing
-   * stays open.
+   * Listens and dials; servers first, as some clients may connect to them. Throws OperatorError, and then nothing stays
+   * open.
    */
   async open(): Promise<void> {
     try {
@@ -94,7 +94,7 @@ export class Netdev {
   }
 
   /**
-   * The guest stands still and is the primary's copy. `exact`: all that was read of it is from before. Throws
+   * The guest is stopped and is the primary's copy. `exact`: all frames read of it are from before. Throws
    * OperatorError.
    */
   checkpoint(exact = true): void {
@@ -103,7 +103,7 @@ export class Netdev {
       const hint = 'a comparison that sees its packets differ asks for another one';
       this.log.warn(
         { hint },
-        'a checkpoint was heard of late: what the guest said after it may bear numbers of before',
+        'the notice of a checkpoint was late: frames that the guest sent after it may have got the old numbers',
       );
     }
     this.inBatch(() => this.nodes.forEach((node) => void node.checkpoint()));
@@ -129,12 +129,12 @@ export class Netdev {
     return true;
   }
 
-  /** By this process, or by an earlier one that kept its state. */
+  /** Done by this process, or by an earlier one that kept its state. */
   get failedOver(): boolean {
     return this.rewriters.some(({ engine }) => engine.failedOver);
   }
 
-  /** The guest stands still: what it has said is read, and nothing more until resumeGuest(). */
+  /** The guest is stopped: reads its port empty, then nothing more until resumeGuest(). */
   holdGuest(): void {
     this.pauseGuest(true);
     this.inBatch(() => this.nodes.forEach((node) => void node.guestStopped()));
@@ -168,8 +168,8 @@ export class Netdev {
   }
 
   /**
-   * A rewriter whose kept state says that the failover has been: what was switched off then is off, unless the operator
-   * says otherwise.
+   * If a rewriter's kept state has a failover, the filters that it switched off are off again, unless the operator has
+   * set them.
    */
   private stayFailedOver(): void {
     if (!this.failedOver) return;
@@ -181,7 +181,7 @@ export class Netdev {
     for (const { id, staysOn } of filters) if (!staysOn) this.chain.setStatus(id, false);
   }
 
-  /** A secondary's netdev before a failover: its guest reaches no network. */
+  /** Is this a secondary's netdev before a failover? Then its guest reaches no network. */
   private get protects(): boolean {
     return this.rewriters.length > 0 && !this.failedOver;
   }
@@ -256,7 +256,7 @@ export class Netdev {
     };
   }
 
-  /** What is called comes in a batch of its own. */
+  /** Runs the callback in a batch of its own. */
   private batchClock(): Clock {
     return {
       nowMs: () => this.batch.nowMs,

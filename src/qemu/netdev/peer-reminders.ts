@@ -1,7 +1,6 @@
-// At a failover: the peer of each living connection is told what the guest has acknowledged, and asked for its own
-// acknowledgement, so that nobody waits for a timer (seccolo/reminders.ts). The host's port is mostly given to the
-// clients' network only afterwards, by somebody else: they are told at once, and anew whenever the port has got to
-// where it was not before.
+// At a failover: sends the guest's last acknowledgement to the peer of each living connection, and asks for the peer's,
+// so that nobody waits for a timer (seccolo/reminders.ts). The host's port mostly joins the clients' network only
+// afterwards, by another program: reminders are sent at once, and again whenever the port reaches a new network.
 
 import type { Batch } from '../../chardev/batch';
 import type { Port } from '../../chardev/port';
@@ -10,14 +9,14 @@ import type { Log } from '../../core/log';
 import type { SecondaryEngine } from '../../seccolo/engine';
 import { REMIND_PAUSE_MS, remindSome } from '../../seccolo/remind-some';
 
-/** Whoever has waited for longer goes on by his own timers. */
+/** After this time the peers have gone on by their own timers. */
 const WATCH_MS = 60_000;
 
 export class PeerReminders {
   private place: { close(): void } | undefined;
   private timer: NodeJS.Timeout | undefined;
   private ending: NodeJS.Timeout | undefined;
-  /** Of the walk under way: the engine, and its connection to go on behind. */
+  /** State of the walk under way: the engine, and its last connection. */
   private at = 0;
   private behind = -1;
   private frames = 0;
@@ -31,7 +30,7 @@ export class PeerReminders {
     private readonly log: Log,
   ) {}
 
-  /** The engines have failed over. */
+  /** A failover was made: sends reminders now, and again for WATCH_MS. */
   begin(): void {
     this.close();
     try {
@@ -40,7 +39,7 @@ export class PeerReminders {
       if (!(error instanceof OperatorError)) throw error;
       this.log.warn(
         { error: error.message },
-        "where the host's port goes cannot be seen: the peers are told now and not again",
+        "cannot watch the host's port: the peers get reminders now and not again",
       );
     }
     this.ending = setTimeout(() => this.place?.close(), WATCH_MS);
@@ -55,7 +54,7 @@ export class PeerReminders {
     this.place?.close();
   }
 
-  /** All of them, from the first on; soon, as places are told of in rows. */
+  /** Starts over with all connections; after a moment, as notices of new places come in rows. */
   private tell(): void {
     this.at = 0;
     this.behind = -1;
@@ -71,10 +70,10 @@ export class PeerReminders {
   private step(): void {
     const engine = this.engines[this.at];
     if (engine === undefined) {
-      this.log.info({ frames: this.frames }, "the connections' peers are told what the guest has acknowledged");
+      this.log.info({ frames: this.frames }, "sent the guest's acknowledgements to the connections' peers");
       return;
     }
-    // While the guest has not shown its numbers nothing is known to be true.
+    // Until the guest has shown its numbers, no reminder would be certain to be right.
     if (!engine.undecided) {
       this.batch.begin();
       this.behind = remindSome(engine, this.behind, (frame) => this.send(frame));

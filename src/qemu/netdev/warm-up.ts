@@ -1,5 +1,4 @@
-// As seccolo/warm-up, for frames: made-up connections go through a secondary's filters, off one stream and on to
-// another.
+// As seccolo/warm-up, for frames: made-up connections go through a secondary's filters, from one stream to another.
 
 import { Batch } from '../../chardev/batch';
 import { FrameReader, WORD_BYTES } from '../../chardev/frame';
@@ -13,7 +12,7 @@ import { FilterChain } from './filter-chain';
 import { RedirectorFilter } from './filter-redirector';
 import { RewriterFilter, type RewriterSurroundings } from './filter-rewriter';
 
-/** Takes what leaves, and keeps nothing. */
+/** Discards the output. */
 class Nowhere implements SendBuffer {
   readonly out = Buffer.alloc(1 << 16);
   readonly connected = true;
@@ -49,7 +48,7 @@ function nobodyAround(batch: Batch): RewriterSurroundings {
   };
 }
 
-/** Takes `budgetMs` by the clock given, and no connection more than that. */
+/** Takes `budgetMs` by the given clock, and at most a connection more. */
 export function warmUpNetdev(clock: () => number, budgetMs: number): NetdevWarmUpResult {
   let rounds = 0;
   const batch = new Batch(() => rounds);

@@ -19,7 +19,7 @@ test('ports', () => {
   expect(parsePort('tap:tap0')).toEqual({ kind: 'tap', name: 'tap0' });
   expect(parsePort('unix:/a,server')).toEqual({ kind: 'socket', endpoint: unix('/a', { server: true }) });
   for (const name of ['', 'a b', 'a/b', 'sixteen-letters-'])
-    expect(() => parsePort(`tap:${name}`)).toThrow('is no name');
+    expect(() => parsePort(`tap:${name}`)).toThrow('is not a valid name');
   expect(() => parsePort('tap0')).toThrow("endpoint 'tap0'");
 });
 

@@ -59,7 +59,8 @@ async function follow(
   const { guestPort, outerBridge } = settings;
   // A bridge forgets what it heard behind a port that leaves it.
   const macs = await macsBehind(guestPort).catch(() => []);
-  if (!(await opened(openRules, log))) return;
+  // A new pair may have begun meanwhile.
+  if (!(await opened(openRules, log)) || ended.aborted) return;
   if (settings.moveTapOnFailover) {
     try {
       await moveToBridge(guestPort, outerBridge, macs);

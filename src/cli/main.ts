@@ -6,7 +6,7 @@ import { OperatorError } from '../core/errors';
 import { addCommands, type Commands } from './lazy';
 import { VERSION } from './version';
 
-/** Each loads further what it needs when it runs. */
+/** Each loads its other modules when it runs. */
 const COMMANDS: Commands = {
   primary: (to) => (require('./daemon') as typeof import('./daemon')).addPrimaryCommand(to),
   secondary: (to) => (require('./daemon') as typeof import('./daemon')).addSecondaryCommand(to),

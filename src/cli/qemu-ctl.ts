@@ -1,4 +1,4 @@
-// `colo qemu ctl PATH ...`: speaks to the control socket of a running `colo qemu netdev`.
+// `colo qemu ctl PATH ...`: sends commands to the control socket of a running `colo qemu netdev`.
 
 import { connect } from 'node:net';
 import type { Command } from 'commander';

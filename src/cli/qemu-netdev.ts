@@ -156,7 +156,7 @@ function fromFile(path: string, flags: Flags): NetdevConfig {
   throw new OperatorError('ECONFIG', lines.join('\n'), 'see docs/examples/netdev.yaml');
 }
 
-/** Gives up capabilities, then loads what it needs. */
+/** Gives up capabilities, then loads the netdev. */
 async function run(config: NetdevConfig, logLevel: string): Promise<void> {
   const { guest, host, devices, qmp } = config;
   keepWhatIsNeeded({

@@ -111,7 +111,7 @@ export function machineQuestions(iptables: string, nftables: boolean): Question[
       id: 'ipv6',
       what: 'IPv6',
       needed: false,
-      todo: 'a guest that speaks IPv6 needs it in the kernel of both hosts',
+      todo: 'a guest that uses IPv6 needs it in the kernel of both hosts',
       ask: () => need(existsSync('/proc/net/if_inet6'), 'in the kernel', 'not in the kernel'),
     },
     {

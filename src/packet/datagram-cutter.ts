@@ -1,5 +1,5 @@
 // Frames of several datagrams, which the host's kernel or hardware is to cut (UDP segmentation offload; virtio 1.2,
-// 5.1.6.2), taken apart. How a guest packs its datagrams is its own affair, where one ends is not.
+// 5.1.6.2), taken apart. The guests may pack their datagrams differently, but must end them at the same places.
 
 import { write16 } from '../core/big-endian';
 import { copyBytes } from '../core/bytes';

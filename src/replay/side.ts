@@ -18,7 +18,7 @@ import { PARSE_EXTENSION, PARSE_IP_LENGTH, PARSE_NAMES, PARSE_OK, PARSE_TRANSPOR
 import { REASSEMBLY_COMPLETE, Reassembler } from '../packet/reassembly';
 import { IPPROTO_TCP, IPPROTO_UDP, PacketView } from '../packet/view';
 
-/** Ethernet pads up to so many bytes behind its header. */
+/** Ethernet pads frames to this many bytes behind the header. */
 const LONGEST_PADDED_BYTES = 46;
 
 export const PRIMARY = 0;

@@ -126,8 +126,8 @@ export class Survey {
   }
 
   /**
-   * The addresses that send in both captures. Where some of these send to others, the guest is the one that all the
-   * others of a group speak with. Throws OperatorError when that leaves a choice.
+   * The addresses that send in both captures. If some of these send to others, the guest is the one that all others of
+   * a group communicate with. Throws OperatorError when that leaves a choice.
    */
   findGuests(): { key: AddressKey; text: string }[] {
     const w = this.flows.words;

@@ -97,7 +97,7 @@ export class Clients {
     },
   };
 
-  /** A connection that the guest opens; its HELLO says which call it answers. */
+  /** A connection that the guest opens; its HELLO identifies the call. */
   private calledBack(): ClientSession {
     const findPlan = (hello: Request) => {
       const plan = this.world.scenario.calls.get(hello.seed);

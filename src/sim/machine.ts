@@ -172,7 +172,7 @@ export class Machine implements TcpHost {
     this.inbox = [];
   }
 
-  /** Becomes what `other` is. Both stand still. */
+  /** Becomes a copy of `other`. Both are stopped. */
   copyFrom(other: Machine): void {
     this.frozenUs = other.frozenUs;
     this.memory = { ...other.memory };

@@ -228,8 +228,8 @@ function sequences(kind: Numbers): MachineHabits['initialSequence'] {
 }
 
 /**
- * Never the same twice: a port that is used again must not have the client's old number, by which the ledger tells
- * connections apart.
+ * Never the same twice: a port that is used again must not have the client's old number, as the ledger distinguishes
+ * connections by it.
  */
 function justBelowTheEnd(): MachineHabits['initialSequence'] {
   const used = new Set<number>();

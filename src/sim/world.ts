@@ -317,7 +317,7 @@ export class World extends Stage {
     this.controller.want();
   }
 
-  /** The primary lets everything pass. */
+  /** The primary passes everything. */
   unprotect(): void {
     this.note(Note.CONTROL, 8, 0, () => 'PN: unprotected');
     this.isProtected = false;

@@ -4,8 +4,8 @@
 //   client: lan0 (bridge, has the client's addresses) = {pn, sn}        the outer network and its switch
 //   pn:     br0 = {nic0, tap0}   colobr0 = {fwd0}   mirror tap0 egress -> fwd0
 //   sn:     br0 = {nic0}         colobr0 = {fwd0, tap0}                   (a failover moves tap0 to br0)
-//   with a stream link: fwd0 of pn and sn have addresses (STREAM_IPS), there is no colobr0 and no mirror, sn's tap0 is in
-//           no bridge
+//   with a stream link: fwd0 of pn and sn have addresses (STREAM_IPS), there is no colobr0 and no mirror,
+//           and sn's tap0 is in no bridge
 //   pvm:    eth0 = peer of pn's tap0        svm: eth0 = peer of sn's tap0 (same MAC, same addresses)
 
 export type Role = 'client' | 'pn' | 'sn' | 'pvm' | 'svm';

@@ -60,7 +60,7 @@ const EXPECTED: readonly [string, readonly string[], number, number?][] = [
   ['a STOP read late taken for one read in time', COMMITS, 150],
   ['frames from before and after a checkpoint compared', COMMITS, 1, 1701],
   ['frames sent after a checkpoint read before the release', COMMITS, 30],
-  ['the sockets are read while the primary stands still', COMMITS, 30],
+  ['the sockets are read while the primary is stopped', COMMITS, 30],
   ['one later frame of the primary counts as covered', COMMITS, 30],
   ['a byte that the socket has taken sent again', ['a stream of frames'], 30],
   ["a dead guest's frames leave", COMMITS, 150],

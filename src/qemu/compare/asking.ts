@@ -68,7 +68,7 @@ export class Asking {
     this.notify!.closed();
     log.error(
       this.asker.held(),
-      'THE CONTROLLER IS GONE: what is held stays held until one comes and makes a checkpoint',
+      'THE CONTROLLER IS GONE: held packets stay held until one comes and makes a checkpoint',
     );
   }
 

@@ -3,7 +3,7 @@
 //
 //   QEMU     SVM stops, PVM stops (STOP), state copied, SVM resumes, PVM resumes (RESUME)
 //   notify   both stop, the stream from the secondary is dry, state copied, COLO_CHECKPOINT, both resume when it must
-//            have been heard: nothing answers it
+//            have arrived: nothing answers it
 
 import { Note } from '../daemon';
 import { FakeQemu } from '../fake-qemu';

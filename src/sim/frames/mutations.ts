@@ -70,7 +70,7 @@ export const FRAMES_MUTATIONS: readonly FramesMutation[] = [
       return right(...all);
     });
   }),
-  bent('the sockets are read while the primary stands still', (device) => {
+  bent('the sockets are read while the primary is stopped', (device) => {
     bend(part(gateOf(device), 'gated'), 'hold', () => () => {});
   }),
   bent('one later frame of the primary counts as covered', (device) => {

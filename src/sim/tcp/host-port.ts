@@ -52,7 +52,7 @@ export interface TcpHost {
   /** The segment being sent; transmit() turns it into a packet. */
   readonly out: Segment;
   readonly counts: TcpCounts;
-  /** The machine's own clock in microseconds; it stands still while the machine does. */
+  /** The machine's own clock in microseconds; it stops with the machine. */
   clockUs(): number;
   /** Sends `out`; the connection is null when the segment answers one that belongs to no connection. */
   transmit(connection: Connection | null, place: number, dataBytes: number): void;

@@ -63,6 +63,17 @@ static napi_value port_js(napi_env env, napi_callback_info info)
 	return of_descriptor(env, info, stream_port);
 }
 
+/* streamCongestion(fd, name): 0 or -errno. */
+static napi_value congestion_js(napi_env env, napi_callback_info info)
+{
+	struct args a = args_get(env, info);
+	int fd = arg_i32(&a, 0);
+	char name[16];
+
+	arg_string(&a, 1, name, sizeof(name));
+	return a.bad ? 0 : number(env, stream_congestion(fd, name));
+}
+
 /* streamReceive(fd, buffer, off, room): bytes, 0 at the end, or -errno. */
 static napi_value receive_js(napi_env env, napi_callback_info info)
 {
@@ -126,6 +137,7 @@ void register_streams(napi_env env, napi_value exports)
 		{ "streamConnected", connected_js },
 		{ "streamAccept", accept_js },
 		{ "streamPort", port_js },
+		{ "streamCongestion", congestion_js },
 		{ "streamReceive", receive_js },
 		{ "streamSend", send_js },
 		{ "streamSpin", spin_js },

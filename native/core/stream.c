@@ -159,6 +159,11 @@ int stream_port(int fd)
 	return -EAFNOSUPPORT;
 }
 
+int stream_congestion(int fd, const char *name)
+{
+	return setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, (socklen_t)strlen(name)) ? -errno : 0;
+}
+
 int stream_connect_unix(const char *path)
 {
 	int fd = open_socket(AF_UNIX), err;

@@ -16,6 +16,8 @@ int stream_listen_tcp(const char *address, uint16_t port, int backlog);
 int stream_accept(int fd);
 /* The port that a TCP socket has, or -errno. */
 int stream_port(int fd);
+/* How the socket shares the way with others (tcp(7), TCP_CONGESTION): 0 or -errno, -ENOENT where the kernel has no such way. */
+int stream_congestion(int fd, const char *name);
 
 /* Sockets on their way to a peer; the descriptor or -errno. -EAGAIN: the server's backlog is full, try again later. */
 int stream_connect_unix(const char *path);

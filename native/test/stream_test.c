@@ -156,6 +156,8 @@ static void tcp_streams(const char *listen_at, const char *address)
 		EQUAL(option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
 		CHECK(option(fd, IPPROTO_TCP, TCP_KEEPIDLE) + option(fd, IPPROTO_TCP, TCP_KEEPINTVL) * option(fd, IPPROTO_TCP, TCP_KEEPCNT) <= 60);
 	}
+	EQUAL(stream_congestion(client, "reno"), 0);
+	EQUAL(stream_congestion(client, "no such way"), -ENOENT);
 	carry(conn, client);
 	close(server);
 	/* TIME_WAIT does not keep a restarted server out. */

@@ -5,7 +5,7 @@ import { Connection, streamBuffers } from '../io/stream/connection';
 import { Dialer } from '../io/stream/dialer';
 import type { Endpoint } from '../io/stream/endpoint';
 import { Listener } from '../io/stream/listener';
-import { TlsDialer, TlsListener } from '../io/stream/tls-psk';
+import { TlsDialer, TlsListener, type TlsOptions } from '../io/stream/tls-psk';
 import { LINK, type LinkCounters } from '../link/counters';
 import type { Transport, TransportEvents } from '../link/transport';
 
@@ -68,10 +68,10 @@ export function plainTransports(endpoint: Endpoint, sendBytes: number): Transpor
 }
 
 /** Over TCP, encrypted, between those who have the key. */
-export function tlsTransports(endpoint: Endpoint, key: Buffer, sendBytes: number): Transports {
+export function tlsTransports(endpoint: Endpoint, options: TlsOptions): Transports {
   return {
     listen: (onFound) => {
-      const listener = new TlsListener(endpoint, key, sendBytes, onFound);
+      const listener = new TlsListener(endpoint, options, onFound);
       return {
         open: () => listener.open(),
         close: () => listener.close(),
@@ -85,7 +85,6 @@ export function tlsTransports(endpoint: Endpoint, key: Buffer, sendBytes: number
         },
       };
     },
-    dial: ({ onFound, onFailed }) =>
-      new TlsDialer(endpoint, key, sendBytes, { onPeer: onFound, onUnreachable: onFailed }),
+    dial: ({ onFound, onFailed }) => new TlsDialer(endpoint, options, { onPeer: onFound, onUnreachable: onFailed }),
   };
 }

@@ -71,6 +71,8 @@ export interface Addon {
   streamConnected(fd: number): number;
   streamAccept(fd: number): number;
   streamPort(fd: number): number;
+  /** TCP_CONGESTION; -ENOENT where the kernel does not have it. */
+  streamCongestion(fd: number, name: string): number;
   /** Bytes, 0 at the end. */
   streamReceive(fd: number, buffer: Uint8Array, off: number, room: number): number;
   /** Sends [off, off + bytes) and then [0, more) in one call. */

@@ -4,6 +4,7 @@
 import { createServer, connect as dial, type Server, type Socket } from 'node:net';
 import { connect, createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 import { OperatorError } from '../../core/errors';
+import { addon } from '../../native/addon';
 import { type ConnectionEvents, streamBuffers } from './connection';
 import { type Endpoint, formatEndpoint } from './endpoint';
 import { TlsConnection } from './tls-connection';
@@ -28,6 +29,20 @@ function context(): SecureContext {
   });
 }
 
+export interface TlsOptions {
+  key: Buffer;
+  /** Of a connection's send buffer. */
+  sendBytes: number;
+  /** How a connection shares the way with others (TCP_CONGESTION); a kernel that does not have it uses its own. */
+  congestion: string;
+}
+
+function share(socket: Socket, congestion: string): void {
+  // Node does not set it, and its handle tells the descriptor.
+  const { fd = -1 } = (socket as unknown as { _handle: { fd?: number } | null })._handle ?? {};
+  if (fd >= 0) addon().streamCongestion(fd, congestion);
+}
+
 export class TlsListener {
   /** Handshakes that failed: another key, none, no TLS 1.3 at all or not meant for this connection. */
   readonly counters = { otherKey: 0, noKey: 0, badTls: 0 };
@@ -38,11 +53,10 @@ export class TlsListener {
   /** `onPeer`: somebody has dialled, and the handshake begins; its failure is the connection's end. */
   constructor(
     readonly endpoint: Endpoint,
-    private readonly key: Buffer,
-    sendBytes: number,
+    private readonly options: TlsOptions,
     private readonly onPeer: (make: MakeTls, from: string) => void,
   ) {
-    this.server = createServer({ noDelay: true, keepAlive: true }, (raw) => this.accepted(raw, sendBytes));
+    this.server = createServer({ noDelay: true, keepAlive: true }, (raw) => this.accepted(raw));
   }
 
   /** Rejects with OperatorError. */
@@ -66,12 +80,14 @@ export class TlsListener {
     this.server.close();
   }
 
-  private accepted(raw: Socket, sendBytes: number): void {
+  private accepted(raw: Socket): void {
+    const { key, sendBytes, congestion } = this.options;
+    share(raw, congestion);
     const from = raw.remoteAddress ?? '';
     const socket = new TLSSocket(raw, {
       isServer: true,
       secureContext: this.context,
-      pskCallback: (_socket: TLSSocket, identity: string) => (identity === IDENTITY ? this.key : null),
+      pskCallback: (_socket: TLSSocket, identity: string) => (identity === IDENTITY ? key : null),
     } as ConstructorParameters<typeof TLSSocket>[1]);
     this.onPeer((events) => {
       const made = new TlsConnection(socket, events, {
@@ -114,8 +130,7 @@ export class TlsDialer {
 
   constructor(
     readonly endpoint: Endpoint,
-    private readonly key: Buffer,
-    private readonly sendBytes: number,
+    private readonly options: TlsOptions,
     private readonly events: TlsDialEvents,
   ) {}
 
@@ -146,10 +161,12 @@ export class TlsDialer {
   }
 
   private secure(raw: Socket, timer: NodeJS.Timeout, failed: (error: Error) => void): void {
+    const { key, sendBytes, congestion } = this.options;
+    share(raw, congestion);
     const socket = connect({
       socket: raw,
       secureContext: this.context,
-      pskCallback: () => ({ psk: this.key, identity: IDENTITY }),
+      pskCallback: () => ({ psk: key, identity: IDENTITY }),
       // There are no certificates: one that is shown is refused, whoever has signed it.
       checkServerIdentity: () => undefined,
       rejectUnauthorized: true,
@@ -167,7 +184,7 @@ export class TlsDialer {
       socket.off('error', failed);
       this.forget();
       this.events.onPeer((events) => {
-        const made = new TlsConnection(socket, events, { buffers: () => streamBuffers(RECEIVE_BYTES, this.sendBytes) });
+        const made = new TlsConnection(socket, events, { buffers: () => streamBuffers(RECEIVE_BYTES, sendBytes) });
         made.secured();
         return made;
       });

@@ -4,7 +4,9 @@
  * stays in the cache, and the two are compared once. No stream, no order, no loss: no comparison of streams can be
  * faster than this.
  *
- * usage: limit FLOWS PAYLOAD PAIRS     prints pairs per second
+ * Packets stand as in the engine's measurement: each of a batch in a slot of its own, as they are received.
+ *
+ * usage: limit FLOWS PAYLOAD PAIRS SLOT_BYTES     prints pairs per second
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -15,7 +17,7 @@
 #define RING (8u << 20)
 #define BATCH 64
 #define HEAD 52 /* IPv4 and TCP with timestamps */
-#define MAX_SLOTS 4096
+#define IN_SLOT 144 /* where a packet stands in its slot */
 
 struct flow {
 	uint32_t key[3];
@@ -85,23 +87,23 @@ static void aim(uint8_t *p, uint32_t flow, uint32_t seq)
 
 int main(int argc, char **argv)
 {
-	if (argc != 4) {
-		fprintf(stderr, "usage: limit FLOWS PAYLOAD PAIRS\n");
+	if (argc != 5) {
+		fprintf(stderr, "usage: limit FLOWS PAYLOAD PAIRS SLOT_BYTES\n");
 		return 2;
 	}
 	uint32_t flows = (uint32_t)atoi(argv[1]), payload = (uint32_t)atoi(argv[2]), pairs = (uint32_t)atoi(argv[3]);
-	uint32_t bytes = HEAD + payload, slots = flows < MAX_SLOTS ? flows : MAX_SLOTS, size = 1024;
-	uint8_t *arena = calloc(slots, 2 * (size_t)bytes), *ring = malloc(RING + 65536);
+	uint32_t bytes = HEAD + payload, slot = (uint32_t)atoi(argv[4]), size = 1024;
+	uint8_t *guest = calloc(BATCH, slot), *forward = calloc(BATCH, slot), *ring = malloc(RING + 65536);
 	uint32_t *seqs = calloc(flows, sizeof *seqs);
 	while (size < 2 * flows)
 		size *= 2;
 	table = calloc(size, sizeof *table);
 	mask = size - 1;
-	if (arena == NULL || ring == NULL || seqs == NULL || table == NULL)
+	if (slot < IN_SLOT + bytes || guest == NULL || forward == NULL || ring == NULL || seqs == NULL || table == NULL)
 		return 1;
 	memset(ring, 1, RING + 65536);
-	for (uint32_t i = 0; i < 2 * slots; i++) {
-		uint8_t *p = arena + (size_t)i * bytes;
+	for (uint32_t i = 0; i < 2 * BATCH; i++) {
+		uint8_t *p = (i < BATCH ? guest : forward) + (size_t)(i % BATCH) * slot + IN_SLOT;
 		p[0] = 0x45;
 		p[2] = (uint8_t)(bytes >> 8);
 		p[3] = (uint8_t)bytes;
@@ -119,7 +121,7 @@ int main(int argc, char **argv)
 			uint64_t start[BATCH];
 			for (uint32_t i = 0; i < BATCH; i++) {
 				uint32_t flow = (next + i) % flows;
-				uint8_t *p = arena + (size_t)(flow % slots) * 2 * bytes;
+				uint8_t *p = guest + (size_t)i * slot + IN_SLOT;
 				struct parsed v;
 				aim(p, flow, seqs[flow] + i / flows * payload);
 				if (parse(p, bytes, &v) != 0)
@@ -132,7 +134,7 @@ int main(int argc, char **argv)
 			}
 			for (uint32_t i = 0; i < BATCH; i++) {
 				uint32_t flow = (next + i) % flows;
-				uint8_t *p = arena + ((size_t)(flow % slots) * 2 + 1) * bytes;
+				uint8_t *p = forward + (size_t)i * slot + IN_SLOT;
 				struct parsed v;
 				aim(p, flow, seqs[flow]);
 				if (parse(p, bytes, &v) != 0)

@@ -252,6 +252,49 @@ static napi_value nfq_copy_range_js(napi_env env, napi_callback_info info)
 	return number(env, nfq_set_copy_range(&q->nfq, range));
 }
 
+/* nfqTake(handle): reads a batch into the queue's memory without handing it over; packets, 0 where none has come, or -errno. */
+static napi_value nfq_take_js(napi_env env, napi_callback_info info)
+{
+	struct args a = args_get(env, info);
+	struct queue *q = arg_external(&a, 0);
+	int more, n;
+
+	if (a.bad)
+		return 0;
+	if (q->in_batch)
+		return number(env, -EBUSY);
+	if (!q->ready)
+		return number(env, 0);
+	n = nfq_receive(&q->nfq, &q->ring, &more);
+	return number(env, n == -EAGAIN ? 0 : n);
+}
+
+/* nfqPairs(arena, table, from, other arena, other table, other from, count, to, at, differing: Uint32Array): 0 or -errno, see
+ * nfq.h. `from` is the number of a packet. */
+static napi_value nfq_pairs_js(napi_env env, napi_callback_info info)
+{
+	struct args a = args_get(env, info);
+	uint32_t from = arg_u32(&a, 2), other_from = arg_u32(&a, 5), count = arg_u32(&a, 6), at = arg_u32(&a, 8);
+	struct nfq_batch first, second;
+	size_t to_bytes;
+	uint8_t *to;
+	uint32_t *differing;
+
+	first.arena = arg_bytes(&a, 0, &first.arena_bytes);
+	first.table = arg_words(&a, 1, ((size_t)from + count) * NFQ_D_WORDS);
+	second.arena = arg_bytes(&a, 3, &second.arena_bytes);
+	second.table = arg_words(&a, 4, ((size_t)other_from + count) * NFQ_D_WORDS);
+	to = arg_bytes(&a, 7, &to_bytes);
+	differing = arg_words(&a, 9, count);
+	if (!a.bad && at > to_bytes)
+		fail_type(&a, "the copies do not lie in the buffer");
+	if (a.bad)
+		return 0;
+	first.table += (size_t)from * NFQ_D_WORDS;
+	second.table += (size_t)other_from * NFQ_D_WORDS;
+	return number(env, nfq_pairs(&first, &second, count, to + at, to_bytes - at, differing));
+}
+
 /* nfqClose(handle): the kernel drops what it holds for the queue. The handle must not be used again. */
 static napi_value nfq_close_js(napi_env env, napi_callback_info info)
 {
@@ -355,6 +398,8 @@ void register_nfqueue(napi_env env, napi_value exports)
 {
 	static const struct function list[] = {
 		{ "nfqOpen", nfq_open_js },	    { "nfqFlush", nfq_flush_js },	{ "nfqDrain", nfq_drain_js },
+		{ "nfqTake", nfq_take_js },
+		{ "nfqPairs", nfq_pairs_js },
 		{ "nfqPause", nfq_pause_js },	    { "nfqCopyRange", nfq_copy_range_js },
 			    { "nfqClose", nfq_close_js },	{ "nfqCounters", nfq_counters_js },
 		{ "nfqKernelStats", nfq_stats_js }, { "nfqSlotBytes", nfq_slot_bytes_js },

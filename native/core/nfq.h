@@ -5,6 +5,7 @@
 
 #include "nfq_waiting.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* Words of a packet's descriptor, host order. */
@@ -153,6 +154,16 @@ int nfq_send(struct nfq *q, const uint32_t *commands, uint32_t count, uint8_t *a
 int nfq_build(struct nfq *q, const uint32_t *commands, uint32_t count, uint8_t *arena, uint32_t arena_bytes);
 /* Bytes of a command's record. */
 uint32_t nfq_record_bytes(uint32_t action, uint32_t length);
+
+/* Packets of two batches in turn, by their descriptors: copies those of `a` to `to`, one behind the other, and tells in
+ * differing[i] how far the two differ (tails.h). -EINVAL where a packet lies outside its arena, or `room` bytes do not
+ * suffice. */
+struct nfq_batch {
+	const uint8_t *arena;
+	size_t arena_bytes;
+	const uint32_t *table;	/* from the first packet on */
+};
+int nfq_pairs(const struct nfq_batch *a, const struct nfq_batch *b, uint32_t count, uint8_t *to, size_t room, uint32_t *differing);
 
 int nfq_kernel_stats(const struct nfq *q, struct nfq_kernel_stats *stats);
 

@@ -30,6 +30,13 @@ static size_t behind_last_difference(const uint8_t *a, const uint8_t *b, size_t 
 	return n;
 }
 
+size_t tails_differing(const uint8_t *a, size_t a_bytes, const uint8_t *b, size_t b_bytes)
+{
+	if (a_bytes != b_bytes)
+		return a_bytes > b_bytes ? a_bytes : b_bytes;
+	return behind_last_difference(a, b, a_bytes);
+}
+
 size_t tails_compare(const uint8_t *a, size_t a_bytes, const uint8_t *b, size_t b_bytes, size_t word_bytes, uint32_t *differing,
 		     size_t room)
 {
@@ -40,11 +47,7 @@ size_t tails_compare(const uint8_t *a, size_t a_bytes, const uint8_t *b, size_t 
 
 		if (a_length == 0 || b_length == 0 || a_length > a_bytes - word_bytes || b_length > b_bytes - word_bytes)
 			break;
-		if (a_length == b_length)
-			differing[count] = (uint32_t)behind_last_difference(a + word_bytes, b + word_bytes, a_length);
-		else
-			differing[count] = (uint32_t)(a_length > b_length ? a_length : b_length);
-		count++;
+		differing[count++] = (uint32_t)tails_differing(a + word_bytes, a_length, b + word_bytes, b_length);
 		a += word_bytes + a_length;
 		a_bytes -= word_bytes + a_length;
 		b += word_bytes + b_length;

@@ -13,4 +13,7 @@
 size_t tails_compare(const uint8_t *a, size_t a_bytes, const uint8_t *b, size_t b_bytes, size_t word_bytes, uint32_t *differing,
 		     size_t room);
 
+/* The same question of two packets. */
+size_t tails_differing(const uint8_t *a, size_t a_bytes, const uint8_t *b, size_t b_bytes);
+
 #endif

@@ -76,6 +76,7 @@ int main(int argc, char **argv)
 	setvbuf(stdout, 0, _IOLBF, 0);
 	test_checksum();
 	test_nfq_parse();
+	test_nfq_pairs();
 	test_nfq_verdict();
 	test_nfq_waiting();
 	test_sockets();

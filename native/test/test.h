@@ -18,6 +18,7 @@ void random_bytes(uint64_t *state, uint8_t *out, size_t bytes);
 
 void test_checksum(void);
 void test_nfq_parse(void);
+void test_nfq_pairs(void);
 void test_nfq_verdict(void);
 void test_nfq_kernel(void);
 void test_nfq_waiting(void);

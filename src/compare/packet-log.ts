@@ -173,10 +173,14 @@ export class PacketLog {
 
   /** Copies what the run's records speak of, if anything: [off, off+bytes) of buf to the run's beginning. */
   closeRun(at: number, buf: Buffer, off: number, bytes: number): void {
+    if (bytes > 0) copyBytes(buf, off, this.data, at, bytes);
+    this.closeFilledRun(at, bytes);
+  }
+
+  /** Ends a run which somebody else has filled: its records speak of [at, at+bytes) of the data. */
+  closeFilledRun(at: number, bytes: number): void {
     this.runIsOpen = false;
-    if (bytes === 0) return;
-    copyBytes(buf, off, this.data, at, bytes);
-    this.headAt = at + ((bytes + 8) & ~7);
+    if (bytes > 0) this.headAt = at + ((bytes + 8) & ~7);
   }
 
   need(id: number, flag: number): void {

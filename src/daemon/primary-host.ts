@@ -6,8 +6,10 @@ import { OffsetTable } from '../conntrack/offset-table';
 import { Conntrack } from '../io/conntrack';
 import { DeadlineTimer } from '../io/deadline-timer';
 import { mapFile } from '../io/map-file';
+import { type BothQueues, InStep } from '../node/in-step';
+import { NO_BATCH } from '../node/ports';
 import { PrimaryNode } from '../node/primary';
-import { ForwardIntake, GuestIntake } from '../node/primary-intake';
+import { BatchTime, ForwardIntake } from '../node/primary-intake';
 import { ARPOP_REPLY, type ArpView, asksForAnother } from '../packet/arp';
 import { StoredDeltas } from '../pmycolo/deltas';
 import { PrimaryEngine } from '../pmycolo/engine';
@@ -15,6 +17,7 @@ import { describeDifference } from '../pmycolo/explain';
 import { SettledEpochs } from '../pmycolo/secondary-epochs';
 import { watchArp } from './address-requests';
 import { clock, nowMs } from './clock';
+import { BothKernelBatches } from './kernel-batch';
 import type { Logger } from './log';
 import type { NodeMetrics } from './metrics';
 import type { NodeSettings } from './node-config';
@@ -89,23 +92,25 @@ export class PrimaryHost {
     );
     this.engine.setBypass(settings.bypass);
     const { guestQueue, guestUdpQueue, forwardQueue, forwardUdpQueue, guestPort } = settings;
-    const fromGuest = new GuestIntake(this.engine, nowMs, () => this.node);
-    const fromForward = new ForwardIntake(
-      this.engine,
-      nowMs,
-      () => this.node,
-      // What comes by a stream waits for no verdict.
-      () => this.forward ?? { drop: () => {} },
-    );
-    this.guest = new SplitQueue(settings, guestQueue, guestUdpQueue, () => fromGuest);
-    if (forwardPort !== undefined)
-      this.forward = new SplitQueue(settings, forwardQueue, forwardUdpQueue, () => fromForward);
+    this.guest = new SplitQueue(settings, guestQueue, guestUdpQueue, (part) => inStep.guestBatch(both[part]));
+    if (forwardPort !== undefined) {
+      const onBatch = (part: 0 | 1): void => inStep.forwardBatch(both[part]);
+      this.forward = new SplitQueue(settings, forwardQueue, forwardUdpQueue, onBatch);
+    }
+    const verdicts = { guest: this.guest, forward: this.forward ?? NO_VERDICTS };
+    const inStep = new InStep(this.engine, nowMs, () => this.node, verdicts);
+    const both = [bothOf(this.guest, this.forward, 0), bothOf(this.guest, this.forward, 1)] as const;
     if (match !== undefined) {
       const ports = {
         clock,
         node: () => this.node,
         engine: this.engine,
-        intake: fromForward,
+        intake: new ForwardIntake(
+          this.engine,
+          new BatchTime(nowMs),
+          () => this.node,
+          () => NO_VERDICTS,
+        ),
         // As at the guest's port, where the kernel has taken the tag off.
         arp: (arp: ArpView) => this.onArp(false, arp, 0),
       };
@@ -217,4 +222,14 @@ export class PrimaryHost {
     this.log.info({ cause, ...why }, 'asking for a checkpoint');
     this.requestCheckpoint(cause);
   }
+}
+
+/** What comes by a stream waits for no verdict. */
+const NO_VERDICTS = { drop: () => {} };
+
+/** A part of both guests' queues; by a stream nothing comes that could be looked at together with the guest's. */
+function bothOf(guest: SplitQueue, forward: SplitQueue | undefined, part: 0 | 1): BothQueues {
+  const { batches } = guest;
+  if (forward === undefined) return { guest: batches[part], forward: NO_BATCH, compare: () => {} };
+  return new BothKernelBatches(batches[part], forward.batches[part]);
 }

@@ -4,9 +4,8 @@
 // they are queued.
 
 import { NfQueue } from '../io/nfqueue';
-import { NFQ_D_ID, NFQ_D_WORDS } from '../native/layout';
-import { type PacketQueue, type PacketSink, queuedPacket } from '../node/ports';
-import { handIn } from './kernel-queue';
+import type { PacketQueue } from '../node/ports';
+import { KernelBatch } from './kernel-batch';
 import type { NodeSettings } from './node-config';
 import { queueOptions } from './queue-options';
 
@@ -18,46 +17,40 @@ const NUMBER_MASK = 0x7fffffff;
 
 export class SplitQueue implements PacketQueue {
   /** Everything but UDP, and UDP. */
+  readonly batches: readonly [KernelBatch, KernelBatch];
   readonly parts: readonly [NfQueue, NfQueue];
-  /** The kernel's number of the newest packet of each part. */
-  private readonly newest = new Uint32Array(2);
 
-  /** Throws OperatorError. */
-  constructor(settings: NodeSettings, queue: number, udpQueue: number, sink: () => PacketSink) {
-    const whole = this.open(settings, queue, 0, sink);
+  /** `onBatch`: a batch of that part has come. Throws OperatorError. */
+  constructor(settings: NodeSettings, queue: number, udpQueue: number, onBatch: (part: 0 | 1) => void) {
+    const open = (number: number, part: 0 | 1): NfQueue =>
+      new NfQueue({ ...queueOptions(settings, number), gso: part === 0 }, (count) => {
+        this.batches[part].came(count);
+        onBatch(part);
+      });
+    const whole = open(queue, 0);
     try {
-      this.parts = [whole, this.open(settings, udpQueue, 1, sink)];
+      this.parts = [whole, open(udpQueue, 1)];
     } catch (error) {
       whole.close();
       throw error;
     }
-  }
-
-  private open(settings: NodeSettings, queue: number, part: 0 | 1, sink: () => PacketSink): NfQueue {
-    const p = queuedPacket();
-    const name = (number: number): number => nameOf(part, number);
-    const kernel: NfQueue = new NfQueue({ ...queueOptions(settings, queue), gso: part === 0 }, (count) => {
-      this.newest[part] = kernel.table[(count - 1) * NFQ_D_WORDS + NFQ_D_ID]!;
-      handIn(kernel, count, p, sink(), name);
-      sink().endBatch();
-    });
-    p.buf = kernel.arena;
-    return kernel;
+    const batch = (part: 0 | 1): KernelBatch => new KernelBatch(this.parts[part], (number) => nameOf(part, number));
+    this.batches = [batch(0), batch(1)];
   }
 
   accept(name: number): void {
-    const part = name >>> 31;
-    this.parts[part]!.accept(numberOf(name, this.newest[part]!));
+    const part = partOf(name);
+    this.parts[part].accept(numberOf(name, this.batches[part].newest));
   }
 
   acceptRewritten(name: number, buf: Buffer, off: number, len: number, partialChecksum: boolean): void {
-    const part = name >>> 31;
-    this.parts[part]!.acceptRewritten(numberOf(name, this.newest[part]!), buf, off, len, partialChecksum);
+    const part = partOf(name);
+    this.parts[part].acceptRewritten(numberOf(name, this.batches[part].newest), buf, off, len, partialChecksum);
   }
 
   drop(name: number): void {
-    const part = name >>> 31;
-    this.parts[part]!.drop(numberOf(name, this.newest[part]!));
+    const part = partOf(name);
+    this.parts[part].drop(numberOf(name, this.batches[part].newest));
   }
 
   drain(): void {
@@ -76,6 +69,10 @@ export class SplitQueue implements PacketQueue {
   close(): void {
     for (const part of this.parts) part.close();
   }
+}
+
+function partOf(name: number): 0 | 1 {
+  return name >>> 31 === 0 ? 0 : 1;
 }
 
 export function nameOf(part: 0 | 1, number: number): number {

@@ -2,7 +2,7 @@
 // (linux/netfilter/nfnetlink_queue.h). The packet path allocates nothing: packets lie in `arena`, their descriptors in
 // `table`, verdicts in a command table.
 
-import { OperatorError } from '../core/errors';
+import { invariant, OperatorError } from '../core/errors';
 import { type Addon, addon, type Handle } from '../native/addon';
 import { netnsHints, systemError } from '../native/errno';
 import {
@@ -92,6 +92,9 @@ export class NfQueue {
   private readonly sendBase: number;
   private sendUsed = 0;
   private inBatch = false;
+  private paused = false;
+  /** By take(). */
+  private taken = false;
   private flushPlanned = false;
   private readonly plannedFlush = (): void => {
     this.flushPlanned = false;
@@ -209,9 +212,32 @@ export class NfQueue {
    */
   drain(): number {
     if (this.handle === undefined) return 0;
+    invariant(!this.taken, 'a queue is not drained while a batch of it is looked at');
     const taken = this.native.nfqDrain(this.handle, this.settings.maxLength);
     if (taken < 0) throw systemError(taken, `draining queue ${this.settings.queue}`);
     return taken;
+  }
+
+  /**
+   * Reads what the kernel has ready now, at most a batch, into `arena` and `table` without calling `onBatch`; packets
+   * read, none while paused. They are valid until give(), which is due before anything else but verdicts. Not from
+   * within `onBatch`.
+   */
+  take(): number {
+    if (this.handle === undefined || this.paused) return 0;
+    invariant(!this.taken, 'a batch is given before the next is taken');
+    const packets = this.native.nfqTake(this.handle);
+    if (packets < 0) throw systemError(packets, `reading queue ${this.settings.queue}`);
+    this.taken = packets > 0;
+    this.inBatch = this.taken;
+    return packets;
+  }
+
+  /** Ends what take() has begun, and sends the verdicts that wait. */
+  give(): void {
+    this.taken = false;
+    this.inBatch = false;
+    this.flush();
   }
 
   /** Bytes to copy of the packets to come; those that already wait keep the old range. Throws OperatorError. */
@@ -224,6 +250,7 @@ export class NfQueue {
 
   /** While paused, packets wait in the kernel; drain() still takes them. */
   pause(paused: boolean): void {
+    this.paused = paused;
     if (this.handle !== undefined) this.native.nfqPause(this.handle, paused ? 1 : 0);
   }
 

@@ -21,6 +21,24 @@ export interface Addon {
   ): Handle | number;
   nfqFlush(queue: Handle): number;
   nfqDrain(queue: Handle, most: number): number;
+  /** Packets that have come, at most a batch, which are in the queue's memory then. */
+  nfqTake(queue: Handle): number;
+  /**
+   * Compares packets of two batches in turn, from the numbers `from` and `otherFrom` on, and copies the first's to
+   * to[at...] (native/core/nfq.h).
+   */
+  nfqPairs(
+    arena: Uint8Array,
+    table: Uint32Array,
+    from: number,
+    otherArena: Uint8Array,
+    otherTable: Uint32Array,
+    otherFrom: number,
+    packets: number,
+    to: Uint8Array,
+    at: number,
+    differing: Uint32Array,
+  ): number;
   nfqPause(queue: Handle, paused: number): number;
   nfqCopyRange(queue: Handle, bytes: number): number;
   nfqClose(queue: Handle): void;

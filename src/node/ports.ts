@@ -45,6 +45,26 @@ export function queuedPacket(): QueuedPacket {
   };
 }
 
+/** What a queue shows at once. */
+export interface PacketBatch {
+  /** Packets of the batch that is shown now. */
+  readonly count: number;
+  /** Fills `p` with the packet of this number, from 0 on. */
+  read(number: number, p: QueuedPacket): void;
+  /** Bytes that are there of it. */
+  bytesOf(number: number): number;
+  /**
+   * Reads what has come by now without waiting for it, at most a batch. How many packets that are, which are then
+   * shown, until give().
+   */
+  take(): number;
+  /** The packets of take() have been looked at, and their verdicts may go on their way. */
+  give(): void;
+}
+
+/** Of a side that has no queue. */
+export const NO_BATCH: PacketBatch = { count: 0, read: () => {}, bytesOf: () => 0, take: () => 0, give: () => {} };
+
 /** Takes what comes through a queue. */
 export interface PacketSink {
   packet(p: QueuedPacket): void;

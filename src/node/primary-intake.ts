@@ -13,40 +13,55 @@ export interface BatchEnd {
   endBatch(nowMs: number): void;
 }
 
-abstract class Intake implements PacketSink {
-  protected now: number;
+/** When a batch came: one look at the clock, for both sides where their batches are looked at together. */
+export class BatchTime {
+  private nowMs = 0;
   private begun = false;
 
-  constructor(
-    protected readonly engine: IntakeEngine,
-    private readonly clock: () => number,
-    private readonly node: () => BatchEnd,
-  ) {
-    this.now = clock();
-  }
+  constructor(private readonly clock: () => number) {}
 
-  packet(p: QueuedPacket): void {
-    // One look at the clock a batch.
+  now(): number {
     if (!this.begun) {
       this.begun = true;
-      this.now = this.clock();
+      this.nowMs = this.clock();
     }
-    // Only a stream's segments may be several in one, or cut: headers are enough to know that.
-    this.take(p, p.originalLen !== p.len || (p.segmented && !isTcp(p.buf, p.off)));
+    return this.nowMs;
+  }
+
+  end(): void {
+    this.begun = false;
+  }
+}
+
+abstract class Intake implements PacketSink {
+  constructor(
+    protected readonly engine: IntakeEngine,
+    protected readonly time: BatchTime,
+    private readonly node: () => BatchEnd,
+  ) {}
+
+  packet(p: QueuedPacket): void {
+    this.take(p, isOpaque(p), this.time.now());
   }
 
   endBatch(): void {
-    this.begun = false;
-    this.node().endBatch(this.now);
+    const now = this.time.now();
+    this.time.end();
+    this.node().endBatch(now);
   }
 
-  protected abstract take(p: QueuedPacket, opaque: boolean): void;
+  protected abstract take(p: QueuedPacket, opaque: boolean, now: number): void;
+}
+
+/** Is not all of it known? Only a stream's segments may be several in one: headers are enough to know that. */
+export function isOpaque(p: QueuedPacket): boolean {
+  return p.originalLen !== p.len || (p.segmented && !isTcp(p.buf, p.off));
 }
 
 /** The PVM's packets. */
 export class GuestIntake extends Intake {
-  protected take(p: QueuedPacket, opaque: boolean): void {
-    const { engine, now } = this;
+  protected take(p: QueuedPacket, opaque: boolean, now: number): void {
+    const { engine } = this;
     if (opaque) engine.primaryOpaque(p.id, p.buf, p.off, p.len, p.originalLen, p.partialChecksum, now);
     else engine.primary(p.id, p.buf, p.off, p.len, p.partialChecksum, now);
   }
@@ -56,15 +71,15 @@ export class GuestIntake extends Intake {
 export class ForwardIntake extends Intake {
   constructor(
     engine: IntakeEngine,
-    clock: () => number,
+    time: BatchTime,
     node: () => BatchEnd,
     private readonly queue: () => Pick<PacketQueue, 'drop'>,
   ) {
-    super(engine, clock, node);
+    super(engine, time, node);
   }
 
-  protected take(p: QueuedPacket, opaque: boolean): void {
-    const { engine, now } = this;
+  protected take(p: QueuedPacket, opaque: boolean, now: number): void {
+    const { engine } = this;
     if (opaque) engine.secondaryOpaque(p.buf, p.off, p.len, p.originalLen, now);
     else engine.secondary(p.buf, p.off, p.len, now);
     this.queue().drop(p.id);

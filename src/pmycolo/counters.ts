@@ -14,6 +14,7 @@ export const PRIMARY_COUNTER_NAMES = [
   'dropped_packets',
   'held_total',
   'compared_packets',
+  'packets_in_step',
   'probes_sent',
   'prefixes_sent',
   'prefix_bytes',
@@ -83,6 +84,8 @@ export const C_REWRITTEN = at('rewritten_packets');
 export const C_DROPPED = at('dropped_packets');
 export const C_HELD_TOTAL = at('held_total');
 export const C_COMPARED = at('compared_packets');
+/** Of the PVM, released at once with the SVM's like them: neither was held. */
+export const C_IN_STEP = at('packets_in_step');
 export const C_PROBES = at('probes_sent');
 export const C_PREFIXES_SENT = at('prefixes_sent');
 export const C_PREFIX_BYTES = at('prefix_bytes');

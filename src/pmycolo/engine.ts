@@ -24,7 +24,7 @@ import { Expiry } from './expiry';
 import { FlowHandlers } from './flow-handler';
 import { HeldRelease } from './held-release';
 import { PacketIntake } from './packet-intake';
-import { PAIR_RELEASED, PairIntake, type PairResult } from './pair-intake';
+import { PairIntake } from './pair-intake';
 import { Phase } from './phase';
 import { PrimaryWords } from './primary-words';
 import { SettledEpochs } from './secondary-epochs';
@@ -39,6 +39,8 @@ export class PrimaryEngine {
   readonly counters: PrimaryCounters;
   /** For whoever knows what the SVM has said by digests. */
   readonly said: PrimaryWords;
+  /** For packets of both sides that come at once. */
+  readonly pairs: PairIntake;
   private readonly x: PrimaryContext;
   private readonly answers: AnswerIntake;
   private readonly divided: DividedDatagram;
@@ -46,7 +48,6 @@ export class PrimaryEngine {
   private readonly phase: Phase;
   private readonly addresses: AddressWatch;
   private readonly intake: PacketIntake;
-  private readonly pairs: PairIntake;
   private readonly silence: Silence;
   private readonly expiry: Expiry;
   /** Packets that had passed without protection when the numbers were last known. */
@@ -90,7 +91,7 @@ export class PrimaryEngine {
     this.addresses = new AddressWatch(this.phase, x.counters);
     this.intake = new PacketIntake(x, x.handlers, this.phase, this.silence, this.addresses);
     this.said = new PrimaryWords(x, this.intake);
-    this.pairs = new PairIntake(x, this.expiry);
+    this.pairs = new PairIntake(x, this.expiry, this.phase, this.silence, this.intake);
   }
 
   /**
@@ -161,44 +162,9 @@ export class PrimaryEngine {
     this.intake.secondary(buf, off, len, nowMs, zone);
   }
 
-  /**
-   * Before a row of pair() calls for PVM packets that stand in buf[from, to), in this order and at most `packets` of
-   * them. False: the long way is the only one now. Between it and endPairs() nothing but pair() may be called.
-   */
-  beginPairs(from: number, to: number, packets: number, nowMs: number): boolean {
-    if (!this.phase.protectedNow || this.phase.paused || this.phase.isPast(nowMs) || this.intake.bypass.length > 0)
-      return false;
-    this.intake.primarySpeaks(nowMs);
-    this.silence.secondaryHeard(nowMs);
-    return this.pairs.openRun(from, to, packets);
-  }
-
-  /** Ends the row; what was said of the PVM's buffer must still stand there. */
-  endPairs(buf: Buffer): void {
-    this.pairs.closeRun(buf);
-  }
-
-  /**
-   * The next packet of either side at once: p[pOff, pOff+pLen) and s[sOff, sOff+sLen), from their IP headers to their
-   * frames' ends; when the lengths are equal, so are they from `differing` bytes on. RELEASED: the PVM's packet leaves,
-   * as it now stands there; both are settled without a verdict by the actions. Any other result: nothing has happened,
-   * and says what to hand in the long way.
-   */
-  pair(
-    p: Buffer,
-    pOff: number,
-    pLen: number,
-    s: Buffer,
-    sOff: number,
-    sLen: number,
-    differing: number,
-    partialChecksum: boolean,
-    nowMs: number,
-    zone: number,
-  ): PairResult {
-    const result = this.pairs.pair(p, pOff, pLen, s, sOff, sLen, differing, partialChecksum, zone, nowMs);
-    if (result === PAIR_RELEASED) this.silence.inStep(nowMs);
-    return result;
+  /** Has the SVM sent what the PVM has not, and nothing of the PVM's is held? */
+  get awaitsPrimary(): boolean {
+    return this.x.holds.count === 0 && this.x.log.usedNeeded > 0;
   }
 
   /**

@@ -5,7 +5,7 @@
 
 import * as f from '../compare/flow-words';
 import { read16, read32 } from '../core/big-endian';
-import { seqAdd } from '../core/seq32';
+import { seqAdd, seqDiff } from '../core/seq32';
 import { hasExtensionHeaders, isPlainIp } from '../packet/ip-canon';
 import {
   IP_MF,
@@ -26,6 +26,7 @@ import { IPPROTO_TCP, IPPROTO_UDP, PacketView, TCP_ACK, TCP_PSH } from '../packe
 import type { PrimaryContext } from './context';
 import {
   C_COMPARED,
+  C_IN_STEP,
   C_PRIMARY_BYTES,
   C_PRIMARY_PACKETS,
   C_RELEASED_BYTES,
@@ -35,6 +36,9 @@ import {
   C_SECONDARY_PACKETS,
 } from './counters';
 import type { Expiry } from './expiry';
+import type { PacketIntake } from './packet-intake';
+import type { Phase } from './phase';
+import type { Silence } from './silence';
 
 /**
  * Both are settled: the PVM's packet leaves as it now stands in its buffer, where acknowledgement and window may have
@@ -54,10 +58,13 @@ const XF_SPECIAL = f.BEGINS_OR_ENDS | f.XF_ODD | f.XF_AHEAD | f.XF_HALF_OPEN;
 const XF_PLAIN = f.XF_MATCHED | f.XF_SECONDARY_ACK;
 
 export class PairIntake {
-  /** Where the open run of the log begins, and which byte of the PVM's buffer stands there; -1: none is open. */
+  /** Of the last pair that was released: bytes of the PVM's packet were changed where it stands. */
+  changed = false;
+  /** Where the open run of the log begins; -1: none is open. */
   private runAt = -1;
-  private runFrom = 0;
-  /** Behind the last byte that a record of the run speaks of. */
+  /** And where in the log a byte of the PVM's buffer will stand, less where it stands there. */
+  private shift = 0;
+  /** Behind the last byte of the log that a record of the run speaks of. */
   private runTo = 0;
   private readonly v = new PacketView();
   private readonly other = new PacketView();
@@ -65,30 +72,82 @@ export class PairIntake {
   constructor(
     private readonly x: PrimaryContext,
     private readonly expiry: Expiry,
+    private readonly phase: Phase,
+    private readonly silence: Silence,
+    private readonly intake: PacketIntake,
   ) {}
 
   /**
-   * Opens a run for packets that stand in [from, to) of the PVM's buffer, at most `packets` of them. closeRun() must
-   * come before anything else is asked of the engine. False: they are too many for its log.
+   * Before a row of pair() calls for PVM packets that stand in buf[from, to), in this order and at most `packets` of
+   * them. False: the long way is the only one now. Until end() nothing but pair() may be asked of the engine.
    */
-  openRun(from: number, to: number, packets: number): boolean {
-    this.runAt = this.x.log.openRun(to - from, packets);
-    this.runFrom = from;
-    this.runTo = from;
-    return this.runAt >= 0;
+  begin(from: number, to: number, packets: number, nowMs: number): boolean {
+    const at = this.beginCopied(to - from, packets, nowMs);
+    this.shift = at - from;
+    return at >= 0;
   }
 
-  /** buf is the PVM's buffer. */
-  closeRun(buf: Buffer): void {
-    if (this.runAt >= 0) this.x.log.closeRun(this.runAt, buf, this.runFrom, this.runTo - this.runFrom);
+  /** Ends the row; what was said of the PVM's buffer must still stand there. */
+  end(buf: Buffer): void {
+    if (this.runAt >= 0) this.x.log.closeRun(this.runAt, buf, this.runAt - this.shift, this.runTo - this.runAt);
     this.runAt = -1;
   }
 
   /**
-   * p[pOff, pOff+pLen) and s[sOff, sOff+sLen) are the packets from their IP headers to their frames' ends. When the
-   * lengths are equal, so are they from `differing` bytes on.
+   * The same for packets that stand apart, of so many bytes altogether: the caller copies them into `copies`, one
+   * behind the other from where the result says, and tells before each pair() where its packet went. -1: the long way
+   * is the only one now.
+   */
+  beginCopied(bytes: number, packets: number, nowMs: number): number {
+    const { phase } = this;
+    if (!phase.protectedNow || phase.paused || phase.isPast(nowMs) || this.intake.bypass.length > 0) return -1;
+    // Whoever is told of every packet of the PVM's hears of those that are held.
+    if (this.x.onSaid !== undefined) return -1;
+    this.intake.primarySpeaks(nowMs);
+    this.silence.secondaryHeard(nowMs);
+    this.runAt = this.x.log.openRun(bytes, packets);
+    this.runTo = this.runAt;
+    return this.runAt;
+  }
+
+  get copies(): Buffer {
+    return this.x.log.data;
+  }
+
+  /** What stands at `off` of the PVM's buffer was copied to `at`. */
+  copied(off: number, at: number): void {
+    this.shift = at - off;
+  }
+
+  endCopied(): void {
+    if (this.runAt >= 0) this.x.log.closeFilledRun(this.runAt, this.runTo - this.runAt);
+    this.runAt = -1;
+  }
+
+  /**
+   * The next packet of either side at once: p[pOff, pOff+pLen) and s[sOff, sOff+sLen), from their IP headers to their
+   * frames' ends; when the lengths are equal, so are they from `differing` bytes on. RELEASED: the PVM's packet leaves,
+   * as it now stands there; both are settled without a verdict by the actions. Any other result: nothing has happened,
+   * and says what to hand in the long way.
    */
   pair(
+    p: Buffer,
+    pOff: number,
+    pLen: number,
+    s: Buffer,
+    sOff: number,
+    sLen: number,
+    differing: number,
+    partialChecksum: boolean,
+    nowMs: number,
+    zone: number,
+  ): PairResult {
+    const result = this.compare(p, pOff, pLen, s, sOff, sLen, differing, partialChecksum, zone, nowMs);
+    if (result === PAIR_RELEASED) this.silence.inStep(nowMs);
+    return result;
+  }
+
+  private compare(
     p: Buffer,
     pOff: number,
     pLen: number,
@@ -126,6 +185,7 @@ export class PairIntake {
       const at = v.l4 + UDP_LENGTH_AT;
       if (differing > at - pOff && !sameBytes(p, at, s, sOff + (at - pOff), 2)) return PAIR_BOTH;
       this.expiry.touch(flow, IPPROTO_UDP, false, nowMs);
+      this.changed = false;
     }
     const c = x.counters.values;
     c[C_PRIMARY_PACKETS]!++;
@@ -133,6 +193,7 @@ export class PairIntake {
     c[C_SECONDARY_PACKETS]!++;
     c[C_SECONDARY_BYTES]! += pLen;
     c[C_COMPARED]!++;
+    c[C_IN_STEP]!++;
     c[C_RELEASED_PACKETS]!++;
     c[C_RELEASED_BYTES]! += pLen;
     return PAIR_RELEASED;
@@ -154,6 +215,7 @@ export class PairIntake {
     if (v.payloadBytes === 0 || (v.flags | TCP_PSH) !== (TCP_ACK | TCP_PSH)) return PAIR_BOTH;
     if (!isPlainTcp(v)) return PAIR_BOTH;
     let { seq, ack, window } = v;
+    let tcpFlags = v.flags;
     if (differing > 0) {
       // Flags and lengths alike is what makes the rest of the header comparable.
       if (
@@ -161,6 +223,7 @@ export class PairIntake {
         ((p[v.l4 + TCP_FLAGS_AT]! ^ s[sL4 + TCP_FLAGS_AT]!) & ~TCP_PSH) !== 0
       )
         return PAIR_BOTH;
+      tcpFlags = s[sL4 + TCP_FLAGS_AT]!;
       seq = read32(s, sL4 + TCP_SEQ_AT);
       ack = read32(s, sL4 + TCP_ACK_AT);
       window = read16(s, sL4 + TCP_WINDOW_AT);
@@ -172,11 +235,15 @@ export class PairIntake {
       return w[flow + f.X_SECONDARY_HEAD] !== 0 ? PAIR_PRIMARY : PAIR_BOTH;
     }
     if (seqAdd(seq, w[flow + f.X_DELTA]!) !== v.seq) return PAIR_BOTH;
+    // With less than the PVM's acknowledgement it leaves in two segments (PrefixOutlet.leaveInTwo).
+    if (seqDiff(v.ack, ack) > 0 && x.release.lowersAck(flow, v.ack)) return PAIR_BOTH;
     x.tracker.packet(flow, false, v.flags, v.seq, nowMs);
     x.tcp.noteAgreed(flow, v, ack, window);
-    x.stream.agreed(flow, v.seq, this.runAt + (v.payload - this.runFrom), v.payloadBytes);
-    this.runTo = v.end;
-    if (x.release.lower(flow, p, v.l4, v.flags, partial)) x.counters.values[C_REWRITTEN]!++;
+    x.tcp.notePushed(flow, (tcpFlags & TCP_PSH) !== 0);
+    x.stream.agreed(flow, v.seq, this.shift + v.payload, v.payloadBytes);
+    this.runTo = this.shift + v.end;
+    this.changed = x.release.lower(flow, p, v.l4, v.flags, partial);
+    if (this.changed) x.counters.values[C_REWRITTEN]!++;
     return PAIR_RELEASED;
   }
 

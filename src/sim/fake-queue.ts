@@ -6,6 +6,13 @@ import type { SimPacket } from './packet';
 import type { Prng } from './prng';
 import type { Scheduler } from './scheduler';
 
+/** A packet under its id, and how many bytes of it the listener gets to see. */
+export interface ShownPacket {
+  readonly id: number;
+  readonly packet: SimPacket;
+  readonly shown: number;
+}
+
 export interface QueueCounts {
   queued: number;
   accepted: number;
@@ -33,8 +40,7 @@ export class FakeQueue {
   private readonly shown = new Map<number, number>();
   private waiting: number[] = [];
   private nextId = 1;
-  private listener: ((id: number, packet: SimPacket, shown: number) => void) | null = null;
-  private endBatch = (): void => {};
+  private listener: ((batch: readonly ShownPacket[]) => void) | null = null;
   private scheduled = false;
   private onNext: (() => void)[] = [];
   private paused = false;
@@ -84,10 +90,9 @@ export class FakeQueue {
     this.scheduler.after(withinUs, once);
   }
 
-  /** `shown`: bytes of the packet that the listener sees. */
-  listen(listener: (id: number, packet: SimPacket, shown: number) => void, endBatch: () => void = () => {}): void {
+  /** Batches are never empty. */
+  listen(listener: (batch: readonly ShownPacket[]) => void): void {
     this.listener = listener;
-    this.endBatch = endBatch;
   }
 
   /** The socket is gone with its process: all held packets are lost. */
@@ -102,13 +107,19 @@ export class FakeQueue {
 
   /** Reads the queue empty, as a daemon does before it obeys a message that arrived later. */
   drain(): void {
+    const batch = this.read();
+    if (batch.length > 0) this.listener?.(batch);
+  }
+
+  /** What is there now, for who has asked for it; nothing while paused. */
+  take(): readonly ShownPacket[] {
+    return this.paused ? [] : this.read();
+  }
+
+  private read(): readonly ShownPacket[] {
     const batch = this.waiting;
     this.waiting = [];
-    for (const id of batch) {
-      if (!this.listener) return;
-      this.listener(id, this.held.get(id)!, this.shown.get(id)!);
-    }
-    if (this.listener && batch.length > 0) this.endBatch();
+    return batch.map((id) => ({ id, packet: this.held.get(id)!, shown: this.shown.get(id)! }));
   }
 
   /** While paused, packets wait; drain() still hands them in. */

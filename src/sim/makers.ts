@@ -2,8 +2,8 @@
 // planted mistakes replace them.
 
 import { OffsetTable } from '../conntrack/offset-table';
+import type { InStepEngine } from '../node/in-step';
 import { type PrimaryEngineFace, PrimaryNode, type PrimaryNodeSettings, type PrimaryPorts } from '../node/primary';
-import type { IntakeEngine } from '../node/primary-intake';
 import { type SecondaryEngineFace, SecondaryNode, type SecondaryPorts } from '../node/secondary';
 import { StoredDeltas } from '../pmycolo/deltas';
 import { type PrimaryActions, PrimaryEngine } from '../pmycolo/engine';
@@ -18,7 +18,7 @@ interface Counted {
 }
 
 export type SimPrimaryEngine = PrimaryEngineFace &
-  IntakeEngine &
+  InStepEngine &
   Counted &
   Pick<PrimaryEngine, 'addressQuestion' | 'heldBytes' | 'flowCount'>;
 

@@ -299,6 +299,18 @@ export const MUTATIONS: readonly Mutation[] = [
       return bytes;
     },
   })),
+  // Of two batches in step, packets of one length are the same.
+  wrongPrimary('in step, contents are not compared', ({ pairs }) => ({
+    pairs: instead(pairs, {
+      pair: (...all: Parameters<typeof pairs.pair>) => {
+        if (all[2] === all[5]) all[6] = 0;
+        return pairs.pair(...all);
+      },
+    }),
+  })),
+  wrongPrimary('in step, what was lowered leaves as it came', ({ pairs }) => ({
+    pairs: instead(pairs, { changed: false }),
+  })),
   ofPrimary(
     'a verdict forgotten',
     (right) => (plan, files, actions) =>

@@ -3,9 +3,10 @@
 
 import { seqDiff } from '../core/seq32';
 import { type ControllerLossPolicy, PORT_WATCH_MS } from '../node/controller-loss';
+import { InStep } from '../node/in-step';
 import type { Clock } from '../node/ports';
 import type { PrimaryNode } from '../node/primary';
-import { ForwardIntake, GuestIntake } from '../node/primary-intake';
+import { BothSimBatches, SimBatch } from './batch';
 import { copyFault, rewriteFault } from './check/rewrite';
 import { type NodeSurroundings, Note, PORT_STATE_US, SILENT, SimDaemon } from './daemon';
 import type { FakeQueue } from './fake-queue';
@@ -88,31 +89,35 @@ export class SimPrimary extends SimDaemon<SimPrimaryEngine> {
     this.lostMs = -1;
     this.armedForMs = Number.POSITIVE_INFINITY;
     this.begin(engine, clock);
-    const fromGuest = new GuestIntake(engine, clock.nowMs, () => node);
-    const fromForward = new ForwardIntake(
-      engine,
+    const inStep = new InStep(
+      this.watched(engine),
       clock.nowMs,
       () => node,
-      () => ({
-        drop: (id) => void this.forwardQueue.settle(id, 'dropped'),
-      }),
+      {
+        guest: {
+          accept: (id) => this.accept(id),
+          acceptRewritten: (id, buf, off, len, partial) => this.acceptRewritten(id, buf, off, len, partial),
+          drop: (id) => this.drop(id),
+        },
+        forward: { drop: (id) => void this.forwardQueue.settle(id, 'dropped') },
+      },
+      // However few: that the way is right has nothing to do with whether it is worth it.
+      1,
     );
     if (how !== 'unprotected') node.protect(how === 'resumed');
-    this.guestQueue.listen(
-      (id, packet, shown) => {
-        this.given.add(id);
-        this.show(fromGuest, id, packet, shown);
-        this.watch(engine);
-      },
-      () => fromGuest.endBatch(),
-    );
-    this.forwardQueue.listen(
-      (id, packet, shown) => {
-        this.show(fromForward, id, packet, shown);
-        this.watch(engine);
-      },
-      () => fromForward.endBatch(),
-    );
+    const guest = new SimBatch(this.guestQueue);
+    const forward = new SimBatch(this.forwardQueue);
+    const both = new BothSimBatches(guest, forward);
+    this.guestQueue.listen((batch) => {
+      guest.show(batch);
+      inStep.guestBatch(both);
+      guest.give();
+    });
+    this.forwardQueue.listen((batch) => {
+      forward.show(batch);
+      inStep.forwardBatch(both);
+      forward.give();
+    });
   }
 
   kill(): void {
@@ -177,6 +182,25 @@ export class SimPrimary extends SimDaemon<SimPrimaryEngine> {
       if (this.armedForMs !== atMs) return;
       this.armedForMs = Number.POSITIVE_INFINITY;
       this.tick();
+    });
+  }
+
+  /** The engine, looked after at every packet that it is given. */
+  private watched(engine: SimPrimaryEngine): SimPrimaryEngine {
+    const looked =
+      <All extends unknown[]>(give: (...all: All) => void, ofGuest: boolean) =>
+      (...all: All): void => {
+        if (ofGuest) this.given.add(all[0] as number);
+        give(...all);
+        this.watch(engine);
+      };
+    return instead(engine, {
+      primary: looked((...all: Parameters<SimPrimaryEngine['primary']>) => engine.primary(...all), true),
+      primaryOpaque: looked(
+        (...all: Parameters<SimPrimaryEngine['primaryOpaque']>) => engine.primaryOpaque(...all),
+        true,
+      ),
+      secondary: looked((...all: Parameters<SimPrimaryEngine['secondary']>) => engine.secondary(...all), false),
     });
   }
 

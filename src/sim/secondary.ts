@@ -1,9 +1,10 @@
 // The secondary's daemon: the node that ships, with checks of every verdict.
 
+import type { PacketSink } from '../node/ports';
 import type { SecondaryNode } from '../node/secondary';
 import { ETH_HLEN } from '../packet/ethernet';
 import { type NodeSurroundings, Note, SILENT, SimDaemon } from './daemon';
-import type { FakeQueue } from './fake-queue';
+import type { FakeQueue, ShownPacket } from './fake-queue';
 import { complete } from './link';
 import type { SecondaryFiles, SimSecondaryEngine } from './makers';
 import { SimPacket } from './packet';
@@ -70,14 +71,8 @@ export class SimSecondary extends SimDaemon<SimSecondaryEngine> {
     guest.showWhole(engine.failedOver);
     this.node = node;
     this.begin(engine, clock);
-    this.peerQueue.listen(
-      (id, packet, shown) => this.show(node.fromPeers, id, packet, shown),
-      () => node.fromPeers.endBatch(),
-    );
-    this.guestQueue.listen(
-      (id, packet, shown) => this.show(node.fromGuest, id, packet, shown),
-      () => node.fromGuest.endBatch(),
-    );
+    this.peerQueue.listen((batch) => this.showAll(node.fromPeers, batch));
+    this.guestQueue.listen((batch) => this.showAll(node.fromGuest, batch));
     node.begin();
   }
 
@@ -96,6 +91,11 @@ export class SimSecondary extends SimDaemon<SimSecondaryEngine> {
 
   protected tick(): void {
     this.node!.tick();
+  }
+
+  private showAll(sink: PacketSink, batch: readonly ShownPacket[]): void {
+    for (const { id, packet, shown } of batch) this.show(sink, id, packet, shown);
+    sink.endBatch();
   }
 
   private pass(

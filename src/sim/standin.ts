@@ -3,6 +3,7 @@
 
 import { CheckpointCause } from '../compare/outcome';
 import type { PrimaryActions } from '../pmycolo/engine';
+import { PAIR_BOTH, type PairResult } from '../pmycolo/pair-intake';
 import { RequestPace } from '../pmycolo/request-pace';
 import { SecondaryVerdict } from '../seccolo/engine';
 import { type Makers, type PrimaryPlan, REAL, type SimPrimaryEngine, type SimSecondaryEngine } from './makers';
@@ -11,6 +12,16 @@ const COUNTS_NOTHING = { snapshot: () => ({}) };
 
 class HoldEverything implements SimPrimaryEngine {
   readonly counters = COUNTS_NOTHING;
+  readonly awaitsPrimary = false;
+  /** Nothing is compared. */
+  readonly pairs = {
+    beginCopied: () => -1,
+    changed: false,
+    copied: () => {},
+    copies: Buffer.alloc(0),
+    endCopied: () => {},
+    pair: (): PairResult => PAIR_BOTH,
+  } as const;
   private held: { id: number; packet: Buffer; sinceMs: number }[] = [];
   private bytes = 0;
   private on = true;

@@ -147,6 +147,30 @@ requires(
     await net.arrives(seen);
   });
 
+  test('gives what has come to who asks for it, without waiting', async () => {
+    net.lab.queueOutput(7, '-p', 'udp');
+    const seen: string[] = [];
+    const look = (q: NfQueue, base: number): void => {
+      seen.push(net.payload(q, base));
+      q.accept(q.table[base + NFQ_D_ID]!);
+    };
+    const queue = net.bind({ queue: 7, batch: 4 }, look);
+    queue.pause(true);
+    await net.send(['1', '2', '3', '4', '5', '6']);
+    expect(queue.take()).toBe(0);
+    queue.pause(false);
+    const first = queue.take();
+    expect(first).toBe(4);
+    expect(() => queue.take()).toThrow('given before');
+    expect(() => queue.drain()).toThrow('looked at');
+    for (let i = 0; i < first; i++) look(queue, i * NFQ_D_WORDS);
+    queue.give();
+    // The others come as ever.
+    const all = ['1', '2', '3', '4', '5', '6'];
+    await net.arrives(all);
+    expect(seen).toEqual(all);
+  });
+
   test('rewrites to another length, and sets marks', async () => {
     net.lab.queueOutput(7, '-p', 'udp');
     net.lab.inLeft('iptables', '-w', '-t', 'mangle', '-A', 'POSTROUTING', '-m', 'mark', '--mark', '0x77', '-j', 'DROP');

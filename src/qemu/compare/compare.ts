@@ -204,7 +204,7 @@ export class FrameComparison {
   }
 
   /**
-   * The next frame of each side at once (PrimaryEngine.pair): p[pOff, pOff+pLen) and s[sOff, sOff+sLen), with
+   * The next frame of each side at once (PairIntake.pair): p[pOff, pOff+pLen) and s[sOff, sOff+sLen), with
    * virtio-net headers of the same size. When RELEASED, the caller sends the primary's frame from its buffer.
    */
   pair(
@@ -233,7 +233,7 @@ export class FrameComparison {
     // Another header is another zone.
     if (differing > vnetBytes && !sameHeaders(p, pOff + vnetBytes, s, sOff + vnetBytes, head - vnetBytes))
       return PAIR_BOTH;
-    const result = this.engine.pair(
+    const result = this.engine.pairs.pair(
       p,
       pOff + head,
       pLen - head,

@@ -50,6 +50,7 @@ export class Lockstep {
    */
   run(p: Buffer, pFrom: number, pTo: number, s: Buffer, sFrom: number, sTo: number, nowMs: number): void {
     const { comparison, vnetWord, wordBytes } = this;
+    const { pairs } = comparison.engine;
     let pAt = pFrom;
     let sAt = sFrom;
     this.runFrom = pFrom;
@@ -81,7 +82,7 @@ export class Lockstep {
           this.runFrames++;
           continue;
         }
-        if (open) comparison.engine.endPairs(p);
+        if (open) pairs.end(p);
         // Frames that the comparison sends now come after those released so far.
         this.release(p);
         if (result !== PAIR_PRIMARY) {
@@ -101,7 +102,7 @@ export class Lockstep {
         }
         if (i + 1 < n) open = this.begin(pAt, pEnd, n - i - 1, nowMs);
       }
-      if (open) comparison.engine.endPairs(p);
+      if (open) pairs.end(p);
     }
     this.release(p);
     this.primaryTaken = pAt - pFrom;
@@ -109,7 +110,7 @@ export class Lockstep {
   }
 
   private begin(pAt: number, pEnd: number, frames: number, nowMs: number): boolean {
-    return this.comparison.engine.beginPairs(pAt, pEnd, frames, nowMs);
+    return this.comparison.engine.pairs.begin(pAt, pEnd, frames, nowMs);
   }
 
   private release(p: Buffer): void {

@@ -1,4 +1,4 @@
-// Frames of both guests that are compared at once (PrimaryEngine.pair): every bit of their headers that tells what is
+// Frames of both guests that are compared at once (PairIntake.pair): every bit of their headers that tells what is
 // said to whom, or how much of it, has to be the same. The SVM's packet is the PVM's but for one bit, whichever that
 // is.
 
@@ -29,9 +29,9 @@ function begun(tcp: boolean, family: 4 | 6): PrimaryHarness {
 function isReleased(h: PrimaryHarness, p: Buffer, s: Buffer): boolean {
   let differing = 0;
   for (let i = 0; i < p.length; i++) if (p[i] !== s[i]) differing = i + 1;
-  if (!h.engine.beginPairs(0, p.length, 1, h.now)) throw new Error('no run');
-  const result = h.engine.pair(p, 0, p.length, s, 0, s.length, differing, false, h.now, 0);
-  h.engine.endPairs(p);
+  if (!h.engine.pairs.begin(0, p.length, 1, h.now)) throw new Error('no run');
+  const result = h.engine.pairs.pair(p, 0, p.length, s, 0, s.length, differing, false, h.now, 0);
+  h.engine.pairs.end(p);
   return result === PAIR_RELEASED;
 }
 

@@ -22,13 +22,13 @@ test('a held packet gets one verdict', () => {
   expect(() => h.engine.context.holds.remove(slot)).toThrow('one verdict');
 });
 
-test('nothing is appended to the log between beginPairs and endPairs, and no other row is begun', () => {
+test('nothing is appended to the log between begin and end of a row of pairs, and no other row is begun', () => {
   const { h } = held();
-  expect(h.engine.beginPairs(0, 100, 2, 1)).toBe(true);
+  expect(h.engine.pairs.begin(0, 100, 2, 1)).toBe(true);
   expect(() => h.p(buildTcp({ seq: 106, ack: 1, payload: 'more' }))).toThrow('while a run is open');
-  expect(() => h.engine.beginPairs(0, 100, 2, 1)).toThrow('one run');
-  h.engine.endPairs(Buffer.alloc(100));
-  expect(h.engine.beginPairs(0, 100, 2, 1)).toBe(true);
+  expect(() => h.engine.pairs.begin(0, 100, 2, 1)).toThrow('one run');
+  h.engine.pairs.end(Buffer.alloc(100));
+  expect(h.engine.pairs.begin(0, 100, 2, 1)).toBe(true);
 });
 
 test('lists have heads and tails', () => {

@@ -214,7 +214,7 @@ describe('the queue', () => {
   test('hands packets over in order, under ids, and takes one verdict for each', () => {
     const { q, broken, run } = queue();
     const seen: number[] = [];
-    q.listen((id) => seen.push(id));
+    q.listen((batch) => seen.push(...batch.map(({ id }) => id)));
     q.enqueue(packet());
     q.enqueue(packet());
     run();

@@ -2,10 +2,13 @@
 
 import { type Command, Option } from 'commander';
 import { addConfigOptions, type Config, loadConfig, type Role } from '../config/config';
+import type { LinkSettings } from '../config/link';
 import { OperatorError } from '../core/errors';
+import { readLinkKey } from '../daemon/link-key';
 import { answer, type Check, type Question, unanswered } from '../doctor/check';
 import { dropNamespace, kernelQuestions, makeNamespace, type ProbeNamespace, sweepNamespaces } from '../doctor/kernel';
 import { machineQuestions, mayProbe } from '../doctor/machine';
+import { formatEndpoint, parseEndpoint } from '../io/stream/endpoint';
 import { checkRules, missingRules } from '../rules';
 import { printJson, printTable } from './output';
 
@@ -47,6 +50,7 @@ async function examine(iptables: string, nftables: boolean, config: Config | und
   if (config) {
     const wiring = await examineWiring(config);
     checks.push(...wiring);
+    if (config.link !== undefined) checks.push(await examineLink(config.link));
     if (wiring[0]!.state === 'ok') checks.push(await examineRules(config));
   }
   return checks;
@@ -95,6 +99,22 @@ async function examineWiring(config: Config): Promise<Check[]> {
       { ...base, state: 'missing', needed: true, found, ...(error.hint === undefined ? {} : { todo: error.hint }) },
     ];
   }
+}
+
+function examineLink({ endpoint, key }: LinkSettings): Promise<Check> {
+  return answer({
+    id: 'link',
+    what: 'link to the other host',
+    needed: true,
+    todo: 'see docs/LINK.md',
+    ask: () => {
+      const where = parseEndpoint(endpoint);
+      if (key !== undefined) readLinkKey(key);
+      const does = where.server ? 'listens at' : 'dials';
+      const carried = key !== undefined ? 'encrypted' : where.kind === 'unix' ? 'on this host' : 'WITHOUT A KEY';
+      return `${does} ${formatEndpoint({ ...where, server: false })}, ${carried}`;
+    },
+  });
 }
 
 /** Not needed: the doctor runs before the rules are applied. */

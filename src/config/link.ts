@@ -63,6 +63,10 @@ function endChecks(link: NonNullable<ConfigText['link']>, role: ConfigText['role
     const does = role === 'primary' ? 'a primary listens' : 'a secondary connects';
     return [complaint(['link', end], `is missing: ${does}`)];
   }
+  if (link.key !== undefined && where.startsWith('unix:')) {
+    const who = 'the modes of the socket and of its directory say who may connect, and nothing crosses a network';
+    return [complaint(['link', 'key'], `must be left out at ${where}: ${who}`)];
+  }
   if (link.key !== undefined && link.insecure) {
     return [complaint(['link', 'insecure'], 'must be left out where there is a key')];
   }

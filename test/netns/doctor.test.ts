@@ -1,6 +1,6 @@
 // `colo doctor`: it finds what is there, says what is not, and leaves nothing behind.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Check } from '../../src/doctor/check';
@@ -97,6 +97,36 @@ requires(
       const bad = doctor(inPn, [...node, 'tap9']);
       expect(of(bad.report, 'wiring')).toMatchObject({ state: 'missing', found: 'tap9 does not exist' });
       expect(bad.status).toBe(1);
+    } finally {
+      await lab.destroy();
+    }
+  });
+
+  test('with a stream link it looks at its key, and at what a secondary needs', async () => {
+    const lab = await Lab.create({ plumbing: false });
+    try {
+      const key = join(lab.dir, 'key');
+      writeFileSync(key, `${'5a'.repeat(32)}\n`, { mode: 0o644 });
+      const inSn = ['ip', 'netns', 'exec', lab.ns.sn];
+      const node = ['--role', 'secondary', '--index', '1', '--guest-port', 'tap0', '--state-dir', lab.dir];
+      const link = [...node, '--link-connect', '192.0.2.1:9780', '--link-key', key];
+      const open = doctor(inSn, link);
+      expect(of(open.report, 'link')).toMatchObject({
+        state: 'missing',
+        found: expect.stringContaining('its mode is 0644'),
+        todo: expect.stringContaining('chmod 0600'),
+      });
+      expect(open.status).toBe(1);
+      chmodSync(key, 0o600);
+      const good = doctor(inSn, link);
+      expect(of(good.report, 'link')).toMatchObject({ state: 'ok', found: 'dials tcp:192.0.2.1:9780, encrypted' });
+      expect(of(good.report, 'rules').found).toBe(
+        'vm1: nft table netdev colo-1 missing or changed; vm1: tap0 does ARP',
+      );
+      const insecure = [...node, '--link-connect', '192.0.2.1:9780', '--link-insecure'];
+      expect(of(doctor(inSn, insecure).report, 'link').found).toBe('dials tcp:192.0.2.1:9780, WITHOUT A KEY');
+      await lab.exec('sn', process.execPath, ['-e', LOAD, '--', 'rules', 'apply', ...link]);
+      expect(of(doctor(inSn, link).report, 'rules')).toMatchObject({ state: 'ok', found: 'in place' });
     } finally {
       await lab.destroy();
     }

@@ -258,7 +258,10 @@ describe('the stream link', () => {
     expect(primary.link).toEqual({ ...settings, endpoint: 'tcp:0.0.0.0:9000,server' });
     expect(primary.nodes[0]).toMatchObject({ forwardPort: undefined, forwardBridge: undefined });
     expect(checkConfig(stream('secondary', {})).link).toEqual({ ...settings, endpoint: 'tcp:pn.example:9000' });
-    for (const config of [primary.link!, checkConfig(stream('secondary', { connect: 'unix:/run/a,b' })).link!]) {
+    for (const config of [
+      primary.link!,
+      checkConfig(stream('secondary', { connect: 'unix:/run/a,b', key: undefined })).link!,
+    ]) {
       expect(formatEndpoint(parseEndpoint(config.endpoint))).toBe(config.endpoint);
     }
   });
@@ -307,6 +310,11 @@ describe('the stream link', () => {
       'a secondary that does not dial',
       stream('secondary', { connect: undefined }),
       /^link\.connect is missing: a secondary connects$/,
+    ],
+    [
+      'a key for a socket',
+      stream('primary', { listen: 'unix:/run/x' }),
+      /^link\.key must be left out at unix:\/run\/x: /,
     ],
     ['a key and none', stream('primary', { insecure: true }), /^link\.insecure must be left out where there is a key$/],
     [

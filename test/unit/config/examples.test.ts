@@ -2,7 +2,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { configSchema, controlSchema, limitsSchema, nodeSchema } from '../../../src/config/schema';
+import { configSchema, controlSchema, limitsSchema, linkSchema, nodeSchema } from '../../../src/config/schema';
 
 const EXAMPLES = join(__dirname, '../../../docs/examples');
 const FILES = readdirSync(EXAMPLES).filter((name) => name !== 'netdev.yaml');
@@ -13,6 +13,7 @@ test.each([
   ['a node', nodeSchema],
   ['the control channel', controlSchema],
   ['limits', limitsSchema],
+  ['the link', linkSchema],
 ])('every key of %s', (_of, schema) => {
   const keys = Object.keys(schema.shape);
   expect(keys.length).toBeGreaterThan(2);

@@ -8,6 +8,7 @@
 //                                          '-- refuse(): a REFUSE, and the end
 //     ENDED: from every state, when the transport ends, at a wrong byte, at a REFUSE, by silence, by close().
 
+import { ArenaBytes } from '../core/arena-bytes';
 import { invariant } from '../core/errors';
 import type { ChannelEvents } from './channel';
 import { LINK, type LinkCounters } from './counters';
@@ -71,6 +72,8 @@ const NOBODY: ChannelEvents = {
 export class Session implements TransportEvents {
   private state: 'greeting' | 'asking' | 'up' | 'ended' = 'greeting';
   private transport: Transport | undefined;
+  /** UP: takes payloads into the send buffer. */
+  private bytes: ArenaBytes | undefined;
   private node = NOBODY;
   private wanted: ReadonlySet<number> = FOR_PRIMARY;
   private wantsRoom = false;
@@ -114,6 +117,7 @@ export class Session implements TransportEvents {
   accept(role: LinkRole, node: ChannelEvents, counters: LinkCounters, answer?: Hello): void {
     invariant(this.state === 'asking', 'a peer is accepted that has said who it is');
     this.state = 'up';
+    this.bytes = new ArenaBytes(this.transport!.out);
     this.node = node;
     this.counters = counters;
     this.wanted = role === 'primary' ? FOR_PRIMARY : FOR_SECONDARY;
@@ -154,7 +158,7 @@ export class Session implements TransportEvents {
     writeHeader(out, at, payload, type, 0, epoch);
     let to = at + RECORD_HEADER_BYTES;
     for (let i = 0; i < headBytes; i++) out[to++] = head[i]!;
-    if (bytes > 0) copy(buf, off, out, to, bytes);
+    this.bytes!.take(buf as Buffer, off, to, bytes);
     transport.commit(RECORD_HEADER_BYTES + payload);
     values[LINK.link_records_out]!++;
     values[LINK.link_bytes_out]! += RECORD_HEADER_BYTES + payload;
@@ -313,11 +317,3 @@ export class Session implements TransportEvents {
     this.disconnect(`the other side speaks another protocol: ${what}`);
   }
 }
-
-function copy(from: Uint8Array, off: number, to: Buffer, at: number, bytes: number): void {
-  if (bytes > LOOP_BYTES) Buffer.prototype.copy.call(from, to, at, off, off + bytes);
-  else for (let i = 0; i < bytes; i++) to[at + i] = from[off + i]!;
-}
-
-/** Fewer are copied one by one in the time of a call into the runtime. */
-const LOOP_BYTES = 48;

@@ -170,7 +170,7 @@ export class SecondaryHost {
     return this.settings.forwardPort === undefined;
   }
 
-  /** A guest that had taken over, and is a secondary again: two must not speak. */
+  /** A guest that may have taken over, also in an earlier process, is a secondary again: two must not speak. */
   private isolateAgain(): void {
     this.port.isolate().then(
       (changes) => {
@@ -185,7 +185,7 @@ export class SecondaryHost {
 
   private forgotten(): void {
     this.takeover?.close();
-    if (this.isStream && this.engine.failedOver) this.isolateAgain();
+    if (this.isStream) this.isolateAgain();
     this.addresses.clear();
     this.neighbours?.answers.clear();
     this.openStream();

@@ -1,7 +1,8 @@
 // `colo rules` of a stream link: before a failover nothing of the secondary's guest reaches anybody but packet sockets,
 // and nothing of the host reaches it; after it everything that it says and hears is queued.
 
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { FRAME_PORT_HEADER_BYTES, FramePort } from '../../src/io/frame-port';
 import { NfQueue } from '../../src/io/nfqueue';
 import { PacketSocket } from '../../src/io/packet-socket';
@@ -10,6 +11,7 @@ import { buildFrame } from '../lib/build-frame';
 import { CLIENT_IP, GUEST_IP, GUEST_IP6, GUEST_MAC, Lab, SN_IP } from './lab';
 import { requires } from './requires';
 import type { Job } from './rules-run';
+import { Controller, NODE_INDEX } from './support/controller';
 import { hostState } from './support/host-state';
 import { good, HOSTS, run, SCRIPT, type Side } from './support/rules-worker';
 import { until } from './support/wait';
@@ -259,5 +261,59 @@ requires(
     const [outcome] = await run(lab, 'secondary', ['takeOver'], config);
     expect(outcome!.error).toMatchObject({ code: 'ELINK', message: 'tap9 does not exist' });
     await run(lab, 'secondary', ['remove'], config);
+  });
+});
+
+const BIN = join(process.env.COLO_ROOT ?? join(__dirname, '..', '..'), 'bin/colo');
+
+requires(
+  'netns',
+  'nfqueue',
+  'addon',
+)('a daemon of a secondary with a stream link', () => {
+  let lab: Lab;
+  afterEach(() => lab?.destroy());
+
+  test('keeps its guest isolated until a failover, and again for a new pair', async () => {
+    lab = await Lab.create({ plumbing: false });
+    const file = join(lab.dir, 'secondary.json');
+    const stateDir = join(lab.dir, 'state');
+    const link = { connect: `unix:${lab.dir}/nobody` };
+    const nodes = [{ index: NODE_INDEX, guestPort: 'tap0' }];
+    writeFileSync(file, JSON.stringify({ role: 'secondary', stateDir, restoreRules: true, nodes, link }));
+    const rules = async (what: string) => (await lab.exec('sn', BIN, ['rules', what, '--config', file])).stdout;
+    const isolated = () => lab.execSync('sn', 'nft', ['list', 'ruleset']).includes('netdev colo-1');
+    const isInBridge = () => lab.execSync('sn', 'ip', ['link', 'show', 'tap0']).includes('master br0');
+    const queues = () => lab.execSync('sn', 'iptables-save').match(/NFQUEUE/g)?.length ?? 0;
+    const start = async () => {
+      const daemon = lab.spawn('sn', BIN, ['secondary', '--config', file]);
+      await daemon.waitFor(/"msg":"ready"/);
+      return daemon;
+    };
+
+    await rules('apply');
+    let daemon = await start();
+    const controller = new Controller(join(stateDir, 'secondary.sock'), 'secondary');
+    expect(await controller.init()).toBe(0);
+    lab.execSync('sn', 'nft', ['flush', 'table', 'netdev', 'colo-1']);
+    await daemon.waitFor(/the rules are put back/);
+    expect([isolated(), isInBridge(), queues()]).toEqual([true, false, 0]);
+
+    await controller.failover();
+    await daemon.waitFor(/the guest is on the outer bridge/);
+    expect([isolated(), isInBridge(), queues()]).toEqual([false, true, 2]);
+    // With the two capabilities that the daemon has kept nothing is left undone, and the guest stays where it is.
+    expect(await rules('apply')).toMatch(/everything was in place/);
+    await daemon.stop('SIGKILL');
+    daemon = await start();
+    await until('status', async () => (await controller.status()).state === 'failed-over');
+    expect([isolated(), isInBridge(), queues()]).toEqual([false, true, 2]);
+
+    await lab.exec('sn', BIN, ['ctl', 'reset', '--socket', controller.path]);
+    await daemon.waitFor(/its port is isolated/);
+    expect([isolated(), isInBridge(), queues()]).toEqual([true, false, 0]);
+    expect(await rules('apply')).toMatch(/everything was in place/);
+    expect(daemon.output).not.toMatch(/RULES ARE GONE/);
+    controller.close();
   });
 });

@@ -23,7 +23,7 @@ run() {
 run_on() {
 	local name=$1
 	(
-		unset COLO_SEEDS COLO_RUNS
+		unset COLO_SEEDS COLO_RUNS COLO_FUZZ_S
 		PATH=$PWD/test/nodes/node_modules/$name/bin:$PATH
 		node node_modules/jest/bin/jest.js --json --outputFile "build/test/long-$name.json" --maxWorkers=2 --selectProjects unit sim &&
 			COLO_KILLS=3 node node_modules/jest/bin/jest.js --json --outputFile "build/test/long-$name-netns.json" --runInBand --forceExit \
@@ -33,7 +33,7 @@ run_on() {
 
 run pure --maxWorkers=2 --selectProjects unit sim --testPathPatterns property lockstep fragments packet-log sim/
 run kernel --runInBand --selectProjects netns --testPathPatterns failover lossy many servers
-run fuzz --runInBand --selectProjects system --testPathPatterns qemu-fuzz
+run fuzz --runInBand --selectProjects system unit --testPathPatterns qemu-fuzz link/fuzz
 run interop --runInBand --selectProjects interop
 run nodes --runInBand --selectProjects system --testPathPatterns system/nodes
 run_on node22

@@ -211,11 +211,15 @@ function dialError(error: NodeJS.ErrnoException, endpoint: Endpoint): OperatorEr
   }
   const hints: Record<string, string> = {
     ECONNRESET: `the other side has ended the handshake: ${SAME_KEY}, and its log`,
-    ECONNREFUSED: 'start the other host’s daemon; it is looked for again',
+    ECONNREFUSED: 'start the daemon of the other host; it is looked for again',
+    EHOSTUNREACH: 'see the address, and that the other host is up',
+    ENETUNREACH: 'see the address, and the routes to it',
     ETIMEDOUT: 'nothing answers there: see the address, and what filters the packets on the way',
     ENOTFOUND: 'write an address, or see that the name is in /etc/hosts or in the DNS',
   };
-  return new OperatorError(code, `${doing}: ${error.message} (${code})`, hints[code] ?? SAME_KEY);
+  // Of several addresses, where none answers, Node gives a code alone.
+  const message = error.message === '' ? 'no address answers' : error.message;
+  return new OperatorError(code, `${doing}: ${message} (${code})`, hints[code] ?? SAME_KEY);
 }
 
 function listenError(error: NodeJS.ErrnoException, endpoint: Endpoint): OperatorError {

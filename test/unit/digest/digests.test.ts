@@ -105,6 +105,36 @@ test('where the PVM stops within a chunk, the chunk is fetched, and neither side
   expect(counts(pair)).toMatchObject({ digest_fetches: 1, digest_bytes_fetched: 1000 });
 });
 
+test('equal streams that are cut differently need no bytes, nor does what is repeated', () => {
+  const pair = connected();
+  for (let at = 0; at < 30_000; at += 3000) pair.p(segment('p', at, 3000));
+  for (let at = 0; at < 30_000; at += 1500) pair.s(segment('s', at, 1500), 500);
+  pair.settle();
+  // From the middle of one segment of the PVM's to that of another, all of it verified.
+  pair.s(segment('s', 4500, 6000), 500);
+  // And from there to what the PVM is yet to say.
+  pair.p(segment('p', 30_000, 2000));
+  pair.s(segment('s', 28_500, 3500), 500);
+  pair.settle();
+  expect(counts(pair)).toMatchObject({ digest_fetches: 0, digests_equal: 60 + 12 + 7 });
+  expect(pair.h.engine.heldPackets).toBe(0);
+});
+
+test('what the log has no more is fetched at once', () => {
+  const pair = new DigestPair({ limits: { logBytes: 16_384, maxHeldBytes: 8192, logRecords: 64 } });
+  pair.p(buildTcp({ flags: 'SA', seq: ISN_P, ack: 1 }));
+  pair.s(buildTcp({ flags: 'SA', seq: ISN_S, ack: 1 }));
+  for (let at = 0; at < 60_000; at += 3000) {
+    pair.p(segment('p', at, 3000));
+    pair.s(segment('s', at, 3000));
+    pair.settle();
+  }
+  expect(counts(pair).digest_fetches).toBe(0);
+  pair.s(segment('s', 0, 3000));
+  pair.settle();
+  expect(counts(pair)).toMatchObject({ digest_fetches: 1, digest_bytes_fetched: 3000 });
+});
+
 test('of a bulk transfer more is awaited a moment before it is fetched', () => {
   const pair = connected();
   pair.p(segment('p', 0, 3000));

@@ -21,7 +21,7 @@ export const RecordType = {
   CLIENT_FRAME: 16,
   /** To the primary: the same of the secondary's guest. */
   GUEST_FRAME: 17,
-  /** To the primary: such a frame with digests for its payload (digest.ts). */
+  /** To the primary: such a frame with digests in place of its payload (src/digest/record). */
   GUEST_DIGEST: 18,
   /** To the primary, the epoch begins that the header names: all that the guest had sent before has been sent. */
   MARK: 19,
@@ -29,11 +29,11 @@ export const RecordType = {
   LOST: 20,
   /** To the primary: the other host wants a checkpoint. */
   CHECKPOINT_REQUEST: 21,
-  /** To the secondary: the bytes behind this digest record (u32 serial) are wanted. */
+  /** To the secondary: bytes behind a digest record are wanted (as the next two: src/digest/record). */
   FETCH: 22,
-  /** To the primary: u32 serial, virtio-net header, frame. */
+  /** To the primary: these bytes. */
   FETCHED: 23,
-  /** To the primary: u32 serial; the secondary has them no more. */
+  /** To the primary: the secondary has them no more. */
   GONE: 24,
   /** To the primary: a new pair begins, in the epoch that the header names. */
   PAIR: 25,

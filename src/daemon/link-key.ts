@@ -54,17 +54,18 @@ function decode(text: string): Buffer | undefined {
 
 /**
  * Throws OperatorError (ELINKOPEN) where what the link says could be read, and its peer played, by anybody on the
- * network.
+ * network. True: the operator has said that this is so.
  */
-export function checkCarriage(endpoint: Endpoint, key: Buffer | undefined, insecure: boolean): void {
+export function checkCarriage(endpoint: Endpoint, key: Buffer | undefined, insecure: boolean): boolean {
   const { kind, host } = endpoint;
   const where = formatEndpoint({ ...endpoint, server: false });
   if (kind === 'unix') {
-    if (key === undefined) return;
+    if (key === undefined) return false;
     const hint = 'leave the key out: the modes of the socket and of its directory say who may connect';
     throw new OperatorError('ELINKOPEN', `link at ${where}: a key is for TCP`, hint);
   }
-  if (key !== undefined || insecure || isLoopback(host)) return;
+  if (key !== undefined || isLoopback(host)) return false;
+  if (insecure) return true;
   const hint = 'give both hosts the same key file; `insecure: true` goes without one on a network that you trust';
   throw new OperatorError(
     'ELINKOPEN',

@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto';
 import type { Log } from '../core/log';
-import type { Endpoint } from '../io/stream/endpoint';
+import { type Endpoint, formatEndpoint } from '../io/stream/endpoint';
 import type { OpenChannel } from '../link/channel';
 import type { LinkEnd } from '../link/link-channel';
 import { LinkDialer } from './link-dialer';
@@ -43,7 +43,11 @@ export interface Link {
 
 /** Throws OperatorError where anybody could be the other host. */
 export function createLink({ endpoint, key, insecure, bufferBytes, handshakeMs, log }: LinkOptions): Link {
-  checkCarriage(endpoint, key, insecure === true);
+  if (checkCarriage(endpoint, key, insecure === true)) {
+    const text =
+      'THE LINK HAS NO KEY (insecure): whoever reaches it decides what leaves, and reads what the guests say';
+    log.warn({ link: formatEndpoint(endpoint) }, text);
+  }
   const transports =
     key === undefined
       ? plainTransports(endpoint, bufferBytes)

@@ -58,7 +58,10 @@ async function follow(
 ): Promise<void> {
   const { guestPort, outerBridge } = settings;
   // A bridge forgets what it heard behind a port that leaves it.
-  const macs = await macsBehind(guestPort).catch(() => []);
+  const heard = await macsBehind(guestPort).catch(() => []);
+  // Behind a port that was in none, what the guest has said of itself: a bridge that does not know its place floods,
+  // and the kernel queues no copies of connections that conntrack meets for the first time.
+  const macs = heard.length > 0 ? heard : different(addresses.list().map(({ mac }) => mac));
   // A new pair may have begun meanwhile.
   if (!(await opened(openRules, log)) || ended.aborted) return;
   if (settings.moveTapOnFailover) {
@@ -98,6 +101,10 @@ async function follow(
   void rounds.run(LATER_ROUNDS_MS, beginMs, ended, false).catch((error: unknown) => {
     log.error({ error: String(error) }, "the guest's addresses could not be announced again");
   });
+}
+
+function different(macs: readonly Uint8Array[]): Uint8Array[] {
+  return macs.filter((mac, i) => macs.findIndex((other) => Buffer.compare(other, mac) === 0) === i);
 }
 
 /** False: not even after some time, in which somebody else may have kept the tables busy. */

@@ -299,8 +299,13 @@ requires(
     await daemon.waitFor(/the rules are put back/);
     expect([isolated(), isInBridge(), queues()]).toEqual([true, false, 0]);
 
+    // What it claims is known by the port alone: no bridge has heard it.
+    lab.execSync('svm', 'busybox', ['arping', '-c', '1', '-w', '1', '-U', '-I', 'eth0', GUEST_IP]);
+    await until('the claim', async () => (await controller.status()).addressesClaimed === 1);
     await controller.failover();
     await daemon.waitFor(/the guest is on the outer bridge/);
+    const atPort = JSON.parse(lab.execSync('sn', 'bridge', ['-j', 'fdb', 'show', 'dev', 'tap0'])) as { mac: string }[];
+    expect(atPort.map(({ mac }) => mac)).toContain(GUEST_MAC);
     expect([isolated(), isInBridge(), queues()]).toEqual([false, true, 2]);
     // With the two capabilities that the daemon has kept nothing is left undone, and the guest stays where it is.
     expect(await rules('apply')).toMatch(/everything was in place/);

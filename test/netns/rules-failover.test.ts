@@ -67,6 +67,20 @@ requires('netns', 'addon')('failover of the network', () => {
     lab.execSync('sn', 'bridge', ['fdb', 'replace', GUEST_MAC, 'dev', 'nic0', 'master', 'dynamic']);
   };
 
+  test('a port whose rules cannot be made stays where it is, and they are tried again', async () => {
+    const take = (fails: number) =>
+      onSecondary(`let calls = 0;
+        const open = async () => { if (++calls <= ${fails}) throw new Error('busy'); };
+        await takeOver(settings, engine, Promise.resolve(), addresses, log, open).settled;
+        console.log('calls', calls);
+        process.exit(0);`);
+    const home = () => /master (\w+)/.exec(lab.execSync('sn', 'ip', ['link', 'show', 'tap0']))?.[1];
+    expect(await take(99)).toBe(`${'Error: busy\n'.repeat(5)}calls 5`);
+    expect(home()).toBe('colobr0');
+    expect(await take(1)).toBe('Error: busy\ncalls 2');
+    expect(home()).toBe('br0');
+  });
+
   test('a guest is found at its new place, by its own addresses, in its VLAN, and asked for its groups', async () => {
     expect(guestIsAt()).toBe('pn');
     const daemon = takingOver();

@@ -137,6 +137,7 @@ export class DigestIntake {
     c[RECORDS]!++;
     c[BYTES]! += record.payloadBytes;
     if (this.wanted.has(record.serial)) return false;
+    if (lists.find(v) < 0 && this.passes(epoch, buf, nowMs)) return true;
     const one = lists.append(v, buf, record.head, bytes - DIGEST_HEAD_AT, nowMs);
     if (one === undefined) {
       this.overflow();
@@ -254,6 +255,23 @@ export class DigestIntake {
     }
   }
 
+  /** The short way: the PVM has said all of the parsed record already, and nothing of its connection waits. */
+  private passes(epoch: number, buf: Buffer, nowMs: number): boolean {
+    const { record, view: v, said, scratch } = this;
+    const { payloadBytes, headBytes, head } = record;
+    if (!said.wouldCompare(v, nowMs)) return false;
+    const flow = said.flowOf(v);
+    if (flow < 0) return false;
+    const position = said.positionOf(flow, v.seq);
+    if (!said.hasPassed(flow, seqAdd(position, payloadBytes - 1))) return false;
+    if (said.isOdd(flow, position, seqAdd(position, payloadBytes))) return false;
+    if (said.copy(flow, position, payloadBytes, scratch, headBytes) < payloadBytes) return false;
+    if (!this.agree(epoch, v, v.seq, headBytes, payloadBytes, record.chunk, buf, record.digests)) return false;
+    copyBytes(buf, head, scratch, 0, headBytes);
+    this.output.frame(scratch, 0, headBytes + payloadBytes);
+    return true;
+  }
+
   /** Hands on what can be of one record. True: all of it is done with. */
   private settle(one: Waiting, nowMs: number): boolean {
     const { view: v, frames, scratch, said, lists } = this;
@@ -291,7 +309,7 @@ export class DigestIntake {
     }
     const known = said.copy(flow, position, left, scratch, headBytes);
     const told = known === left ? known : known - (known % one.chunk);
-    if (told > 0 && !this.agree(one, v, told)) {
+    if (told > 0 && !this.agreeNext(one, v, told)) {
       // All of it at once, as the SVM has sent it.
       this.counters.values[DIFFERENT]!++;
       this.want(one, one.done, one.payloadBytes, nowMs);
@@ -310,14 +328,30 @@ export class DigestIntake {
     return false;
   }
 
-  /** Have the bytes in the scratch the SVM's digests? They are whole chunks, or all that is left. */
-  private agree(one: Waiting, v: PacketView, bytes: number): boolean {
-    const { table } = this;
-    const { chunk, headBytes, done } = one;
-    this.digester.write(one.epoch, portsOf(v), seqAdd(v.seq, done), this.scratch, headBytes, bytes, chunk, table, 0);
-    const count = digestsOf(bytes, chunk);
+  private agreeNext(one: Waiting, v: PacketView, bytes: number): boolean {
+    const { headBytes, chunk, done } = one;
     const theirs = one.place + headBytes + (done / chunk) * DIGEST_BYTES;
-    if (!equalBytes(table, 0, this.lists.data, theirs, count * DIGEST_BYTES)) return false;
+    return this.agree(one.epoch, v, seqAdd(v.seq, done), headBytes, bytes, chunk, this.lists.data, theirs);
+  }
+
+  /**
+   * Have the bytes in the scratch behind its head, which the SVM has at `seq`, the digests at `theirs` of buf? They are
+   * whole chunks, or reach to the payload's end.
+   */
+  private agree(
+    epoch: number,
+    v: PacketView,
+    seq: number,
+    headBytes: number,
+    bytes: number,
+    chunk: number,
+    buf: Buffer,
+    theirs: number,
+  ): boolean {
+    const { table } = this;
+    this.digester.write(epoch, portsOf(v), seq, this.scratch, headBytes, bytes, chunk, table, 0);
+    const count = digestsOf(bytes, chunk);
+    if (!equalBytes(table, 0, buf, theirs, count * DIGEST_BYTES)) return false;
     this.counters.values[EQUAL]! += count;
     return true;
   }

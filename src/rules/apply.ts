@@ -4,7 +4,7 @@ import { OperatorError } from '../core/errors';
 import { CommandError, run } from '../io/exec';
 import { type Link, links } from '../io/link';
 import { readSysctl, sysctlName, writeSysctl } from '../io/sysctl';
-import { checkPlan, GUEST_PORT_HINT } from './check';
+import { checkPlan } from './check';
 import { BRIDGE_TYPE, enslaveCommands, isForwardPort, isolateWords, NF_CALL, quietPath } from './commands';
 import { replaceRules, usesNfTables } from './iptables';
 import { Journal } from './journal';
@@ -72,49 +72,19 @@ function apply(config: RuleConfig, onlyApplied: boolean): Promise<RulesReport> {
   });
 }
 
-/**
- * A secondary with a stream link takes over: the queues' rules come, then its port is isolated no longer, and may join
- * the outer bridge. May be called again, and goes on where an earlier process was killed: what it had not marked yet is
- * still isolated. Resolves with what was done, in words. Rejects with OperatorError, the port isolated.
- */
-export function takeOverRules(config: RuleConfig, index: number): Promise<readonly string[]> {
-  return Journal.use(config.stateDir, async (journal) => {
-    const nodes = config.nodes.filter((node) => node.index === index);
-    const plan = planOf({ ...config, nodes }, new Set([index]));
-    const report: RulesReport = { changes: [], warnings: [] };
-    await applyHost(plan, journal, report);
-    for (const { node, ...rest } of plan.nodes) {
-      await applyNode(plan, { node, ...rest }, journal, report);
-      const link = (await links()).get(node.guestPort);
-      if (link === undefined) throw new OperatorError('ELINK', `${node.guestPort} does not exist`, GUEST_PORT_HINT);
-      // Before: a process that finds no isolation and no mark would isolate it again.
-      journal.note(index, { kind: 'alone', name: link.name, index: link.index });
-      await endIsolation(node, report);
-    }
-    return report.changes;
-  });
-}
-
-/**
- * A guest that has taken over is a secondary again: its port is isolated as it was before. Nothing where it has not
- * taken over, as far as is known. Resolves with what was done, in words. Rejects with OperatorError.
- */
-export function isolateRules(config: RuleConfig, index: number): Promise<readonly string[]> {
-  return Journal.use(config.stateDir, async (journal) => {
-    // First: from now on whoever looks after the rules isolates it.
-    if (!journal.noteSecondary(index)) return [];
-    const plan = planOf({ ...config, nodes: config.nodes.filter((node) => node.index === index) });
-    const report: RulesReport = { changes: [], warnings: [] };
-    for (const node of plan.nodes) await applyNode(plan, node, journal, report);
-    return report.changes;
-  });
-}
-
-async function endIsolation({ guestPort, index }: RuleNode, report: RulesReport): Promise<void> {
+/** Nothing where it has ended. */
+export async function endIsolation({ guestPort, index }: RuleNode, report: RulesReport): Promise<void> {
   if (await removeNft(index, await nftTables())) report.changes.push(`${guestPort} is isolated no longer`);
 }
 
-async function applyHost(plan: Plan, journal: Journal, report: RulesReport): Promise<void> {
+export async function applyHost(plan: Plan, journal: Journal, report: RulesReport): Promise<void> {
+  await applySettings(plan, journal, report);
+  if (plan.nftables && (await usesNfTables(plan.iptables))) {
+    journal.note(undefined, { kind: 'tables', was: [...(await nftTablesOrHint())] });
+  }
+}
+
+export async function applySettings(plan: Plan, journal: Journal, report: RulesReport): Promise<void> {
   await loadModules();
   for (const setting of plan.sysctls) {
     const { path, value } = setting;
@@ -129,9 +99,6 @@ async function applyHost(plan: Plan, journal: Journal, report: RulesReport): Pro
         `${sysctlName(path)} is ${now}: many half-open connections will fill it (on the machine itself: sysctl -w ${sysctlName(path)}=${value})`,
       );
     }
-  }
-  if (plan.nftables && (await usesNfTables(plan.iptables))) {
-    journal.note(undefined, { kind: 'tables', was: [...(await nftTablesOrHint())] });
   }
 }
 
@@ -173,7 +140,7 @@ function set(
   if (journal) report.changes.push(`sysctl ${sysctlName(path)}=${value} (was ${was})`);
 }
 
-async function applyNode(plan: Plan, node: NodePlan, journal: Journal, report: RulesReport): Promise<void> {
+export async function applyNode(plan: Plan, node: NodePlan, journal: Journal, report: RulesReport): Promise<void> {
   const { index } = node.node;
   const fresh = !journal.knows(index);
   journal.begin(index);
@@ -200,14 +167,7 @@ async function applyBridge(bridge: BridgePlan, journal: Journal, index: number, 
     await run('ip', ['link', 'add', 'name', bridge.name, ...BRIDGE_TYPE]);
     await run('ip', ['link', 'set', 'dev', bridge.name, 'alias', bridge.alias]);
     report.changes.push(`bridge ${bridge.name} made`);
-  } else if (bridge.calls && (!link.nfCallIptables || !link.nfCallIp6tables)) {
-    journal.note(owner, {
-      kind: 'netfilter',
-      name: bridge.name,
-      iptables: link.nfCallIptables,
-      ip6tables: link.nfCallIp6tables,
-    });
-  }
+  } else if (bridge.calls && (!link.nfCallIptables || !link.nfCallIp6tables)) noteNetfilter(link, journal, owner);
   if (bridge.calls && (!link?.nfCallIptables || !link.nfCallIp6tables)) {
     await run('ip', ['link', 'set', 'dev', bridge.name, ...NF_CALL]);
     if (link) report.changes.push(`bridge ${bridge.name} calls iptables`);
@@ -220,6 +180,11 @@ async function applyBridge(bridge: BridgePlan, journal: Journal, index: number, 
   if (bridge.quiet) set(quietPath(bridge.name), '1', link ? journal : undefined, index, report);
   if (bridge.quiet && (!link || link.arp)) await run('ip', ['link', 'set', 'dev', bridge.name, 'arp', 'off']);
   if (!link?.up) await run('ip', ['link', 'set', 'dev', bridge.name, 'up']);
+}
+
+export function noteNetfilter(link: Link, journal: Journal, owner: number | undefined): void {
+  const { name, nfCallIptables, nfCallIp6tables } = link;
+  journal.note(owner, { kind: 'netfilter', name, iptables: nfCallIptables, ip6tables: nfCallIp6tables });
 }
 
 /** We were killed before it had its mark. */

@@ -14,7 +14,8 @@ export type Change =
   | { kind: 'port'; name: string; index: number; bridge: string | null; was: string | null; up: boolean }
   /** The interface did ARP. */
   | { kind: 'arp'; name: string; index: number }
-  /** The guest behind this port has taken over: nothing to undo. */
+  /** The guest behind this port is about to take over, or (`alone`) has: nothing to undo. */
+  | { kind: 'opening'; name: string; index: number }
   | { kind: 'alone'; name: string; index: number }
   | { kind: 'netfilter'; name: string; iptables: boolean; ip6tables: boolean }
   | { kind: 'clsact'; name: string; index: number }
@@ -177,7 +178,7 @@ export class Journal {
   /** It has not taken over, or no longer. False: that was so. */
   noteSecondary(index: number): boolean {
     const list = this.changes(index);
-    const others = list.filter(({ kind }) => kind !== 'alone');
+    const others = list.filter(({ kind }) => kind !== 'alone' && kind !== 'opening');
     if (others.length === list.length) return false;
     this.content.nodes[index] = others;
     this.save();

@@ -60,7 +60,7 @@ async function dropTables(before: readonly string[]): Promise<void> {
 }
 
 async function undo(change: Change, report: RulesReport): Promise<void> {
-  if (change.kind === 'tables' || change.kind === 'alone') return;
+  if (change.kind === 'tables' || change.kind === 'alone' || change.kind === 'opening') return;
   if (change.kind === 'sysctl') {
     // Somebody else's word since then stays.
     if (readSysctl(change.path) !== change.set || change.was === change.set) return;

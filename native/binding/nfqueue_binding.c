@@ -269,7 +269,7 @@ static napi_value nfq_take_js(napi_env env, napi_callback_info info)
 	return number(env, n == -EAGAIN ? 0 : n);
 }
 
-/* nfqPairs(arena, table, from, other arena, other table, other from, count, to, at, differing: Uint32Array): 0 or -errno, see
+/* nfqPairs(arena, table, from, other arena, other table, other from, count, to, at, differing: Uint32Array): how many are alike, or -errno, see
  * nfq.h. `from` is the number of a packet. */
 static napi_value nfq_pairs_js(napi_env env, napi_callback_info info)
 {

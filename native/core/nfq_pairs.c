@@ -24,10 +24,14 @@ int nfq_pairs(const struct nfq_batch *a, const struct nfq_batch *b, uint32_t cou
 
 		if (!first || !second || a_bytes > room)
 			return -EINVAL;
+		if (a_bytes != b_bytes)
+			return (int)i;
 		differing[i] = (uint32_t)tails_differing(first, a_bytes, second, b_bytes);
+		if (differing[i] > NFQ_PAIRS_HEAD)
+			return (int)i;
 		memcpy(to, first, a_bytes);
 		to += a_bytes;
 		room -= a_bytes;
 	}
-	return 0;
+	return (int)count;
 }

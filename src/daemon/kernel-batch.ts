@@ -76,10 +76,10 @@ export class BothKernelBatches implements BothQueues {
     readonly forward: KernelBatch,
   ) {}
 
-  compare(p: number, s: number, packets: number, to: Buffer, at: number, differing: Uint32Array): void {
+  compare(p: number, s: number, packets: number, to: Buffer, at: number, differing: Uint32Array): number {
     const { kernel } = this.guest;
     const other = this.forward.kernel;
-    const err = this.native.nfqPairs(
+    const alike = this.native.nfqPairs(
       kernel.arena,
       kernel.table,
       p,
@@ -91,7 +91,8 @@ export class BothKernelBatches implements BothQueues {
       at,
       differing,
     );
-    if (err < 0) throw systemError(err, "comparing two queues' packets");
+    if (alike < 0) throw systemError(alike, "comparing two queues' packets");
+    return alike;
   }
 }
 

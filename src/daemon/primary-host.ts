@@ -230,6 +230,6 @@ const NO_VERDICTS = { drop: () => {} };
 /** A part of both guests' queues; by a stream nothing comes that could be looked at together with the guest's. */
 function bothOf(guest: SplitQueue, forward: SplitQueue | undefined, part: 0 | 1): BothQueues {
   const { batches } = guest;
-  if (forward === undefined) return { guest: batches[part], forward: NO_BATCH, compare: () => {} };
+  if (forward === undefined) return { guest: batches[part], forward: NO_BATCH, compare: () => 0 };
   return new BothKernelBatches(batches[part], forward.batches[part]);
 }

@@ -25,7 +25,7 @@ export interface Addon {
   nfqTake(queue: Handle): number;
   /**
    * Compares packets of two batches in turn, from the numbers `from` and `otherFrom` on, and copies the first's to
-   * to[at...] (native/core/nfq.h).
+   * to[at...] (native/core/nfq.h). How many are alike but for their headers, or -errno.
    */
   nfqPairs(
     arena: Uint8Array,

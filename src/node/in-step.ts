@@ -33,9 +33,10 @@ export interface BothQueues {
   /**
    * Copies `packets` packets of the guest's batch from number p on into `to`, one behind the other from `at` on, and
    * compares them in turn with the forward's from number s on: differing[i] is how many bytes of a packet, from its IP
-   * header, reach behind the last that differs; its length where the lengths differ.
+   * header, reach behind the last that differs. May end before two that differ in more than their headers.
+   * How many came before.
    */
-  compare(p: number, s: number, packets: number, to: Buffer, at: number, differing: Uint32Array): void;
+  compare(p: number, s: number, packets: number, to: Buffer, at: number, differing: Uint32Array): number;
 }
 
 export class InStep {
@@ -117,14 +118,14 @@ export class InStep {
     const now = this.time.now();
     let at = pairs.beginCopied(bytes, n, now);
     if (at < 0) return 0;
-    both.compare(this.pAt, this.sAt, n, pairs.copies, at, differing);
+    const alike = both.compare(this.pAt, this.sAt, n, pairs.copies, at, differing);
     let result: PairResult = PAIR_RELEASED;
     let released = 0;
     for (; released < n; released++) {
       guest.read(this.pAt, p);
       forward.read(this.sAt, s);
       result = PAIR_BOTH;
-      if (!isOpaque(p) && !isOpaque(s) && p.zone === s.zone) {
+      if (released < alike && !isOpaque(p) && !isOpaque(s) && p.zone === s.zone) {
         pairs.copied(p.off, at);
         result = pairs.pair(
           p.buf,

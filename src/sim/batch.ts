@@ -65,25 +65,26 @@ export class SimBatch implements PacketBatch {
   }
 }
 
-/** Compared as native/core/tails.h has it. */
+/** Compared as native/core/nfq.h has it, but to the end: to refuse what differs is the engine's. */
 export class BothSimBatches implements BothQueues {
   constructor(
     readonly guest: SimBatch,
     readonly forward: SimBatch,
   ) {}
 
-  compare(p: number, s: number, packets: number, to: Buffer, at: number, differing: Uint32Array): void {
+  compare(p: number, s: number, packets: number, to: Buffer, at: number, differing: Uint32Array): number {
     let behind = at;
     for (let i = 0; i < packets; i++) {
       const a = this.guest.bytes(p + i);
       differing[i] = differingBytes(a, this.forward.bytes(s + i));
       behind += a.copy(to, behind);
     }
+    return packets;
   }
 }
 
 /** How far from the front the last difference of the two lies. */
-export function differingBytes(a: Buffer, b: Buffer): number {
+function differingBytes(a: Buffer, b: Buffer): number {
   if (a.length !== b.length) return Math.max(a.length, b.length);
   let n = a.length;
   while (n > 0 && a[n - 1] === b[n - 1]) n--;

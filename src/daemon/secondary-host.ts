@@ -5,6 +5,7 @@ import { OffsetTable } from '../conntrack/offset-table';
 import { mapFile } from '../io/map-file';
 import { PacketSocket } from '../io/packet-socket';
 import { NFQ_MAX_COPY } from '../native/layout';
+import type { KeptEpoch } from '../node/kept-epoch';
 import { SecondaryNode } from '../node/secondary';
 import { SecondaryEngine } from '../seccolo/engine';
 import { GuestAddresses } from '../seccolo/guest-addresses';
@@ -19,7 +20,7 @@ import type { NodeSettings } from './node-config';
 import { portState } from './port-state';
 import type { NodeLink } from './primary-stream';
 import { queueCounters, queueGauges, queueOptions } from './queue-options';
-import { SecondaryStream } from './secondary-stream';
+import { keptEpoch, SecondaryStream } from './secondary-stream';
 import { statePath } from './state-file';
 
 /** Of a guest's port with a stream link; both may be called again. They reject with OperatorError. */
@@ -44,6 +45,7 @@ export class SecondaryHost {
   private readonly neighbours: AnsweringPort | undefined;
   /** or of a stream link, until a failover. */
   private stream: SecondaryStream | undefined;
+  private epoch: KeptEpoch | undefined;
   private takeover: Takeover | undefined;
 
   /** Throws OperatorError. */
@@ -163,7 +165,8 @@ export class SecondaryHost {
   /** Before a failover the guest reaches the primary and nobody else. */
   private openStream(): void {
     if (this.link === undefined || this.engine.failedOver || this.stream !== undefined) return;
-    this.stream = new SecondaryStream(this.settings, this.link, this.node, this.addresses, this.log);
+    this.epoch ??= keptEpoch(this.settings);
+    this.stream = new SecondaryStream(this.settings, this.link, this.node, this.epoch, this.addresses, this.log);
   }
 
   private get isStream(): boolean {

@@ -29,19 +29,20 @@ export class SecondaryStream {
     settings: NodeSettings,
     link: NodeLink,
     node: SecondaryLinkPorts['node'],
+    epoch: KeptEpoch,
     addresses: GuestAddresses,
     log: Logger,
   ) {
-    const { guestPort, name, stateDir, index } = settings;
-    const words = mapFile(statePath(stateDir, 'epochs', index), 4 * KEPT_EPOCH_WORDS);
-    const epoch = new KeptEpoch(new Uint32Array(words.buffer, words.byteOffset, KEPT_EPOCH_WORDS), randomUUID);
+    const { guestPort, name } = settings;
     const end = {
       vm: name,
       kind: 'packets',
       role: 'secondary',
       generation: 0,
       features: [],
-      memory: epoch.memory,
+      get memory() {
+        return epoch.memory;
+      },
       epoch: () => epoch.value,
     } as const;
     const port = {
@@ -97,4 +98,10 @@ export class SecondaryStream {
     this.frames.close();
     this.node.close();
   }
+}
+
+/** Once for each node and process: the file is locked. Throws OperatorError. */
+export function keptEpoch({ stateDir, index }: NodeSettings): KeptEpoch {
+  const words = mapFile(statePath(stateDir, 'epochs', index), 4 * KEPT_EPOCH_WORDS);
+  return new KeptEpoch(new Uint32Array(words.buffer, words.byteOffset, KEPT_EPOCH_WORDS), randomUUID);
 }

@@ -75,7 +75,7 @@ requires(
     const question = ask(ADDRESSES.IPv4, 4435, 1200, 600, 1_000);
     await until('notice', async () => (await pair.stats('primary')).requests.length! > asked);
     expect(await question).toEqual({ lengths: [], right: true });
-    await pair.controllers.primary.checkpoint();
+    await pair.checkpoint();
   });
 
   test('errors that only one guest gives are dropped after a while, and ask for nothing', async () => {
@@ -98,7 +98,8 @@ requires(
     'over %s: the largest datagram, of which a queue does not show all, leaves by one checkpoint',
     async (family) => {
       const bytes = 65_507;
-      const opaque = ['primary_opaque', 'secondary_opaque'];
+      // Over a stream link the SVM's comes in its fragments, and is whole.
+      const opaque = ['primary_opaque', ...(pair.isStream ? [] : ['secondary_opaque'])];
       /** What the client has got of it, when it has left by one checkpoint. */
       const once = async () => {
         const before = await pair.stats('primary');
@@ -113,7 +114,7 @@ requires(
         const { counters, requests, gauges } = await now();
         expect(gauges.held_packets).toBe(1);
         expect(requests.not_comparable).toBe(before.requests.not_comparable! + 1);
-        await pair.controllers.primary.checkpoint();
+        await pair.checkpoint();
         const got = await question;
         for (const name of opaque) expect(counters[name]).toBe(before.counters[name]! + 1);
         return got;

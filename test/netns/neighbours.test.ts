@@ -52,6 +52,6 @@ requires('netns', 'nfqueue')('questions for neighbours', () => {
     await until('request for a checkpoint', async () => (await requests()) > before);
     // A copy of the PVM would ask no more.
     pair.lab.execSync('svm', 'ip', ['neigh', 'flush', 'to', alone, 'nud', 'all']);
-    await pair.controllers.primary.checkpoint();
+    await pair.checkpoint();
   });
 });

@@ -36,15 +36,6 @@ const LINK_KEY = '00112233445566778899aabbccddeeff00112233445566778899aabbccddee
 
 const EEXIST = 17;
 
-/** Nobody hears the SVM before a failover. */
-const ISOLATION = `table netdev colo-${NODE_INDEX} {
-  chain isolate {
-    type filter hook ingress device "tap0" priority -500
-    drop
-  }
-}
-`;
-
 /** What COLO_TEST_LINK says; every suite passes with either. */
 function testLink(): TopologyOptions['link'] {
   const said = process.env.COLO_TEST_LINK;
@@ -82,11 +73,11 @@ export class Pair {
     const pair = new Pair(lab, options);
     try {
       await options.prepare?.(lab);
+      pair.writeConfig('primary');
+      pair.writeConfig('secondary');
       pair.applyRules();
       const buffer = options.clientBuffer ?? 131072;
       lab.execSync('client', 'sysctl', ['-qw', `net.ipv4.tcp_rmem=4096 65536 ${buffer}`]);
-      pair.writeConfig('primary');
-      pair.writeConfig('secondary');
       await Promise.all([
         pair.startGuest('primary'),
         pair.startGuest('secondary'),
@@ -107,6 +98,21 @@ export class Pair {
     return pair;
   }
 
+  get isStream(): boolean {
+    return this.lab.options.link === 'stream';
+  }
+
+  /** A command of `colo` on that host, about the pair's configuration. */
+  colo(side: Side, ...command: string[]): string {
+    return this.lab.execSync(HOSTS[side], process.execPath, [PROGRAM, ...command, '--config', this.configPath(side)]);
+  }
+
+  /** Both controllers say that both guests stand and are equal. */
+  async checkpoint(): Promise<void> {
+    await this.controllers.secondary.checkpoint();
+    await this.controllers.primary.checkpoint();
+  }
+
   socketPath(side: Side): string {
     return `${this.lab.dir}/${side}/${side}.sock`;
   }
@@ -117,7 +123,7 @@ export class Pair {
 
   /** JSON is YAML. */
   writeConfig(side: Side, more: Record<string, unknown> = {}): void {
-    const stream = this.lab.options.link === 'stream';
+    const stream = this.isStream;
     const forward = stream ? {} : { forwardPort: 'fwd0' };
     const node = { index: NODE_INDEX, guestPort: 'tap0', ...forward, ...this.options.node, ...more };
     const key = `${this.lab.dir}/link.key`;
@@ -198,7 +204,7 @@ export class Pair {
 
   /** Both daemons have found each other. */
   async linked(): Promise<void> {
-    if (this.lab.options.link === 'ethernet') return;
+    if (!this.isStream) return;
     await this.daemons.primary.waitFor(/link: the other side is connected/, 20_000);
   }
 
@@ -216,7 +222,9 @@ export class Pair {
     const batch = (command: string[], lines: readonly string[]): void => {
       execFileSync(command[0]!, command.slice(1), { input: `${lines.join('\n')}\n`, stdio: ['pipe', 'pipe', 'pipe'] });
     };
-    batch(['ip', '-n', ns.sn, '-batch', '-'], ['link set tap0 master colobr0', 'link set br0 type bridge fdb_flush']);
+    // Behind a stream link the daemon sees to the port itself, when it is told of a new pair.
+    const port = this.isStream ? [] : ['link set tap0 master colobr0'];
+    batch(['ip', '-n', ns.sn, '-batch', '-'], [...port, 'link set br0 type bridge fdb_flush']);
     // The switch has learned that the guest is at the secondary node.
     batch(['ip', '-n', ns.client, '-batch', '-'], ['link set lan0 type bridge fdb_flush']);
     batch(
@@ -228,12 +236,13 @@ export class Pair {
     batch(['ip', '-n', ns.pvm, '-batch', '-'], insideLines('pvm', lab.options));
     batch(['ip', '-n', ns.pn, '-batch', '-'], ['link set nic0 up', 'link set fwd0 up', 'link set tap0 master br0 up']);
     lab.execSync('pn', 'sysctl', ['-qw', 'net.ipv6.conf.tap0.disable_ipv6=1']);
-    batch(['tc', '-n', ns.pn, '-batch', '-'], MIRROR_LINES);
+    if (!this.isStream) batch(['tc', '-n', ns.pn, '-batch', '-'], MIRROR_LINES);
     rmSync(`${lab.dir}/primary`, { recursive: true, force: true });
     await Promise.all([this.startGuest('primary'), this.startDaemon('primary'), this.portsForward()]);
-    await this.attach('primary');
     // The guest that took over is to be a copy again: what its connections lived on is forgotten.
     await (await this.attach('secondary')).reset();
+    await this.linked();
+    await this.attach('primary');
     await this.beginProof();
   }
 
@@ -258,8 +267,10 @@ export class Pair {
     const from = (port: string, queue: number, ...match: string[]): string =>
       ['-A PREROUTING', ...match, `-m physdev --physdev-in ${port} -j NFQUEUE --queue-num ${queue}`].join(' ');
     const udp = [from('tap0', 102, '-p udp'), from('fwd0', 103, '-p udp')];
-    const stream = this.lab.options.link === 'stream';
-    if (stream) this.lab.execSync('sn', 'nft', ['-f', '-'], ISOLATION);
+    if (this.isStream) {
+      for (const side of ['primary', 'secondary'] as const) this.colo(side, 'rules', 'apply');
+      return;
+    }
     const primary = `*raw\n-A PREROUTING -m physdev --physdev-in fwd0 -j CT --zone 6535\nCOMMIT\n${mangle(...udp, from('tap0', 100), from('fwd0', 101))}`;
     const secondary = mangle(
       from('tap0', 100),

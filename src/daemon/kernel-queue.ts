@@ -16,7 +16,12 @@ export class KernelQueue implements CuttingQueue {
   readonly kernel: NfQueue;
 
   /** Throws OperatorError. */
-  constructor(options: NfQueueOptions, sink: () => PacketSink) {
+  constructor(
+    options: NfQueueOptions,
+    sink: () => PacketSink,
+    /** False: it always shows packets whole. */
+    private readonly cuts = true,
+  ) {
     const p = queuedPacket();
     this.kernel = new NfQueue(options, (count) => {
       const to = sink();
@@ -50,7 +55,7 @@ export class KernelQueue implements CuttingQueue {
   }
 
   showWhole(on: boolean): void {
-    this.kernel.setCopyRange(on ? NFQ_MAX_COPY : HEADER_BYTES);
+    if (this.cuts) this.kernel.setCopyRange(on ? NFQ_MAX_COPY : HEADER_BYTES);
   }
 
   close(): void {

@@ -99,6 +99,7 @@ export class SecondaryHost {
         maxCopyRange: NFQ_MAX_COPY,
       },
       () => this.node.fromGuest,
+      forwardPort !== undefined,
     );
     this.forward = new KernelQueue(queueOptions(settings, settings.forwardQueue), () => this.node.fromPeers);
     this.node.begin();
@@ -191,16 +192,28 @@ export class SecondaryHost {
     if (this.isStream) this.isolateAgain();
     this.addresses.clear();
     this.neighbours?.answers.clear();
+    // That of a failover has no link any more.
+    if (this.stream?.closed) {
+      this.stream.close();
+      this.stream = undefined;
+    }
     this.openStream();
     this.stream?.node.newPair();
   }
 
-  private tookOver(): void {
+  /** Until its port is open the guest is heard by the stream's frames: it may have to show its numbers. */
+  private async openPort(): Promise<void> {
+    await this.port.open();
+    if (!this.engine.failedOver) return;
     this.stream?.close();
     this.stream = undefined;
+  }
+
+  private tookOver(): void {
+    this.stream?.closeLink();
     this.log.warn({ flows: this.engine.status().flows }, 'FAILOVER: the secondary takes over');
     const decided = new Promise<void>((resolve) => this.node.whenDecided(resolve));
-    const openRules = this.isStream ? () => this.port.open() : undefined;
+    const openRules = this.isStream ? () => this.openPort() : undefined;
     this.takeover = takeOver(this.settings, this.engine, decided, this.addresses, this.log, openRules);
   }
 }

@@ -21,6 +21,8 @@ export class SecondaryStream {
   /** What the node takes for the guest's queue and its peers'. */
   readonly guest: CuttingQueue;
   readonly forward: Verdicts;
+  /** The link is. */
+  closed = false;
   private readonly neighbours: Neighbours;
   private readonly frames: GuestFrames;
 
@@ -92,6 +94,12 @@ export class SecondaryStream {
       neighbour_questions: asked,
       neighbour_answers: answered,
     };
+  }
+
+  /** A failover: nobody but the node hears of the guest any more, until close(). */
+  closeLink(): void {
+    this.closed = true;
+    this.node.close();
   }
 
   close(): void {

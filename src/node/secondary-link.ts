@@ -47,6 +47,8 @@ export interface SecondaryLinkPorts {
 /** How often, and how long, a frame is offered to a port without room: a guest that runs reads it in that time. */
 const RETRY_MS = 1;
 const MAX_RETRIES = 50;
+/** The making of a connection takes no longer. */
+const HANDSHAKE_MS = 5000;
 const NOTHING = Buffer.alloc(0);
 
 export class SecondaryLink implements ChannelEvents {
@@ -63,6 +65,8 @@ export class SecondaryLink implements ChannelEvents {
   /** The frame that waits for room was translated with numbers that are void. */
   private stale = false;
   private handed = false;
+  /** When the epoch changed without a connection. */
+  private changedMs = Number.NEGATIVE_INFINITY;
   private closed = false;
 
   constructor(private readonly ports: SecondaryLinkPorts) {
@@ -90,7 +94,7 @@ export class SecondaryLink implements ChannelEvents {
     return { guest: this.guest, forward: this.peers };
   }
 
-  /** A frame that the guest has sent, with its virtio-net header. */
+  /** A frame that the guest has sent, with its virtio-net header. After close() the node alone hears it. */
   guestFrame(buf: Buffer, off: number, bytes: number): void {
     const { neighbours, clock } = this.ports;
     const answer = neighbours.question(buf, off, bytes, VNET_HEADER_BYTES, clock.nowMs());
@@ -105,6 +109,7 @@ export class SecondaryLink implements ChannelEvents {
       this.ports.node.fromGuest.packet(p);
       if (!guest.given(buf, off, bytes, VNET_HEADER_BYTES, network - off)) return;
     }
+    if (this.closed) return;
     this.count('link_guest_frames');
     // What is behind a loss is of no use: the comparison waits for a checkpoint.
     if (this.lost === 0 && this.send(RecordType.GUEST_FRAME, buf, off, bytes)) return;
@@ -114,6 +119,7 @@ export class SecondaryLink implements ChannelEvents {
 
   endGuestBatch(): void {
     this.ports.node.fromGuest.endBatch();
+    if (this.closed) return;
     this.tellLost();
     this.channel.flush();
   }
@@ -144,6 +150,11 @@ export class SecondaryLink implements ChannelEvents {
   // The link
 
   onUp(): void {
+    if (this.ports.clock.nowMs() - this.changedMs < HANDSHAKE_MS) {
+      this.changedMs = Number.NEGATIVE_INFINITY;
+      this.channel.disconnect('the epoch has changed while it was made');
+      return;
+    }
     this.retries = 0;
     this.stale = false;
     this.tellLost();
@@ -213,8 +224,11 @@ export class SecondaryLink implements ChannelEvents {
     this.ports.epoch.next();
     this.lost = 0;
     if (record === RecordType.MARK) this.count('link_marks');
-    if (!this.channel.up) return;
-    // The next connection begins with the number.
+    if (!this.channel.up) {
+      // The next connection begins with the number, but for one that is being made now.
+      this.changedMs = this.ports.clock.nowMs();
+      return;
+    }
     if (!this.send(record, NOTHING, 0, 0)) this.channel.disconnect('a mark has no room');
     else this.channel.flush();
   }

@@ -240,7 +240,18 @@ export class Pair {
     rmSync(`${lab.dir}/primary`, { recursive: true, force: true });
     await Promise.all([this.startGuest('primary'), this.startDaemon('primary'), this.portsForward()]);
     // The guest that took over is to be a copy again: what its connections lived on is forgotten.
+    const isolated = said(/its port is isolated/g);
     await (await this.attach('secondary')).reset();
+    if (this.isStream) {
+      await until('isolated guest', () => said(/its port is isolated/g) > isolated);
+      // Until then it has spoken, and both bridges have learned where.
+      for (const [role, bridge] of [
+        ['client', 'lan0'],
+        ['pn', 'br0'],
+      ] as const) {
+        this.lab.execSync(role, 'ip', ['link', 'set', bridge, 'type', 'bridge', 'fdb_flush']);
+      }
+    }
     await this.linked();
     await this.attach('primary');
     await this.beginProof();

@@ -86,11 +86,12 @@ export class DigestIntake {
   /** By serial: what is to be fetched, or was asked for. */
   private readonly wanted = new Map<number, Waiting>();
   private unasked = 0;
+  /** Of the present connection; without one no digests come. */
+  private digester: Digester | undefined;
 
   constructor(
     private readonly said: PrimaryWords,
     private readonly output: DigestOutput,
-    private digester: Digester,
     seed: readonly [number, number],
   ) {
     this.lists = new WaitingLists(seed);
@@ -100,8 +101,11 @@ export class DigestIntake {
     });
   }
 
-  /** A connection between the hosts begins: the secondary's key. Of what came by another nothing is left. */
-  begin(digester: Digester): void {
+  /**
+   * A connection between the hosts begins: the secondary's key, if it sends digests. Of what came by another nothing is
+   * left.
+   */
+  begin(digester: Digester | undefined): void {
     this.digester = digester;
     this.clear();
   }
@@ -132,7 +136,7 @@ export class DigestIntake {
   /** GUEST_DIGEST of this epoch. False: it is none. */
   digest(epoch: number, buf: Buffer, off: number, bytes: number, nowMs: number): boolean {
     const { record, view: v, lists } = this;
-    if (!record.parse(v, buf, off, bytes)) return false;
+    if (this.digester === undefined || !record.parse(v, buf, off, bytes)) return false;
     const c = this.counters.values;
     c[RECORDS]!++;
     c[BYTES]! += record.payloadBytes;
@@ -349,7 +353,7 @@ export class DigestIntake {
     theirs: number,
   ): boolean {
     const { table } = this;
-    this.digester.write(epoch, portsOf(v), seq, this.scratch, headBytes, bytes, chunk, table, 0);
+    this.digester!.write(epoch, portsOf(v), seq, this.scratch, headBytes, bytes, chunk, table, 0);
     const count = digestsOf(bytes, chunk);
     if (!equalBytes(table, 0, buf, theirs, count * DIGEST_BYTES)) return false;
     this.counters.values[EQUAL]! += count;

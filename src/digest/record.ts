@@ -140,3 +140,10 @@ export function writeDigestHead(
   write16(buf, HEAD_BYTES_AT, headBytes);
   write16(buf, ZERO_AT, 0);
 }
+
+/** Writes a FETCH. */
+export function writeFetch(buf: Uint8Array, serial: number, from: number, bytes: number): void {
+  write32(buf, SERIAL_AT, serial);
+  write32(buf, FROM_AT, from);
+  write32(buf, WANTED_AT, bytes);
+}

@@ -4,6 +4,8 @@
 
 import { Counters } from '../core/counters';
 import type { Log } from '../core/log';
+import { DigestIntake } from '../digest/intake';
+import { type Digester, FETCH_BYTES, writeFetch } from '../digest/record';
 import type { Channel, ChannelEvents, OpenChannel, Peer } from '../link/channel';
 import { lostFrames, RecordType, VNET_HEADER_BYTES } from '../link/record';
 import { ArpView, parseArp } from '../packet/arp';
@@ -15,6 +17,7 @@ import { REASSEMBLY_COMPLETE, Reassembler } from '../packet/reassembly';
 import { IPPROTO_TCP, IPPROTO_UDP, PacketView } from '../packet/view';
 import { PACKED_UNKNOWN, packingOf } from '../packet/vnet-offload';
 import type { PrimaryEngine } from '../pmycolo/engine';
+import type { PrimaryWords } from '../pmycolo/primary-words';
 import { type EpochMatch, Matched } from './epoch-match';
 import { FramePackets } from './frame-packets';
 import { type Clock, type PacketSink, queuedPacket } from './ports';
@@ -45,6 +48,8 @@ export interface PrimaryLinkPorts {
   intake: PacketSink;
   /** An ARP packet of the SVM; holds during the call only. */
   arp(arp: ArpView): void;
+  /** Without it digests are not understood here. */
+  digests?: { said: PrimaryWords; digester(key: Buffer): Digester };
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -64,6 +69,8 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
   private unknown = false;
   private unread = false;
   private handed = false;
+  private readonly digests: DigestIntake | undefined;
+  private readonly question = Buffer.alloc(FETCH_BYTES);
 
   /** The seed: any two numbers that strangers do not know. */
   constructor(
@@ -72,7 +79,27 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
     seed: readonly [number, number],
   ) {
     this.fragments = new Reassembler({ maxDatagrams: 256, bytesLog2: 22 }, ...seed);
+    const { digests } = ports;
+    if (digests !== undefined) {
+      this.digests = new DigestIntake(
+        digests.said,
+        {
+          frame: (buf, off, bytes) => this.handFrame(buf, off, bytes),
+          fetch: (serial, from, bytes) => {
+            writeFetch(this.question, serial, from, bytes);
+            return this.channel.send(RecordType.FETCH, this.epoch, this.question, FETCH_BYTES, NOTHING, 0, 0);
+          },
+          unknown: () => this.ports.node().unknown(),
+        },
+        seed,
+      );
+    }
     this.channel = ports.open(this);
+  }
+
+  /** Of the digests of the SVM's frames. */
+  digestCounters(): Record<string, number> {
+    return this.digests?.counters.snapshot() ?? {};
   }
 
   get up(): boolean {
@@ -104,7 +131,9 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
 
   // The link
 
-  onUp({ process, memory = process, epoch }: Peer): void {
+  onUp({ process, memory = process, epoch, digestKey }: Peer): void {
+    const key = digestKey === undefined ? undefined : Buffer.from(digestKey, 'hex');
+    this.digests?.begin(key && this.ports.digests?.digester(key));
     this.epoch = epoch;
     const isNew = this.isNew;
     const matched = this.match.connected(memory, epoch, this.ports.clock.nowMs());
@@ -118,6 +147,7 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
   onDown(): void {
     this.count('link_downs');
     this.unread = false;
+    this.digests?.begin(undefined);
     this.act(this.match.disconnected(this.ports.clock.nowMs()));
     this.ports.node().unheard();
   }
@@ -127,7 +157,11 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
   onRecord(type: RecordType, epoch: number, buf: Buffer, off: number, bytes: number): boolean {
     switch (type) {
       case RecordType.GUEST_FRAME:
-        return this.guestFrame(epoch, buf, off, bytes);
+      case RecordType.GUEST_DIGEST:
+        return this.guestFrame(type, epoch, buf, off, bytes);
+      case RecordType.FETCHED:
+      case RecordType.GONE:
+        return this.answer(type, buf, off, bytes);
       case RecordType.MARK:
         if (this.match.state === 'ahead') return this.leave();
         this.count('link_marks');
@@ -148,10 +182,21 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
   }
 
   onBatch(): void {
-    if (this.handed) this.ports.intake.endBatch();
-    this.handed = false;
+    this.endBatchOf(this.ports.clock.nowMs());
     this.settle();
     this.channel.flush();
+  }
+
+  /** Of either guest's: what the PVM has said may be what the SVM's digests wait for. */
+  endBatchOf(nowMs: number): void {
+    this.digests?.endBatch(nowMs);
+    if (!this.handed) return;
+    this.handed = false;
+    this.ports.intake.endBatch();
+  }
+
+  get deadlineMs(): number {
+    return this.digests?.deadlineMs ?? Number.POSITIVE_INFINITY;
   }
 
   // Epochs
@@ -177,6 +222,7 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
   }
 
   goOn(): void {
+    this.digests?.clear();
     if (!this.unread) return;
     this.unread = false;
     this.channel.resume();
@@ -185,6 +231,7 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
   tick(nowMs: number): void {
     this.fragments.expire(nowMs);
     this.act(this.match.tick(nowMs));
+    this.digests?.tick(nowMs);
     this.settle();
   }
 
@@ -235,8 +282,8 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
 
   // Frames
 
-  private guestFrame(epoch: number, buf: Buffer, off: number, bytes: number): boolean {
-    const { match, packet: p, packets } = this;
+  private guestFrame(type: RecordType, epoch: number, buf: Buffer, off: number, bytes: number): boolean {
+    const { match, digests } = this;
     if (match.state === 'ahead') return this.leave();
     this.count('link_guest_frames');
     if (!match.isPresent(epoch)) {
@@ -244,6 +291,25 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
       return true;
     }
     match.hands(epoch);
+    if (digests === undefined || type === RecordType.GUEST_FRAME) {
+      if (digests === undefined) this.handFrame(buf, off, bytes);
+      else digests.frame(buf, off, bytes, this.ports.clock.nowMs());
+    } else if (!digests.digest(epoch, buf, off, bytes, this.ports.clock.nowMs()))
+      this.channel.disconnect('a digest record that is none');
+    return true;
+  }
+
+  private answer(type: RecordType, buf: Buffer, off: number, bytes: number): boolean {
+    const { digests } = this;
+    const now = this.ports.clock.nowMs();
+    const fine =
+      type === RecordType.FETCHED ? digests?.fetched(buf, off, bytes, now) : digests?.gone(buf, off, bytes, now);
+    if (fine !== true) this.channel.disconnect('an answer to what was not asked');
+    return true;
+  }
+
+  private handFrame(buf: Buffer, off: number, bytes: number): void {
+    const { packet: p, packets } = this;
     const network = packets.fill(p, buf, off, bytes, VNET_HEADER_BYTES);
     if (network >= 0) this.guestPacket(buf, off, bytes, network);
     else if (
@@ -252,7 +318,6 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
     ) {
       this.ports.arp(this.arp);
     }
-    return true;
   }
 
   private guestPacket(buf: Buffer, off: number, bytes: number, network: number): void {

@@ -61,6 +61,10 @@ export interface EpochMarks {
   /** The next epoch has begun here. */
   goOn(): void;
   tick(nowMs: number): void;
+  /** What of the other side's has waited for the guest's is handed in. */
+  endBatchOf(nowMs: number): void;
+  /** When that wants to be called at the latest. */
+  readonly deadlineMs: number;
 }
 
 export interface PrimaryPorts {
@@ -243,9 +247,11 @@ export class PrimaryNode {
    * held still follows.
    */
   endBatch(nowMs: number): void {
-    this.ports.guest.flush();
+    const { guest, marks } = this.ports;
+    marks?.endBatchOf(nowMs);
+    guest.flush();
     this.engine.endBatch(nowMs);
-    this.ports.arm(this.engine.nextDeadlineMs);
+    this.ports.arm(Math.min(this.engine.nextDeadlineMs, marks?.deadlineMs ?? Number.POSITIVE_INFINITY));
   }
 
   /** For good; nothing is let out. */

@@ -7,7 +7,8 @@
 
 import { Counters } from '../core/counters';
 import type { Log } from '../core/log';
-import type { Channel, ChannelEvents, OpenChannel } from '../link/channel';
+import type { DigestSender } from '../digest/sender';
+import type { Channel, ChannelEvents, OpenChannel, Peer } from '../link/channel';
 import { LOST_BYTES, RecordType, VNET_HEADER_BYTES, writeLost } from '../link/record';
 import { firstProtocol } from '../packet/ip-header';
 import { IPPROTO_TCP } from '../packet/view';
@@ -42,7 +43,12 @@ export interface SecondaryLinkPorts {
     empty(): void;
   };
   epoch: KeptEpoch;
+  /** Without it the guest's frames are sent as they are. */
+  digests?: DigestSender;
 }
+
+/** In HELLO: digests are understood, or sent. */
+export const DIGESTS = 'digests';
 
 /** How often, and how long, a frame is offered to a port without room: a guest that runs reads it in that time. */
 const RETRY_MS = 1;
@@ -68,6 +74,9 @@ export class SecondaryLink implements ChannelEvents {
   /** When the epoch changed without a connection. */
   private changedMs = Number.NEGATIVE_INFINITY;
   private closed = false;
+  /** The other side wants digests. */
+  private digests: DigestSender | undefined;
+  private unanswered = false;
 
   constructor(private readonly ports: SecondaryLinkPorts) {
     // What has waited for its verdict goes in as what comes does.
@@ -112,7 +121,7 @@ export class SecondaryLink implements ChannelEvents {
     if (this.closed) return;
     this.count('link_guest_frames');
     // What is behind a loss is of no use: the comparison waits for a checkpoint.
-    if (this.lost === 0 && this.send(RecordType.GUEST_FRAME, buf, off, bytes)) return;
+    if (this.lost === 0 && this.sendGuest(buf, off, bytes)) return;
     this.lost++;
     this.count('link_guest_frames_lost');
   }
@@ -149,12 +158,14 @@ export class SecondaryLink implements ChannelEvents {
 
   // The link
 
-  onUp(): void {
+  onUp({ features }: Peer): void {
     if (this.ports.clock.nowMs() - this.changedMs < HANDSHAKE_MS) {
       this.changedMs = Number.NEGATIVE_INFINITY;
       this.channel.disconnect('the epoch has changed while it was made');
       return;
     }
+    this.digests = features.includes(DIGESTS) ? this.ports.digests : undefined;
+    this.unanswered = false;
     this.retries = 0;
     this.stale = false;
     this.tellLost();
@@ -167,15 +178,20 @@ export class SecondaryLink implements ChannelEvents {
 
   onRoom(): void {
     this.tellLost();
+    if (!this.unanswered) return;
+    this.unanswered = false;
+    this.channel.resume();
   }
 
   onRecord(type: RecordType, _epoch: number, buf: Buffer, off: number, bytes: number): boolean {
+    if (type === RecordType.FETCH) return this.answer(buf, off, bytes);
     return type !== RecordType.CLIENT_FRAME || this.clientFrame(buf, off, bytes);
   }
 
   onBatch(): void {
     if (this.handed) this.ports.node.fromPeers.endBatch();
     this.handed = false;
+    this.channel.flush();
   }
 
   private clientFrame(buf: Buffer, off: number, bytes: number): boolean {
@@ -237,6 +253,30 @@ export class SecondaryLink implements ChannelEvents {
     if (this.lost === 0 || !this.channel.up) return;
     writeLost(this.word, this.lost);
     if (this.send(RecordType.LOST, this.word, 0, LOST_BYTES)) this.lost = 0;
+  }
+
+  private sendGuest(buf: Buffer, off: number, bytes: number): boolean {
+    const { digests } = this;
+    const epoch = this.ports.epoch.value;
+    if (digests === undefined || !digests.take(epoch, buf, off, bytes))
+      return this.send(RecordType.GUEST_FRAME, buf, off, bytes);
+    return this.channel.send(RecordType.GUEST_DIGEST, epoch, digests.record, digests.recordBytes, NOTHING, 0, 0);
+  }
+
+  /** A question for bytes behind digests. It waits where its answer has no room. */
+  private answer(buf: Buffer, off: number, bytes: number): boolean {
+    const { digests, channel } = this;
+    const answer = digests?.fetch(buf, off, bytes) ?? 'malformed';
+    if (digests === undefined || answer === 'malformed') {
+      channel.disconnect('a question that is none');
+      return true;
+    }
+    const type = answer === 'fetched' ? RecordType.FETCHED : RecordType.GONE;
+    const { answerHead, answerHeadBytes, ring, answerAt, answerBytes } = digests;
+    const { value } = this.ports.epoch;
+    if (channel.send(type, value, answerHead, answerHeadBytes, ring, answerAt, answerBytes)) return true;
+    this.unanswered = true;
+    return false;
   }
 
   private send(type: RecordType, buf: Buffer, off: number, bytes: number): boolean {

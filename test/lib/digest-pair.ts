@@ -55,9 +55,9 @@ export class DigestPair {
           this.unknown++;
         },
       },
-      digester,
       [1, 2],
     );
+    this.intake.begin(digester);
   }
 
   p(packet: Buffer): number {

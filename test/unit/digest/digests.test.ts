@@ -388,4 +388,9 @@ test('a new connection brings its own key and forgets what waited', () => {
   pair.s(segment('s', 0, 1000));
   pair.settle();
   expect(counts(pair).digests_different).toBe(1);
+  // One without a key has no digests.
+  pair.s(segment('s', 1000, 1000));
+  const { bytes } = pair.toPrimary[0]!;
+  intake.begin(undefined);
+  expect(intake.digest(0, bytes, 0, bytes.length, pair.h.now)).toBe(false);
 });

@@ -6,11 +6,13 @@ import { OffsetTable } from '../conntrack/offset-table';
 import { Conntrack } from '../io/conntrack';
 import { DeadlineTimer } from '../io/deadline-timer';
 import { mapFile } from '../io/map-file';
+import { EpochMatch } from '../node/epoch-match';
 import { type BothQueues, InStep } from '../node/in-step';
 import { NO_BATCH } from '../node/ports';
 import { PrimaryNode } from '../node/primary';
 import { BatchTime, ForwardIntake } from '../node/primary-intake';
 import { ARPOP_REPLY, type ArpView, asksForAnother } from '../packet/arp';
+import { C_PRIMARY_PACKETS } from '../pmycolo/counters';
 import { StoredDeltas } from '../pmycolo/deltas';
 import { PrimaryEngine } from '../pmycolo/engine';
 import { describeDifference } from '../pmycolo/explain';
@@ -24,7 +26,7 @@ import type { NodeSettings } from './node-config';
 import { watchPeerResets } from './peer-resets';
 import { portState } from './port-state';
 import { PrefixSender } from './prefix-sender';
-import { keptMatch, type NodeLink, PrimaryStream } from './primary-stream';
+import { type NodeLink, PrimaryStream } from './primary-stream';
 import { queueCounters, queueGauges } from './queue-options';
 import { SplitQueue } from './split-queue';
 import { statePath } from './state-file';
@@ -67,7 +69,7 @@ export class PrimaryHost {
     const seed = [bytes.readUInt32LE(0), bytes.readUInt32LE(4)] as const;
     this.deltas = new StoredDeltas(table, seed, (key) => this.conntrack.hasAnswered(key));
     const { forwardPort } = settings;
-    const match = forwardPort === undefined ? keptMatch(settings) : undefined;
+    const match = forwardPort === undefined ? new EpochMatch() : undefined;
     this.engine = new PrimaryEngine(
       {
         limits: settings.limits,
@@ -111,6 +113,7 @@ export class PrimaryHost {
           () => this.node,
           () => NO_VERDICTS,
         ),
+        spoken: () => this.engine.counters.values[C_PRIMARY_PACKETS]!,
         // As at the guest's port, where the kernel has taken the tag off.
         arp: (arp: ArpView) => this.onArp(false, arp, 0),
       };

@@ -1,15 +1,13 @@
 // The primary's side of a stream link: what goes to the PVM is read at its port, and crosses the link; what the SVM has
 // sent comes by it.
 
-import { mapFile } from '../io/map-file';
 import type { OpenChannel } from '../link/channel';
 import type { LinkEnd } from '../link/link-channel';
-import { EpochMatch, MATCH_WORDS } from '../node/epoch-match';
+import type { EpochMatch } from '../node/epoch-match';
 import { PrimaryLink, type PrimaryLinkPorts } from '../node/primary-link';
 import { GuestFrames } from './guest-frames';
 import type { Logger } from './log';
 import type { NodeSettings } from './node-config';
-import { statePath } from './state-file';
 
 /** A link as a node is given it. */
 export interface NodeLink {
@@ -65,10 +63,4 @@ export class PrimaryStream {
     this.frames.close();
     this.node.close();
   }
-}
-
-/** What is kept of the match of epochs. Throws OperatorError. */
-export function keptMatch({ stateDir, index }: NodeSettings): EpochMatch {
-  const words = mapFile(statePath(stateDir, 'epochs', index), 4 * MATCH_WORDS);
-  return new EpochMatch(new Uint32Array(words.buffer, words.byteOffset, MATCH_WORDS));
 }

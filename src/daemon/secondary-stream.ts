@@ -42,6 +42,7 @@ export class SecondaryStream {
       role: 'secondary',
       generation: 0,
       features: [],
+      // It changes.
       get memory() {
         return epoch.memory;
       },

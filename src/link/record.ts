@@ -37,6 +37,10 @@ export const RecordType = {
   GONE: 24,
   /** To the primary: a new pair begins, in the epoch that the header names. */
   PAIR: 25,
+  /** To the secondary: which epoch is it in (u32 that the answer repeats)? */
+  WHICH: 26,
+  /** To the primary: u32 of the question; the header names the epoch. */
+  IS: 27,
 } as const;
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];
 

@@ -56,8 +56,14 @@ const FOR_PRIMARY: ReadonlySet<number> = new Set([
   RecordType.FETCHED,
   RecordType.GONE,
   RecordType.PAIR,
+  RecordType.IS,
 ]);
-const FOR_SECONDARY: ReadonlySet<number> = new Set([RecordType.CLIENT_FRAME, RecordType.LOST, RecordType.FETCH]);
+const FOR_SECONDARY: ReadonlySet<number> = new Set([
+  RecordType.CLIENT_FRAME,
+  RecordType.LOST,
+  RecordType.FETCH,
+  RecordType.WHICH,
+]);
 
 const NOTHING = new Uint8Array(0);
 

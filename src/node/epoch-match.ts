@@ -11,17 +11,16 @@
 //               '------- mark -----------^      |           as many own checkpoints as marks: release
 //                                               |
 //                                               v   neither comes for MATCH_MS; another memory at the other end
-//      UNKNOWN: nothing is compared. When neither has come for MATCH_MS a checkpoint is asked for, and what comes first
-//      leads to BEHIND or AHEAD as above: it is no straggler of one before. Checkpoints that follow one another faster
-//      are not matched until a controller begins anew.
+//      UNKNOWN: nothing is compared. The other side is asked (epoch-inquiry), and then a checkpoint is asked for. Where
+//      the guests say nothing, it is asked for when neither has come for MATCH_MS, and what comes first leads to BEHIND
+//      or AHEAD as above: it is no straggler of one before.
 //
 //   EVEN     the secondary's packets are compared
-//   BEHIND   those of its old epoch still are; the PVM's new ones wait unread
+//   BEHIND   nothing is compared: what is held is covered as soon as the mark comes; the PVM's new ones wait unread
 //   AHEAD    the secondary's wait unread behind the mark
 //
 // The secondary numbers its epochs one after the other, so that marks can be counted where some have not been received.
-// All of it stands in memory that outlives the process: otherwise a mark of before a restart could be matched with a
-// checkpoint of after it.
+// A process that begins knows nothing: an own checkpoint may have found none, and nothing held waits for it.
 
 import type { SecondaryEpochs } from '../pmycolo/secondary-epochs';
 
@@ -45,25 +44,9 @@ export const Matched = {
 } as const;
 export type Matched = (typeof Matched)[keyof typeof Matched];
 
-// Words of the memory.
-const MAGIC_AT = 0;
-/** 0: unknown. SURE: the engine's epoch is known, ASSUMED: it will be when the next is released. */
-const KNOWN_AT = 1;
-/** The secondary's number of the epoch that the engine is in. */
-const PRESENT_AT = 2;
-/** And of the one that the last own checkpoint has begun. */
-const WANTED_AT = 3;
-/** What the other side has said last. */
-const HEARD_AT = 4;
-/** Which memory the other side has. */
-const PEER_AT = 5;
-const PEER_WORDS = 4;
-export const MATCH_WORDS = PEER_AT + PEER_WORDS;
-
 const SURE = 1;
 const ASSUMED = 2;
 const NEVER = Number.POSITIVE_INFINITY;
-const MAGIC = 0x45504d31;
 
 export class EpochMatch implements SecondaryEpochs {
   /** When the present state, but EVEN, is given up. */
@@ -73,19 +56,22 @@ export class EpochMatch implements SecondaryEpochs {
   private quiet = false;
   /** As the engine counts. */
   private engines = 0;
-  /** Of the packet that is handed in. */
+  /** Of the packet that is handed in; the present one where something else is told. */
   private handed = 0;
-
-  /** `words`: MATCH_WORDS of them, zeros or what an earlier process has left. */
-  constructor(private readonly words: Uint32Array = new Uint32Array(MATCH_WORDS)) {
-    if (words[MAGIC_AT] !== MAGIC) words.fill(0, 0, MATCH_WORDS);
-    words[MAGIC_AT] = MAGIC;
-  }
+  /** 0: unknown. SURE: the engine's epoch is known, ASSUMED: it will be when the next is released. */
+  private known: 0 | typeof SURE | typeof ASSUMED = 0;
+  /** The secondary's number of the epoch that the engine is in, */
+  private present = 0;
+  /** and of the one that the last own checkpoint has begun. */
+  private wanted = 0;
+  /** What the other side has said last. */
+  private heard = 0;
+  /** Which memory the other side has. */
+  private peer = '';
 
   get state(): MatchState {
-    const { words } = this;
-    if (words[KNOWN_AT] === 0) return 'unknown';
-    const marks = (words[HEARD_AT]! - words[WANTED_AT]!) | 0;
+    if (this.known === 0) return 'unknown';
+    const marks = (this.heard - this.wanted) | 0;
     if (marks === 0) return 'even';
     return marks < 0 ? 'behind' : 'ahead';
   }
@@ -107,10 +93,7 @@ export class EpochMatch implements SecondaryEpochs {
 
   /** Is it to be compared? */
   isPresent(epoch: number): boolean {
-    const { words } = this;
-    if (words[KNOWN_AT] !== SURE || epoch !== words[PRESENT_AT] || this.state === 'ahead') return false;
-    // After a second own checkpoint the PVM's packets of two epochs are held.
-    return (words[WANTED_AT]! - words[PRESENT_AT]!) >>> 0 <= 1;
+    return this.known === SURE && epoch === this.present && this.heard === this.wanted;
   }
 
   // What happens
@@ -121,9 +104,19 @@ export class EpochMatch implements SecondaryEpochs {
     this.untilMs = NEVER;
   }
 
+  /**
+   * The other side's epoch that goes with this one's is known again (epoch-inquiry). Nothing is compared before the
+   * next checkpoint: what was said in it until now was not read.
+   */
+  found(epoch: number): Matched {
+    this.number(ASSUMED, epoch);
+    this.untilMs = NEVER;
+    return Matched.ASK;
+  }
+
   /** Which epoch of the other side is this one's is not known any more. */
   lose(nowMs: number): Matched {
-    this.words[KNOWN_AT] = 0;
+    this.known = 0;
     this.quiet = false;
     this.untilMs = nowMs + MATCH_MS;
     return Matched.HOLD;
@@ -134,46 +127,41 @@ export class EpochMatch implements SecondaryEpochs {
    * meanwhile counts as a mark.
    */
   connected(memory: string, epoch: number, nowMs: number): Matched {
-    const { words } = this;
-    const peer = idWords(memory);
     this.up = true;
-    const known = words[KNOWN_AT] !== 0;
-    if (known && peer.every((word, i) => word === words[PEER_AT + i])) {
-      return epoch === words[HEARD_AT] ? Matched.NOTHING : this.mark(epoch, nowMs);
+    if (this.known !== 0 && memory === this.peer) {
+      return epoch === this.heard ? Matched.NOTHING : this.mark(epoch, nowMs);
     }
-    words.set(peer, PEER_AT);
-    words[HEARD_AT] = epoch;
+    this.peer = memory;
+    this.heard = epoch;
     return this.lose(nowMs);
   }
 
   /** Marks may have been sent since that are not received. */
   disconnected(nowMs: number): Matched {
     this.up = false;
-    return this.words[KNOWN_AT] === SURE ? Matched.NOTHING : this.lose(nowMs);
+    return this.known === SURE ? Matched.NOTHING : this.lose(nowMs);
   }
 
   /** DO_CHECKPOINT here. */
   checkpoint(nowMs: number): Matched {
-    const { words } = this;
-    if (!this.follows(words[HEARD_AT]!)) return this.lose(nowMs);
+    if (!this.follows(this.heard)) return this.lose(nowMs);
     const were = this.state;
-    words[WANTED_AT]!++;
+    this.wanted = (this.wanted + 1) >>> 0;
     // What was held then is covered, though the other side has obeyed more than this one since.
     return this.moved(were === 'ahead', nowMs);
   }
 
   /** The secondary has obeyed one, and is in this epoch now. */
   mark(epoch: number, nowMs: number): Matched {
-    const { words } = this;
     const follows = this.follows((epoch - 1) >>> 0);
-    words[HEARD_AT] = epoch;
+    this.heard = epoch;
     return follows ? this.moved(this.state === 'even', nowMs) : this.lose(nowMs);
   }
 
   tick(nowMs: number): Matched {
     const { state } = this;
     if (state === 'even' || this.quiet) return Matched.NOTHING;
-    // What an earlier process has left has waited for some time; without a connection nothing can come.
+    // Without a connection nothing can come.
     if (this.untilMs === NEVER || !this.up) this.untilMs = nowMs + MATCH_MS;
     if (nowMs < this.untilMs) return Matched.NOTHING;
     if (state !== 'unknown') return this.lose(nowMs);
@@ -183,7 +171,7 @@ export class EpochMatch implements SecondaryEpochs {
 
   /** May what comes now be counted? In UNKNOWN it decides that the other side's epoch `epoch` ends here. */
   private follows(epoch: number): boolean {
-    if (this.words[KNOWN_AT] !== 0) return true;
+    if (this.known !== 0) return true;
     if (!this.quiet) return false;
     this.quiet = false;
     this.number(ASSUMED, epoch);
@@ -191,25 +179,19 @@ export class EpochMatch implements SecondaryEpochs {
   }
 
   private number(known: typeof SURE | typeof ASSUMED, epoch: number): void {
-    const { words } = this;
-    words[KNOWN_AT] = known;
-    words[PRESENT_AT] = epoch;
-    words[WANTED_AT] = epoch;
-    words[HEARD_AT] = epoch;
+    this.known = known;
+    this.handed = epoch;
+    this.present = epoch;
+    this.wanted = epoch;
+    this.heard = epoch;
   }
 
   private moved(release: boolean, nowMs: number): Matched {
-    const { words } = this;
     this.untilMs = this.state === 'even' ? NEVER : nowMs + MATCH_MS;
     if (!release) return Matched.NOTHING;
-    words[KNOWN_AT] = SURE;
-    words[PRESENT_AT] = words[WANTED_AT]!;
+    this.known = SURE;
+    this.present = this.wanted;
+    this.handed = this.present;
     return Matched.RELEASE;
   }
-}
-
-/** 128 bits in hexadecimal digits. */
-function idWords(uuid: string): Uint32Array {
-  const digits = uuid.replaceAll('-', '').padEnd(8 * PEER_WORDS, '0');
-  return Uint32Array.from({ length: PEER_WORDS }, (_, i) => Number.parseInt(digits.slice(8 * i, 8 * i + 8), 16));
 }

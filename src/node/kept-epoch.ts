@@ -10,24 +10,21 @@ export const KEPT_EPOCH_WORDS = ID_AT + ID_WORDS;
 const MAGIC = 0x45504b31;
 
 export class KeptEpoch {
-  /** A UUID. */
-  readonly memory: string;
-
   /** `words`: KEPT_EPOCH_WORDS of them, zeros or what an earlier process has left. */
   constructor(
     private readonly words: Uint32Array,
-    newUuid: () => string,
+    private readonly newUuid: () => string,
   ) {
-    if (words[MAGIC_AT] !== MAGIC) {
-      const digits = newUuid().replaceAll('-', '');
-      for (let i = 0; i < ID_WORDS; i++) words[ID_AT + i] = Number.parseInt(digits.slice(8 * i, 8 * i + 8), 16);
-      words[EPOCH_AT] = 0;
-      words[MAGIC_AT] = MAGIC;
-    }
-    const id = Array.from(words.subarray(ID_AT, ID_AT + ID_WORDS), (word) => word.toString(16).padStart(8, '0')).join(
-      '',
-    );
-    this.memory = id.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+    if (words[MAGIC_AT] === MAGIC) return;
+    this.renew();
+    words[EPOCH_AT] = 0;
+    words[MAGIC_AT] = MAGIC;
+  }
+
+  /** A UUID. */
+  get memory(): string {
+    const id = Array.from(this.words.subarray(ID_AT, ID_AT + ID_WORDS), (word) => word.toString(16).padStart(8, '0'));
+    return id.join('').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
   }
 
   get value(): number {
@@ -36,5 +33,11 @@ export class KeptEpoch {
 
   next(): number {
     return ++this.words[EPOCH_AT]!;
+  }
+
+  /** Another secondary: who has not heard of it must not take its next epoch for a checkpoint's. */
+  renew(): void {
+    const digits = this.newUuid().replaceAll('-', '');
+    for (let i = 0; i < ID_WORDS; i++) this.words[ID_AT + i] = Number.parseInt(digits.slice(8 * i, 8 * i + 8), 16);
   }
 }

@@ -18,6 +18,7 @@ import { IPPROTO_TCP, IPPROTO_UDP, PacketView } from '../packet/view';
 import { PACKED_UNKNOWN, packingOf } from '../packet/vnet-offload';
 import type { PrimaryEngine } from '../pmycolo/engine';
 import type { PrimaryWords } from '../pmycolo/primary-words';
+import { EpochInquiry } from './epoch-inquiry';
 import { type EpochMatch, Matched } from './epoch-match';
 import { FramePackets } from './frame-packets';
 import { type Clock, type PacketSink, queuedPacket } from './ports';
@@ -46,6 +47,8 @@ export interface PrimaryLinkPorts {
   engine: Pick<PrimaryEngine, 'awaitsCheckpoint' | 'flowCount' | 'heldPackets'>;
   /** Where the SVM's packets go. */
   intake: PacketSink;
+  /** Packets of the PVM that were read. */
+  spoken(): number;
   /** An ARP packet of the SVM; holds during the call only. */
   arp(arp: ArpView): void;
   /** Without it digests are not understood here. */
@@ -67,6 +70,11 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
   private epoch = 0;
   /** What is not known of either direction is to be mended by a checkpoint, when the other side can be heard. */
   private unknown = false;
+  private readonly inquiry = new EpochInquiry();
+  private readonly which = Buffer.alloc(4);
+  /** The other side's new pair is known, and this one has not begun; or the other way round. */
+  private pairHeard = false;
+  private pairAwaited = false;
   private unread = false;
   private handed = false;
   private readonly digests: DigestIntake | undefined;
@@ -135,11 +143,13 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
     const key = digestKey === undefined ? undefined : Buffer.from(digestKey, 'hex');
     this.digests?.begin(key && this.ports.digests?.digester(key));
     this.epoch = epoch;
+    this.inquiry.begin(this.ports.spoken());
     const isNew = this.isNew;
     const matched = this.match.connected(memory, epoch, this.ports.clock.nowMs());
     this.unknown = !isNew;
     // A pair of which nothing was seen yet has lost nothing.
-    if (isNew && matched === Matched.HOLD) this.match.align(epoch);
+    this.pairHeard = isNew && matched === Matched.HOLD;
+    if (this.pairHeard) this.match.align(epoch);
     else this.act(matched);
     this.settle();
   }
@@ -148,6 +158,8 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
     this.count('link_downs');
     this.unread = false;
     this.digests?.begin(undefined);
+    this.pairHeard = false;
+    this.pairAwaited = false;
     this.act(this.match.disconnected(this.ports.clock.nowMs()));
     this.ports.node().unheard();
   }
@@ -166,15 +178,20 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
         if (this.match.state === 'ahead') return this.leave();
         this.count('link_marks');
         this.epoch = epoch;
+        this.pairHeard = false;
         this.act(this.match.mark(epoch, this.ports.clock.nowMs()));
         return true;
       case RecordType.PAIR:
         this.pair(epoch);
         return true;
+      case RecordType.IS:
+        if (bytes === 4 && this.inquiry.answer(buf.readUInt32BE(off), epoch)) this.found(epoch);
+        return true;
       case RecordType.LOST:
         if (this.match.state === 'ahead') return this.leave();
         this.counters.values[COUNT.link_guest_frames_lost]! += lostFrames(buf, off);
-        this.ports.node().unknown();
+        // Else the checkpoint that is under way, or will be asked for, mends it.
+        if (this.match.state === 'even') this.ports.node().unknown();
         return true;
       default:
         return true;
@@ -202,22 +219,26 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
   // Epochs
 
   begins(fresh: boolean): boolean {
-    if (!fresh) {
-      this.unknown = true;
-      return this.match.state !== 'unknown';
-    }
     this.unknown = false;
-    if (this.channel.up) this.match.align(this.epoch);
+    this.inquiry.begin(this.ports.spoken());
+    this.pairAwaited = fresh && this.channel.up && !this.pairHeard;
+    if (!fresh) {
+      // Checkpoints may have found nobody here.
+      this.match.lose(this.ports.clock.nowMs());
+      this.goOn();
+      return false;
+    }
+    if (this.channel.up && this.pairHeard) this.match.align(this.epoch);
+    // Marks of the pair before may still be on their way; what the new SVM says comes behind its PAIR.
     else this.match.lose(this.ports.clock.nowMs());
+    this.pairHeard = false;
     this.goOn();
     return this.channel.up;
   }
 
-  get awaited(): boolean {
-    return this.match.state === 'behind';
-  }
-
   checkpointed(nowMs: number): Matched {
+    this.inquiry.begin(this.ports.spoken());
+    this.pairAwaited = false;
     return this.match.checkpoint(nowMs);
   }
 
@@ -232,6 +253,7 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
     this.fragments.expire(nowMs);
     this.act(this.match.tick(nowMs));
     this.digests?.tick(nowMs);
+    this.inquire();
     this.settle();
   }
 
@@ -241,10 +263,9 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
     return engine.flowCount === 0 && engine.heldPackets === 0 && !engine.awaitsCheckpoint;
   }
 
-  /** A checkpoint that is under way mends only what was lost before it. */
+  /** A checkpoint that is under way mends only what was lost before it; one that could not be matched, nothing. */
   private settle(): void {
-    const { state } = this.match;
-    if (!this.unknown || !this.channel.up || state === 'behind' || state === 'ahead') return;
+    if (!this.unknown || !this.channel.up || this.match.state !== 'even') return;
     this.unknown = false;
     this.ports.node().unknown();
   }
@@ -252,13 +273,16 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
   private act(matched: Matched): void {
     const node = this.ports.node();
     if (matched === Matched.RELEASE) node.covered();
-    else if (matched === Matched.ASK) node.unknown();
-    else if (matched === Matched.HOLD) {
+    else if (matched === Matched.ASK) {
+      this.unknown = false;
+      node.unknown();
+    } else if (matched === Matched.HOLD) {
       this.count('link_marks_unmatched');
       this.ports.log.warn(
         { hint: 'a checkpoint mends it that comes alone, or a controller that begins anew' },
         'which epoch of the secondary is the present one is not known: all is held',
       );
+      this.inquiry.begin(this.ports.spoken());
       node.unmatched();
       this.goOn();
     }
@@ -269,10 +293,32 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
    */
   private pair(epoch: number): void {
     this.epoch = epoch;
-    const isNew = this.isNew && this.match.state === 'even';
-    this.match.align(epoch);
-    if (!isNew) this.ports.node().unmatched();
+    if (this.pairAwaited) {
+      this.pairAwaited = false;
+      this.match.align(epoch);
+    } else if (this.match.state === 'even') {
+      const { isNew } = this;
+      this.pairHeard = true;
+      this.match.align(epoch);
+      if (!isNew) this.ports.node().unmatched();
+    } else {
+      // A checkpoint that was obeyed here may be of this pair, or of the one before.
+      this.act(this.match.lose(this.ports.clock.nowMs()));
+    }
     this.goOn();
+  }
+
+  private inquire(): void {
+    const { channel, inquiry, match, ports, which } = this;
+    if (match.state !== 'unknown' || !channel.up || !inquiry.wants(ports.spoken())) return;
+    which.writeUInt32BE(inquiry.serial, 0);
+    if (!channel.send(RecordType.WHICH, this.epoch, NOTHING, 0, which, 0, 4)) return;
+    inquiry.asks();
+    channel.flush();
+  }
+
+  private found(epoch: number): void {
+    if (this.match.state === 'unknown') this.act(this.match.found(epoch));
   }
 
   private leave(): false {
@@ -288,6 +334,7 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
     this.count('link_guest_frames');
     if (!match.isPresent(epoch)) {
       this.count('link_guest_frames_past');
+      if (this.inquiry.hears(epoch)) this.found(epoch);
       return true;
     }
     match.hands(epoch);

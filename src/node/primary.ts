@@ -31,6 +31,7 @@ export type PrimaryEngineFace = Pick<
   PrimaryEngine,
   | 'boundExhausted'
   | 'checkpoint'
+  | 'doubtCheckpoint'
   | 'doubtEpoch'
   | 'dropAll'
   | 'endBatch'
@@ -51,8 +52,6 @@ export type PrimaryEngineFace = Pick<
 export interface EpochMarks {
   /** A new pair (fresh), or the one that there was. False: nothing can be compared until a checkpoint. */
   begins(fresh: boolean): boolean;
-  /** An earlier process has obeyed a checkpoint that the other side has not. */
-  readonly awaited: boolean;
   /**
    * DO_CHECKPOINT was obeyed here. RELEASE: there, too. NOTHING: covered() of the node is called when it has been, or
    * unmatched(). HOLD: nobody can tell.
@@ -132,7 +131,6 @@ export class PrimaryNode {
     this.engine.setProtected(true);
     const { marks } = this.ports;
     if (marks?.begins(!resume) === false) this.engine.doubtEpoch();
-    if (marks?.awaited) this.awaitMark();
     if (resume && this.numbersLost) this.engine.boundExhausted();
     this.numbersLost = false;
   }
@@ -161,8 +159,10 @@ export class PrimaryNode {
     const matched =
       marks === undefined || !this.engine.isProtected ? Matched.RELEASE : marks.checkpointed(clock.nowMs());
     if (matched === Matched.RELEASE) this.covered();
-    else if (matched === Matched.HOLD) this.unmatched();
-    else this.awaitMark();
+    else if (matched === Matched.HOLD) {
+      this.readOn();
+      this.engine.doubtCheckpoint(clock.nowMs());
+    } else this.awaitMark();
   }
 
   /** Both sides have obeyed DO_CHECKPOINT. */
@@ -259,8 +259,13 @@ export class PrimaryNode {
     this.turn++;
   }
 
+  /**
+   * Nothing is compared meanwhile: what is held is covered when the mark comes, and needs no other checkpoint if it
+   * differs; what is read all the same, as the guest has died, must not leave for what was sent before.
+   */
   private awaitMark(): void {
     this.awaitsMark = true;
+    this.engine.doubtCheckpoint(this.ports.clock.nowMs());
     this.ports.guest.pause(true);
   }
 

@@ -143,6 +143,7 @@ export class SecondaryLink implements ChannelEvents {
 
   /** Nothing is known any more of an earlier pair. */
   newPair(): void {
+    this.ports.epoch.renew();
     this.begin(RecordType.PAIR);
   }
 
@@ -184,8 +185,9 @@ export class SecondaryLink implements ChannelEvents {
   }
 
   onRecord(type: RecordType, _epoch: number, buf: Buffer, off: number, bytes: number): boolean {
-    if (type === RecordType.FETCH) return this.answer(buf, off, bytes);
-    return type !== RecordType.CLIENT_FRAME || this.clientFrame(buf, off, bytes);
+    if (type === RecordType.CLIENT_FRAME) return this.clientFrame(buf, off, bytes);
+    if (type === RecordType.WHICH && this.send(RecordType.IS, buf, off, bytes)) this.channel.flush();
+    return type !== RecordType.FETCH || this.answer(buf, off, bytes);
   }
 
   onBatch(): void {

@@ -62,7 +62,8 @@ export class AddressWatch {
 
   /** The SVM has lost an address that the PVM still knows. */
   lost(): void {
-    if (this.phase.protectedNow) this.phase.ask(CheckpointCause.ADDRESS_REQUEST, false);
+    // While nothing is compared, a checkpoint comes anyway, and the PVM's questions are not taken down.
+    if (this.phase.protectedNow && !this.phase.paused) this.phase.ask(CheckpointCause.ADDRESS_REQUEST, false);
   }
 
   tick(nowMs: number): void {

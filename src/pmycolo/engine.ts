@@ -299,6 +299,12 @@ export class PrimaryEngine {
     if (this.phase.protectedNow) this.phase.paused = true;
   }
 
+  /** DO_CHECKPOINT came, and whether to both hosts is not known: as doubtEpoch(), but the guests have stood still. */
+  doubtCheckpoint(nowMs: number): void {
+    this.doubtEpoch();
+    this.phase.pace.checkpoint(nowMs);
+  }
+
   /**
    * The PVM was sent a RST with this sequence number in the connection with this key (FLOW_KEY_WORDS words). To be
    * called when all that the PVM had sent before was handed in.

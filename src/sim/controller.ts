@@ -25,7 +25,7 @@ export class Controller {
   private committed = false;
   private secondaryTold = false;
   /** Number of the checkpoint under way; steps of an aborted one find another number. */
-  private attempt = 0;
+  attempt = 0;
   private wanted = false;
   /** At the PVM's death: SN had not been told of a completed checkpoint, or had been told of an aborted one. */
   private owed = false;

@@ -8,6 +8,7 @@ import type { Makers } from './makers';
 import type { SimPacket } from './packet';
 import type { Prng } from './prng';
 import type { Scheduler } from './scheduler';
+import type { StreamLink } from './stream/link';
 
 const ARENA_BYTES = 1 << 17;
 const SCRIBBLE_BYTES = 256;
@@ -22,6 +23,8 @@ export interface NodeSurroundings {
   readonly queueLatencyUs: number;
   /** Engine time at virtual time 0, in ms. */
   readonly baseMs: number;
+  /** Else an ethernet link. */
+  readonly stream: StreamLink | undefined;
   /** State of each guest's port, as its host sees it. */
   portState(guest: 'PVM' | 'SVM'): PortState;
   broken(rule: string, what: string): never;

@@ -99,6 +99,10 @@ export class FakeQueue {
   abandon(): void {
     this.listener = null;
     this.paused = false;
+    this.forget();
+  }
+
+  forget(): void {
     this.counts.unheard += this.held.size;
     this.held.clear();
     this.shown.clear();

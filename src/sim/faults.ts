@@ -127,6 +127,7 @@ export class Faults {
         this.killSecondary(fault.forUs);
         break;
       case 'forward-down':
+        this.world.stream?.outage(fault.forUs);
         this.world.forwardOut.up = false;
         this.world.forwardBack.up = false;
         this.restart(fault.forUs, () => {
@@ -208,6 +209,7 @@ export class Faults {
     this.world.side = 'nobody';
     this.world.forwardOut.cut();
     this.world.forwardBack.cut();
+    this.world.stream?.break(true);
     this.world.controller.failover(fault.forUs);
   }
 

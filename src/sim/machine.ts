@@ -92,6 +92,7 @@ export class Machine implements TcpHost {
   /** Time of the first resume since noteCheckpoint(); -1: none. */
   ranFromUs = -1;
   alive = true;
+  inboxLimit = INBOX_LIMIT;
   /** Checkpoints completed, written on every packet. */
   epoch = 0;
   private readonly incoming = new Segment();
@@ -194,14 +195,16 @@ export class Machine implements TcpHost {
 
   // The network's side.
 
-  deliver(packet: SimPacket): void {
-    if (!this.alive) return;
-    if (this.inbox.length >= INBOX_LIMIT) {
+  /** False: it is lost, there is no room. */
+  deliver(packet: SimPacket): boolean {
+    if (!this.alive) return false;
+    if (this.inbox.length >= this.inboxLimit) {
       this.counts.inboxDrops++;
-      return;
+      return false;
     }
     this.inbox.push(packet);
     if (this.running) this.scheduleInbox();
+    return true;
   }
 
   private scheduleInbox(): void {

@@ -2,12 +2,16 @@
 // planted mistakes replace them.
 
 import { OffsetTable } from '../conntrack/offset-table';
+import { EpochMatch } from '../node/epoch-match';
 import type { InStepEngine } from '../node/in-step';
+import { KEPT_EPOCH_WORDS } from '../node/kept-epoch';
 import { type PrimaryEngineFace, PrimaryNode, type PrimaryNodeSettings, type PrimaryPorts } from '../node/primary';
+import { PrimaryLink, type PrimaryLinkPorts } from '../node/primary-link';
 import { type SecondaryEngineFace, SecondaryNode, type SecondaryPorts } from '../node/secondary';
+import { SecondaryLink, type SecondaryLinkPorts } from '../node/secondary-link';
 import { StoredDeltas } from '../pmycolo/deltas';
 import { type PrimaryActions, PrimaryEngine } from '../pmycolo/engine';
-import { SettledEpochs } from '../pmycolo/secondary-epochs';
+import { type SecondaryEpochs, SettledEpochs } from '../pmycolo/secondary-epochs';
 import { SecondaryEngine } from '../seccolo/engine';
 
 /** Connections whose offsets outlive a daemon: a few more than any run has at once. */
@@ -35,6 +39,8 @@ export interface EngineLimitsPlan {
 }
 
 export interface PrimaryPlan {
+  /** Of a stream link. */
+  epochs?: SecondaryEpochs;
   limits: EngineLimitsPlan;
   compareTimeoutMs: number | 'auto';
   maxCompareTimeoutMs: number;
@@ -50,6 +56,7 @@ export interface PrimaryFiles {
 
 export interface SecondaryFiles {
   offsets: ArrayBuffer;
+  epochs: Uint32Array;
 }
 
 export interface Makers {
@@ -59,6 +66,9 @@ export interface Makers {
   secondary(files: SecondaryFiles, nowMs: number): SimSecondaryEngine;
   primaryNode(engine: PrimaryEngineFace, ports: PrimaryPorts, settings: PrimaryNodeSettings): PrimaryNode;
   secondaryNode(engine: SecondaryEngineFace, ports: SecondaryPorts): SecondaryNode;
+  epochMatch(): EpochMatch;
+  primaryLink(match: EpochMatch, ports: PrimaryLinkPorts): PrimaryLink;
+  secondaryLink(ports: SecondaryLinkPorts): SecondaryLink;
   primaryFiles(): PrimaryFiles;
   secondaryFiles(): SecondaryFiles;
 }
@@ -73,14 +83,25 @@ export const REAL: Makers = {
   numbers: (files) => new StoredDeltas(new OffsetTable(new Uint32Array(files.deltas))),
   primary: (plan, deltas, actions) =>
     new PrimaryEngine(
-      { ...plan, epochs: new SettledEpochs(plan.forwardSettleMs), seed: [0x12345678, 0x9abcdef0], deltas },
+      {
+        ...plan,
+        epochs: plan.epochs ?? new SettledEpochs(plan.forwardSettleMs),
+        seed: [0x12345678, 0x9abcdef0],
+        deltas,
+      },
       actions,
     ),
   secondary: (files, nowMs) => new SecondaryEngine({ mode: 'failover', offsets: files.offsets, seed: [1, 2], nowMs }),
   primaryNode: (engine, ports, settings) => new PrimaryNode(engine, ports, settings),
   secondaryNode: (engine, ports) => new SecondaryNode(engine, ports),
+  epochMatch: () => new EpochMatch(),
+  primaryLink: (match, ports) => new PrimaryLink(match, ports, [0x12345678, 0x9abcdef0]),
+  secondaryLink: (ports) => new SecondaryLink(ports),
   primaryFiles: () => ({ deltas: new ArrayBuffer(OffsetTable.bytesFor(CAPACITY)) }),
-  secondaryFiles: () => ({ offsets: new ArrayBuffer(OffsetTable.bytesFor(CAPACITY)) }),
+  secondaryFiles: () => ({
+    offsets: new ArrayBuffer(OffsetTable.bytesFor(CAPACITY)),
+    epochs: new Uint32Array(KEPT_EPOCH_WORDS),
+  }),
 };
 
 /** `right` with some members of its own; the others are called on `right` itself. */

@@ -12,6 +12,7 @@ import { type NodeSurroundings, Note, PORT_STATE_US, SILENT, SimDaemon } from '.
 import type { FakeQueue } from './fake-queue';
 import { instead, type PrimaryFiles, type PrimaryPlan, type SimPrimaryEngine } from './makers';
 import type { SimPacket } from './packet';
+import { primaryEnd } from './stream/primary-end';
 import { ipHeaderBytes } from './wire';
 
 /** The node's state at the start of a primary's process. */
@@ -26,14 +27,20 @@ export type PrimaryStart =
 export class SimPrimary extends SimDaemon<SimPrimaryEngine> {
   readonly guestQueue: FakeQueue;
   readonly forwardQueue: FakeQueue;
+  /** With a stream link: what goes to the PVM, to be read at its port. */
+  readonly portQueue: FakeQueue;
   node: PrimaryNode | null = null;
   /** Greatest numbers of packets, bytes and flows that the engine has reported. */
   readonly most = { packets: 0, bytes: 0, flows: 0 };
+  /** Packets of the PVM that were read. */
+  private spoken = 0;
   private given = new Set<number>();
   private armedForMs = Number.POSITIVE_INFINITY;
   /** End of the bytes that have left as copies, by held packet. */
   private readonly copied = new Map<number, number>();
   private inCheckpoint = -1;
+  /** The epoch that the last DO_CHECKPOINT has ended. */
+  private ending = -1;
   /** Time when the controller was lost; -1: it is there. */
   private lostMs = -1;
 
@@ -47,17 +54,22 @@ export class SimPrimary extends SimDaemon<SimPrimaryEngine> {
     private readonly notify: (cause: string) => void,
     /** Called when everything held is about to leave, unverified. */
     private readonly letsGo: () => void,
+    /** A checkpoint releases what is held. */
+    private readonly onRelease: () => void,
   ) {
     super('PN', around, tickMs);
     this.guestQueue = this.queue('guest');
     this.forwardQueue = this.queue('forward');
+    this.portQueue = this.queue('port');
   }
 
   start(how: PrimaryStart): void {
     const { makers } = this.around;
     const clock = this.clock();
     const numbers = makers.numbers(this.files);
-    const engine = makers.primary(this.plan, numbers, {
+    const match = this.around.stream === undefined ? undefined : makers.epochMatch();
+    const plan = match === undefined ? this.plan : { ...this.plan, epochs: match };
+    const engine = makers.primary(plan, numbers, {
       accept: (id) => this.accept(id),
       acceptRewritten: (id, buf, off, len, partial) => this.acceptRewritten(id, buf, off, len, partial),
       drop: (id) => this.drop(id),
@@ -67,18 +79,37 @@ export class SimPrimary extends SimDaemon<SimPrimaryEngine> {
         this.notify(cause);
       },
     });
+    const marks =
+      match &&
+      primaryEnd(
+        this.around,
+        match,
+        clock,
+        engine,
+        () => node,
+        this.portQueue,
+        () => this.spoken,
+      );
     const flush = (): void => {};
-    const node = makers.primaryNode(
+    const node: PrimaryNode = makers.primaryNode(
       instead(engine, {
         releaseAll: (nowMs: number) => {
           this.letsGo();
           engine.releaseAll(nowMs);
+        },
+        checkpoint: (nowMs: number) => {
+          this.inCheckpoint = this.ending;
+          this.onRelease();
+          engine.checkpoint(nowMs);
+          this.inCheckpoint = -1;
+          this.expectNoneHeld('a checkpoint');
         },
       }),
       {
         clock,
         guest: { drain: () => this.guestQueue.drain(), flush, pause: (paused) => this.guestQueue.pause(paused) },
         forward: { drain: () => this.forwardQueue.drain(), flush },
+        ...(marks !== undefined && { marks }),
         watch: { portState: this.portState('PVM', clock) },
         log: SILENT,
         arm: (atMs) => this.arm(atMs, clock),
@@ -124,6 +155,8 @@ export class SimPrimary extends SimDaemon<SimPrimaryEngine> {
     if (!this.engine) return;
     this.guestQueue.abandon();
     this.forwardQueue.abandon();
+    this.portQueue.abandon();
+    this.around.stream?.primaryDies();
     this.given.clear();
     this.node = null;
     this.end();
@@ -136,10 +169,8 @@ export class SimPrimary extends SimDaemon<SimPrimaryEngine> {
 
   /** DO_CHECKPOINT at the end of `epoch`. */
   checkpoint(epoch: number): void {
-    this.inCheckpoint = epoch;
+    this.ending = epoch;
     this.node!.checkpoint();
-    this.inCheckpoint = -1;
-    this.expectNoneHeld('a checkpoint');
   }
 
   protect(): void {
@@ -190,7 +221,10 @@ export class SimPrimary extends SimDaemon<SimPrimaryEngine> {
     const looked =
       <All extends unknown[]>(give: (...all: All) => void, ofGuest: boolean) =>
       (...all: All): void => {
-        if (ofGuest) this.given.add(all[0] as number);
+        if (ofGuest) {
+          this.given.add(all[0] as number);
+          this.spoken++;
+        }
         give(...all);
         this.watch(engine);
       };

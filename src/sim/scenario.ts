@@ -11,6 +11,7 @@ import type { LinkPlan } from './link';
 import type { MachineHabits } from './machine';
 import type { PrimaryPlan } from './makers';
 import { Prng } from './prng';
+import type { StreamPlan } from './stream/link';
 import type { TcpImage } from './tcp/host-port';
 import { hashString } from './trace';
 
@@ -75,6 +76,8 @@ export interface Scenario {
   queueLatencyUs: number;
   tickMs: number;
   controller: ControllerPlan;
+  /** Else PN's port is mirrored by an ethernet link. */
+  stream: StreamPlan | undefined;
   startsProtected: boolean;
   sessions: SessionStart[];
   /** Scripts of connections that the guest opens, by the HELLO's seed. */
@@ -107,7 +110,8 @@ export function makeScenario(seed: number): Scenario {
   const twins = root.fork('twins');
   const areTwins = twins.chance(0.1);
   const faults = makeFaults(p, activeUs, root.fork('aged'), root.fork('files'));
-  const drains = p.chance(0.6);
+  const stream = makeStream(root.fork('stream'));
+  const drains = p.chance(0.6) && stream === undefined;
   const forward = makeLink(p, lossy && p.chance(0.7), p.logRange(20, 10_000));
   const early = p.chance(0.4);
   const pace = root.fork('pace');
@@ -131,7 +135,7 @@ export function makeScenario(seed: number): Scenario {
       limits: makeLimits(p),
       ...makeTimeouts(p.logRange(300, 3000), pace),
       minCheckpointIntervalMs: pace.pick([0, 50, 100, 100]),
-      forwardSettleMs: drains ? 0 : settleMs(forward, queueLatencyUs),
+      forwardSettleMs: drains || stream !== undefined ? 0 : settleMs(forward, queueLatencyUs),
     },
     queueLimit: p.pick([1024, 4096]),
     queueLatencyUs,
@@ -148,6 +152,7 @@ export function makeScenario(seed: number): Scenario {
       losesMessages: p.chance(0.3),
       onLoss: p.pick(['release', 'hold', 'drop'] as const),
     },
+    stream,
     startsProtected: p.chance(0.85),
     sessions,
     calls,
@@ -279,6 +284,17 @@ function makeLink(p: Prng, lossy: boolean, delayUs: number): LinkPlan {
     reorderUs: p.logRange(100, 5000),
     rate: p.pick([12.5, 125, 1250]),
     wires: p.chance(0.6),
+  };
+}
+
+function makeStream(p: Prng): StreamPlan | undefined {
+  if (p.chance(0.5)) return undefined;
+  return {
+    delayUs: p.logRange(20, 10_000),
+    rate: p.pick([12.5, 125, 1250]),
+    bufferBytes: p.pick([80_000, 200_000, 1 << 20]),
+    portFrames: p.pick([10, 100, 1000]),
+    breakUs: p.chance(0.3) ? p.logRange(100, 3000) * MS : 0,
   };
 }
 

@@ -1,13 +1,16 @@
 // The secondary's daemon: the node that ships, with checks of every verdict.
 
-import type { PacketSink } from '../node/ports';
+import type { CuttingQueue, PacketSink } from '../node/ports';
 import type { SecondaryNode } from '../node/secondary';
+import type { SecondaryLink } from '../node/secondary-link';
 import { ETH_HLEN } from '../packet/ethernet';
 import { type NodeSurroundings, Note, SILENT, SimDaemon } from './daemon';
 import type { FakeQueue, ShownPacket } from './fake-queue';
 import { complete } from './link';
 import type { SecondaryFiles, SimSecondaryEngine } from './makers';
 import { SimPacket } from './packet';
+import { frameOf } from './stream/frames';
+import { type SvmPort, secondaryEnd } from './stream/secondary-end';
 import { checksumHolds, PROTO_TCP } from './wire';
 
 /** Bytes of the SVM's packets that SN's queue shows before a failover. */
@@ -17,12 +20,14 @@ export class SimSecondary extends SimDaemon<SimSecondaryEngine> {
   readonly guestQueue: FakeQueue;
   readonly peerQueue: FakeQueue;
   node: SecondaryNode | null = null;
+  /** With a stream link, until a failover. */
+  private link: SecondaryLink | undefined;
 
   constructor(
     around: NodeSurroundings,
     tickMs: number,
     private files: SecondaryFiles,
-    private readonly toGuest: (packet: SimPacket) => void,
+    private readonly port: SvmPort,
     private readonly fromGuest: (packet: SimPacket) => void,
   ) {
     super('SN', around, tickMs);
@@ -50,11 +55,19 @@ export class SimSecondary extends SimDaemon<SimSecondaryEngine> {
         this.guestQueue.showBytes = on ? Number.POSITIVE_INFINITY : HEADER_BYTES;
       },
     };
-    const forward = verdicts(this.peerQueue, this.toGuest);
+    const framesOf = ({ verdicts: { guest: given } }: SecondaryLink): CuttingQueue => ({
+      accept: (id) => given.accept(id),
+      acceptRewritten: (id, buf, off, len) => given.acceptRewritten(id, buf, off, len),
+      drop: (id) => given.drop(id),
+      drain: () => this.guestQueue.drain(),
+      // Frames come whole.
+      showWhole: () => {},
+    });
+    const forward = verdicts(this.peerQueue, (packet) => void this.port.deliver(packet));
     const node = makers.secondaryNode(engine, {
       clock,
-      guest: () => guest,
-      forward: () => forward,
+      guest: () => (this.link === undefined ? guest : framesOf(this.link)),
+      forward: () => this.link?.verdicts.forward ?? forward,
       watch: { portState: this.portState('SVM', clock) },
       log: SILENT,
       toGuest: (ask) =>
@@ -62,17 +75,31 @@ export class SimSecondary extends SimDaemon<SimSecondaryEngine> {
           const buf = Buffer.from(frame.subarray(ETH_HLEN));
           const packet = new SimPacket(buf, buf[0]! >> 4 === 6 ? 6 : 4, PROTO_TCP);
           packet.madeUs = scheduler.nowUs;
-          this.toGuest(packet);
+          this.port.deliver(packet);
         }),
-      checkpointed: () => {},
-      tookOver: () => {},
-      forgotten: () => {},
+      checkpointed: () => this.link?.checkpoint(),
+      tookOver: () => this.closeLink(),
+      forgotten: () => {
+        open();
+        this.link?.newPair();
+      },
     });
+    const open = (): void => {
+      if (this.around.stream === undefined || engine.failedOver || this.link !== undefined) return;
+      this.link = secondaryEnd(this.around, this.files, clock, node, this.port);
+      this.guestQueue.showBytes = Number.POSITIVE_INFINITY;
+    };
     guest.showWhole(engine.failedOver);
     this.node = node;
     this.begin(engine, clock);
     this.peerQueue.listen((batch) => this.showAll(node.fromPeers, batch));
-    this.guestQueue.listen((batch) => this.showAll(node.fromGuest, batch));
+    this.guestQueue.listen((batch) => {
+      const { link } = this;
+      if (link === undefined) return this.showAll(node.fromGuest, batch);
+      for (const { id } of batch) this.sentByGuest(link, this.guestQueue.settle(id, 'accepted')!);
+      link.endGuestBatch();
+    });
+    open();
     node.begin();
   }
 
@@ -80,6 +107,8 @@ export class SimSecondary extends SimDaemon<SimSecondaryEngine> {
     if (!this.engine) return;
     this.guestQueue.abandon();
     this.peerQueue.abandon();
+    this.around.stream?.secondaryDies();
+    this.link = undefined;
     this.node = null;
     this.end();
   }
@@ -91,6 +120,21 @@ export class SimSecondary extends SimDaemon<SimSecondaryEngine> {
 
   protected tick(): void {
     this.node!.tick();
+    this.link?.tick();
+  }
+
+  private sentByGuest(link: SecondaryLink, packet: SimPacket): void {
+    const frame = frameOf(packet);
+    link.guestFrame(frame, 0, frame.length);
+    frame.fill(0xa5);
+  }
+
+  /** What the guest's port shows and was not read is gone with it. */
+  private closeLink(): void {
+    if (this.link === undefined) return;
+    this.link.close();
+    this.link = undefined;
+    this.guestQueue.forget();
   }
 
   private showAll(sink: PacketSink, batch: readonly ShownPacket[]): void {

@@ -6,7 +6,14 @@ import type { PrimaryActions } from '../pmycolo/engine';
 import { PAIR_BOTH, type PairResult } from '../pmycolo/pair-intake';
 import { RequestPace } from '../pmycolo/request-pace';
 import { SecondaryVerdict } from '../seccolo/engine';
-import { type Makers, type PrimaryPlan, REAL, type SimPrimaryEngine, type SimSecondaryEngine } from './makers';
+import {
+  type Makers,
+  type PrimaryPlan,
+  REAL,
+  type SecondaryFiles,
+  type SimPrimaryEngine,
+  type SimSecondaryEngine,
+} from './makers';
 
 const COUNTS_NOTHING = { snapshot: () => ({}) };
 
@@ -66,10 +73,15 @@ class HoldEverything implements SimPrimaryEngine {
   }
 
   secondaryUnknown(): void {
-    this.ask(CheckpointCause.NOT_KNOWN);
+    this.full = true;
+    this.asked = false;
   }
 
   doubtEpoch(): void {}
+
+  doubtCheckpoint(nowMs: number): void {
+    this.pace.checkpoint(nowMs);
+  }
 
   setBypass(): void {}
 
@@ -146,11 +158,17 @@ class HoldEverything implements SimPrimaryEngine {
   }
 }
 
+/** Whose guest has taken over. */
+const tookOver = new WeakSet<SecondaryFiles>();
+
 class PassEverything implements SimSecondaryEngine {
   readonly counters = COUNTS_NOTHING;
   readonly link = { macHigh: 0, macLow: 0, outerTag: 0, innerTag: 0 };
   readonly living = 0;
-  failedOver = false;
+  constructor(private readonly files: SecondaryFiles) {}
+  get failedOver(): boolean {
+    return tookOver.has(this.files);
+  }
   fromPeer(): SecondaryVerdict {
     return SecondaryVerdict.Accept;
   }
@@ -162,11 +180,11 @@ class PassEverything implements SimSecondaryEngine {
   }
   failover(): boolean {
     const first = !this.failedOver;
-    this.failedOver = true;
+    tookOver.add(this.files);
     return first;
   }
   reset(): void {
-    this.failedOver = false;
+    tookOver.delete(this.files);
   }
   readonly undecided = false;
   decide(): void {}
@@ -188,6 +206,6 @@ class PassEverything implements SimSecondaryEngine {
 export const STANDIN: Makers = {
   ...REAL,
   primary: (plan, _numbers, actions) => new HoldEverything(plan, actions),
-  secondary: () => new PassEverything(),
-  secondaryFiles: () => ({ offsets: new ArrayBuffer(0) }),
+  secondary: (files) => new PassEverything(files),
+  secondaryFiles: () => ({ ...REAL.secondaryFiles(), offsets: new ArrayBuffer(0) }),
 };

@@ -26,6 +26,7 @@ import { Prng } from './prng';
 import { type Scenario, SERVER_PORT } from './scenario';
 import { SimSecondary } from './secondary';
 import { Stage } from './stage';
+import { StreamLink } from './stream/link';
 import { readSegment, Segment } from './tcp/segment';
 import type { Trace } from './trace';
 import { PROTO_TCP } from './wire';
@@ -60,6 +61,8 @@ export class World extends Stage {
   readonly clientDown: Link;
   readonly forwardOut: Link;
   readonly forwardBack: Link;
+  /** Instead of the two. */
+  readonly stream: StreamLink | undefined;
   readonly controller: Controller;
   readonly ledger: Ledger;
   readonly clients: Clients;
@@ -73,6 +76,9 @@ export class World extends Stage {
   private checkpointUs = -1;
   /** There was a checkpoint since the pair began. */
   private svmIsCopy = true;
+  /** The last checkpoint that each node was told of. */
+  private primaryObeyed = 0;
+  private secondaryObeyed = 0;
 
   constructor(
     readonly scenario: Scenario,
@@ -90,6 +96,8 @@ export class World extends Stage {
     this.client = machine(Origin.CLIENT, 'client', s.clientImage, s.clientHabits);
     this.pvm = machine(Origin.PVM, 'PVM', s.guestImage, s.primaryHabits);
     this.svm = machine(Origin.SVM, 'SVM', s.guestImage, s.secondaryHabits);
+    this.stream = s.stream && new StreamLink(s.stream, root.fork('stream link'), scheduler);
+    if (s.stream) this.svm.inboxLimit = s.stream.portFrames;
     const around: NodeSurroundings = {
       scheduler,
       prng: root.fork('nodes'),
@@ -97,6 +105,7 @@ export class World extends Stage {
       queueLimit: s.queueLimit,
       queueLatencyUs: s.queueLatencyUs,
       baseMs: s.baseMs,
+      stream: this.stream,
       portState: (guest) => ((guest === 'PVM' ? this.pvm : this.svm).alive ? 'up' : 'gone'),
       broken: (rule, what) => this.broken(rule, what),
       note: (code, x, y, text) => this.note(code, x, y, text),
@@ -110,12 +119,13 @@ export class World extends Stage {
       (packet, out) => this.released(packet, out),
       (cause) => this.notified(cause),
       () => this.letsGo(),
+      () => this.releasesAll(),
     );
     this.sn = new SimSecondary(
       around,
       s.tickMs,
       makers.secondaryFiles(),
-      (packet) => this.svm.deliver(packet),
+      { deliver: (packet) => this.svm.deliver(packet), empty: () => this.svm.loseInbox() },
       (packet) => this.leftSecondary(packet),
     );
     const link = (name: string, plan: Scenario['forward'], deliver: (packet: SimPacket) => void) =>
@@ -166,6 +176,7 @@ export class World extends Stage {
     this.faults.begin();
     this.scheduler.at(s.calmUs, () => {
       for (const link of [this.clientUp, this.clientDown, this.forwardOut, this.forwardBack]) link.calm();
+      this.stream?.calm();
     });
   }
 
@@ -175,8 +186,10 @@ export class World extends Stage {
     if (this.side === 'primary') {
       this.pvm.deliver(packet);
       if (packet.rst && packet.key === '') this.peerResets(packet);
-      // Without a pair there are no mirror rules.
-      if (this.isProtected) this.forwardOut.send(packet);
+      // Without a pair nothing is mirrored; what an SVM that is no copy yet was sent long ago would tell it nothing.
+      if (!this.isProtected) return;
+      if (this.stream) this.pn.portQueue.enqueue(packet);
+      else this.forwardOut.send(packet);
     } else if (this.side === 'secondary') this.sn.peerQueue.enqueue(packet);
   }
 
@@ -253,6 +266,7 @@ export class World extends Stage {
   }
 
   checkpointPrimary(): void {
+    this.primaryObeyed = this.controller.attempt;
     this.pn.checkpoint(this.ledger.epoch - 1);
     this.checkpointUs = this.nowUs;
     this.pvm.noteCheckpoint();
@@ -264,8 +278,15 @@ export class World extends Stage {
    * that nobody has.)
    */
   checkpointSecondary(): void {
+    this.secondaryObeyed = this.controller.attempt;
     this.sn.node!.checkpoint();
-    this.svm.loseInbox();
+    if (!this.stream) this.svm.loseInbox();
+  }
+
+  /** Over a stream link: at the later of both hosts' DO_CHECKPOINT. */
+  private releasesAll(): void {
+    if (this.stream && this.isProtected && this.secondaryObeyed < this.primaryObeyed)
+      this.broken('both have obeyed', 'a checkpoint releases what is held before SN has obeyed it');
   }
 
   /** No packet of the SVM is on its way to PN. Packets that have arrived there are the node's to read. */

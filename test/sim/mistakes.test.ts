@@ -26,7 +26,7 @@ const EXPECTED: readonly [string, readonly string[], number][] = [
   ["a copy has its packet's window", ['ack commit'], 200],
   ['checkpoints follow each other at once', ['pace'], 50],
   ['a question for an address asks for a checkpoint at once', ['needless checkpoint'], 100],
-  ["the PVM's questions are ignored", ['needless checkpoint'], 100],
+  ["the PVM's questions are ignored", ['needless checkpoint'], 300],
   ['a delayed request is lost', ['liveness'], 200],
   [
     'old offsets forgotten at the checkpoint',
@@ -41,7 +41,7 @@ const EXPECTED: readonly [string, readonly string[], number][] = [
   ['a verdict forgotten', ['one verdict'], 50],
   ['a verdict given twice', ['one verdict'], 50],
   ['queues not read before a checkpoint', ['output commit', 'ack commit', 'right numbers', 'right epoch', 'pace'], 300],
-  ['queues not read before a new pair', ['output commit'], 700],
+  ['queues not read before a new pair', ['output commit'], 1500],
   ['lost deltas taken for none', ['output commit'], 1500],
   ['packets cut short leave after a failover', ['faithful rewrite'], 300],
   ["a dead guest's queue not read before it is dropped", ['a dead guest'], 700],

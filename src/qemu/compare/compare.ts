@@ -282,6 +282,7 @@ export class FrameComparison {
       },
       boundExhausted: () => engine.boundExhausted(),
       checkpoint: (nowMs) => this.checkpoint(nowMs),
+      doubtCheckpoint: (nowMs) => engine.doubtCheckpoint(nowMs),
       doubtEpoch: () => engine.doubtEpoch(),
       dropAll: () => engine.dropAll(),
       endBatch: (nowMs) => engine.endBatch(nowMs),

@@ -17,6 +17,7 @@ const FOR_PRIMARY: number[] = [
   RecordType.FETCHED,
   RecordType.GONE,
   RecordType.PAIR,
+  RecordType.IS,
 ];
 
 /** Written again, as plainly as may be: what a primary is told by these bytes, and whether it then hangs up. */

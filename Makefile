@@ -64,7 +64,7 @@ extras: build
 demo: setup extras
 	node build/bench/demo/demo.js
 
-# make bench [ONLY="start nfqueue engine e2e chardev apps"]
+# make bench [ONLY="start nfqueue engine e2e link chardev apps"]
 bench: setup extras
 	bench/nfqueue/setup.sh
 	$(CC) -O3 -march=native -Wall -Wextra -Werror -o build/bench/limit bench/engine/limit.c

@@ -1,5 +1,5 @@
 // All benchmarks: writes bench/results/latest.json and a table with what must be reached.
-// node build/bench/bench/run.js [start] [nfqueue] [engine] [e2e] [chardev] [apps] [guests]   (default: all but guests)
+// node build/bench/bench/run.js [start] [nfqueue] [engine] [e2e] [link] [chardev] [apps] [guests]   (default: all but guests)
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -11,6 +11,7 @@ import { type ChardevResult, runChardevBench } from './chardev/run';
 import { type E2eResult, runE2eBench } from './e2e';
 import type { EngineResult } from './engine/run';
 import { type GuestsResult, runGuestsBench } from './guests';
+import { type LinkResult, runLinkBench } from './link';
 import { runNfqueueBench } from './nfqueue/run';
 import type { StartResult } from './start';
 
@@ -24,6 +25,7 @@ interface Results {
   nfqueue?: { ours_pps: number; c_pps: number; npm_pps: number };
   engine?: EngineResult;
   e2e?: E2eResult;
+  link?: LinkResult;
   chardev?: ChardevResult;
   apps?: AppsResult;
   guests?: GuestsResult;
@@ -71,6 +73,10 @@ async function main(): Promise<void> {
   if (want('e2e')) {
     console.log('end to end ...');
     results.e2e = await runE2eBench((line) => console.log(line));
+  }
+  if (want('link')) {
+    console.log('link ...');
+    results.link = await runLinkBench((line) => console.log(line));
   }
   if (want('chardev')) {
     console.log('chardev ...');
@@ -136,6 +142,10 @@ function print(r: Results): void {
       '>= 0.5',
       e.protected_gbps >= 0.5 * e.two_pairs_gbps,
     );
+    if (e.protected_stream_gbps !== undefined) {
+      const streamed = `${e.protected_stream_gbps.toFixed(2)} / ${e.two_pairs_gbps.toFixed(2)} = ${(e.protected_stream_gbps / e.two_pairs_gbps).toFixed(2)}`;
+      row('the same over a stream link', streamed, '', true);
+    }
     row(
       '1-byte request, added us p50 (p99)',
       `${n(e.added_us_p50)} (${n(e.added_us_p99)}), ${e.cpus}`,
@@ -143,6 +153,7 @@ function print(r: Results): void {
       e.added_us_p50 <= 150,
     );
   }
+  if (r.link !== undefined) linkRows(r.link, row);
   if (r.chardev !== undefined) {
     const c = r.chardev;
     for (const [name, what] of [
@@ -190,6 +201,24 @@ function startRows(s: StartResult, row: Row): void {
 }
 
 type Row = (what: string, measured: string, goal: string, held: boolean) => void;
+
+function linkRows(l: LinkResult, row: Row): void {
+  const { 'link.bytes_ratio': bytes, 'link.throughput_ratio': throughput } = l;
+  const { 'link.loss_ratio': loss, 'link.latency_ratio': latency } = l;
+  const rates = (a: number, b: number, ratio: number): string =>
+    `${a.toFixed(2)} / ${b.toFixed(2)} = ${ratio.toFixed(2)}`;
+  row('link, bytes between the hosts / bytes to the client', bytes.toFixed(3), '<= 0.05', bytes <= 0.05);
+  row('the same, frames of 1,448 bytes', l['link.bytes_ratio_1448'].toFixed(3), '', true);
+  const down = rates(l.stream_gbps, l.ethernet_gbps, throughput);
+  row('link, bulk download, Gbit/s: stream / ethernet', down, '>= 0.9', throughput >= 0.9);
+  const up = rates(l.stream_upload_gbps, l.ethernet_upload_gbps, l['link.upload_ratio']);
+  row('link, bulk upload, Gbit/s: stream / ethernet', up, '', true);
+  const lossy = rates(l.relay_lossy_gbps, l.relay_gbps, loss);
+  row('link, bulk download through a relay, Gbit/s: 1 % lost, 1 % overtaken / none', lossy, '>= 0.5', loss >= 0.5);
+  const added = `${l.stream_added_us_p50.toFixed(0)} / ${l.ethernet_added_us_p50.toFixed(0)} = ${latency.toFixed(2)}`;
+  row('link, 1-byte request, added us p50: stream / ethernet', added, '<= 1.5', latency <= 1.5);
+  row('the same runs, checkpoints asked for', `${l.checkpoints}`, '', true);
+}
 
 function appsRows(a: AppsResult, row: Row): void {
   const ratio = (key: keyof AppsResult['rates'], what: string, goal: number): void => {

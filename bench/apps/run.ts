@@ -55,7 +55,9 @@ async function startServers(lab: Lab, guests: readonly ('pvm' | 'svm')[]): Promi
 }
 
 const createPair = (isProtected: boolean): Promise<BenchPair> =>
-  BenchPair.create(isProtected, (lab) => startServers(lab, isProtected ? ['pvm', 'svm'] : ['pvm']));
+  BenchPair.create(isProtected ? 'ethernet' : 'none', (lab) =>
+    startServers(lab, isProtected ? ['pvm', 'svm'] : ['pvm']),
+  );
 
 /** A protected pair's controller: answers requests for checkpoints at once. */
 class Answering {

@@ -1,19 +1,15 @@
 // A real COLO pair: two QEMUs of which one is kept the copy of the other by QEMU's own COLO, with nothing between them
 // that makes checkpoints but `colo qemu compare --qmp`, and `colo qemu netdev --qmp` as the secondary's filters.
 
-import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { byteStream } from '../../../src/io/stream/byte-stream';
-import { parseEndpoint } from '../../../src/io/stream/chardev';
-import { QmpClient } from '../../../src/qmp/client';
+import type { QmpClient } from '../../../src/qmp/client';
 import { ROOT } from '../../lib/root';
 import type { Lab, LabProcess } from '../../netns/lab';
-import { until } from '../../netns/support/wait';
 import { createGuestLab, PN_FORWARD_IP, SN_FORWARD_IP } from './guest-lab';
+import { beginColo, buildShim, connectQmp } from './operate';
 import { bareNetwork, Guest, primaryNetwork } from './qemu-guest';
 
 const PROGRAM = join(ROOT, 'bin', 'colo');
-const SHIM = join(ROOT, 'test', 'guest', 'tcg-colo-shim.c');
 const METRICS_PORT = 9100;
 const MIGRATION_PORT = 9998;
 /** None of QEMU's own accord while a test runs: those that come were asked for. */
@@ -48,8 +44,7 @@ export class ColoPair {
   private async start(): Promise<void> {
     const { lab, chatty } = this;
     const at = (name: string) => join(lab.dir, name);
-    const preload = at('shim.so');
-    execFileSync('gcc', ['-O2', '-shared', '-fPIC', '-o', preload, SHIM, '-ldl']);
+    const preload = buildShim(lab.dir);
     const qmp = (name: string) => ['-qmp', `unix:${at(name)},server=on,wait=off`];
     this.primary = Guest.start(lab, 'pn', {
       who: 'PVM',
@@ -82,42 +77,9 @@ export class ColoPair {
       preload,
     });
     await this.primary.up();
-    await this.beginColo();
-  }
-
-  private async beginColo(): Promise<void> {
-    const primary = await this.operator('p-operator');
-    const secondary = await this.operator('s-operator');
-    const capabilities = [{ capability: 'x-colo', state: true }];
-    await secondary.execute('migrate-set-capabilities', { capabilities });
-    await primary.execute('migrate-set-capabilities', { capabilities });
-    await primary.execute('migrate-set-parameters', {
-      'x-checkpoint-delay': CHECKPOINT_DELAY_MS,
-      'max-bandwidth': 1 << 30,
-    });
-    await primary.execute('migrate', { uri: `tcp:${SN_FORWARD_IP}:${MIGRATION_PORT}` });
-    for (const [client, mode] of [
-      [primary, 'primary'],
-      [secondary, 'secondary'],
-    ] as const) {
-      await until(`COLO as ${mode}`, async () => {
-        const status = (await client.execute('query-colo-status')) as { mode: string };
-        return status.mode === mode;
-      });
-    }
-  }
-
-  private async operator(name: string): Promise<QmpClient> {
-    const nothing = () => {};
-    const client = new QmpClient(
-      byteStream(parseEndpoint(`unix:${join(this.lab.dir, name)},reconnect=0.1`)),
-      { onReady: nothing, onEvent: nothing, onClose: nothing },
-      { info: nothing, warn: nothing, error: nothing },
-    );
-    this.operators.push(client);
-    await client.open();
-    await until(`QMP at ${name}`, () => client.ready);
-    return client;
+    for (const name of ['p-operator', 's-operator']) this.operators.push(await connectQmp(at(name)));
+    const [primary, secondary] = this.operators as [QmpClient, QmpClient];
+    await beginColo(primary, secondary, `tcp:${SN_FORWARD_IP}:${MIGRATION_PORT}`, CHECKPOINT_DELAY_MS);
   }
 
   /** What the comparison has counted. */

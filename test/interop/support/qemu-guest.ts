@@ -85,7 +85,8 @@ export interface WireOptions {
   vnetHdr: boolean;
 }
 
-const tap = ({ vnetHdr }: WireOptions): string[] => [
+/** The host's tap and nothing between. */
+export const tapNetwork = ({ vnetHdr }: WireOptions): string[] => [
   '-netdev',
   `tap,id=hn0,ifname=tap0,script=no,downscript=no,vhost=off,vnet_hdr=${vnetHdr ? 'on' : 'off'}`,
 ];
@@ -94,7 +95,7 @@ const support = ({ vnetHdr }: WireOptions): string => (vnetHdr ? ',vnet_hdr_supp
 /** The primary's filters, with the comparison left to whoever connects to 9001 and 9005 and listens on 9004. */
 export function primaryNetwork(wire: WireOptions): string[] {
   return [
-    ...tap(wire),
+    ...tapNetwork(wire),
     ...chardev('id=mirror0,host=0.0.0.0,port=9003,server=on,wait=off'),
     ...chardev('id=compare0,host=127.0.0.1,port=9001,server=on,wait=off'),
     ...chardev('id=compare_out,host=127.0.0.1,port=9005,server=on,wait=off'),
@@ -127,7 +128,7 @@ export function bareNetwork(path: string): string[] {
 /** The secondary's filters, all of them QEMU's own. */
 export function secondaryNetwork(wire: WireOptions): string[] {
   return [
-    ...tap(wire),
+    ...tapNetwork(wire),
     ...chardev(`id=red0,host=${PN_FORWARD_IP},port=9003,reconnect=1`),
     ...chardev(`id=red1,host=${PN_FORWARD_IP},port=9004,reconnect=1`),
     ...object(`filter-redirector,id=f1,netdev=hn0,queue=tx,indev=red0${support(wire)}`),

@@ -1,4 +1,4 @@
-// A real COLO pair on taps: two QEMUs without any filter, of which one is kept the copy of the other by QEMU's own COLO,
+// A real COLO pair on taps: two QEMUs without any filter, of which one is kept the copy of the other by QEMU's COLO,
 // with `colo primary` and `colo secondary` beside them. The controller of both daemons is the relay that QEMU's
 // checkpoints go through: it says DO_CHECKPOINT while QEMU waits.
 

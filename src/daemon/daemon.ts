@@ -10,6 +10,7 @@ import { NetlinkCarrier, portHolder } from '../io/control-netlink';
 import { SeqpacketCarrier } from '../io/control-seqpacket';
 import { RegularTimer } from '../io/deadline-timer';
 import { parseEndpoint } from '../io/stream/endpoint';
+import type { LinkEnd } from '../link/link-channel';
 import { ColoMode } from '../netlink/colo-generation2';
 import { ControlChannel } from '../nfnetlink-colo/control';
 import type { Answer, InitContext, LostController, NodeControl, NodeMode } from '../node/controller';
@@ -68,13 +69,18 @@ export class Daemon implements NodeControl {
   ) {
     ensureStateDir(settings.stateDir);
     this.link = settings.link && openLink(settings.link, log);
+    const { link } = this;
+    const nodeLink = link && {
+      digests: settings.link!.digests,
+      channel: (end: LinkEnd) => link.channel(end),
+    };
     for (const node of settings.nodes) {
       const nodeLog = log.child({ node: node.name, index: node.index });
       this.hosts.set(
         node.index,
         settings.role === 'primary'
-          ? new PrimaryHost(node, nodeLog, () => this.control.notify(node.index), this.link)
-          : new SecondaryHost(node, nodeLog, this.link, {
+          ? new PrimaryHost(node, nodeLog, () => this.control.notify(node.index), nodeLink)
+          : new SecondaryHost(node, nodeLog, nodeLink, {
               open: () => rules.takeOver(node.index),
               isolate: () => rules.isolate(node.index),
             }),

@@ -117,7 +117,7 @@ export class PrimaryHost {
         // As at the guest's port, where the kernel has taken the tag off.
         arp: (arp: ArpView) => this.onArp(false, arp, 0),
       };
-      this.stream = new PrimaryStream(settings, link!, match, ports, seed, log);
+      this.stream = new PrimaryStream(settings, link!, match, ports, this.engine.said, seed, log);
     }
     this.node = new PrimaryNode(
       this.engine,

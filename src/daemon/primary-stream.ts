@@ -1,16 +1,21 @@
 // The primary's side of a stream link: what goes to the PVM is read at its port, and crosses the link; what the SVM has
 // sent comes by it.
 
+import { NativeDigester } from '../io/digester';
 import type { OpenChannel } from '../link/channel';
 import type { LinkEnd } from '../link/link-channel';
 import type { EpochMatch } from '../node/epoch-match';
 import { PrimaryLink, type PrimaryLinkPorts } from '../node/primary-link';
+import { DIGESTS } from '../node/secondary-link';
+import type { PrimaryWords } from '../pmycolo/primary-words';
 import { GuestFrames } from './guest-frames';
 import type { Logger } from './log';
 import type { NodeSettings } from './node-config';
 
 /** A link as a node is given it. */
 export interface NodeLink {
+  /** Keyed digests cross it in the place of the SVM's payload, where both sides want that. */
+  readonly digests: boolean;
   channel(end: LinkEnd): OpenChannel;
 }
 
@@ -23,7 +28,8 @@ export class PrimaryStream {
     settings: NodeSettings,
     link: NodeLink,
     match: EpochMatch,
-    ports: Omit<PrimaryLinkPorts, 'open' | 'log'>,
+    ports: Omit<PrimaryLinkPorts, 'open' | 'log' | 'digests'>,
+    said: PrimaryWords,
     seed: readonly [number, number],
     log: Logger,
   ) {
@@ -32,10 +38,15 @@ export class PrimaryStream {
       kind: 'packets',
       role: 'primary',
       generation: 0,
-      features: [],
+      features: link.digests ? [DIGESTS] : [],
       epoch: () => 0,
     } as const;
-    this.node = new PrimaryLink(match, { ...ports, log, open: link.channel(end) }, seed);
+    const digests = { said, digester: (key: Buffer) => new NativeDigester(key) };
+    this.node = new PrimaryLink(
+      match,
+      { ...ports, log, open: link.channel(end), ...(link.digests && { digests }) },
+      seed,
+    );
     this.frames = new GuestFrames(
       { interface: settings.guestPort, direction: 'outgoing' },
       (port, count) => {
@@ -55,6 +66,7 @@ export class PrimaryStream {
     return {
       ...this.node.channelCounters(),
       ...this.node.counters.snapshot(),
+      ...this.node.digestCounters(),
       link_port_frames_lost: this.frames.lost,
     };
   }

@@ -1,12 +1,14 @@
 // The secondary's side of a stream link, until a failover: the guest's port is in no bridge, what it sends crosses the
 // link, and what comes by the link is put in.
 
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { DigestSender } from '../digest/sender';
+import { NativeDigester } from '../io/digester';
 import { emptyPort } from '../io/frame-port';
 import { mapFile } from '../io/map-file';
 import { KEPT_EPOCH_WORDS, KeptEpoch } from '../node/kept-epoch';
 import type { CuttingQueue, Verdicts } from '../node/ports';
-import { SecondaryLink, type SecondaryLinkPorts } from '../node/secondary-link';
+import { DIGESTS, SecondaryLink, type SecondaryLinkPorts } from '../node/secondary-link';
 import type { GuestAddresses } from '../seccolo/guest-addresses';
 import { Neighbours } from '../seccolo/neighbours';
 import { clock } from './clock';
@@ -16,6 +18,9 @@ import type { NodeSettings } from './node-config';
 import type { NodeLink } from './primary-stream';
 import { statePath } from './state-file';
 
+/** AES-128. */
+const DIGEST_KEY_BYTES = 16;
+
 export class SecondaryStream {
   readonly node: SecondaryLink;
   /** What the node takes for the guest's queue and its peers'. */
@@ -24,6 +29,7 @@ export class SecondaryStream {
   /** The link is. */
   closed = false;
   private readonly neighbours: Neighbours;
+  private readonly digests: DigestSender | undefined;
   private readonly frames: GuestFrames;
 
   /** Throws OperatorError. */
@@ -36,12 +42,16 @@ export class SecondaryStream {
     log: Logger,
   ) {
     const { guestPort, name } = settings;
+    // Nobody needs it for longer than this process lives.
+    const key = link.digests ? randomBytes(DIGEST_KEY_BYTES) : undefined;
+    this.digests = key && new DigestSender(new NativeDigester(key));
     const end = {
       vm: name,
       kind: 'packets',
       role: 'secondary',
       generation: 0,
-      features: [],
+      features: key === undefined ? [] : [DIGESTS],
+      ...(key !== undefined && { digestKey: key.toString('hex') }),
       // It changes.
       get memory() {
         return epoch.memory;
@@ -60,6 +70,7 @@ export class SecondaryStream {
       epoch,
       port,
       neighbours: this.neighbours,
+      ...(this.digests !== undefined && { digests: this.digests }),
       open: link.channel(end),
     });
     const { guest, forward } = this.node.verdicts;
@@ -91,6 +102,7 @@ export class SecondaryStream {
     return {
       ...this.node.channelCounters(),
       ...this.node.counters.snapshot(),
+      ...this.digests?.counters.snapshot(),
       link_port_frames_lost: this.frames.lost,
       neighbour_questions: asked,
       neighbour_answers: answered,

@@ -169,6 +169,11 @@ export const XO_SECONDARY_OFFER = 1 << 1;
 /** X_*_URGENT means something. */
 export const XO_PRIMARY_URGENT = 1 << 2;
 export const XO_SECONDARY_URGENT = 1 << 3;
+/**
+ * The peer has reset the connection, and the PVM has not spoken since: the SVM may hear of it later, and nobody waits
+ * for what it has said meanwhile.
+ */
+export const XO_PEER_RESET = 1 << 4;
 
 /** What seldom is, all of it, in the flow at `flow` of words w. */
 export function setOdd(w: Uint32Array, flow: number, odd: number): void {

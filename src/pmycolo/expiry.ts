@@ -48,6 +48,7 @@ export class Expiry {
     if (!this.x.isStale(flow)) {
       this.x.deltas.left(w, flow);
       w[flow + f.X_FLAGS] = w[flow + f.X_FLAGS]! | f.XF_HALF_OPEN;
+      f.setOdd(w, flow, w[flow + f.X_ODD]! | f.XO_PEER_RESET);
       this.x.dropHeld(flow);
       this.silence.remove(flow);
       stream.dropPending(flow);

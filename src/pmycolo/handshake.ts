@@ -1,7 +1,7 @@
 // When a connection counts as open: its peer has answered the guests' SYN or SYN/ACK. Until then it may be anybody's
 // who can write a packet, and what is kept of it gives way to what is kept of others.
 
-import { X_FLAGS, X_PRIMARY_SYN_ACK, XF_HALF_OPEN } from '../compare/flow-words';
+import { setOdd, X_FLAGS, X_ODD, X_PRIMARY_SYN_ACK, XF_HALF_OPEN, XO_PEER_RESET } from '../compare/flow-words';
 import { type PacketView, TCP_ACK, TCP_FIN, TCP_RST } from '../packet/view';
 import type { PrimaryContext } from './context';
 
@@ -19,5 +19,6 @@ export function complete(x: PrimaryContext, flow: number): void {
   const w = x.flows.words;
   if ((w[flow + X_FLAGS]! & XF_HALF_OPEN) === 0) return;
   w[flow + X_FLAGS] = w[flow + X_FLAGS]! & ~XF_HALF_OPEN;
+  if ((w[flow + X_ODD]! & XO_PEER_RESET) !== 0) setOdd(w, flow, w[flow + X_ODD]! & ~XO_PEER_RESET);
   x.deltas.completed(w, flow);
 }

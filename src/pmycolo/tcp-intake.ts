@@ -272,7 +272,9 @@ export class TcpIntake implements FlowHandler {
   isAhead(flow: number): boolean {
     const w = this.x.flows.words;
     const flags = w[flow + f.X_FLAGS]!;
-    if ((flags & f.XF_SECONDARY_SYN) !== 0 || (w[flow + f.X_ODD]! & f.XO_SECONDARY_OFFER) !== 0) return true;
+    const odd = w[flow + f.X_ODD]!;
+    if ((flags & f.XF_SECONDARY_SYN) !== 0 || (odd & f.XO_SECONDARY_OFFER) !== 0) return true;
+    if ((odd & f.XO_PEER_RESET) !== 0) return false;
     const ends = flags & (f.XF_PRIMARY_FIN | f.XF_SECONDARY_FIN);
     if (ends === f.XF_SECONDARY_FIN) return true;
     // Where both have ended, a reset says that the SVM has forgotten the connection, which the PVM need not have at the

@@ -25,7 +25,7 @@ const SHARED: Record<string, readonly string[]> = {
   ],
   X_ODD: ['compare/flow-words.ts', 'compare/urgent.ts'],
   // By protocol, and where a record is made for another one's sake.
-  X_EPOCH: ['pmycolo/datagram-intake.ts', 'pmycolo/expiry.ts', 'pmycolo/tcp-intake.ts'],
+  X_EPOCH: ['pmycolo/context.ts', 'pmycolo/datagram-intake.ts', 'pmycolo/expiry.ts', 'pmycolo/tcp-intake.ts'],
   X_SECONDARY_HEAD: ['compare/datagram.ts', 'compare/stream-lists.ts', 'pmycolo/datagram-intake.ts'],
   X_SECONDARY_TAIL: ['compare/datagram.ts', 'compare/stream-lists.ts', 'pmycolo/datagram-intake.ts'],
   // Of a SYN/ACK and of every other segment.

@@ -461,6 +461,26 @@ describe("a peer's reset", () => {
     for (let s = 4; s < 30; s++) t.h.engine.tick(t.h.now + s * 1000);
     expect(t.h.engine.flowCount).toBe(0);
   });
+  test('that the SVM hears of later: nobody waits for what it has said meanwhile', () => {
+    const t = new Pair().open();
+    t.h.engine.peerReset(key(80), CLIENT + 1, t.h.now);
+    t.s(0, { payload: 'the rest of a long answer' });
+    for (let s = 0; s < 40; s++) {
+      t.h.now += 1000;
+      t.h.engine.tick(t.h.now);
+    }
+    expect(t.h.requests).toEqual([]);
+    expect(t.h.engine.flowCount).toBe(0);
+  });
+  test('that the guests do not believe: they are waited for as before when the PVM has spoken', () => {
+    const t = new Pair().open();
+    t.h.engine.peerReset(key(80), CLIENT + 1, t.h.now);
+    t.p(0, { payload: 'hello' });
+    t.s(0, { payload: 'hello, world' });
+    t.h.now += 60_000;
+    t.h.engine.tick(t.h.now);
+    expect(t.h.requests).toHaveLength(1);
+  });
   test('that the guest does not believe costs a repetition, nothing more', () => {
     const t = new Pair().open();
     t.p(0, { payload: 'hello' });

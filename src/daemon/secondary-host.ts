@@ -84,6 +84,7 @@ export class SecondaryHost {
           socket.close();
         }
       },
+      aloneUntilReset: forwardPort === undefined,
       checkpointed: () => {
         this.neighbours?.answers.checkpoint();
         this.stream?.node.checkpoint();

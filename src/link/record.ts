@@ -104,3 +104,15 @@ export function lostFrames(buf: Uint8Array, off: number): number {
 export function writeLost(buf: Buffer, frames: number): void {
   buf.writeUInt32BE(frames, LOST_AT);
 }
+
+/** Payload bytes of WHICH and IS: of a question, and of what it answers. */
+export const SERIAL_BYTES = 4;
+const SERIAL_AT = 0;
+
+export function serialOf(buf: Uint8Array, off: number): number {
+  return read32(buf, off + SERIAL_AT);
+}
+
+export function writeSerial(buf: Buffer, serial: number): void {
+  buf.writeUInt32BE(serial, SERIAL_AT);
+}

@@ -7,7 +7,7 @@ import type { Log } from '../core/log';
 import { DigestIntake } from '../digest/intake';
 import { type Digester, FETCH_BYTES, writeFetch } from '../digest/record';
 import type { Channel, ChannelEvents, OpenChannel, Peer } from '../link/channel';
-import { lostFrames, RecordType, VNET_HEADER_BYTES } from '../link/record';
+import { lostFrames, RecordType, SERIAL_BYTES, serialOf, VNET_HEADER_BYTES, writeSerial } from '../link/record';
 import { ArpView, parseArp } from '../packet/arp';
 import { DatagramCutter } from '../packet/datagram-cutter';
 import { ETH_P_ARP } from '../packet/ethernet';
@@ -71,7 +71,7 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
   /** What is not known of either direction is to be mended by a checkpoint, when the other side can be heard. */
   private unknown = false;
   private readonly inquiry = new EpochInquiry();
-  private readonly which = Buffer.alloc(4);
+  private readonly which = Buffer.alloc(SERIAL_BYTES);
   /** The other side's new pair is known, and this one has not begun; or the other way round. */
   private pairHeard = false;
   private pairAwaited = false;
@@ -147,9 +147,9 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
     const isNew = this.isNew;
     const matched = this.match.connected(memory, epoch, this.ports.clock.nowMs());
     this.unknown = !isNew;
-    // A pair of which nothing was seen yet has lost nothing.
-    this.pairHeard = isNew && matched === Matched.HOLD;
-    if (this.pairHeard) this.match.align(epoch);
+    // A pair of which nothing was seen yet has lost nothing; that it was heard of outlives its first connection.
+    if (matched === Matched.HOLD) this.pairHeard = isNew;
+    if (isNew && this.pairHeard) this.match.align(epoch);
     else this.act(matched);
     this.settle();
   }
@@ -158,7 +158,6 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
     this.count('link_downs');
     this.unread = false;
     this.digests?.begin(undefined);
-    this.pairHeard = false;
     this.pairAwaited = false;
     this.act(this.match.disconnected(this.ports.clock.nowMs()));
     this.ports.node().unheard();
@@ -185,7 +184,7 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
         this.pair(epoch);
         return true;
       case RecordType.IS:
-        if (bytes === 4 && this.inquiry.answer(buf.readUInt32BE(off), epoch)) this.found(epoch);
+        if (bytes === SERIAL_BYTES && this.inquiry.answer(serialOf(buf, off), epoch)) this.found(epoch);
         return true;
       case RecordType.LOST:
         if (this.match.state === 'ahead') return this.leave();
@@ -311,8 +310,8 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
   private inquire(): void {
     const { channel, inquiry, match, ports, which } = this;
     if (match.state !== 'unknown' || !channel.up || !inquiry.wants(ports.spoken())) return;
-    which.writeUInt32BE(inquiry.serial, 0);
-    if (!channel.send(RecordType.WHICH, this.epoch, NOTHING, 0, which, 0, 4)) return;
+    writeSerial(which, inquiry.serial);
+    if (!channel.send(RecordType.WHICH, this.epoch, NOTHING, 0, which, 0, SERIAL_BYTES)) return;
     inquiry.asks();
     channel.flush();
   }

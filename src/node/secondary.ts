@@ -30,6 +30,11 @@ export interface SecondaryPorts {
   log: Log;
   /** See AskingPorts. */
   toGuest(ask: (send: (frame: Uint8Array) => void) => void): void;
+  /**
+   * A new pair takes the guest off the network: after a failover only PROXY_RESET begins one, as nobody else may be
+   * left.
+   */
+  aloneUntilReset?: boolean;
   /** A checkpoint was obeyed. */
   checkpointed(): void;
   /** DO_FAILOVER: the network is to follow. */
@@ -122,14 +127,14 @@ export class SecondaryNode {
 
   /**
    * PROXY_INIT. A guest that has taken over lives on its offsets until its connections end: a controller that comes
-   * then, a successor of the one that died, finds the node failed over. Else a new pair begins.
+   * then, a successor of the one that died, finds the node failed over. Else a new pair begins, if that may be.
    */
   attach(fresh: boolean): void {
     // The loss of its predecessor means nothing any more.
     this.stopWatching();
     if (!fresh) return;
     const connections = this.engine.living;
-    if (this.engine.failedOver && connections > 0) {
+    if (this.engine.failedOver && (connections > 0 || this.ports.aloneUntilReset)) {
       const hint = 'colo ctl reset (PROXY_RESET) begins a new pair, and ends them';
       this.ports.log.warn({ connections, hint }, 'the guest has taken over: its connections keep their offsets');
     } else this.forgetPair();

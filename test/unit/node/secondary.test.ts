@@ -5,7 +5,7 @@ import { type SecondaryEngineFace, SecondaryNode } from '../../../src/node/secon
 import { SecondaryVerdict } from '../../../src/seccolo/engine';
 import { FakeClock } from '../../lib/fake-clock';
 
-function fixture() {
+function fixture(aloneUntilReset = false) {
   const done: string[] = [];
   const clock = new FakeClock();
   const port = { state: 'up' as PortState };
@@ -60,6 +60,7 @@ function fixture() {
     watch: { portState: (told) => told(port.state) },
     log: { info: say, warn: say, error: say },
     toGuest: () => {},
+    aloneUntilReset,
     checkpointed: () => void done.push('checkpointed'),
     tookOver: () => void done.push('took over'),
     forgotten: () => void done.push('forgotten'),
@@ -179,6 +180,19 @@ test('a controller that comes to a guest with living connections that has taken 
   node.attach(true);
   expect([since(), node.failedOver]).toEqual([[], true]);
   engine.living = 0;
+  node.attach(true);
+  expect(since()).toEqual(['reset', 'headers', 'forgotten']);
+});
+
+test('where a new pair takes the guest off the network, only a reset begins one after a failover', () => {
+  const { node, engine, since } = fixture(true);
+  node.failover();
+  engine.living = 0;
+  since();
+  node.attach(true);
+  expect([since(), node.failedOver]).toEqual([[], true]);
+  node.forgetPair();
+  expect(since()).toEqual(['reset', 'headers', 'forgotten']);
   node.attach(true);
   expect(since()).toEqual(['reset', 'headers', 'forgotten']);
 });

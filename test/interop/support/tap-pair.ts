@@ -24,6 +24,13 @@ const WIRE = { vnetHdr: true };
 const LINK_PORT = 7770;
 const LINK_KEY = '00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff';
 
+/**
+ * When the primary's host dies: between two checkpoints; when both guests stand and nobody is told yet; when the
+ * secondary's daemon has obeyed DO_CHECKPOINT and its guest has not loaded the state; when the guest has, and the
+ * primary's daemon is not told.
+ */
+export type Moment = 'between' | 'standing' | 'told' | 'loaded';
+
 export interface Download {
   /** Grows as bytes come; does not exist before the first. */
   file: string;
@@ -37,6 +44,7 @@ export class TapPair {
   private readonly operators = {} as Record<Side, QmpClient>;
   private relay!: CheckpointRelay;
   private primaryDied = false;
+  private deadly: Moment | undefined;
   private protected = false;
 
   private constructor(
@@ -69,8 +77,14 @@ export class TapPair {
     if (this.link === 'stream') await this.daemons.primary.waitFor(/link: the other side is connected/);
     this.relay = await CheckpointRelay.listen(this.path('migration'), this.path('incoming'), {
       begun: () => this.beginProtection(),
-      bothStand: () => this.controllers.secondary.checkpoint(),
-      loaded: () => this.controllers.primary.checkpoint(),
+      bothStand: async () => {
+        if (await this.diesAt('standing')) return;
+        await this.controllers.secondary.checkpoint();
+        await this.diesAt('told');
+      },
+      loaded: async () => {
+        if (!(await this.diesAt('loaded'))) await this.controllers.primary.checkpoint();
+      },
     });
     await beginColo(operators.primary, operators.secondary, `unix:${this.path('migration')}`, this.delayMs);
     // QEMU says so a little before.
@@ -134,12 +148,16 @@ export class TapPair {
       if (result !== 0) throw new Error(`${side}: PROXY_INIT was answered with ${result}`);
     }
     this.protected = true;
-    this.controllers.primary.onNotice = () => void this.request().catch(() => {});
+    // Setting the delay, even to what it is, begins a checkpoint.
+    const delay = { 'x-checkpoint-delay': this.delayMs };
+    this.controllers.primary.onNotice = () => {
+      this.operators.primary.execute('migrate-set-parameters', delay).catch(() => {});
+    };
   }
 
-  /** Setting the delay, even to what it is, begins a checkpoint. */
-  async request(): Promise<void> {
-    await this.operators.primary.execute('migrate-set-parameters', { 'x-checkpoint-delay': this.delayMs });
+  /** Checkpoints that the comparison has asked for. */
+  get requests(): number {
+    return this.controllers.primary.notices;
   }
 
   /** Checkpoints that the secondary has loaded. */
@@ -158,11 +176,19 @@ export class TapPair {
     return { file, curl: this.lab.spawn('client', 'curl', args) };
   }
 
-  /** `kill -9` of the primary's QEMU and daemon. */
-  async killPrimary(): Promise<void> {
-    this.primaryDied = true;
+  /** `kill -9` of the primary's QEMU and daemon, at that moment of the next checkpoint or, `between`, now. */
+  async killPrimary(moment: Moment): Promise<void> {
+    this.deadly = moment;
+    if (moment === 'between') await this.diesAt(moment);
+    else await until(`death of the primary: ${moment}`, () => this.primaryDied);
+  }
+
+  private async diesAt(moment: Moment): Promise<boolean> {
+    if (this.deadly !== moment) return false;
     this.controllers.primary.onNotice = undefined;
     await Promise.all([this.guests.primary.kill(), this.daemons.primary.stop('SIGKILL')]);
+    this.primaryDied = true;
+    return true;
   }
 
   /** What a cluster manager does on the secondary's host. */
@@ -176,7 +202,7 @@ export class TapPair {
   /** No guest has rebooted: a checkpoint that broke one would else go unseen. */
   provenSteady(): void {
     for (const side of SIDES) this.guests[side].provenSteady();
-    if (this.relay.failure !== undefined && !this.primaryDied) throw this.relay.failure;
+    if (this.relay.failure !== undefined) throw this.relay.failure;
   }
 
   /** For the message of a failed test. */

@@ -98,8 +98,8 @@ export const MAX_LINK_HEADS = 1 << 16;
 export const LINK_HEAD_SEARCH_LIMIT = 64;
 
 /**
- * More than this of one packet is a bulk transfer's, PSH or not: more of the SVM's is on its way, and acknowledgements
- * of what has left.
+ * A packet with more content is a bulk transfer's, PSH or not: more of the SVM's is on its way, and acknowledgements of
+ * what has left.
  */
 export const PREFIX_AT_ONCE_BYTES = 8192;
 

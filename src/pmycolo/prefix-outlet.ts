@@ -106,7 +106,8 @@ export class PrefixOutlet {
         progress[i] = verified;
         since[i] = nowMs;
       }
-      const waits = bytes <= PREFIX_AT_ONCE_BYTES && (w[flow + f.X_FLAGS]! & f.XF_SECONDARY_PUSHED) !== 0;
+      const waits =
+        (w[flow + f.X_FLAGS]! & f.XF_SECONDARY_PUSHED) !== 0 && this.heldBytes(flow) <= PREFIX_AT_ONCE_BYTES;
       if (waits || nowMs - since[i]! >= PREFIX_PATIENCE_MS) {
         this.sendOf(flow, echoes[i]!);
         this.forget(flow);
@@ -166,6 +167,13 @@ export class PrefixOutlet {
     const to = this.verifiedTo(flow, h);
     const bytes = seqDiff(to, from);
     return bytes > 0 && stream.range.holds(flow, from, to) ? bytes : 0;
+  }
+
+  /** Of the flow's first held packet, which has content. */
+  private heldBytes(flow: number): number {
+    const { flows, holds } = this.x;
+    const h = holds.index(flows.words[flow + f.X_HELD_HEAD]!);
+    return seqDiff(holds.words[h + H_END]!, holds.words[h + H_SEQ]!);
   }
 
   private verifiedTo(flow: number, h: number): number {

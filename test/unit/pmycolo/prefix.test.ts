@@ -225,7 +225,7 @@ test('a time that has left is not followed by an older one', () => {
 
 test('a packet for hardware to segment leaves in pieces that every path takes', () => {
   const { p, s, copies } = open();
-  const payload = Buffer.from(Array.from({ length: 9000 }, (_, i) => 33 + ((i * 7) % 90)));
+  const payload = Buffer.from(Array.from({ length: 8000 }, (_, i) => 33 + ((i * 7) % 90)));
   p(0, { payload }, true);
   for (let at = 0; at < 4000; at += 1000) s(at, { payload: payload.subarray(at, at + 1000) });
   const pieces = copies();
@@ -247,6 +247,15 @@ test('so much that it is a bulk transfer waits for more of the SVM, whatever it 
   s(0, { payload: payload.slice(0, 12_000) });
   expect(copies()).toEqual([]);
   expect(copies(PREFIX_PATIENCE_MS).reduce((sum, { text: piece }) => sum + piece.length, 0)).toBe(12_000);
+});
+
+test('a little of a packet of a bulk transfer waits for more of the SVM, too', () => {
+  const { p, s, copies } = open();
+  const payload = 'x'.repeat(20_000);
+  p(0, { payload }, true);
+  s(0, { payload: payload.slice(0, 1000) });
+  expect(copies()).toEqual([]);
+  expect(copies(PREFIX_PATIENCE_MS).reduce((sum, { text: piece }) => sum + piece.length, 0)).toBe(1000);
 });
 
 test('what cannot be sent stays held, and is tried again with the next', () => {

@@ -43,7 +43,11 @@ const EXPECTED: readonly [string, readonly string[], number][] = [
   ["the SVM's port not emptied at a checkpoint", ['right numbers'], 300],
   ['a verdict forgotten', ['one verdict'], 50],
   ['a verdict given twice', ['one verdict'], 50],
-  ['queues not read before a checkpoint', ['output commit', 'ack commit', 'right numbers', 'right epoch', 'pace'], 300],
+  [
+    'queues not read before a checkpoint',
+    ['output commit', 'ack commit', 'right numbers', 'right epoch', 'pace'],
+    1000,
+  ],
   ['queues not read before a new pair', ['output commit'], 1500],
   ['lost deltas taken for none', ['output commit'], 1500],
   ['packets cut short leave after a failover', ['faithful rewrite'], 300],

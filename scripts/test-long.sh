@@ -31,12 +31,17 @@ run_on() {
 	) || status=1
 }
 
+# Suites that pass with either link between the hosts.
+EITHER_LINK='netns/datagrams netns/divergence netns/failover netns/many netns/neighbours netns/servers netns/transfer'
+
 run pure --maxWorkers=2 --selectProjects unit sim --testPathPatterns property lockstep fragments packet-log sim/
-run kernel --runInBand --selectProjects netns --testPathPatterns failover lossy many servers
+run kernel --runInBand --selectProjects netns --testPathPatterns netns/lossy
+COLO_TEST_LINK=ethernet run ethernet --runInBand --selectProjects netns --testPathPatterns $EITHER_LINK
+COLO_TEST_LINK=stream run stream --runInBand --selectProjects netns --testPathPatterns $EITHER_LINK
 run fuzz --runInBand --selectProjects system unit --testPathPatterns qemu-fuzz link/fuzz
 run interop --runInBand --selectProjects interop
 run nodes --runInBand --selectProjects system --testPathPatterns system/nodes
 run_on node22
 run_on node24
 
-node scripts/count-tests.js "$status" build/test/long-{pure,kernel,fuzz,interop,nodes,node22,node22-netns,node24,node24-netns}.json
+node scripts/count-tests.js "$status" build/test/long-{pure,kernel,ethernet,stream,fuzz,interop,nodes,node22,node22-netns,node24,node24-netns}.json

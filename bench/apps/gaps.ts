@@ -100,7 +100,7 @@ async function once(pair: Pair, number: number, gaps: Gaps): Promise<void> {
 export async function measureGaps(kills: number, log: (line: string) => void): Promise<Gaps> {
   const gaps: Gaps = { downMs: [], upMs: [] };
   // Nothing that waits is to be taken for a divergence on a busy machine.
-  const pair = await Pair.create({ node: { compareTimeoutMs: 30_000 } });
+  const pair = await Pair.create({ link: 'ethernet', node: { compareTimeoutMs: 30_000 } });
   try {
     for (let number = 0; number < kills; number++) {
       if (number > 0) await pair.rebuildPrimary();

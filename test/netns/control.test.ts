@@ -31,7 +31,7 @@ requires('netns', 'nfqueue')('control', () => {
   afterEach(() => pair?.destroy());
 
   async function start(node: Record<string, unknown> = {}): Promise<void> {
-    pair = await Pair.create({ node: { compareTimeoutMs: 300_000, ...node } });
+    pair = await Pair.create({ link: 'ethernet', node: { compareTimeoutMs: 300_000, ...node } });
     wire = await Wire.listen(pair);
   }
 

@@ -36,7 +36,7 @@ requires('netns', 'nfqueue')(`a forward link that loses and reorders 1 %, seed $
   }
 
   beforeAll(async () => {
-    pair = await Pair.create({ prepare: cut, node: { compareTimeoutMs: 600_000 } });
+    pair = await Pair.create({ link: 'ethernet', prepare: cut, node: { compareTimeoutMs: 600_000 } });
   });
   afterAll(() => pair?.destroy());
 

@@ -14,7 +14,8 @@ const GUEST = join(__dirname, 'guest');
 requires('netns', 'nfqueue')('guests that cut their writes differently', () => {
   let pair: Pair;
   beforeAll(async () => {
-    pair = await Pair.create({ node: { compareTimeoutMs: 30_000 } });
+    // Over a stream a daemon that was away asks for a checkpoint, and guests in namespaces cannot be made equal.
+    pair = await Pair.create({ link: 'ethernet', node: { compareTimeoutMs: 30_000 } });
     await Promise.all(
       (['pvm', 'svm'] as const).map(async (guest) => {
         const how = guest === 'pvm' ? 'joined' : 'apart';

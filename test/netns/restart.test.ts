@@ -22,7 +22,8 @@ const ORDERS: Order[] = [
 requires('netns', 'nfqueue')('a daemon that is killed and started again in mid-transfer', () => {
   let pair: Pair;
   beforeEach(async () => {
-    pair = await Pair.create({ node: { compareTimeoutMs: 60_000 } });
+    // Over a stream a daemon that was away asks for a checkpoint, and guests in namespaces cannot be made equal.
+    pair = await Pair.create({ link: 'ethernet', node: { compareTimeoutMs: 60_000 } });
   });
   afterEach(() => pair?.destroy());
 

@@ -2,7 +2,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { ROOT } from '../../lib/root';
 import {
   GUEST_IP,
@@ -36,11 +36,21 @@ const LINK_KEY = '00112233445566778899aabbccddeeff00112233445566778899aabbccddee
 
 const EEXIST = 17;
 
-/** What COLO_TEST_LINK says; every suite passes with either. */
+const DEFAULT_LINK_SEED = 10;
+
+/**
+ * What COLO_TEST_LINK says; else COLO_LINK_SEED chooses for each suite. Those that do not name a link themselves pass
+ * with either.
+ */
 function testLink(): TopologyOptions['link'] {
   const said = process.env.COLO_TEST_LINK;
-  if (said === undefined || said === 'ethernet' || said === 'stream') return said ?? 'ethernet';
-  throw new Error(`COLO_TEST_LINK is '${said}': it is ethernet or stream`);
+  if (said === 'ethernet' || said === 'stream') return said;
+  if (said !== undefined) throw new Error(`COLO_TEST_LINK is '${said}': it is ethernet or stream`);
+  const suite = basename(expect.getState().testPath ?? '');
+  let hash = Number(process.env.COLO_LINK_SEED ?? DEFAULT_LINK_SEED);
+  for (const letter of suite) hash = Math.imul(hash ^ letter.charCodeAt(0), 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b);
+  return ((hash ^ (hash >>> 13)) & 1) === 0 ? 'ethernet' : 'stream';
 }
 
 export interface PairOptions {

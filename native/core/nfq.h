@@ -157,9 +157,9 @@ uint32_t nfq_record_bytes(uint32_t action, uint32_t length);
 
 /* Packets of two batches in turn, by their descriptors: copies those of `a` to `to`, one behind the other, and tells in
  * differing[i] how far the two differ (tails.h). Stops before the first two that differ in length or behind
- * NFQ_PAIRS_HEAD bytes; returns how many came before. -EINVAL where a packet lies outside its arena, or `room` bytes do
+ * PAIR_HEAD_BYTES bytes; returns how many came before. -EINVAL where a packet lies outside its arena, or `room` bytes do
  * not suffice. */
-#define NFQ_PAIRS_HEAD 128u	/* more than headers of IP and TCP have */
+#define PAIR_HEAD_BYTES 128u	/* more than headers of IP and TCP have */
 struct nfq_batch {
 	const uint8_t *arena;
 	size_t arena_bytes;

@@ -27,7 +27,7 @@ int nfq_pairs(const struct nfq_batch *a, const struct nfq_batch *b, uint32_t cou
 		if (a_bytes != b_bytes)
 			return (int)i;
 		differing[i] = (uint32_t)tails_differing(first, a_bytes, second, b_bytes);
-		if (differing[i] > NFQ_PAIRS_HEAD)
+		if (differing[i] > PAIR_HEAD_BYTES)
 			return (int)i;
 		memcpy(to, first, a_bytes);
 		to += a_bytes;

@@ -36,7 +36,7 @@ void test_nfq_pairs(void)
 
 			second[i * SLOT + IN_SLOT + at] ^= 4;
 			memset(to, 0xa5, sizeof(to));
-			uint32_t alike = at < NFQ_PAIRS_HEAD ? PACKETS : i;
+			uint32_t alike = at < PAIR_HEAD_BYTES ? PACKETS : i;
 
 			EQUAL(nfq_pairs(&p, &s, PACKETS, to, total, differing), alike);
 			for (uint32_t k = 0; k < alike; k++) {

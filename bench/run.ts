@@ -217,7 +217,7 @@ function linkRows(l: LinkResult, row: Row): void {
   row('link, bulk download through a relay, Gbit/s: 1 % lost, 1 % overtaken / none', lossy, '>= 0.5', loss >= 0.5);
   const added = `${l.stream_added_us_p50.toFixed(0)} / ${l.ethernet_added_us_p50.toFixed(0)} = ${latency.toFixed(2)}`;
   row('link, 1-byte request, added us p50: stream / ethernet', added, '<= 1.5', latency <= 1.5);
-  row('the same runs, checkpoints asked for', `${l.checkpoints}`, '', true);
+  row('link, runs repeated because a checkpoint was asked for, at most', `${l.checkpoints}`, '', true);
 }
 
 function appsRows(a: AppsResult, row: Row): void {

@@ -315,7 +315,7 @@ export class Daemon implements NodeControl {
   }
 
   private tick(): void {
-    for (const host of this.hosts.values()) host.node.tick();
+    for (const host of this.hosts.values()) host.tick();
     this.state.tick();
     this.control.tick(nowMs());
   }

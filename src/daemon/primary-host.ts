@@ -162,6 +162,12 @@ export class PrimaryHost {
     return judged && this.rulesMissing.length > 0 ? 'rules-missing' : state;
   }
 
+  /** To be called every 50 ms or so. */
+  tick(): void {
+    this.stream?.tick();
+    this.node.tick();
+  }
+
   status(): Record<string, unknown> {
     return {
       state: this.state,

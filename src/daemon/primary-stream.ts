@@ -22,6 +22,8 @@ export interface NodeLink {
 export class PrimaryStream {
   readonly node: PrimaryLink;
   private readonly frames: GuestFrames;
+  /** Frames that were lost at the port when it was looked last. */
+  private lost = 0;
 
   /** Throws OperatorError. */
   constructor(
@@ -55,6 +57,13 @@ export class PrimaryStream {
       },
       log,
     );
+  }
+
+  /** To be called every 50 ms or so. */
+  tick(): void {
+    const { lost } = this.frames;
+    if (lost > this.lost) this.node.framesLost(lost - this.lost);
+    this.lost = lost;
   }
 
   status(): Record<string, unknown> {

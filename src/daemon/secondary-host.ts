@@ -126,6 +126,12 @@ export class SecondaryHost {
     return state === 'translating' && this.rulesMissing.length > 0 ? 'rules-missing' : state;
   }
 
+  /** To be called every 50 ms or so. */
+  tick(): void {
+    this.stream?.tick();
+    this.node.tick();
+  }
+
   status(): Record<string, unknown> {
     // The node's mode is the controller's, not the engine's state.
     const { mode: _, ...engine } = this.engine.status();

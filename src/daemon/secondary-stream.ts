@@ -31,6 +31,8 @@ export class SecondaryStream {
   private readonly neighbours: Neighbours;
   private readonly digests: DigestSender | undefined;
   private readonly frames: GuestFrames;
+  /** Frames that were lost at the port when it was looked last. */
+  private lost = 0;
 
   /** Throws OperatorError. */
   constructor(
@@ -91,6 +93,14 @@ export class SecondaryStream {
       },
       log,
     );
+  }
+
+  /** To be called every 50 ms or so. */
+  tick(): void {
+    const { lost } = this.frames;
+    if (lost > this.lost) this.node.framesLost(lost - this.lost);
+    this.lost = lost;
+    this.node.tick();
   }
 
   status(): Record<string, unknown> {

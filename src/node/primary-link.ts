@@ -129,6 +129,12 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
     if (!this.isTcp(buf, off, bytes)) this.unknown = true;
   }
 
+  /** Frames that go to the PVM could not be read. */
+  framesLost(frames: number): void {
+    this.counters.values[COUNT.link_client_frames_lost]! += frames;
+    this.unknown = true;
+  }
+
   endBatch(): void {
     this.channel.flush();
   }

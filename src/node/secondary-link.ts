@@ -147,7 +147,15 @@ export class SecondaryLink implements ChannelEvents {
     this.begin(RecordType.PAIR);
   }
 
+  /** Frames of the guest that could not be read. */
+  framesLost(frames: number): void {
+    this.lost += frames;
+    this.counters.values[COUNT.link_guest_frames_lost]! += frames;
+  }
+
+  /** To be called every 50 ms or so. */
   tick(): void {
+    if (this.closed) return;
     this.tellLost();
     this.channel.flush();
   }

@@ -224,3 +224,21 @@ test('records that are none end the connection', () => {
   rig.secondary.onRecord(RecordType.FETCH, 0, Buffer.alloc(3), 0, 3);
   expect(rig.atSecondary.ended).not.toBe('');
 });
+
+test("frames that could not be read at either guest's port are not known: a checkpoint is asked for", () => {
+  const rig = new Rig();
+  rig.secondary.framesLost(3);
+  rig.secondary.tick();
+  rig.settle();
+  expect([rig.types.at(-1), rig.unknown]).toEqual([RecordType.LOST, 1]);
+  expect(rig.primary.counters.snapshot().link_guest_frames_lost).toBe(3);
+  // Those of the epoch that has ended are mended.
+  rig.secondary.framesLost(3);
+  rig.secondary.checkpoint();
+  rig.settle();
+  expect(rig.unknown).toBe(1);
+  const other = new Rig();
+  other.primary.framesLost(1);
+  other.primary.tick(0);
+  expect(other.unknown).toBe(1);
+});

@@ -120,7 +120,7 @@ requires('netns', 'nfqueue')('control', () => {
       return `${code} ${stdout}${stderr}`;
     };
     expect(await ctl('init')).toMatch(/^2 .*has a controller already\n.*ctl leave/);
-    expect(await ctl('failover')).toMatch(/^2 .*is a primary\n.*other host/);
+    expect(await ctl('failover')).toMatch(/^2 .*is a primary\n.*secondary host/);
     expect(await ctl('bypass', 'add', '--protocol', 'tpc')).toMatch(/^2 .*protocol: must be one of .*\n$/);
     expect(await ctl('leave')).toMatch(/^0 /);
     expect(await ctl('checkpoint')).toMatch(/^2 .*has no controller\n.*ctl init/);

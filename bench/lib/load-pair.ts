@@ -61,6 +61,12 @@ export class LoadPair {
     return this.pair.lab;
   }
 
+  /** Process ids, of a protected pair. */
+  get daemons(): { primary: number; secondary: number } {
+    const { primary, secondary } = this.pair.daemons!;
+    return { primary: primary.pid, secondary: secondary.pid };
+  }
+
   /** What the primary's daemon has said of the checkpoints. */
   get requests(): readonly string[] {
     const lines = this.pair.daemons?.primary.output.split('\n') ?? [];

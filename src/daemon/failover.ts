@@ -38,7 +38,7 @@ export function takeOver(
   decided: Promise<void>,
   addresses: GuestAddresses,
   log: Logger,
-  openRules: () => Promise<unknown> = async () => {},
+  openRules?: () => Promise<unknown>,
 ): Takeover {
   const ended = new AbortController();
   return {
@@ -53,7 +53,7 @@ async function follow(
   decided: Promise<void>,
   addresses: GuestAddresses,
   log: Logger,
-  openRules: () => Promise<unknown>,
+  openRules: (() => Promise<unknown>) | undefined,
   ended: AbortSignal,
 ): Promise<void> {
   const { guestPort, outerBridge } = settings;
@@ -62,8 +62,11 @@ async function follow(
   // Behind a port that was in none, what the guest has said of itself: a bridge that does not know its place floods,
   // and the kernel queues no copies of connections that conntrack meets for the first time.
   const macs = heard.length > 0 ? heard : different(addresses.list().map(({ mac }) => mac));
-  // A new pair may have begun meanwhile.
-  if (!(await opened(openRules, log)) || ended.aborted) return;
+  if (openRules !== undefined) {
+    // A new pair may have begun meanwhile, and its guest's port is isolated. Over Ethernet a controller's INIT is one,
+    // too, and leaves the port where it is.
+    if (!(await opened(openRules, log)) || ended.aborted) return;
+  }
   if (settings.moveTapOnFailover) {
     try {
       await moveToBridge(guestPort, outerBridge, macs);

@@ -11,7 +11,7 @@ const SEED = Number(process.env.COLO_SEED ?? 20151104);
 /** Fewer than in namespaces: each is of a pair of its own. */
 const KILLS = Math.max(1, Math.floor(Number(process.env.COLO_KILLS ?? 50) / 36));
 const LINKS: readonly Link[] = ['stream', 'ethernet'];
-const MOMENTS: readonly Moment[] = ['between', 'told', 'loaded', 'standing'];
+const MOMENTS: readonly Moment[] = ['standing', 'between', 'loaded'];
 /** Memory of a client's connection, bytes: small, so that a transfer at a limited rate lasts on the wire, too. */
 const CLIENT_BUFFER = 131_072;
 const CHECKPOINT_MS = 500;
@@ -20,7 +20,7 @@ const BIG = bigFile();
 const runs = Array.from({ length: KILLS }, (_, i) => SEED + i).map((seed) => ({
   seed,
   link: LINKS[seed % 2]!,
-  moment: MOMENTS[(seed >> 1) % 4]!,
+  moment: MOMENTS[(seed >> 1) % 3]!,
 }));
 
 jest.setTimeout(10 * 60_000);
@@ -98,8 +98,8 @@ requires(
     for (const download of [old, young]) expect(sha256(await arrives(download))).toBe(sha256(BIG));
     const { counters } = await pair.stats('secondary');
     expect(counters.failovers_done).toBe(1);
-    // It has shown numbers of before a checkpoint only where it had not loaded it.
-    if (moment !== 'told') expect(counters.checkpoints_missed).toBe(0);
+    // Each checkpoint that was told came about.
+    expect(counters.checkpoints_missed).toBe(0);
     // A connection that begins only now; and the guest is still the copy of the other.
     expect((await arrives(pair.download('/who', 'who'))).toString()).toBe('PVM\n');
     pair.provenSteady();

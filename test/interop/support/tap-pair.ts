@@ -26,10 +26,9 @@ const LINK_KEY = '00112233445566778899aabbccddeeff00112233445566778899aabbccddee
 
 /**
  * When the primary's host dies: between two checkpoints; when both guests stand and nobody is told yet; when the
- * secondary's daemon has obeyed DO_CHECKPOINT and its guest has not loaded the state; when the guest has, and the
- * primary's daemon is not told.
+ * secondary guest has loaded the state, and the primary's daemon is not told.
  */
-export type Moment = 'between' | 'standing' | 'told' | 'loaded';
+export type Moment = 'between' | 'standing' | 'loaded';
 
 export interface Download {
   /** Grows as bytes come; does not exist before the first. */
@@ -78,9 +77,7 @@ export class TapPair {
     this.relay = await CheckpointRelay.listen(this.path('migration'), this.path('incoming'), {
       begun: () => this.beginProtection(),
       bothStand: async () => {
-        if (await this.diesAt('standing')) return;
-        await this.controllers.secondary.checkpoint();
-        await this.diesAt('told');
+        if (!(await this.diesAt('standing'))) await this.controllers.secondary.checkpoint();
       },
       loaded: async () => {
         if (!(await this.diesAt('loaded'))) await this.controllers.primary.checkpoint();

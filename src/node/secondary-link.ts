@@ -73,6 +73,7 @@ export class SecondaryLink implements ChannelEvents {
   private handed = false;
   /** When the epoch changed without a connection. */
   private changedMs = Number.NEGATIVE_INFINITY;
+  private changedBy: RecordType = RecordType.PAIR;
   private closed = false;
   /** The other side wants digests. */
   private digests: DigestSender | undefined;
@@ -170,8 +171,11 @@ export class SecondaryLink implements ChannelEvents {
   onUp({ features }: Peer): void {
     if (this.ports.clock.nowMs() - this.changedMs < HANDSHAKE_MS) {
       this.changedMs = Number.NEGATIVE_INFINITY;
-      this.channel.disconnect('the epoch has changed while it was made');
-      return;
+      // Twice a new pair is one; a mark would be counted twice.
+      if (this.changedBy === RecordType.MARK || !this.send(RecordType.PAIR, NOTHING, 0, 0)) {
+        this.channel.disconnect('the epoch has changed while it was made');
+        return;
+      }
     }
     this.digests = features.includes(DIGESTS) ? this.ports.digests : undefined;
     this.unanswered = false;
@@ -253,6 +257,7 @@ export class SecondaryLink implements ChannelEvents {
     if (!this.channel.up) {
       // The next connection begins with the number, but for one that is being made now.
       this.changedMs = this.ports.clock.nowMs();
+      this.changedBy = record;
       return;
     }
     if (!this.send(record, NOTHING, 0, 0)) this.channel.disconnect('a mark has no room');

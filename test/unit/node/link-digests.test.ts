@@ -104,7 +104,7 @@ class Rig {
       },
       [1, 2],
     );
-    const epoch = { value: 0, next: () => epoch.value++ };
+    const epoch = { value: 0, next: () => epoch.value++, renew: () => {} };
     const sink = { packet: () => {}, endBatch: () => {} };
     this.secondary = new SecondaryLink({
       clock,
@@ -241,4 +241,19 @@ test("frames that could not be read at either guest's port are not known: a chec
   other.primary.framesLost(1);
   other.primary.tick(0);
   expect(other.unknown).toBe(1);
+});
+
+test('an epoch that changes while a connection is made is told, or the connection is made again', () => {
+  const rig = new Rig();
+  rig.atSecondary.up = false;
+  rig.secondary.newPair();
+  rig.atSecondary.up = true;
+  rig.atSecondary.events.onUp({ process: 'p', epoch: 0, features: [DIGESTS] });
+  rig.settle();
+  expect([rig.types.at(-1), rig.atSecondary.ended]).toEqual([RecordType.PAIR, '']);
+  rig.atSecondary.up = false;
+  rig.secondary.checkpoint();
+  rig.atSecondary.up = true;
+  rig.atSecondary.events.onUp({ process: 'p', epoch: 0, features: [DIGESTS] });
+  expect(rig.atSecondary.ended).toMatch(/epoch has changed/);
 });

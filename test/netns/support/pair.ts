@@ -36,7 +36,7 @@ const LINK_KEY = '00112233445566778899aabbccddeeff00112233445566778899aabbccddee
 
 const EEXIST = 17;
 
-const DEFAULT_LINK_SEED = 10;
+const DEFAULT_LINK_SEED = 47;
 
 /**
  * What COLO_TEST_LINK says; else COLO_LINK_SEED chooses for each suite. Those that do not name a link themselves pass

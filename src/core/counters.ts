@@ -14,3 +14,8 @@ export class Counters<Name extends string> {
     return out;
   }
 }
+
+/** Of each name its slot in `values`. */
+export function slotsOf<Name extends string>(names: readonly Name[]): Record<Name, number> {
+  return Object.fromEntries(names.map((name, slot) => [name, slot])) as Record<Name, number>;
+}

@@ -14,6 +14,7 @@ export class GuestFrames {
   private deaf = false;
   private closed = false;
   private lostBefore = 0;
+  private told = 0;
 
   constructor(
     private readonly options: FramePortOptions,
@@ -36,6 +37,14 @@ export class GuestFrames {
   /** Frames that the kernel had no room for, or could not describe. */
   get lost(): number {
     return this.lostBefore + (this.port?.lost ?? 0);
+  }
+
+  /** Those since the last call. */
+  newlyLost(): number {
+    const { lost } = this;
+    const more = lost - this.told;
+    this.told = lost;
+    return more;
   }
 
   /** Idempotent. */

@@ -22,8 +22,6 @@ export interface NodeLink {
 export class PrimaryStream {
   readonly node: PrimaryLink;
   private readonly frames: GuestFrames;
-  /** Frames that were lost at the port when it was looked last. */
-  private lost = 0;
 
   /** Throws OperatorError. */
   constructor(
@@ -61,9 +59,8 @@ export class PrimaryStream {
 
   /** To be called every 50 ms or so. */
   tick(): void {
-    const { lost } = this.frames;
-    if (lost > this.lost) this.node.framesLost(lost - this.lost);
-    this.lost = lost;
+    const lost = this.frames.newlyLost();
+    if (lost > 0) this.node.framesLost(lost);
   }
 
   status(): Record<string, unknown> {

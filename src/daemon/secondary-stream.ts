@@ -31,8 +31,6 @@ export class SecondaryStream {
   private readonly neighbours: Neighbours;
   private readonly digests: DigestSender | undefined;
   private readonly frames: GuestFrames;
-  /** Frames that were lost at the port when it was looked last. */
-  private lost = 0;
 
   /** Throws OperatorError. */
   constructor(
@@ -97,9 +95,8 @@ export class SecondaryStream {
 
   /** To be called every 50 ms or so. */
   tick(): void {
-    const { lost } = this.frames;
-    if (lost > this.lost) this.node.framesLost(lost - this.lost);
-    this.lost = lost;
+    const lost = this.frames.newlyLost();
+    if (lost > 0) this.node.framesLost(lost);
     this.node.tick();
   }
 

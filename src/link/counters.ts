@@ -1,6 +1,6 @@
 // What is counted of connections: of those who have not said who they are, and of each VM's of one kind.
 
-import { Counters } from '../core/counters';
+import { Counters, slotsOf } from '../core/counters';
 import type { RefusalWord } from './hello';
 
 const NAMES = [
@@ -49,7 +49,7 @@ const NAMES = [
 type LinkCounter = (typeof NAMES)[number];
 
 /** Slots of `LinkCounters`. */
-export const LINK = Object.fromEntries(NAMES.map((name, i) => [name, i])) as Record<LinkCounter, number>;
+export const LINK = slotsOf(NAMES);
 
 export class LinkCounters extends Counters<LinkCounter> {
   constructor() {

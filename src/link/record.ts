@@ -92,27 +92,15 @@ export function writeHeader(
   buf.writeUInt32BE(epoch, at + EPOCH_AT);
 }
 
-/** Payload bytes of LOST. */
-export const LOST_BYTES = 4;
-const LOST_AT = 0;
+/** Payload bytes of LOST (how many frames), and of WHICH and IS (a question's serial). */
+export const NUMBER_BYTES = 4;
+const NUMBER_AT = 0;
 
-/** What a LOST says. */
-export function lostFrames(buf: Uint8Array, off: number): number {
-  return read32(buf, off + LOST_AT);
+/** What such a record says; its payload stands at `off`. */
+export function numberOf(buf: Uint8Array, off: number): number {
+  return read32(buf, off + NUMBER_AT);
 }
 
-export function writeLost(buf: Buffer, frames: number): void {
-  buf.writeUInt32BE(frames, LOST_AT);
-}
-
-/** Payload bytes of WHICH and IS: of a question, and of what it answers. */
-export const SERIAL_BYTES = 4;
-const SERIAL_AT = 0;
-
-export function serialOf(buf: Uint8Array, off: number): number {
-  return read32(buf, off + SERIAL_AT);
-}
-
-export function writeSerial(buf: Buffer, serial: number): void {
-  buf.writeUInt32BE(serial, SERIAL_AT);
+export function writeNumber(buf: Buffer, number: number): void {
+  buf.writeUInt32BE(number, NUMBER_AT);
 }

@@ -2,12 +2,12 @@
 // and the match of both hosts' epochs. What is lost on the way, or has no room, is not known to the comparison, and one
 // checkpoint mends it; TCP's input is retransmitted, as no acknowledgement leaves that the SVM has not given.
 
-import { Counters } from '../core/counters';
+import { Counters, slotsOf } from '../core/counters';
 import type { Log } from '../core/log';
 import { DigestIntake } from '../digest/intake';
 import { type Digester, FETCH_BYTES, writeFetch } from '../digest/record';
 import type { Channel, ChannelEvents, OpenChannel, Peer } from '../link/channel';
-import { lostFrames, RecordType, SERIAL_BYTES, serialOf, VNET_HEADER_BYTES, writeSerial } from '../link/record';
+import { NUMBER_BYTES, numberOf, RecordType, VNET_HEADER_BYTES, writeNumber } from '../link/record';
 import { ArpView, parseArp } from '../packet/arp';
 import { DatagramCutter } from '../packet/datagram-cutter';
 import { ETH_P_ARP } from '../packet/ethernet';
@@ -71,7 +71,7 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
   /** What is not known of either direction is to be mended by a checkpoint, when the other side can be heard. */
   private unknown = false;
   private readonly inquiry = new EpochInquiry();
-  private readonly which = Buffer.alloc(SERIAL_BYTES);
+  private readonly which = Buffer.alloc(NUMBER_BYTES);
   /** The other side's new pair is known, and this one has not begun; or the other way round. */
   private pairHeard = false;
   private pairAwaited = false;
@@ -190,11 +190,11 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
         this.pair(epoch);
         return true;
       case RecordType.IS:
-        if (bytes === SERIAL_BYTES && this.inquiry.answer(serialOf(buf, off), epoch)) this.found(epoch);
+        if (bytes === NUMBER_BYTES && this.inquiry.answer(numberOf(buf, off), epoch)) this.found(epoch);
         return true;
       case RecordType.LOST:
         if (this.match.state === 'ahead') return this.leave();
-        this.counters.values[COUNT.link_guest_frames_lost]! += lostFrames(buf, off);
+        this.counters.values[COUNT.link_guest_frames_lost]! += numberOf(buf, off);
         // Else the checkpoint that is under way, or will be asked for, mends it.
         if (this.match.state === 'even') this.ports.node().unknown();
         return true;
@@ -305,7 +305,10 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
       const { isNew } = this;
       this.pairHeard = true;
       this.match.align(epoch);
-      if (!isNew) this.ports.node().unmatched();
+      if (!isNew) {
+        this.ports.node().unmatched();
+        this.unknown = true;
+      }
     } else {
       // A checkpoint that was obeyed here may be of this pair, or of the one before.
       this.act(this.match.lose(this.ports.clock.nowMs()));
@@ -316,8 +319,8 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
   private inquire(): void {
     const { channel, inquiry, match, ports, which } = this;
     if (match.state !== 'unknown' || !channel.up || !inquiry.wants(ports.spoken())) return;
-    writeSerial(which, inquiry.serial);
-    if (!channel.send(RecordType.WHICH, this.epoch, NOTHING, 0, which, 0, SERIAL_BYTES)) return;
+    writeNumber(which, inquiry.serial);
+    if (!channel.send(RecordType.WHICH, this.epoch, NOTHING, 0, which, 0, NUMBER_BYTES)) return;
     inquiry.asks();
     channel.flush();
   }
@@ -422,7 +425,4 @@ export class PrimaryLink implements ChannelEvents, EpochMarks {
   }
 }
 
-const COUNT = Object.fromEntries(PRIMARY_LINK_COUNTERS.map((name, i) => [name, i])) as Record<
-  (typeof PRIMARY_LINK_COUNTERS)[number],
-  number
->;
+const COUNT = slotsOf(PRIMARY_LINK_COUNTERS);

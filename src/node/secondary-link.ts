@@ -5,13 +5,13 @@
 // its port was translated with the old numbers, and is thrown away, as the loaded guest lives in the new ones; then the
 // mark is set.
 
-import { Counters } from '../core/counters';
+import { Counters, slotsOf } from '../core/counters';
 import type { Log } from '../core/log';
 import type { DigestSender } from '../digest/sender';
 import type { Channel, ChannelEvents, OpenChannel, Peer } from '../link/channel';
-import { LOST_BYTES, RecordType, VNET_HEADER_BYTES, writeLost } from '../link/record';
+import { NUMBER_BYTES, RecordType, VNET_HEADER_BYTES, writeNumber } from '../link/record';
 import { firstProtocol } from '../packet/ip-header';
-import { IPPROTO_TCP } from '../packet/view';
+import { IPPROTO_ICMPV6, IPPROTO_TCP } from '../packet/view';
 import type { Neighbours } from '../seccolo/neighbours';
 import { FramePackets } from './frame-packets';
 import { FrameVerdicts } from './frame-verdicts';
@@ -64,7 +64,7 @@ export class SecondaryLink implements ChannelEvents {
   private readonly packets = new FramePackets(true);
   private readonly peers: FrameVerdicts;
   private readonly guest: FrameVerdicts;
-  private readonly word = Buffer.alloc(LOST_BYTES);
+  private readonly word = Buffer.alloc(NUMBER_BYTES);
   /** Frames of the guest, or for it, that were lost since the epoch began, and of which the primary does not know. */
   private lost = 0;
   private retries = 0;
@@ -106,14 +106,16 @@ export class SecondaryLink implements ChannelEvents {
 
   /** A frame that the guest has sent, with its virtio-net header. After close() the node alone hears it. */
   guestFrame(buf: Buffer, off: number, bytes: number): void {
-    const { neighbours, clock } = this.ports;
-    const answer = neighbours.question(buf, off, bytes, VNET_HEADER_BYTES, clock.nowMs());
-    if (answer !== undefined) {
-      this.toPort(answer, 0, answer.length);
-      return;
-    }
     const { packet: p, guest } = this;
+    const { neighbours, clock } = this.ports;
     const network = this.packets.fill(p, buf, off, bytes, VNET_HEADER_BYTES);
+    if (mayBeNeighbours(buf, network)) {
+      const answer = neighbours.question(buf, off, bytes, VNET_HEADER_BYTES, clock.nowMs());
+      if (answer !== undefined) {
+        this.toPort(answer, 0, answer.length);
+        return;
+      }
+    }
     if (network >= 0) {
       p.id = guest.next();
       this.ports.node.fromGuest.packet(p);
@@ -213,8 +215,9 @@ export class SecondaryLink implements ChannelEvents {
     // It was translated when it was offered first.
     if (this.retries === 0) {
       this.count('link_client_frames');
-      this.ports.neighbours.heard(buf, off, bytes, VNET_HEADER_BYTES, this.ports.clock.nowMs());
       const network = this.packets.fill(p, buf, off, bytes, VNET_HEADER_BYTES);
+      if (mayBeNeighbours(buf, network))
+        this.ports.neighbours.heard(buf, off, bytes, VNET_HEADER_BYTES, this.ports.clock.nowMs());
       if (network >= 0) {
         this.handed = true;
         p.id = peers.next();
@@ -266,8 +269,8 @@ export class SecondaryLink implements ChannelEvents {
 
   private tellLost(): void {
     if (this.lost === 0 || !this.channel.up) return;
-    writeLost(this.word, this.lost);
-    if (this.send(RecordType.LOST, this.word, 0, LOST_BYTES)) this.lost = 0;
+    writeNumber(this.word, this.lost);
+    if (this.send(RecordType.LOST, this.word, 0, NUMBER_BYTES)) this.lost = 0;
   }
 
   private sendGuest(buf: Buffer, off: number, bytes: number): boolean {
@@ -303,7 +306,9 @@ export class SecondaryLink implements ChannelEvents {
   }
 }
 
-const COUNT = Object.fromEntries(SECONDARY_LINK_COUNTERS.map((name, i) => [name, i])) as Record<
-  (typeof SECONDARY_LINK_COUNTERS)[number],
-  number
->;
+/** Neither ARP nor neighbour discovery is anything else than no IP packet, or ICMPv6. */
+function mayBeNeighbours(buf: Buffer, network: number): boolean {
+  return network < 0 || firstProtocol(buf, network) === IPPROTO_ICMPV6;
+}
+
+const COUNT = slotsOf(SECONDARY_LINK_COUNTERS);

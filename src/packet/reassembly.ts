@@ -7,7 +7,7 @@
 
 import { BuddyPool } from '../core/buddy-pool';
 import { copyBytes, equalBytes } from '../core/bytes';
-import { Counters } from '../core/counters';
+import { Counters, slotsOf } from '../core/counters';
 import { invariant } from '../core/errors';
 import { Datagram, DatagramIndex, Fragment, State } from './datagram';
 import { FragmentFields, mendIpv4Header, mendIpv6Header, readFragment } from './fragment';
@@ -75,10 +75,7 @@ export const REASSEMBLY_COUNTER_NAMES = [
 ] as const;
 export type ReassemblyCounterName = (typeof REASSEMBLY_COUNTER_NAMES)[number];
 
-const COUNT = Object.fromEntries(REASSEMBLY_COUNTER_NAMES.map((name, i) => [name, i])) as Record<
-  ReassemblyCounterName,
-  number
->;
+const COUNT = slotsOf(REASSEMBLY_COUNTER_NAMES);
 
 /** The fragment is kept (or was a duplicate); the datagram is not whole yet. */
 export const REASSEMBLY_WAITING = 0;

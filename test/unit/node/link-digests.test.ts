@@ -257,3 +257,10 @@ test('an epoch that changes while a connection is made is told, or the connectio
   rig.atSecondary.events.onUp({ process: 'p', epoch: 0, features: [DIGESTS] });
   expect(rig.atSecondary.ended).toMatch(/epoch has changed/);
 });
+
+test('a pair that begins at the other host alone is held, and a checkpoint is asked for', () => {
+  const rig = new Rig();
+  rig.secondary.newPair();
+  rig.settle();
+  expect([rig.types.at(-1), rig.unknown]).toEqual([RecordType.PAIR, 1]);
+});
